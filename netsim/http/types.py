@@ -1,0 +1,83 @@
+"""The one request and response shape of every HTTP door: server, agent, clients and in-process calls.
+
+A handler is an async callable from `Request` to `Response`; a client transport is the same callable, so
+a component can be handed the server's handler itself instead of a socket (see `netsim.client.transport`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end, as far as the transport can prove it.
+
+    `common_name` and `organizations` come from a verified TLS client certificate (CN and O of its subject);
+    `trusted` is set for in-process calls and the root-only unix socket, which act as `system:masters`.
+    """
+
+    address: str = ""
+    common_name: str | None = None
+    organizations: tuple[str, ...] = ()
+    trusted: bool = False
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request; `query` keeps repeated keys in order, header names are lower case and may repeat."""
+
+    method: str
+    path: str
+    query: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes = b""
+    peer: Peer = Peer()
+
+    def header(self, name: str, default: str = "") -> str:
+        """First value of a header, by its lower-case name."""
+        return next((v for k, v in self.headers if k == name), default)
+
+    def param(self, name: str, default: str = "") -> str:
+        """First value of a query parameter."""
+        return next((v for k, v in self.query if k == name), default)
+
+    def params(self, name: str) -> list[str]:
+        """All values of a repeated query parameter, in order."""
+        return [v for k, v in self.query if k == name]
+
+
+class ByteStream(Protocol):
+    """A raw full-duplex connection, handed over after a 101 answer."""
+
+    async def read(self) -> bytes:
+        """Next bytes, b"" at the end."""
+        ...
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Response:
+    """One HTTP response. `body` is bytes, or an async iterator of chunks (sent chunked, flushed one by one).
+
+    With `upgrade` set the status is 101: after the head is written the connection belongs to that callable
+    (server side). A client receiving a 101 finds the connection in `stream`.
+    """
+
+    status: int = 200
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes | AsyncIterator[bytes] = b""
+    upgrade: Callable[[ByteStream], Awaitable[None]] | None = None
+    stream: ByteStream | None = None
+
+    def header(self, name: str, default: str = "") -> str:
+        """First value of a header, by its name in any case."""
+        return next((v for k, v in self.headers if k.lower() == name), default)
+
+
+Handler = Callable[[Request], Awaitable[Response]]
