@@ -1,0 +1,130 @@
+"""Reading and deriving parts of API objects (plain JSON dicts). Nothing here mutates its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from netsim.api.kinds import Obj
+
+
+def metadata(obj: Obj) -> Obj:
+    return obj.get("metadata") or {}
+
+
+def name_of(obj: Obj) -> str:
+    return cast(str, metadata(obj).get("name", ""))
+
+
+def namespace_of(obj: Obj) -> str:
+    """The namespace, "" for cluster-scoped objects."""
+    return cast(str, metadata(obj).get("namespace", ""))
+
+
+def uid_of(obj: Obj) -> str:
+    return cast(str, metadata(obj).get("uid", ""))
+
+
+def labels_of(obj: Obj) -> dict[str, str]:
+    return metadata(obj).get("labels") or {}
+
+
+def annotations_of(obj: Obj) -> dict[str, str]:
+    return metadata(obj).get("annotations") or {}
+
+
+def key_of(obj: Obj) -> str:
+    """ "namespace/name", or "name" for cluster-scoped objects."""
+    namespace = namespace_of(obj)
+    return f"{namespace}/{name_of(obj)}" if namespace else name_of(obj)
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """ "namespace/name" -> (namespace, name); "name" -> ("", name)."""
+    namespace, _, name = key.rpartition("/")
+    return namespace, name
+
+
+def resource_version(obj: Obj) -> str:
+    return cast(str, metadata(obj).get("resourceVersion", ""))
+
+
+def owner_references(obj: Obj) -> list[Obj]:
+    return metadata(obj).get("ownerReferences") or []
+
+
+def controller_of(obj: Obj) -> Obj | None:
+    """The owner reference with `controller: true`, if there is one."""
+    return next((ref for ref in owner_references(obj) if ref.get("controller")), None)
+
+
+def deletion_timestamp(obj: Obj) -> str | None:
+    """metadata.deletionTimestamp as written, None while nobody asked for deletion."""
+    return metadata(obj).get("deletionTimestamp")
+
+
+def spec_of(obj: Obj) -> Obj:
+    return obj.get("spec") or {}
+
+
+def status_of(obj: Obj) -> Obj:
+    return obj.get("status") or {}
+
+
+def pod_phase(pod: Obj) -> str:
+    return cast(str, status_of(pod).get("phase", ""))
+
+
+def condition(obj: Obj, kind: str) -> Obj | None:
+    """The condition of that type in status.conditions."""
+    return next((c for c in status_of(obj).get("conditions") or [] if c.get("type") == kind), None)
+
+
+def is_true(obj: Obj, kind: str) -> bool:
+    """Whether the condition of that type is there and "True"."""
+    found = condition(obj, kind)
+    return found is not None and found.get("status") == "True"
+
+
+def is_pod_ready(pod: Obj) -> bool:
+    return is_true(pod, "Ready")
+
+
+def set_condition(conditions: Sequence[Obj], new: Obj, now: str) -> list[Obj]:
+    """`conditions` with `new` in place of the one of its type, or at the end. lastTransitionTime is `now` if the
+    status changed, else kept. `now` is an RFC 3339 text."""
+    old = next((c for c in conditions if c.get("type") == new["type"]), None)
+    since = old.get("lastTransitionTime", now) if old and old.get("status") == new.get("status") else now
+    merged = {**new, "lastTransitionTime": since}
+    if old is None:
+        return [*conditions, merged]
+    return [merged if c.get("type") == new["type"] else c for c in conditions]
+
+
+def owner_reference(owner: Obj, *, controller: bool = True) -> Obj:
+    """A reference to `owner` (which must carry apiVersion and kind) for a dependent's metadata."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": name_of(owner),
+        "uid": uid_of(owner),
+        "controller": controller,
+        "blockOwnerDeletion": True,
+    }
+
+
+def object_reference(obj: Obj) -> Obj:
+    """A core/v1 ObjectReference to `obj`, for events and targetRef."""
+    reference = {"kind": obj.get("kind", ""), "namespace": namespace_of(obj), "name": name_of(obj), "uid": uid_of(obj)}
+    reference |= {"apiVersion": obj.get("apiVersion", ""), "resourceVersion": resource_version(obj)}
+    return {key: value for key, value in reference.items() if value}
+
+
+def dig(obj: Mapping[str, Any] | None, *path: str) -> Any:
+    """The value below a chain of keys, None where any of them is missing or null."""
+    value: Any = obj
+    for key in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value
