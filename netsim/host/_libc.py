@@ -1,0 +1,52 @@
+"""The few system calls that Python 3.11 has no name for: setns, unshare, mount, umount2; failures are OSErrors."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 1
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MS_SHARED = 1 << 20
+
+MNT_DETACH = 2
+UMOUNT_NOFOLLOW = 8
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, subject: str) -> None:
+    if result != 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno), subject)
+
+
+def setns(fd: int, kind: int, subject: str = "setns") -> None:
+    """Move the calling thread into the namespace of `fd`; `kind` is the CLONE_NEW… flag it must be of."""
+    _check(_libc.setns(fd, kind), subject)
+
+
+def unshare(flags: int) -> None:
+    """Give the calling thread fresh namespaces of the kinds in `flags`."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def mount(source: str, target: str, fstype: str, flags: int, data: str = "") -> None:
+    """mount(2); OSError names the target."""
+    _check(
+        _libc.mount(source.encode(), target.encode(), fstype.encode(), ctypes.c_ulong(flags), data.encode() or None),
+        target,
+    )
+
+
+def umount(target: str, flags: int = 0) -> None:
+    """umount2(2); OSError names the target, EINVAL when it is no mount point."""
+    _check(_libc.umount2(target.encode(), flags), target)

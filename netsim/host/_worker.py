@@ -1,0 +1,126 @@
+"""Threads that visit other network namespaces, so that the calling thread never moves.
+
+setns(2) acts on one thread. A job runs on a pooled worker which enters the namespace, works, and goes home; a worker
+that cannot go home ends, so no idle thread ever keeps a deleted namespace alive.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+from netsim.host._libc import CLONE_NEWNET, setns
+
+MAX_IDLE = 4
+
+_Job = tuple[Callable[[], Any], "_Result"]
+
+
+class _Result:
+    """What one job gave: a value or an exception."""
+
+    __slots__ = ("_done", "error", "value")
+
+    def __init__(self) -> None:
+        self._done = threading.Lock()
+        self._done.acquire()
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def finish(self) -> None:
+        self._done.release()
+
+    def get(self) -> Any:
+        self._done.acquire()
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class _Worker:
+    """One thread with an inbox; `None` in the inbox ends it."""
+
+    def __init__(self) -> None:
+        self.inbox: SimpleQueue[_Job | None] = SimpleQueue()
+        threading.Thread(target=self._serve, name="netns-worker", daemon=True).start()
+
+    def _serve(self) -> None:
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while (job := self.inbox.get()) is not None:
+                if not self._run(job, home):
+                    return
+        finally:
+            os.close(home)
+
+    def _run(self, job: _Job, home: int) -> bool:
+        """Run one job, return home, and only then answer; False when this thread must end."""
+        call, result = job
+        try:
+            result.value = call()
+        except BaseException as error:  # every exception belongs to the caller, who re-raises it
+            result.error = error
+        try:
+            setns(home, CLONE_NEWNET, "return to the worker's own network namespace")
+        except OSError as error:
+            result.error = result.error or error
+            result.finish()
+            return False
+        kept = _keep(self)
+        result.finish()
+        return kept
+
+
+_lock = threading.Lock()
+_idle: list[_Worker] = []
+
+
+def _keep(worker: _Worker) -> bool:
+    with _lock:
+        if len(_idle) >= MAX_IDLE:
+            return False
+        _idle.append(worker)
+        return True
+
+
+def _take() -> _Worker:
+    with _lock:
+        if _idle:
+            return _idle.pop()
+    return _Worker()
+
+
+def _forget() -> None:
+    """A forked child has none of its parent's threads, and perhaps a held lock."""
+    global _lock, _idle
+    _lock, _idle = threading.Lock(), []
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def run_on_worker(call: Callable[[], Any]) -> Any:
+    """Run `call` on a pooled thread, which may change its network namespace (only that), and give its result."""
+    result = _Result()
+    _take().inbox.put((call, result))
+    return result.get()
+
+
+def run_on_throwaway(call: Callable[[], Any]) -> Any:
+    """Run `call` on a thread of its own that ends afterwards: for changes of namespaces that are not undone."""
+    result = _Result()
+
+    def job() -> None:
+        try:
+            result.value = call()
+        except BaseException as error:  # every exception belongs to the caller, who re-raises it
+            result.error = error
+        result.finish()
+
+    thread = threading.Thread(target=job, name="netns-throwaway", daemon=True)
+    thread.start()
+    thread.join()
+    return result.get()

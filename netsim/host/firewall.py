@@ -1,0 +1,53 @@
+"""iptables and ip6tables through their commands, in the calling thread's network namespace."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from netsim.host.exec import CommandFailed, run
+
+Family = Literal[4, 6]
+
+# Wait up to 5 s for the xtables lock of legacy iptables, looking every 100 ms, as kube-proxy does.
+WAIT = ("-w", "5", "-W", "100000")
+
+
+def command(family: Family, tool: Literal["", "-save", "-restore"] = "") -> str:
+    """Name of the command of a family: iptables, ip6tables-restore, … (pure)."""
+    return ("iptables" if family == 4 else "ip6tables") + tool
+
+
+def restore(
+    payload: bytes, family: Family, *, flush: bool = False, counters: bool = False, timeout: float = 60.0
+) -> None:
+    """Apply iptables-save text at once, table by table; chains not named stay unless `flush`.
+
+    Raises CommandFailed with the command's own words (it names the line), CommandMissing.
+    """
+    options = [*([] if flush else ["--noflush"]), *(["--counters"] if counters else [])]
+    run([command(family, "-restore"), *WAIT, *options], input=payload, timeout=timeout)
+
+
+def save(family: Family, table: str = "") -> str:
+    """iptables-save text of one table, or of all that are in use."""
+    argv = [command(family, "-save"), *(["-t", table] if table else [])]
+    return run(argv, timeout=60.0).stdout.decode()
+
+
+def run_iptables(args: list[str], family: Family, *, check: bool = False) -> int:
+    """Run iptables with the wait options; its exit status (1: no such rule or chain, or it exists already)."""
+    argv = [command(family), *WAIT, *args]
+    done = run(argv, check=False)
+    if check and done.returncode != 0:
+        raise CommandFailed(argv, done.returncode, done.stderr)
+    return done.returncode
+
+
+def backend() -> Literal["nf_tables", "legacy"]:
+    """Which kernel interface the installed iptables command uses."""
+    return parse_backend(run([command(4), "--version"]).stdout.decode())
+
+
+def parse_backend(version: str) -> Literal["nf_tables", "legacy"]:
+    """From `iptables --version`: "iptables v1.8.9 (nf_tables)"; versions before 1.8 name none: legacy (pure)."""
+    return "nf_tables" if "(nf_tables)" in version else "legacy"

@@ -1,0 +1,170 @@
+"""Mounts: bind, overlay, unmount, and what is mounted below a directory."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+
+from netsim.host._libc import MNT_DETACH, MS_BIND, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, MS_SHARED, umount
+from netsim.host._libc import mount as mount_
+
+_shared: set[str] = set()  # directories this process has already seen on a shared mount
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of /proc/PID/mountinfo (proc(5)); `root` is the path inside the file system, `device` "major:minor"."""
+
+    id: int
+    parent: int
+    device: str
+    root: str
+    target: str
+    shared: bool
+    fstype: str
+    source: str
+    super_options: tuple[str, ...]
+
+
+def bind(src: str, dst: str, ro: bool = False, recursive: bool = False) -> None:
+    """Bind `src` on `dst`, a mount point of the same sort, which is made when missing; `ro` makes it read-only."""
+    _make_target(dst, directory=os.path.isdir(src))
+    mount_(src, dst, "none", MS_BIND | (MS_REC if recursive else 0))
+    if ro:
+        try:
+            mount_("none", dst, "none", MS_BIND | MS_REMOUNT | MS_RDONLY)
+        except OSError:
+            unmount(dst)
+            raise
+
+
+def overlay(lower: list[str] | tuple[str, ...], upper: str, work: str, target: str) -> None:
+    """Mount an overlay on `target`; the first of `lower` is the uppermost. Missing upper, work and target are made.
+
+    ValueError for a path that the option string cannot carry (":" or ","), as the kernel would read it as two.
+    """
+    for path in (*lower, upper, work):
+        if any(char in path for char in ",:\\"):
+            raise ValueError(f"overlay path {path!r} contains ',', ':' or a backslash; use another directory")
+    for path in (upper, work, target):
+        os.makedirs(path, exist_ok=True)
+    mount_("overlay", target, "overlay", 0, f"lowerdir={':'.join(lower)},upperdir={upper},workdir={work}")
+
+
+def mount(fstype: str, target: str, source: str = "none", options: str = "", flags: int = 0) -> None:
+    """Mount a file system such as tmpfs or proc on the directory `target`, which is made when missing."""
+    os.makedirs(target, exist_ok=True)
+    mount_(source, target, fstype, flags, options)
+
+
+def unmount(path: str, lazy: bool = True) -> None:
+    """Unmount `path`; that nothing is mounted there is no error. `lazy` detaches it even while it is used."""
+    try:
+        umount(path, MNT_DETACH if lazy else 0)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT, errno.ENOTDIR):
+            raise
+
+
+def mounts_under(prefix: str) -> list[str]:
+    """Mount points at or below `prefix` in the order of unmounting; a point mounted on twice is there twice."""
+    prefix = os.path.realpath(prefix)
+    below = prefix.rstrip("/") + "/"
+    found = [m.target for m in read_mounts() if m.target == prefix or m.target.startswith(below)]
+    return found[::-1]
+
+
+def share_directory(directory: str) -> None:
+    """Make what is mounted in `directory` go away everywhere when it is unmounted here.
+
+    A process with its own mount namespace (a service, a container) keeps a private copy of each mount, which would
+    hold a deleted network namespace for ever. As `ip netns add` does for /run/netns, the directory is bound on itself
+    and made shared, unless the mount it lies on is shared already, as systemd makes them all.
+    """
+    directory = os.path.realpath(directory)
+    if directory in _shared:
+        return
+    here = mount_of(read_mounts(), directory)
+    if not here.shared:
+        if here.target != directory:
+            mount_(directory, directory, "none", MS_BIND)
+        mount_("none", directory, "none", MS_SHARED)
+    _shared.add(directory)
+
+
+def unshare_directory(directory: str) -> None:
+    """Undo `share_directory` when nothing is left in the directory; else nothing happens."""
+    directory = os.path.realpath(directory)
+    try:
+        if os.listdir(directory):
+            return
+    except FileNotFoundError:
+        return
+    _shared.discard(directory)
+    mounts = read_mounts()
+    here = mount_of(mounts, directory)
+    if here.target != directory or not _is_self_bind(mounts, here):
+        return
+    try:
+        umount(directory)
+    except OSError as error:
+        # Another process has just put something there, or removed it first.
+        if error.errno not in (errno.EBUSY, errno.EINVAL, errno.ENOENT):
+            raise
+
+
+def mount_of(mounts: list[Mount], path: str) -> Mount:
+    """The mount that the absolute path lies on: the last mounted of those with the longest target (pure)."""
+    holding = [m for m in mounts if path == m.target or path.startswith(m.target.rstrip("/") + "/")]
+    return max(enumerate(holding), key=lambda pair: (len(pair[1].target), pair[0]))[1]
+
+
+def _is_self_bind(mounts: list[Mount], here: Mount) -> bool:
+    """Whether a mount shows the very directory it covers."""
+    parent = next((m for m in mounts if m.id == here.parent), None)
+    if parent is None or parent.device != here.device:
+        return False
+    covered = parent.root.rstrip("/") + here.target[len(parent.target.rstrip("/")) :]
+    return here.root == covered
+
+
+def read_mounts(pid: str = "self") -> list[Mount]:
+    """The mounts that a process sees, in the order in which they were made."""
+    with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return parse_mountinfo(file.read())
+
+
+def parse_mountinfo(text: str) -> list[Mount]:
+    """Mounts from the text of /proc/PID/mountinfo (pure)."""
+    return [_parse_line(line) for line in text.splitlines() if line]
+
+
+def _parse_line(line: str) -> Mount:
+    left, _, right = line.partition(" - ")
+    id_, parent, device, root, target, _options, *tags = left.split(" ")
+    fstype, source, super_options = right.split(" ", 2)
+    shared = any(tag.startswith("shared:") for tag in tags)
+    options = tuple(super_options.split(","))
+    return Mount(int(id_), int(parent), device, _unescape(root), _unescape(target), shared, fstype, source, options)
+
+
+def _unescape(path: str) -> str:
+    if "\\" not in path:
+        return path
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        path = path.replace(code, char)
+    return path
+
+
+def _make_target(path: str, *, directory: bool) -> None:
+    if directory:
+        os.makedirs(path, exist_ok=True)
+    elif not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+
+
+def make_private(path: str) -> None:
+    """Stop mounts under `path` from being seen in other mount namespaces, and the other way round."""
+    mount_("none", path, "none", MS_REC | MS_PRIVATE)
