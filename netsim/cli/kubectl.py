@@ -1,0 +1,27 @@
+"""`netsim kubectl …`: the real kubectl with the lab's kubeconfig; not one argument is read here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+from netsim.lab.tools import find_kubectl
+
+
+def run_kubectl(arguments: list[str]) -> NoReturn:
+    """Become kubectl. The lab comes from NETSIM_LAB only, since every option belongs to kubectl."""
+    lab = os.environ.get("NETSIM_LAB", "default")
+    kubeconfig = f"/var/lib/netsim/{lab}/admin.conf"
+    if "/" in lab or not os.access(kubeconfig, os.R_OK):
+        sys.exit(_explain(lab, kubeconfig))
+    program = find_kubectl()
+    if program is None:
+        sys.exit("netsim: kubectl not found; install it with scripts/install, or pip install 'netsim[kubectl]'")
+    os.execve(program, ["kubectl", *arguments], {**os.environ, "KUBECONFIG": kubeconfig})
+
+
+def _explain(lab: str, kubeconfig: str) -> str:
+    if os.path.exists(os.path.dirname(kubeconfig)) and os.geteuid() != 0:
+        return f"netsim: the kubeconfig of lab `{lab}` is readable by root only; run: sudo netsim kubectl …"
+    return f"netsim: no lab `{lab}` is running; start it with `netsim up --lab {lab}` (`netsim ls` lists labs)"

@@ -1,0 +1,69 @@
+"""The `netsim` command: a table of verbs, each imported only when it is used, so that every start is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+from netsim import __version__
+
+# name -> (module below netsim.cli, one line of help, topic in --help)
+VERBS: dict[str, tuple[str, str, str]] = {
+    "up": ("up", "Build a lab: nodes, API, DNS; wait until names resolve.", "Labs"),
+    "down": ("down", "Remove a lab and everything of it.", "Labs"),
+    "ls": ("ls", "List the labs on this machine.", "Labs"),
+    "status": ("status", "Health of every part of a lab.", "Labs"),
+    "kubectl": ("kubectl", "The real kubectl on the lab; all arguments are passed on.", "Cluster"),
+    "kubeconfig": ("kubeconfig", "Print the path of the lab's kubeconfig.", "Cluster"),
+    "exec": ("exec", "A shell or command inside a node, a pod or the outside client.", "Network"),
+    "capture": ("capture", "Capture packets at several places at once.", "Network"),
+    "doctor": ("doctor", "What this machine has and lacks, with the mend.", "Machine"),
+    "server": ("server", "Run the API server, controllers and scheduler alone.", "Components"),
+    "node": ("node", "Run a node (agent and service proxy) alone.", "Components"),
+    "proxy": ("proxy", "Run the service proxy alone, or render its rules.", "Components"),
+    "dns": ("dns", "Run the cluster DNS server alone.", "Components"),
+    "token": ("token", "Make a join token on the control plane's machine.", "Components"),
+}
+
+
+def main() -> NoReturn:
+    """Entry point. Help, version and `kubectl` need no option parser, so none is loaded for them."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        sys.exit(print(render_help()))
+    if arguments[0] in ("-V", "--version", "version"):
+        sys.exit(print(f"netsim {__version__}"))
+    if arguments[0] == "kubectl":
+        from netsim.cli.kubectl import run_kubectl
+
+        run_kubectl(arguments[1:])
+    if arguments[0] not in VERBS:
+        print(f"netsim: {unknown_verb(arguments[0])}", file=sys.stderr)
+        sys.exit(2)
+    from netsim.cli.run import run_verb
+
+    run_verb(importlib.import_module(f"netsim.cli.{VERBS[arguments[0]][0]}").app, arguments[0], arguments[1:])
+
+
+def render_help() -> str:
+    """The text of `netsim --help`: the verbs by topic, within 80 columns."""
+    lines = ["Usage: netsim COMMAND [OPTIONS]", "", "A Kubernetes network you can take apart."]
+    for topic in dict.fromkeys(topic for _, _, topic in VERBS.values()):
+        lines += ["", f"{topic}:"]
+        lines += [f"  {name:<11} {text}" for name, (_, text, t) in VERBS.items() if t == topic]
+    lines += ["", "`netsim COMMAND --help` explains one of them, with an example."]
+    return "\n".join([*lines, "Start here: sudo netsim up && sudo netsim kubectl get nodes -o wide"])
+
+
+def unknown_verb(name: str) -> str:
+    """What to say about a verb that does not exist."""
+    import difflib
+
+    near = difflib.get_close_matches(name, VERBS, 1)
+    hint = f"did you mean `netsim {near[0]}`?" if near else "`netsim --help` lists the commands"
+    return f"no such command `{name}`; {hint}"
+
+
+if __name__ == "__main__":
+    main()

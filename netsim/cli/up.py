@@ -1,0 +1,111 @@
+"""`netsim up`: build a lab and wait until a name resolves in it."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from netsim.cli.fault import Fault
+from netsim.cli.options import Lab, lab_paths, make_app, need_root
+from netsim.cli.progress import Progress
+from netsim.lab.paths import LabPaths
+from netsim.lab.topology import LabSpec, TopologyError, parse_lab_file, plan_lab
+
+app = make_app()
+
+EXAMPLE = "Example: netsim up --nodes 3   then: netsim kubectl get nodes -o wide"
+
+
+@app.command(epilog=EXAMPLE)
+def up(
+    lab: Lab = "default",
+    nodes: Annotated[int | None, typer.Option("--nodes", metavar="N", help="Number of nodes (default 3).")] = None,
+    file: Annotated[Path | None, typer.Option("-f", "--file", metavar="FILE", help="Lab file (YAML).")] = None,
+    proxy_mode: Annotated[str | None, typer.Option(metavar="iptables", help="Rules of the service proxy.")] = None,
+    network: Annotated[str | None, typer.Option(metavar="host-gw", help="How pods reach other nodes.")] = None,
+    api_port: Annotated[int | None, typer.Option(metavar="PORT", help="Port on 127.0.0.1 (default 6443).")] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Give up after this long.")] = 60.0,
+) -> None:
+    """Build a lab: node namespaces on a common fabric, API server, DNS; wait until names resolve.
+
+    Nothing of the machine outside the lab is touched, and the lab has no way out of it.
+    """
+    need_root("up")
+    options = {"proxy_mode": proxy_mode, "network": network, "api_port": api_port}
+    spec = _describe(lab, nodes, file, options)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # systemd's and timeout's way to say Ctrl-C
+    _build(spec, lab_paths(spec.name), timeout)
+
+
+def _describe(lab: str, nodes: int | None, file: Path | None, options: dict[str, object]) -> LabSpec:
+    try:
+        if file is None:
+            return plan_lab(lab, 3 if nodes is None else nodes, **options)
+        if nodes is not None:
+            raise Fault("--nodes and --file exclude each other; write the nodes into the lab file")
+        return _from_file(file, None if lab == "default" else lab, options)
+    except TopologyError as error:
+        raise Fault(str(error)) from None
+
+
+def _from_file(file: Path, lab: str | None, options: dict[str, object]) -> LabSpec:
+    import yaml
+
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Fault(f"lab file {file}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Fault(f"lab file {file}: not valid YAML: {error}") from None
+    given = {"proxyMode": options["proxy_mode"], "network": options["network"], "apiPort": options["api_port"]}
+    if isinstance(document, dict):
+        document |= {k: v for k, v in given.items() if v is not None}
+    return parse_lab_file(document, lab)
+
+
+def _build(spec: LabSpec, paths: LabPaths, timeout: float) -> None:
+    from netsim.cli.bringup import BringUpFailed, bring_up
+    from netsim.lab.labfile import LabExists, claim_lab
+    from netsim.lab.teardown import destroy_lab
+
+    _check_machine()
+    try:
+        claim_lab(paths)
+    except LabExists as error:
+        raise Fault(str(error)) from None
+    progress = Progress()
+    try:
+        bring_up(spec, paths, progress, timeout)
+    except BringUpFailed as error:
+        destroy_lab(paths)
+        raise Fault(f"lab `{spec.name}` did not come up and was removed again: {error}") from None
+    except BaseException:
+        progress.done(f"stopping: removing lab `{spec.name}` again")
+        destroy_lab(paths)
+        raise
+    _say_how_to_go_on(spec, paths)
+
+
+def _check_machine() -> None:
+    from netsim.lab.doctor import blocking_problems, judge, look
+
+    problems = blocking_problems(judge(look(features=False)))
+    if problems:
+        lines = "\n".join(f"  {p.name}: {p.found}; {p.mend}" for p in problems)
+        raise Fault(f"this machine lacks what a lab needs (see `netsim doctor`):\n{lines}")
+
+
+def _say_how_to_go_on(spec: LabSpec, paths: LabPaths) -> None:
+    lab = "" if spec.name == "default" else f" --lab {spec.name}"
+    env = "" if spec.name == "default" else f"NETSIM_LAB={spec.name} "
+    print(
+        f"\nLab `{spec.name}` is up. Go on with:\n"
+        f"  {env}netsim kubectl get nodes -o wide\n"
+        f"  {env}netsim kubectl apply -f docs/examples/course/\n"
+        f"  netsim exec{lab} {spec.nodes[0].name} -- ip route\n"
+        f"  export KUBECONFIG={paths.kubeconfig}    # for your own kubectl\n"
+        f"  netsim down{lab}"
+    )

@@ -1,0 +1,60 @@
+"""What a lab's physical network consists of, as values: one bridge, and one cable from it to every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from netsim.lab.topology import LabSpec
+
+FABRIC = "fabric"
+CONTROL_PLANE = "control-plane"
+CLIENT = "client"
+BRIDGE = "fabric0"
+MACHINE_INTERFACE = "eth0"
+_IFNAMSIZ = 15
+
+# An IPv4 lab keeps IPv6 off, so that captures show the lesson and not router solicitations.
+_QUIET = (("net.ipv6.conf.all.disable_ipv6", "1"), ("net.ipv6.conf.default.disable_ipv6", "1"))
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A network namespace to make, with the sysctls to set in it."""
+
+    name: str
+    sysctls: tuple[tuple[str, str], ...] = _QUIET
+
+
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """A veth pair from the fabric's bridge (interface `port`) to a machine's `eth0` with `address` (CIDR)."""
+
+    machine: str
+    port: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class FabricPlan:
+    """Everything below the cluster: namespaces, the bridge `fabric0` in the first of them, cables."""
+
+    namespaces: tuple[Namespace, ...]
+    cables: tuple[Cable, ...]
+
+
+def plan_fabric(spec: LabSpec) -> FabricPlan:
+    """The fabric of a lab: control plane, outside client and nodes, each one cable away from the bridge."""
+    machines = [(CONTROL_PLANE, spec.control_plane_address), (CLIENT, spec.client_address)]
+    machines += [(node.name, node.address) for node in spec.nodes]
+    names = (FABRIC, *(name for name, _ in machines))
+    cables = tuple(Cable(name, port_name(name), f"{ip}/{spec.prefix_length}") for name, ip in machines)
+    return FabricPlan(tuple(Namespace(name) for name in names), cables)
+
+
+def port_name(machine: str) -> str:
+    """Interface name on the fabric's side: the machine's name, cut to 15 bytes with a hash where it is longer."""
+    if len(machine) <= _IFNAMSIZ and re.fullmatch(r"[a-z0-9-]+", machine):
+        return machine
+    return f"{machine[:9]}-{hashlib.sha1(machine.encode()).hexdigest()[:5]}"
