@@ -1,0 +1,224 @@
+"""Links over rtnetlink: bridges, veth pairs, VXLAN interfaces, and their properties."""
+
+from __future__ import annotations
+
+import errno
+
+from netsim.host._messages import Attrs, Fields, encode
+from netsim.host._rtnl import Link, parse_link
+from netsim.host._transport import APPEND, CREATE, EXCL, NetlinkError, Transport
+
+Dev = str | int
+
+NEWLINK, DELLINK, GETLINK = 16, 17, 18
+NEWLINKPROP = 108
+
+IFF_UP = 0x1
+IFF_PROMISC = 0x100
+ADDR_GEN_NONE: Attrs = (("AF_INET6", (("IFLA_INET6_ADDR_GEN_MODE", 1),)),)
+
+
+class Links(Transport):
+    """The part of `Netlink` that is about links."""
+
+    def __init__(self, netns: str | None = None) -> None:
+        super().__init__(netns)
+        self._indexes: dict[str, int] = {}
+
+    def index(self, dev: Dev) -> int:
+        """Index of a device; NetlinkError (ENODEV) if there is none of that name. Names are asked once."""
+        if isinstance(dev, int):
+            return dev
+        if dev not in self._indexes:
+            self._indexes[dev] = self.link(dev).index
+        return self._indexes[dev]
+
+    def link(self, dev: Dev) -> Link:
+        """One link by name or index, always asked of the kernel; NetlinkError (ENODEV) if there is none."""
+        fields, attrs = _link_key(dev)
+        return self._ask(GETLINK, encode("ifinfmsg", fields, attrs), NEWLINK, parse_link, f"find link {dev}")
+
+    def links(self) -> list[Link]:
+        """All links, by index."""
+        # IFLA_EXT_MASK 8 (RTEXT_FILTER_SKIP_STATS): statistics are half of a dump, and nobody here reads them.
+        body = encode("ifinfmsg", (), (("IFLA_EXT_MASK", 8),))
+        return sorted(self._dump(GETLINK, body, NEWLINK, parse_link, "list links"), key=lambda link: link.index)
+
+    def add_bridge(self, name: str, *, mtu: int = 0, mac: str = "", index: int = 0, up: bool = False) -> None:
+        """A bridge without spanning tree."""
+        attrs: Attrs = (*_link_attrs(name, mtu, 0, mac), ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "bridge"),)))
+        self._new_link(name, index, up, attrs, f"add bridge {name}")
+
+    def add_vxlan(
+        self,
+        name: str,
+        vni: int,
+        *,
+        local: str,
+        dev: Dev,
+        port: int = 8472,
+        mtu: int = 0,
+        mac: str = "",
+        group: int = 0,
+    ) -> None:
+        """A VXLAN interface without learning: its neighbours and forwarding entries are given, not guessed."""
+        data: Attrs = (
+            ("IFLA_VXLAN_ID", vni),
+            ("IFLA_VXLAN_LINK", self.index(dev)),
+            ("IFLA_VXLAN_LOCAL6" if ":" in local else "IFLA_VXLAN_LOCAL", local),
+            ("IFLA_VXLAN_PORT", port),
+            ("IFLA_VXLAN_LEARNING", 0),
+        )
+        info = ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "vxlan"), ("IFLA_INFO_DATA", data)))
+        self._new_link(name, 0, False, (*_link_attrs(name, mtu, group, mac), info), f"add vxlan {name} id {vni}")
+
+    def add_veth(
+        self,
+        name: str,
+        peer: str,
+        peer_netns: str | int | None = None,
+        *,
+        mtu: int = 0,
+        group: int = 0,
+        alias: str = "",
+        altname: str = "",
+        mac: str = "",
+        peer_mac: str = "",
+        index: int = 0,
+        peer_index: int = 0,
+        up: bool = False,
+    ) -> None:
+        """A veth pair; the peer is made in the namespace given by path or descriptor (None: this one), down.
+
+        `index` and `peer_index` ask for interface indexes (0: the kernel chooses; EBUSY if taken); `group` is for both.
+        """
+        place: Attrs = () if peer_netns is None else (("IFLA_NET_NS_FD", self._descriptor(peer_netns)),)
+        other: Attrs = (("index", peer_index), *_link_attrs(peer, mtu, group, peer_mac), *place)
+        info = ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", (("VETH_INFO_PEER", other),))))
+        attrs = (*_link_attrs(name, mtu, group, mac), info)
+        self._new_link(name, index, up, attrs, f"add veth {name} with peer {peer}")
+        if alias:
+            self.set_link(index or name, alias=alias)
+        if altname:
+            self.add_altname(index or name, altname)
+
+    def _descriptor(self, netns: str | int) -> int:
+        """Descriptor of a namespace that stays open until the request has been sent."""
+        if isinstance(netns, int):
+            return netns
+        fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+        self._held.append(fd)
+        return fd
+
+    def _new_link(self, name: str, index: int, up: bool, attrs: Attrs, asked: str) -> None:
+        fields: Fields = (("index", index), ("flags", int(up)), ("change", int(up)))
+        self._change(NEWLINK, CREATE | EXCL, encode("ifinfmsg", fields, attrs), asked)
+        self._indexes.pop(name, None)
+        if index:
+            self._indexes[name] = index
+
+    def set_link(
+        self,
+        dev: Dev,
+        *,
+        up: bool | None = None,
+        master: Dev | None = None,
+        mtu: int = 0,
+        mac: str = "",
+        alias: str = "",
+        group: int = 0,
+        ipv6: bool = True,
+        hairpin: bool | None = None,
+        promiscuous: bool = False,
+    ) -> None:
+        """Change several properties of a link at once; what is not named stays.
+
+        `master` "" or 0 frees it from its bridge; `ipv6=False` gives it no link-local address when it comes up (do it
+        before); `hairpin` lets a bridge port send a packet back where it came from (after `master`).
+        """
+        fields, key = _link_key(dev)
+        flags = (IFF_UP if up else 0) | (IFF_PROMISC if promiscuous else 0)
+        change = (0 if up is None else IFF_UP) | (IFF_PROMISC if promiscuous else 0)
+        attrs: Attrs = (*key, *_link_attrs("", mtu, group, mac))
+        if alias:
+            attrs += (("IFLA_IFALIAS", alias),)
+        if master is not None:
+            attrs += (("IFLA_MASTER", self.index(master) if master else 0),)
+        if not ipv6:
+            attrs += (("IFLA_AF_SPEC", ADDR_GEN_NONE),)
+        body = encode("ifinfmsg", (*fields, ("flags", flags), ("change", change)), attrs)
+        self._change(NEWLINK, 0, body, f"change link {dev}")
+        if hairpin is not None:
+            self._set_hairpin(dev, hairpin)
+
+    def _set_hairpin(self, dev: Dev, on: bool) -> None:
+        fields, key = _link_key(dev)
+        data: Attrs = (("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", (("IFLA_BRPORT_MODE", int(on)),)))
+        body = encode("ifinfmsg", fields, (*key, ("IFLA_LINKINFO", data)))
+        self._change(NEWLINK, 0, body, f"set hairpin mode of bridge port {dev}")
+
+    def set_up(self, dev: Dev) -> None:
+        """Bring a link up."""
+        self.set_link(dev, up=True)
+
+    def set_down(self, dev: Dev) -> None:
+        """Take a link down; its routes go."""
+        self.set_link(dev, up=False)
+
+    def set_master(self, dev: Dev, bridge: Dev) -> None:
+        """Make a link a port of a bridge."""
+        self.set_link(dev, master=bridge)
+
+    def rename(self, dev: Dev, name: str) -> None:
+        """Rename a link, which must be down on kernels before 6.2."""
+        index = self.index(dev)
+        body = encode("ifinfmsg", (("index", index),), (("IFLA_IFNAME", name),))
+        self._change(NEWLINK, 0, body, f"rename link {dev} to {name}")
+        self._indexes = {known: at for known, at in self._indexes.items() if at != index} | {name: index}
+
+    def move(self, dev: Dev, netns: str | int) -> None:
+        """Move a link into another namespace, given by path or descriptor."""
+        fields, key = _link_key(dev)
+        place: Attrs = (("IFLA_NET_NS_FD", self._descriptor(netns)),)
+        self._change(NEWLINK, 0, encode("ifinfmsg", fields, key + place), f"move link {dev} to {netns}")
+        self._forget(dev)
+
+    def add_altname(self, dev: Dev, altname: str) -> None:
+        """Give a link a further name, of up to 127 bytes, by which it can be looked up."""
+        fields, key = _link_key(dev)
+        attrs: Attrs = (*key, ("IFLA_PROP_LIST", (("IFLA_ALT_IFNAME", altname),)))
+        body = encode("ifinfmsg", fields, attrs)
+        self._change(NEWLINKPROP, CREATE | EXCL | APPEND, body, f"add alternative name {altname} to link {dev}")
+
+    def delete_link(self, dev: Dev) -> None:
+        """Remove a link (with its peer, for a veth); NetlinkError (ENODEV) if there is none."""
+        fields, attrs = _link_key(dev)
+        self._change(DELLINK, 0, encode("ifinfmsg", fields, attrs), f"delete link {dev}")
+        self._forget(dev)
+
+    def delete_group(self, group: int) -> None:
+        """Remove all links of a group at once: 1,000 in the time of a few; none of that group is no error."""
+        if group <= 0:
+            raise ValueError(f"link group {group}: expected a positive number; 0 is every link's default group")
+        body = encode("ifinfmsg", (), (("IFLA_GROUP", group),))
+        try:
+            self._change(DELLINK, 0, body, f"delete links of group {group}")
+        except NetlinkError as error:
+            if error.errno != errno.ENODEV:
+                raise
+        self._indexes.clear()
+
+    def _forget(self, dev: Dev) -> None:
+        self._indexes = {name: index for name, index in self._indexes.items() if dev not in (name, index)}
+
+
+def _link_key(dev: Dev) -> tuple[Fields, Attrs]:
+    """How a message names an existing link."""
+    if isinstance(dev, int):
+        return (("index", dev),), ()
+    return (), (("IFLA_IFNAME" if len(dev) < 16 else "IFLA_ALT_IFNAME", dev),)
+
+
+def _link_attrs(name: str, mtu: int, group: int, mac: str) -> Attrs:
+    given = (("IFLA_IFNAME", name), ("IFLA_MTU", mtu), ("IFLA_GROUP", group), ("IFLA_ADDRESS", mac))
+    return tuple((key, value) for key, value in given if value)

@@ -1,0 +1,165 @@
+"""One rtnetlink socket: requests, acknowledgements, batches and dumps."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self, TypeVar
+
+from netsim.host import netns as netns_
+from netsim.host._messages import HEADER
+from netsim.host._rtnl import messages, parse_error
+
+_T = TypeVar("_T")
+_Request = tuple[int, bytes, str]  # sequence number, whole message, what it asks for
+
+REQUEST, ACK, DUMP = 0x1, 0x4, 0x300
+REPLACE, EXCL, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
+DUMP_INTR = 0x10
+ERROR, DONE = 2, 3
+
+SOL_NETLINK = 270
+NETLINK_CAP_ACK, NETLINK_EXT_ACK = 10, 11
+
+TIMEOUT_SECONDS = 30.0
+DUMP_ATTEMPTS = 5
+BUFFER = 1 << 15
+MAX_IN_FLIGHT = 64  # acknowledgements that surely fit into the socket's receive buffer
+
+
+class NetlinkError(OSError):
+    """The kernel refused a request: `errno`, `asked` (what was asked for) and `detail` (the kernel's words or "")."""
+
+    def __init__(self, errno: int, asked: str, detail: str = "") -> None:
+        super().__init__(errno, os.strerror(errno))
+        self.asked = asked
+        self.detail = detail
+
+    def __str__(self) -> str:
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{self.asked}: {self.strerror}{detail}"
+
+
+class Transport:
+    """An rtnetlink socket in the namespace at path `netns`, or in the calling thread's; for one thread at a time.
+
+    `netns` is a path; `batch` collects changes.
+    """
+
+    def __init__(self, netns: str | None = None) -> None:
+        args = (socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._sock = netns_.open_socket(netns, *args) if netns else socket.socket(*args)
+        self._sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
+        self._sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
+        self._sock.settimeout(TIMEOUT_SECONDS)
+        self._sequence = 0
+        self._queue: list[_Request] | None = None
+        self._held: list[int] = []
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    # --- requests ---------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """Send the changes made inside to the kernel in one system call when the block ends.
+
+        All are tried, also after one has failed; the first error is raised. Nothing is sent if the block raises.
+        A link made inside can be named inside only when it was given an index.
+        """
+        if self._queue is not None:
+            raise RuntimeError("batches do not nest")
+        self._queue = []
+        try:
+            yield
+            queue, self._queue = self._queue, None
+            self._send(queue)
+        finally:
+            self._queue = None
+            self._release()
+
+    def _change(self, kind: int, flags: int, body: bytes, asked: str) -> None:
+        self._sequence += 1
+        header = HEADER.pack(HEADER.size + len(body), kind, REQUEST | ACK | flags, self._sequence, 0)
+        padding = b"\0" * (-len(body) % 4)
+        request = (self._sequence, header + body + padding, asked)
+        if self._queue is not None:
+            self._queue.append(request)
+            return
+        try:
+            self._send([request])
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        """Close the descriptors that the requests sent had named."""
+        while self._held:
+            os.close(self._held.pop())
+
+    def _send(self, queue: list[_Request]) -> None:
+        """Send requests and read their acknowledgements; raises the first error once all are read."""
+        errors: list[NetlinkError] = []
+        for start in range(0, len(queue), MAX_IN_FLIGHT):
+            errors += self._exchange(queue[start : start + MAX_IN_FLIGHT])
+        if errors:
+            raise errors[0]
+
+    def _exchange(self, queue: list[_Request]) -> list[NetlinkError]:
+        asked = {sequence: text for sequence, _, text in queue}
+        errors = []
+        self._sock.send(b"".join(data for _, data, _ in queue))
+        while asked:
+            for kind, flags, sequence, body in messages(self._sock.recv(BUFFER)):
+                if kind == ERROR and (text := asked.pop(sequence, None)) is not None:
+                    code, detail = parse_error(body, flags)
+                    if code:
+                        errors.append(NetlinkError(code, text, detail))
+        return errors
+
+    def _ask(self, kind: int, body: bytes, answer: int, parse: Callable[[bytes], _T], asked: str) -> _T:
+        """One question with one answer."""
+        self._sequence += 1
+        header = HEADER.pack(HEADER.size + len(body), kind, REQUEST, self._sequence, 0)
+        self._sock.send(header + body)
+        while True:
+            for got, flags, sequence, content in messages(self._sock.recv(BUFFER)):
+                if sequence == self._sequence and got == ERROR:
+                    raise NetlinkError(parse_error(content, flags)[0], asked)
+                if sequence == self._sequence and got == answer:
+                    return parse(content)
+
+    def _dump(self, kind: int, body: bytes, answer: int, parse: Callable[[bytes], _T], asked: str) -> list[_T]:
+        for _ in range(DUMP_ATTEMPTS):
+            self._sequence += 1
+            header = HEADER.pack(HEADER.size + len(body), kind, REQUEST | DUMP, self._sequence, 0)
+            self._sock.send(header + body)
+            bodies, interrupted = self._read_dump(answer, asked)
+            if not interrupted:
+                break
+        # A dump that other changes kept interrupting is still the best there is: each entry was true when read.
+        return [parse(body) for body in bodies]
+
+    def _read_dump(self, answer: int, asked: str) -> tuple[list[bytes], bool]:
+        bodies: list[bytes] = []
+        interrupted = False
+        while True:
+            for kind, flags, sequence, body in messages(self._sock.recv(BUFFER)):
+                if sequence != self._sequence:
+                    continue
+                interrupted |= bool(flags & DUMP_INTR)
+                if kind == ERROR:
+                    raise NetlinkError(parse_error(body, flags)[0], asked)
+                if kind == DONE:
+                    return bodies, interrupted
+                if kind == answer:
+                    bodies.append(body)
