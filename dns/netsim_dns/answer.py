@@ -1,0 +1,365 @@
+"""What a question is answered with: a pure function of question, index and settings.
+
+Behaviour follows the Kubernetes DNS specification 1.1.0 and, where that is silent, CoreDNS's kubernetes plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from . import names
+from .config import DnsConfig
+from .names import IN_ADDR_ARPA, IP6_ARPA, Labels, ServiceName
+from .records import NO_PORT, Endpoint, Index, Key, Port, Service
+from .types import (
+    AAAA,
+    AXFR,
+    CNAME,
+    IXFR,
+    NOERROR,
+    NS,
+    NXDOMAIN,
+    PTR,
+    REFUSED,
+    SERVFAIL,
+    SOA,
+    SRV,
+    TXT,
+    A,
+    Answer,
+    Question,
+    Record,
+)
+
+SCHEMA_VERSION = b"1.1.0"
+SCHEMA_TTL = 28800
+CNAME_CHAIN_MAX = 10
+SOA_TTL_MAX = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One (address, port) behind a name; `target` is the name, relative to the zone, that an SRV would give."""
+
+    target: Labels
+    address: bytes
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One question on its way: the zone it fell into, as configured and as the client spelled it."""
+
+    question: Question
+    index: Index
+    config: DnsConfig
+    zone: Labels
+    spelled: Labels
+
+    def with_question(self, question: Question) -> Context:
+        """The same question for another name under the same zone."""
+        spelled = question.qname[len(question.qname) - len(self.zone) :]
+        return replace(self, question=question, spelled=spelled)
+
+
+def answer(question: Question, index: Index, config: DnsConfig, local: frozenset[bytes] = frozenset()) -> Answer:
+    """The answer to one question.
+
+    `local` are the server's own addresses, 4 or 16 bytes each. Outside all zones it is SERVFAIL without
+    authority: there is no upstream to ask.
+    """
+    qname = names.lower(question.qname)
+    zone = find_zone(qname, config.zone)
+    if not config.quirks.class_ignored and question.qclass != 1:
+        return Answer(REFUSED, authoritative=False)
+    if question.qtype in (AXFR, IXFR):
+        return Answer(REFUSED, authoritative=False)
+    if zone is None:
+        return Answer(SERVFAIL, authoritative=False)
+    context = Context(question, index, config, zone, question.qname[len(qname) - len(zone) :])
+    found = _in_zone(context, local)
+    return _fall_through(context, found) if found.rcode == NXDOMAIN else found
+
+
+@lru_cache(maxsize=16)
+def _zones(zone: str) -> tuple[Labels, ...]:
+    """Served zones, longest first."""
+    own = names.lower(names.labels_of(zone))
+    return tuple(sorted((own, IN_ADDR_ARPA, IP6_ARPA), key=len, reverse=True))
+
+
+def find_zone(qname: Labels, zone: str) -> Labels | None:
+    """The longest served zone that a lower-case name is under, or None."""
+    return next((z for z in _zones(zone) if names.under(qname, z)), None)
+
+
+def _fall_through(context: Context, denied: Answer) -> Answer:
+    """A denial becomes SERVFAIL where it cannot be known: before the first sync, and beyond the cluster's addresses."""
+    if not context.index.synced:
+        return replace(denied, rcode=SERVFAIL)
+    if context.zone not in (IN_ADDR_ARPA, IP6_ARPA) or not context.config.fallthrough:
+        return denied
+    address = names.parse_reverse(context.question.qname, context.zone)
+    if address is not None and _in_cluster(address, context.config.cluster_cidrs):
+        return denied
+    return Answer(SERVFAIL, authoritative=False)
+
+
+@lru_cache(maxsize=16)
+def _networks(cidrs: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(cidr) for cidr in cidrs)
+
+
+def _in_cluster(address: bytes, cidrs: tuple[str, ...]) -> bool:
+    return any(ip_address(address) in network for network in _networks(cidrs))
+
+
+def _in_zone(context: Context, local: frozenset[bytes]) -> Answer:
+    qtype, reverse = context.question.qtype, context.zone in (IN_ADDR_ARPA, IP6_ARPA)
+    if qtype == PTR and reverse:
+        address = names.parse_reverse(context.question.qname, context.zone)
+        if address is not None:
+            return _pointers(context, address)
+    name = names.parse_name(context.question.qname, context.zone)
+    match name:
+        case names.Apex():
+            return _apex(context, local)
+        case names.DnsVersion():
+            return _version(context)
+        case names.NsHost():
+            return _ns_host(context, local)
+        case names.PodName(namespace, pod):
+            return _addressed(context, _pod(context, namespace, pod))
+        case ServiceName():
+            return _service(context, name)
+    return _parent(context, _exists(context, name))
+
+
+def _exists(context: Context, name: names.Name) -> bool:
+    """Has a name above Services and pods anything below it?"""
+    if isinstance(name, names.NamespaceName):
+        served = name.branch == b"svc" or context.config.pods != "disabled"
+        return served and name.namespace in context.index.namespaces
+    return isinstance(name, names.Branch)
+
+
+# Negative answers
+
+
+def _soa(context: Context) -> Record:
+    serial = context.index.serial if context.index.synced else 0
+    numbers = (serial, 7200, 1800, 86400, context.config.effective_ttl)
+    zone = context.spelled
+    suffix = b"".join(n.to_bytes(4, "big") for n in numbers)
+    return Record(zone, SOA, names=((b"ns", b"dns", *zone), (b"hostmaster", *zone)), suffix=suffix)
+
+
+def _soa_ttl(context: Context) -> int:
+    return min(context.config.effective_ttl, SOA_TTL_MAX)
+
+
+def _empty(context: Context) -> Answer:
+    """NODATA: the name exists, this type does not."""
+    return Answer(NOERROR, authority=(_soa(context),), ttl=_soa_ttl(context))
+
+
+def _denied(context: Context) -> Answer:
+    if context.question.qtype == SOA and context.config.quirks.soa_anywhere:
+        return _empty(context)
+    return Answer(NXDOMAIN, authority=(_soa(context),), ttl=_soa_ttl(context))
+
+
+def _parent(context: Context, exists: bool) -> Answer:
+    """A name that exists, if at all, only because names below it may."""
+    if context.question.qtype == TXT and context.config.quirks.txt_nxdomain:
+        return _denied(context)
+    return _empty(context) if exists else _denied(context)
+
+
+# The zone's own names
+
+
+def _apex(context: Context, local: frozenset[bytes]) -> Answer:
+    if context.question.qtype == SOA:
+        return Answer(NOERROR, answer=(_soa(context),), ttl=_soa_ttl(context))
+    if context.question.qtype == NS and _spelled_well(context):
+        hosts = _name_servers(context, local)
+        if hosts:
+            targets = dict.fromkeys(host.target for host in hosts)
+            records = tuple(Record(context.question.qname, NS, names=(target + context.zone,)) for target in targets)
+            return _positive(context, records, _addresses(context.zone, hosts))
+    return _parent(context, True)
+
+
+def _spelled_well(context: Context) -> bool:
+    return context.spelled == context.zone or not context.config.quirks.ns_needs_lower_case
+
+
+def _name_servers(context: Context, local: frozenset[bytes]) -> list[Candidate]:
+    """The Services this server stands behind, found by its own addresses; else the addresses themselves."""
+    index, hosts = context.index, []
+    owners = dict.fromkeys(owner for address in local for owner in index.by_endpoint_ip.get(address, ()))
+    for key, endpoint in owners:
+        service = index.services.get(key)
+        if service is None or key[0] not in index.namespaces:
+            continue
+        relative = _relative(key)
+        if service.headless:
+            own = [e for e in _endpoints_of(index, key) if e.name == endpoint]
+            hosts += [Candidate((endpoint, *relative), e.address, 53) for e in own]
+        else:
+            hosts += [Candidate(relative, address, 53) for address in service.addresses]
+    return hosts or [Candidate((b"ns", b"dns"), address, 53) for address in sorted(local)]
+
+
+def _ns_host(context: Context, local: frozenset[bytes]) -> Answer:
+    hosts = _name_servers(context, local) if _spelled_well(context) else []
+    if context.question.qtype in (TXT, PTR) or not hosts:
+        return _denied(context)
+    return _addressed(context, hosts) if context.question.qtype != SRV else _empty(context)
+
+
+def _version(context: Context) -> Answer:
+    if context.question.qtype != TXT:
+        return _denied(context)
+    text = bytes([len(SCHEMA_VERSION)]) + SCHEMA_VERSION
+    ttl = context.config.effective_ttl if context.config.cache_ttl else SCHEMA_TTL
+    return Answer(NOERROR, answer=(Record(context.question.qname, TXT, prefix=text),), ttl=ttl)
+
+
+# Services, endpoints, pods
+
+
+def _pod(context: Context, namespace: bytes, pod: bytes) -> list[Candidate]:
+    if context.config.pods == "disabled" or namespace not in context.index.namespaces:
+        return []
+    address = names.parse_pod_address(pod)
+    return [Candidate((pod, namespace, b"pod"), address, 0)] if address is not None else []
+
+
+def _service(context: Context, name: ServiceName) -> Answer:
+    key, index = (name.namespace, name.service), context.index
+    service = index.services.get(key)
+    if service is None or name.namespace not in index.namespaces:
+        return _denied(context)
+    if service.external is not None:
+        return _external(context, service.external) if name.bare else _denied(context)
+    return _addressed(context, candidates(index, service, name))
+
+
+def candidates(index: Index, service: Service, name: ServiceName) -> list[Candidate]:
+    """Every (address, port) that a name under a Service stands for; none: the name does not exist."""
+    relative = _relative(service.key)
+    if not service.headless and not name.endpoint:
+        ports = [p.number for p in service.ports if _port_fits(p, name)]
+        return [Candidate(relative, address, port) for address in service.addresses for port in ports]
+    found = []
+    for view in index.slices_of.get(service.key, {}).values():
+        ports = [p.number for p in view.ports if _port_fits(p, name)]
+        for endpoint in view.endpoints:
+            if name.endpoint in (b"", endpoint.name):
+                found += [Candidate((endpoint.name, *relative), endpoint.address, port) for port in ports]
+    return found
+
+
+def _port_fits(port: Port, name: ServiceName) -> bool:
+    return name.port in (None, b"", port.name) and name.protocol in (None, b"", port.protocol)
+
+
+def _endpoints_of(index: Index, key: Key) -> Iterable[Endpoint]:
+    return (endpoint for view in index.slices_of.get(key, {}).values() for endpoint in view.endpoints)
+
+
+def _relative(key: Key) -> Labels:
+    return (key[1], key[0], b"svc")
+
+
+def _addressed(context: Context, found: Sequence[Candidate]) -> Answer:
+    """Answer for a name that stands for addresses; which it has decides the type, whether it has any the existence."""
+    if not found:
+        return _denied(context)
+    qname, qtype = context.question.qname, context.question.qtype
+    if qtype in (A, AAAA):
+        size = 4 if qtype == A else 16
+        unique = dict.fromkeys(c.address for c in found if len(c.address) == size)
+        records = tuple(Record(qname, qtype, prefix=address) for address in unique)
+        return _positive(context, records) if records else _empty(context)
+    return _srv(context, found) if qtype == SRV else _empty(context)
+
+
+def _srv(context: Context, found: Sequence[Candidate]) -> Answer:
+    """One record per (target, port), RFC 2782; the weight counts candidates before they are made unique."""
+    weight = max(1, 100 // len(found))
+    with_port = [c for c in found if c.port != NO_PORT.number]
+    unique = dict.fromkeys((c.target, c.port) for c in with_port)
+    records = tuple(
+        Record(
+            context.question.qname,
+            SRV,
+            prefix=b"\0\0" + weight.to_bytes(2, "big") + port.to_bytes(2, "big"),
+            names=(target + context.spelled,),
+            compress=False,
+        )
+        for target, port in unique
+    )
+    return _positive(context, records, _addresses(context.spelled, with_port)) if records else _empty(context)
+
+
+def _addresses(zone: Labels, found: Iterable[Candidate]) -> tuple[Record, ...]:
+    unique = dict.fromkeys((c.target, c.address) for c in found)
+    return tuple(Record(target + zone, A if len(address) == 4 else AAAA, prefix=address) for target, address in unique)
+
+
+def _positive(context: Context, records: tuple[Record, ...], additional: tuple[Record, ...] = ()) -> Answer:
+    return Answer(NOERROR, answer=records, additional=additional, ttl=context.config.effective_ttl)
+
+
+# Aliases and pointers
+
+
+def _external(context: Context, target: Labels) -> Answer:
+    """CNAME of an ExternalName Service, with the target's addresses if the target is in the zone and has some."""
+    question = context.question
+    alias = Record(question.qname, CNAME, names=(target,))
+    if question.qtype == CNAME:
+        return _positive(context, (alias,))
+    if question.qtype not in (A, AAAA):
+        return _empty(context)
+    chain, current = [alias], target
+    while names.under(names.lower(current), context.zone):
+        inner = context.with_question(replace(question, qname=current))
+        following = _alias_of(inner)
+        if following is None:
+            found = _in_zone(inner, frozenset())
+            return _positive(context, (*chain, *found.answer)) if found.answer else _empty(context)
+        if len(chain) >= CNAME_CHAIN_MAX:
+            return _empty(context)
+        chain.append(Record(current, CNAME, names=(following,)))
+        current = following
+    return _positive(context, tuple(chain))
+
+
+def _alias_of(context: Context) -> Labels | None:
+    name = names.parse_name(context.question.qname, context.zone)
+    if not isinstance(name, ServiceName) or not name.bare or name.namespace not in context.index.namespaces:
+        return None
+    service = context.index.services.get((name.namespace, name.service))
+    return service.external if service else None
+
+
+def _pointers(context: Context, address: bytes) -> Answer:
+    """PTR of a cluster IP (one), else of every endpoint that has the address."""
+    index = context.index
+    services = index.by_cluster_ip.get(address)
+    if services:
+        targets: list[Labels] = [_relative(services[0])]
+    else:
+        owners = dict.fromkeys(index.by_endpoint_ip.get(address, ()))
+        targets = [(endpoint, *_relative(key)) for key, endpoint in owners]
+    if not targets:
+        return _denied(context)
+    zone = names.lower(names.labels_of(context.config.zone))
+    return _positive(context, tuple(Record(context.question.qname, PTR, names=(t + zone,)) for t in targets))

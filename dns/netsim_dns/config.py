@@ -1,0 +1,78 @@
+"""What the DNS server is told from outside; the defaults are kubeadm's profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Listen = tuple[str, int]
+
+TTL_MAX = 3600
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be served; the message names the field and the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """CoreDNS's departures from the RFCs, each of which can be switched off.
+
+    `txt_nxdomain`: TXT at names that exist only as parents (the zone, `svc`, a namespace) is NXDOMAIN, not NODATA.
+    `soa_anywhere`: SOA at a name that does not exist is NODATA, not NXDOMAIN.
+    `ns_needs_lower_case`: NS and `ns.dns` are answered only if the query spells the zone in lower case.
+    `class_ignored`: a class other than IN gets the IN records (so with a forwarder loaded, as under kubeadm);
+    off, it is REFUSED.
+    """
+
+    txt_nxdomain: bool = True
+    soa_anywhere: bool = True
+    ns_needs_lower_case: bool = True
+    class_ignored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DnsConfig:
+    """Settings of one server.
+
+    `zone` the cluster domain; `listen` the (address, port) pairs of UDP and TCP, port 0 for any free one;
+    `ttl` seconds of every record (0..3600); `cache_ttl` the cap of the cache that kubeadm puts in front (0: no
+    cache), which also lifts a TTL below 5 to 5; `pods` how `a-b-c-d.NS.pod` names are answered; `cluster_cidrs` the
+    ranges whose reverse names belong to the cluster: with `fallthrough` other reverse names unknown here are not
+    denied but left to an upstream, and there is none, so they are SERVFAIL; `local_addresses` this server's own
+    addresses, by which it finds the Service it stands behind (for NS; None: the host's, when listening on a
+    wildcard); `udp_max` the largest UDP answer in bytes whatever the client advertises; `startup_timeout` seconds
+    to wait for the API before answering what is known; `lameduck` seconds of service after SIGTERM;
+    `health_listen`, `ready_listen` the HTTP probes, None for off.
+    """
+
+    zone: str = "cluster.local"
+    listen: tuple[Listen, ...] = (("0.0.0.0", 53),)
+    ttl: int = 30
+    cache_ttl: int = 30
+    pods: Literal["disabled", "insecure"] = "insecure"
+    cluster_cidrs: tuple[str, ...] = ("10.96.0.0/16", "10.244.0.0/16")
+    fallthrough: bool = True
+    local_addresses: tuple[str, ...] | None = None
+    udp_max: int = 4096
+    startup_timeout: float = 5.0
+    lameduck: float = 5.0
+    health_listen: Listen | None = ("0.0.0.0", 8080)
+    ready_listen: Listen | None = ("0.0.0.0", 8181)
+    quirks: Quirks = Quirks()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ttl <= TTL_MAX:
+            raise ConfigError(f"dns ttl: {self.ttl} is out of range, use 0 to {TTL_MAX} seconds")
+        if self.pods not in ("disabled", "insecure"):
+            raise ConfigError(f"dns pods: {self.pods!r} is not served, use 'disabled' or 'insecure'")
+        if not 512 <= self.udp_max <= 65507:
+            raise ConfigError(f"dns udp_max: {self.udp_max} is out of range, use 512 to 65507 bytes")
+        labels = self.zone.strip(".").split(".")
+        if not all(0 < len(label) < 64 for label in labels) or len(self.zone) > 200:
+            raise ConfigError(f"dns zone: {self.zone!r} is not a domain name such as cluster.local")
+
+    @property
+    def effective_ttl(self) -> int:
+        """The TTL that clients see: the records' own, through the cache's floor and cap."""
+        return min(max(self.ttl, 5), self.cache_ttl) if self.cache_ttl else self.ttl

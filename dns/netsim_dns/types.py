@@ -1,0 +1,44 @@
+"""Questions, answers and the numbers of the DNS registries (RFC 1035, 2136, 2782, 6895)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .names import Labels
+
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
+A, NS, CNAME, SOA, PTR, TXT, AAAA, SRV, OPT, IXFR, AXFR = 1, 2, 5, 6, 12, 16, 28, 33, 41, 251, 252
+IN = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked; labels in the client's case."""
+
+    qname: Labels
+    qtype: int
+    qclass: int = IN
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A resource record. Its data is `prefix`, then `names`, then `suffix`; `compress` allows pointers in the names."""
+
+    owner: Labels
+    rtype: int
+    prefix: bytes = b""
+    names: tuple[Labels, ...] = ()
+    suffix: bytes = b""
+    compress: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer before it is written; `ttl` (seconds) is that of all its records."""
+
+    rcode: int
+    authoritative: bool = True
+    answer: tuple[Record, ...] = ()
+    authority: tuple[Record, ...] = ()
+    additional: tuple[Record, ...] = ()
+    ttl: int = 0
