@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from netsim.host._messages import Attrs, Fields, encode
 from netsim.host._rtnl import Link, parse_link

@@ -50,7 +50,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route; `dst` is "10.0.0.0/24", "0.0.0.0/0" and "::/0" are default routes; `via`, `src` "" if none; `dev` an index."""
+    """A route; `dst` "0.0.0.0/0" and "::/0" are default routes; `via` and `src` are "" if none; `dev` is an index."""
 
     dst: str
     via: str
