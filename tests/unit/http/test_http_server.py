@@ -158,7 +158,7 @@ async def test_slow_reader_holds_the_stream_back(doors: Any) -> None:
         return Response(200, [], chunks())
 
     server = await doors.serve(handler)
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     before = -1
     async with asyncio.timeout(TIMEOUT):
