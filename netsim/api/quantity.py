@@ -1,0 +1,58 @@
+"""Resource quantities: exact numbers with decimal (m, k, M, ...) or binary (Ki, Mi, ...) suffixes."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+QUANTITY_MESSAGE = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
+
+Quantity = str | int | float
+
+
+def parse_quantity(value: Quantity) -> Fraction:
+    """The exact number that "100m", "1.5Gi", "2e3" or 4 stand for; raises ValueError naming the text."""
+    found = _FORM.fullmatch(str(value))
+    if found is None:
+        raise ValueError(f"{value!r} is no quantity: {QUANTITY_MESSAGE}")
+    number, exponent, suffix = Fraction(found[1]), found[2], found[3] or ""
+    if exponent:
+        return number * _power(int(exponent[1:]))
+    if suffix in _BINARY:
+        return number * (1 << _BINARY[suffix])
+    return number * _power(_DECIMAL[suffix])
+
+
+def _power(exponent: int) -> Fraction:
+    return Fraction(10**exponent) if exponent >= 0 else Fraction(1, 10**-exponent)
+
+
+def is_quantity(value: Quantity) -> bool:
+    """Whether `parse_quantity` takes it."""
+    return _FORM.fullmatch(str(value)) is not None
+
+
+def milli(value: Quantity) -> int:
+    """Thousandths, rounded up, as Kubernetes rounds CPU: "100m" -> 100, 2 -> 2000."""
+    return -(-(parse_quantity(value) * 1000) // 1)
+
+
+def whole(value: Quantity) -> int:
+    """The integer, rounded up: "1Ki" -> 1024, "100m" -> 1."""
+    return -(-parse_quantity(value) // 1)
+
+
+def format_milli(thousandths: int) -> str:
+    """CPU as kubectl shows it: 1500 -> "1500m", 2000 -> "2"."""
+    return str(thousandths // 1000) if thousandths % 1000 == 0 else f"{thousandths}m"
+
+
+def format_binary(number: int) -> str:
+    """Bytes with the largest binary suffix that loses nothing: 1048576 -> "1Mi", 1500 -> "1500"."""
+    for suffix, bits in reversed(_BINARY.items()):
+        if number and number % (1 << bits) == 0:
+            return f"{number >> bits}{suffix}"
+    return str(number)

@@ -1,0 +1,293 @@
+"""Type facts of the served kinds (`schema.json`, made by scripts/prune-schema) and what follows from them:
+unknown fields, JSON types that do not fit, duplicate keys, and the form in which an object is kept."""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from typing import Any, cast
+
+from netsim.api.errors import TYPE_INVALID, Cause
+from netsim.api.kinds import Kind, Obj
+from netsim.api.quantity import QUANTITY_MESSAGE, is_quantity
+from netsim.api.times import parse_time
+
+Schema = dict[str, Any]
+Gvk = tuple[str, str, str]
+
+REF = "#/components/schemas/"
+_GVK = "x-kubernetes-group-version-kind"
+_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_INT_BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+
+
+@cache
+def definitions() -> dict[str, Schema]:
+    """Every type by its OpenAPI name, such as io.k8s.api.core.v1.Pod. Shared: not to be changed."""
+    return cast(dict[str, Schema], json.loads(resources.files("netsim.api").joinpath("schema.json").read_bytes()))
+
+
+@cache
+def _types_by_kind() -> dict[Gvk, str]:
+    return {
+        (gvk["group"], gvk["version"], gvk["kind"]): name
+        for name, schema in definitions().items()
+        for gvk in schema.get(_GVK, ())
+    }
+
+
+def type_of(group: str, version: str, kind: str) -> str | None:
+    """OpenAPI name of a kind's type; also knows Binding, Eviction, Scale, TokenRequest, DeleteOptions."""
+    return _types_by_kind().get((group, version, kind))
+
+
+def type_of_kind(kind: Kind) -> str:
+    """OpenAPI name of a served kind's type."""
+    return _types_by_kind()[kind.group, kind.version, kind.kind]
+
+
+def resolve(schema: Schema | None) -> tuple[str, Schema]:
+    """(type name or "", schema) behind a possible `$ref`."""
+    if not schema:
+        return "", {}
+    reference = schema.get("$ref")
+    if reference is None:
+        return "", schema
+    name = reference.removeprefix(REF)
+    return name, definitions()[name]
+
+
+def _gvk_type(gvk: Gvk | Kind) -> str:
+    if isinstance(gvk, Kind):
+        return type_of_kind(gvk)
+    name = type_of(*gvk)
+    if name is None:
+        raise KeyError(f"no type facts for {gvk}; add the kind to scripts/prune-schema and run it")
+    return name
+
+
+# --- walking -----------------------------------------------------------------------------------------------------
+
+
+def unknown_fields(gvk: Gvk | Kind, obj: Obj) -> list[str]:
+    """Paths of fields the type does not have, such as `spec.containers[0].imagee`, in the object's order."""
+    return list(_unknown(obj, {"$ref": REF + _gvk_type(gvk)}, ""))
+
+
+def _unknown(value: Any, schema: Schema, path: str) -> Iterator[str]:
+    _, facts = resolve(schema)
+    if isinstance(value, dict):
+        properties = facts.get("properties")
+        below: Schema = facts.get("additionalProperties") or {}
+        for key, item in value.items():
+            where = f"{path}.{key}" if path else key
+            if properties is not None and key not in properties:
+                yield where
+            elif properties is not None or below:
+                yield from _unknown(item, properties[key] if properties else below, where)
+    elif isinstance(value, list) and "items" in facts:
+        for index, item in enumerate(value):
+            yield from _unknown(item, facts["items"], f"{path}[{index}]")
+
+
+def prune(gvk: Gvk | Kind, obj: Obj) -> Obj:
+    """The object as a typed decoder keeps it: without unknown fields and nulls. Input untouched."""
+    return cast(Obj, _prune(obj, {"$ref": REF + _gvk_type(gvk)}))
+
+
+def _prune(value: Any, schema: Schema) -> Any:
+    _, facts = resolve(schema)
+    if isinstance(value, list):
+        items = facts.get("items", {})
+        return [_prune(item, items) for item in value]
+    if not isinstance(value, dict):
+        return value
+    properties = facts.get("properties")
+    if properties is None:
+        below = facts.get("additionalProperties")
+        return {k: _prune(v, below) for k, v in value.items() if v is not None} if below else value
+    return {k: _prune(v, properties[k]) for k, v in value.items() if v is not None and k in properties}
+
+
+def typed_errors(gvk: Gvk | Kind, obj: Obj) -> list[Cause]:
+    """Values whose JSON type (or, for times, quantities and base64, text) does not fit the field. The messages are
+    those of a decoder; answer 400 with `decode_error(kind, causes)`."""
+    name = _gvk_type(gvk)
+    return list(_type_errors(obj, {"$ref": REF + name}, _Place(_go_name(name), "", "")))
+
+
+def decode_error(kind: Kind, causes: list[Cause]) -> str:
+    """The text of the 400 that a body with wrong types gets; only the first is told, as a decoder stops there."""
+    return f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {causes[0].message}'
+
+
+def strict_error(kind: Kind, problems: list[str]) -> str:
+    """The text of the 400 under fieldValidation=Strict; `problems` are `unknown field "a.b"` and
+    `duplicate field "c"`."""
+    joined = ", ".join(problems)
+    return (
+        f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: strict decoding error: {joined}'
+    )
+
+
+class _Place:
+    """Where a value stands: the struct that owns the field, the dotted path without and with list indices."""
+
+    __slots__ = ("dotted", "owner", "path")
+
+    def __init__(self, owner: str, dotted: str, path: str) -> None:
+        self.owner, self.dotted, self.path = owner, dotted, path
+
+    def child(self, owner: str, key: str) -> _Place:
+        dotted = f"{self.dotted}.{key}" if self.dotted else key
+        return _Place(owner, dotted, f"{self.path}.{key}" if self.path else key)
+
+    def indexed(self, index: int | str) -> _Place:
+        return _Place(self.owner, self.dotted, f"{self.path}[{index}]")
+
+
+def _type_errors(value: Any, schema: Schema, place: _Place) -> Iterator[Cause]:
+    name, facts = resolve(schema)
+    if value is None:
+        return
+    problem = _mismatch(value, name, facts)
+    if problem:
+        yield Cause(TYPE_INVALID, problem.format(place=f"{place.owner}.{place.dotted}"), place.path)
+    elif isinstance(value, dict):
+        yield from _object_errors(value, name, facts, place)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _type_errors(item, facts.get("items", {}), place.indexed(index))
+
+
+def _object_errors(value: Obj, name: str, facts: Schema, place: _Place) -> Iterator[Cause]:
+    properties = facts.get("properties")
+    below = facts.get("additionalProperties") or {}
+    for key, item in value.items():
+        if properties is None:
+            yield from _type_errors(item, below, place.indexed(key))
+        elif key in properties:
+            yield from _type_errors(item, properties[key], place.child(_go_name(name), key))
+
+
+def _mismatch(value: Any, name: str, facts: Schema) -> str:
+    """A decoder's message with `{place}` to fill in, or "" if the value fits."""
+    if name == _QUANTITY:
+        fits = isinstance(value, (str, int, float)) and not isinstance(value, bool) and is_quantity(value)
+        return "" if fits else _literal(QUANTITY_MESSAGE)
+    if facts.get("format") == "int-or-string":
+        fits = isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+        return "" if fits else _cannot(value, "intstr.IntOrString")
+    expected, found = facts.get("type"), _json_type(value)
+    if expected is None:
+        return ""
+    if found != expected and not (expected == "number" and found == "integer"):
+        return _cannot(value, _go_type(name, facts))
+    return _bad_content(value, facts)
+
+
+def _bad_content(value: Any, facts: Schema) -> str:
+    form = facts.get("format")
+    if form in _INT_BOUNDS and not _INT_BOUNDS[form][0] <= value <= _INT_BOUNDS[form][1]:
+        return _cannot(value, str(form))
+    if form == "byte":
+        return _bad_base64(value)
+    if form == "date-time":
+        return _bad_time(value)
+    return ""
+
+
+def _bad_time(text: str) -> str:
+    try:
+        parse_time(text)
+    except ValueError:
+        return _literal(
+            f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}" as an RFC 3339 time'
+        )
+    return ""
+
+
+def _bad_base64(text: str) -> str:
+    try:
+        binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error:
+        good = re.match(r"[A-Za-z0-9+/]*", text)
+        return f"illegal base64 data at input byte {good.end() if good else 0}"
+    return ""
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _cannot(value: Any, go_type: str) -> str:
+    found = {"integer": "number"}.get(_json_type(value), _json_type(value))
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and go_type in _INT_BOUNDS:
+        found = f"number {value}"
+    return f"json: cannot unmarshal {found} into Go struct field {{place}} of type {_literal(go_type)}"
+
+
+def _json_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    for python, name in ((str, "string"), (int, "integer"), (float, "number"), (dict, "object"), (list, "array")):
+        if isinstance(value, python):
+            return name
+    return "null"
+
+
+_GO_TYPES = {"string": "string", "boolean": "bool", "number": "float64"}
+
+
+def _go_type(name: str, facts: Schema) -> str:
+    kind = facts.get("type", "")
+    if kind == "integer":
+        return cast(str, facts.get("format", "int64"))
+    if kind == "array":
+        return "[]" + _go_element(facts.get("items", {}))
+    if "additionalProperties" in facts:
+        return "map[string]" + _go_element(facts["additionalProperties"])
+    return _qualified(name) if kind == "object" and name else str(_GO_TYPES.get(kind, kind))
+
+
+def _go_element(schema: Schema) -> str:
+    name, facts = resolve(schema)
+    return _qualified(name) if name else _go_type(name, facts)
+
+
+def _qualified(name: str) -> str:
+    return ".".join(name.split(".")[-2:])
+
+
+def _go_name(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+# --- duplicates --------------------------------------------------------------------------------------------------
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object as its pairs, so that repeated keys are still there."""
+
+
+def duplicate_fields(body: bytes) -> list[str]:
+    """Paths of keys that a JSON body gives more than once. Raises ValueError for what is not JSON."""
+    return list(_duplicates(json.loads(body, object_pairs_hook=_Pairs), ""))
+
+
+def _duplicates(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, item in value:
+            where = f"{path}.{key}" if path else key
+            if key in seen:
+                yield where
+            seen.add(key)
+            yield from _duplicates(item, where)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _duplicates(item, f"{path}[{index}]")
