@@ -63,7 +63,7 @@ def _recent(name: str, family: Family) -> str:
     return f"--name {name} --mask {mask} --rsource"
 
 
-def render_match(match: Match, protocol: str, family: Family) -> str:
+def render_match(match: Match, protocol: str, family: Family) -> str:  # noqa: PLR0911 - a line per kind
     """One match with its `-m` head."""
     match match:
         case Comment(text):
@@ -143,7 +143,7 @@ def render_save(ruleset: Ruleset) -> str:
 
 def _save_table(table: str, state: State, hooked: Mapping[Place, list[str]]) -> str:
     ours = {chain: rules for (owner, chain), rules in sorted(state.items()) if owner == table}
-    built_in = {chain: hooked.get((table, chain), []) for chain in _BUILT_IN[table]}  # type: ignore[call-overload]
+    built_in = {chain: hooked.get((table, chain), []) for chain in _BUILT_IN[table]}
     lines = [f"*{table}"]
     lines += [f":{chain} ACCEPT [0:0]" for chain in built_in]
     lines += [f":{chain} - [0:0]" for chain in ours]
@@ -159,8 +159,8 @@ def parse_save(text: str) -> State:
         if line.startswith("*"):
             table = line[1:]
         elif line.startswith(":"):
-            state[table, line[1:].split(" ", 1)[0]] = []  # type: ignore[index]
+            state[table, line[1:].split(" ", 1)[0]] = []
         elif line.startswith("-A "):
             _, chain, rule = line.split(" ", 2)
-            state[table, chain].append(rule)  # type: ignore[index]
+            state[table, chain].append(rule)
     return {place: tuple(rules) for place, rules in state.items()}

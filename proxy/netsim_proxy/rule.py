@@ -129,8 +129,8 @@ class Ruleset:
     """Everything one family of the proxy wants in the kernel.
 
     `chains` are wholly ours; their order is the order of declaration. `hooks` are our rules in the kernel's own
-    chains, in the order they are put at the head, so that the last one given comes first. `local_addresses` are the machine's own
-    addresses at compile time, which `walk` needs to know.
+    chains, in the order they are put at the head, so that the last one given comes first.
+    `local_addresses` are the machine's own addresses at compile time, which `walk` needs to know.
     """
 
     family: Family

@@ -34,6 +34,7 @@ def compile_rules(
     node: Node,
     config: ProxyConfig,
     local_addresses: Sequence[str],
+    *,
     family: Family = 4,
 ) -> Ruleset:
     """The rules that `services` (ports of one family, see `model.cut_service`) should have on this node.

@@ -212,18 +212,6 @@ def _endpoint_chain(plan: _Plan, endpoint: Endpoint) -> tuple[Rule, ...]:
     )
 
 
-def _shared_rules(plan: _Plan) -> dict[Place, list[Rule]]:
-    shared: dict[Place, list[Rule]] = {}
-    for place, rule in (
-        *_internal_rules(plan),
-        *_external_rules(plan),
-        *_source_range_drops(plan),
-        *_health_rules(plan),
-    ):
-        shared.setdefault(place, []).append(rule)
-    return shared
-
-
 def _refusal(plan: _Plan) -> tuple[Final, Comment]:
     """REJECT when there is no endpoint anywhere, DROP when only this node has none (E-01 to E-03)."""
     if not plan.chosen.exists:
@@ -273,3 +261,14 @@ def _health_rules(plan: _Plan) -> Iterator[tuple[Place, Rule]]:
     if plan.port.health_check_node_port:
         matches = (plan.comment("health check node port"), Transport(plan.port.health_check_node_port))
         yield _FILTER_NODE_PORTS, Rule(Final("ACCEPT"), matches, protocol="tcp")
+
+
+_SHARED = (_internal_rules, _external_rules, _source_range_drops, _health_rules)
+
+
+def _shared_rules(plan: _Plan) -> dict[Place, list[Rule]]:
+    shared: dict[Place, list[Rule]] = {}
+    for make in _SHARED:
+        for place, rule in make(plan):
+            shared.setdefault(place, []).append(rule)
+    return shared

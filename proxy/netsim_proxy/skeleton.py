@@ -1,4 +1,4 @@
-"""The rules that are there without any Service: fixed chains and the jumps to them (kube-proxy.md, sections 4, 5.11, 5.12).
+"""The rules that are there without any Service: fixed chains and the jumps to them (kube-proxy.md 4, 5.11, 5.12).
 
 Pure.
 """
@@ -103,7 +103,7 @@ def _postrouting(config: ProxyConfig) -> tuple[Rule, ...]:
 
 
 def node_port_jumps(config: ProxyConfig, family: Family, local_addresses: Sequence[str]) -> tuple[Rule, ...]:
-    """The last rules of nat KUBE-SERVICES: traffic to this node's own addresses may be for a NodePort (NP-02, NP-03)."""
+    """The last rules of nat KUBE-SERVICES: traffic to the node's own addresses may be for a NodePort (NP-02, NP-03)."""
     target, comment = Jump(names.NODE_PORTS), Comment(_NODE_PORTS_LAST)
     addresses = nodeport_addresses(config, family, local_addresses)
     if addresses is not None:

@@ -1,0 +1,192 @@
+"""From the rules that are there to the rules that should be: the smallest restore payload. Pure.
+
+Chains in which order matters are rewritten when their text changed. In the shared chains, where the order among
+Services has no meaning, single rules are taken out and put in, so that a change of one Service does not rewrite the
+rules of all. Chains are written leaves first and jumps last, and removed at the end: at no instant does a rule lead to
+a missing or unfinished chain, even though a large payload is committed in several parts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from netsim_proxy import names
+from netsim_proxy.iptables import TABLES, State
+from netsim_proxy.rule import Place
+
+SHARED_CHAINS = frozenset({names.SERVICES, names.EXTERNAL_SERVICES, names.NODE_PORTS, names.PROXY_FIREWALL})
+NODE_PORT_JUMP = f"-j {names.NODE_PORTS}"
+
+CHAINS_PER_PART = 100
+"""iptables-nft takes time quadratic in the chains of one transaction; this many cost nothing that can be measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainUpdate:
+    """What is to be done to one chain, in this order: create or empty, delete rules, insert at the head, append."""
+
+    place: Place
+    rewrite: bool = False
+    delete: tuple[str, ...] = ()
+    insert: tuple[str, ...] = ()
+    append: tuple[str, ...] = ()
+    remove: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Chains to change, in the order of writing."""
+
+    chains: tuple[ChainUpdate, ...] = field(default=())
+
+    def __bool__(self) -> bool:
+        return bool(self.chains)
+
+    @property
+    def lines(self) -> int:
+        """Number of rules written or deleted."""
+        return sum(len(chain.delete) + len(chain.insert) + len(chain.append) for chain in self.chains)
+
+
+def _rank(update: ChainUpdate) -> int:
+    """Leaves before those that jump to them; removals at the end."""
+    chain = update.place[1]
+    if update.remove:
+        return 9
+    for rank, prefixes in enumerate(
+        (
+            (names.MARK_MASQ,),
+            (names.ENDPOINT_PREFIX,),
+            (names.CLUSTER_PREFIX, names.LOCAL_PREFIX),
+            (names.EXTERNAL_PREFIX,),
+            (names.FIREWALL_PREFIX,),
+            (names.NODE_PORTS,),
+        )
+    ):
+        if chain.startswith(prefixes):
+            return rank
+    return 7 if chain.startswith("KUBE-") else 8
+
+
+def is_dynamic(place: Place) -> bool:
+    """Whether a chain carries the name of a Service's or an endpoint's chain."""
+    return place[0] == "nat" and place[1].startswith(names.DYNAMIC_PREFIXES)
+
+
+def diff(old: State, new: State) -> Update:
+    """What turns the chains `old` into `new`, both complete.
+
+    Chains in `old` alone are removed if they are a Service's; others (foreign ones) are left as they are.
+    """
+    found = [change for place, rules in new.items() if (change := _chain_change(place, old.get(place), rules))]
+    stale = [ChainUpdate(place, rewrite=True, remove=True) for place in old if place not in new and is_dynamic(place)]
+    return Update(tuple(sorted((*found, *stale), key=_rank)))
+
+
+def diff_services(old: State, new: State) -> Update:
+    """As `diff`, for the rules of some Services only: shared chains hold just what those Services add to them."""
+    own = diff(*({place: rules for place, rules in state.items() if is_dynamic(place)} for state in (old, new)))
+    shared = [
+        change
+        for place in dict.fromkeys((*old, *new))
+        if not is_dynamic(place) and (change := _by_rule(place, old.get(place, ()), new.get(place, ())))
+    ]
+    return Update(tuple(sorted((*own.chains, *shared), key=_rank)))
+
+
+def _chain_change(place: Place, old: Sequence[str] | None, new: tuple[str, ...]) -> ChainUpdate | None:
+    if old is None:
+        return ChainUpdate(place, rewrite=True, append=new)
+    if tuple(old) == new:
+        return None
+    if place[1] in SHARED_CHAINS and _jumps_last(old):
+        change = _by_rule(place, old, new)
+        if change is None or len(change.delete) + len(change.insert) + len(change.append) <= len(new) // 10:
+            return change
+    return ChainUpdate(place, rewrite=True, append=new)
+
+
+def _jumps_last(rules: Sequence[str]) -> bool:
+    """Whether no Service's rule comes after the jump to the NodePorts."""
+    jumps = [rule.endswith(NODE_PORT_JUMP) for rule in rules]
+    return jumps == sorted(jumps)
+
+
+def _by_rule(place: Place, old: Iterable[str], new: Iterable[str]) -> ChainUpdate | None:
+    before, after = Counter(old), Counter(new)
+    delete = tuple((before - after).elements())
+    added = tuple((after - before).elements())
+    if not delete and not added:
+        return None
+    insert = tuple(rule for rule in reversed(added) if not rule.endswith(NODE_PORT_JUMP))
+    append = tuple(rule for rule in added if rule.endswith(NODE_PORT_JUMP))
+    return ChainUpdate(place, delete=delete, insert=insert, append=append)
+
+
+def missing_hooks(actual: State, hooks: Iterable[tuple[Place, str]]) -> Update:
+    """The jump rules that are absent, to be put at the head of their chains in the given order (J-01, J-04)."""
+    absent: dict[Place, list[str]] = {}
+    for place, wanted in hooks:
+        if not any(_same_jump(rule, wanted) for rule in actual.get(place, ())):
+            absent.setdefault(place, []).append(wanted)
+    return Update(tuple(ChainUpdate(place, insert=tuple(rules)) for place, rules in absent.items()))
+
+
+def _same_jump(rule: str, wanted: str) -> bool:
+    """Same target and comment, however this version of iptables prints the matches."""
+    return rule.rsplit(" -j ", 1)[-1] == wanted.rsplit(" -j ", 1)[-1].removeprefix("-j ") and _comment(
+        rule
+    ) == _comment(wanted)
+
+
+def _comment(rule: str) -> str:
+    return rule.split('--comment "', 1)[1].split('"', 1)[0] if '--comment "' in rule else ""
+
+
+def join_updates(*updates: Update) -> Update:
+    """Several updates as one, in the order of writing."""
+    return Update(tuple(sorted((chain for update in updates for chain in update.chains), key=_rank)))
+
+
+def apply_update(state: Mapping[Place, tuple[str, ...]], update: Update) -> State:
+    """What the kernel has after a restore of `update`; KeyError or ValueError where a real restore would fail."""
+    after = dict(state)
+    for chain in update.chains:
+        rules = [] if chain.rewrite else list(after[chain.place])
+        for rule in chain.delete:
+            rules.remove(rule)
+        for rule in chain.insert:
+            rules.insert(0, rule)
+        after[chain.place] = (*rules, *chain.append)
+        if chain.remove:
+            del after[chain.place]
+    return after
+
+
+def render_update(update: Update, chains_per_part: int = CHAINS_PER_PART) -> bytes:
+    """Payload for `iptables-restore --noflush`; 0 chains per part puts all into one transaction for each table."""
+    text: list[str] = []
+    for table in TABLES:
+        chains = [chain for chain in update.chains if chain.place[0] == table]
+        step = chains_per_part or len(chains)
+        for start in range(0, len(chains), step or 1):
+            text += _render_part(table, chains[start : start + step])
+    return "".join(f"{line}\n" for line in text).encode()
+
+
+def _render_part(table: str, chains: Sequence[ChainUpdate]) -> Iterator[str]:
+    yield f"*{table}"
+    for chain in chains:
+        if chain.rewrite:
+            yield f":{chain.place[1]} - [0:0]"
+    for chain in chains:
+        name = chain.place[1]
+        yield from (f"-D {name} {rule}" for rule in chain.delete)
+        yield from (f"-I {name} {rule}" for rule in chain.insert)
+        yield from (f"-A {name} {rule}" for rule in chain.append)
+    for chain in chains:
+        if chain.remove:
+            yield f"-X {chain.place[1]}"
+    yield "COMMIT"

@@ -1,0 +1,111 @@
+"""Puts the rules of one family into the kernel. Blocking: runs in a thread, in the network namespace of its caller."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netsim.host import conntrack, firewall, sysctl
+from netsim.host.exec import CommandFailed, CommandMissing
+from netsim.host.netlink import Netlink
+from netsim_proxy.config import Family, ProxyConfig, networks_of
+from netsim_proxy.conntrack import PortKey, UdpPort, plan_cleanup
+from netsim_proxy.context import localhost_nodeports
+from netsim_proxy.desired import Desired, Input, Step
+from netsim_proxy.diff import CHAINS_PER_PART, Update, diff, diff_services, join_updates, missing_hooks, render_update
+from netsim_proxy.iptables import parse_save
+from netsim_proxy.model import Node
+from netsim_proxy.pace import failing_lines
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One sync: rules written or deleted, seconds taken, and whether all rules were compared with the kernel's."""
+
+    lines: int
+    seconds: float
+    full: bool
+
+
+class SyncFailed(Exception):
+    """The rules could not be read or written; the next sync compares everything."""
+
+
+class Programmer:
+    """Owns the rules of one family. Call from one thread at a time."""
+
+    def __init__(self, config: ProxyConfig, family: Family) -> None:
+        self._config, self._family = config, family
+        self._desired = Desired(config, family)
+        self._per_part = CHAINS_PER_PART if firewall.backend() == "nf_tables" else 0
+        self._trusted = False
+        self._udp: dict[PortKey, UdpPort] = {}
+        self._udp_next: dict[PortKey, UdpPort | None] = {}
+
+    def prepare(self) -> None:
+        """Kernel settings that the rules rely on (NP-07)."""
+        if localhost_nodeports(self._config, self._family):
+            sysctl.ensure_sysctl("net.ipv4.conf.all.route_localnet", 1)
+
+    def sync(self, changes: Mapping[str, Input], node: Node, *, check: bool = False) -> Outcome:
+        """Take in changed Services and make the kernel's rules right; raises SyncFailed.
+
+        A first sync, one after a failure and one with `check` read the kernel's rules and repair what differs; others
+        send what the changes changed.
+        """
+        started = time.monotonic()
+        step = self._desired.advance(changes, node, self._local_addresses())
+        self._note_udp(step)
+        full = check or step.whole or not self._trusted
+        self._trusted = False
+        update = self._full_update() if full else diff_services(step.old, step.new)
+        self._send(update)
+        self._trusted = True
+        self._clean_conntrack()
+        return Outcome(update.lines, time.monotonic() - started, full)
+
+    def _local_addresses(self) -> tuple[str, ...]:
+        """Addresses of the machine's interfaces, looked up only where NodePorts are limited to some of them."""
+        if not networks_of(self._config.nodeport_addresses, self._family):
+            return ()
+        with Netlink() as netlink:
+            return tuple(entry.address.split("/")[0] for entry in netlink.addresses())
+
+    def _full_update(self) -> Update:
+        try:
+            actual = parse_save(firewall.save(self._family))
+        except (CommandFailed, CommandMissing) as error:
+            raise SyncFailed(f"reading the rules: {error}") from error
+        return join_updates(diff(actual, self._desired.state()), missing_hooks(actual, self._desired.hooks))
+
+    def _send(self, update: Update) -> None:
+        if not update:
+            return
+        payload = render_update(update, self._per_part)
+        try:
+            firewall.restore(payload, self._family)
+        except (CommandFailed, CommandMissing) as error:
+            lines = failing_lines(payload.decode(), str(error))
+            raise SyncFailed(f"writing the rules: {error}" + (f"\n{lines}" if lines else "")) from error
+
+    def _note_udp(self, step: Step) -> None:
+        self._udp_next.update(dict.fromkeys(step.old_udp))
+        self._udp_next.update(step.new_udp)
+
+    def _clean_conntrack(self) -> None:
+        """Delete stale UDP entries; a failure leaves the rules right, so it is logged only (K-10)."""
+        touched, self._udp_next = self._udp_next, {}
+        new = {key: port for key, port in touched.items() if port is not None}
+        commands = plan_cleanup({key: self._udp[key] for key in touched if key in self._udp}, new)
+        for key in touched:
+            self._udp.pop(key, None)
+        self._udp.update(new)
+        for command in commands:
+            try:
+                conntrack.delete_entries(*command, family=self._family)
+            except (CommandFailed, CommandMissing) as error:
+                log.error("stale UDP conntrack entries were not deleted: %s", error)
