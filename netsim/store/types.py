@@ -42,6 +42,9 @@ class Event:
     previous: Item | None
 
 
+Events = list[Event]
+
+
 class StoreError(Exception):
     """Base of the store's errors."""
 
@@ -59,7 +62,7 @@ class RevisionMismatch(StoreError):
 
 
 class Compacted(StoreError):
-    """The asked revision is older than the kept history; `oldest` is the first that can still be watched from."""
+    """The asked revision is older than the kept history; `oldest` is the first that can still be watched after."""
 
     def __init__(self, oldest: int) -> None:
         super().__init__(f"history before revision {oldest} has been compacted")
@@ -93,7 +96,7 @@ class Store(Protocol):
         """Delete and return the deletion's revision."""
         ...
 
-    def watch(self, prefix: str, after: int) -> AsyncIterator[list[Event]]:
+    def watch(self, prefix: str, after: int) -> AsyncIterator[Events]:
         """Batches of events with revision > `after` in order, without gap or repeat, for ever. Raises Compacted
         when `after` is too old, also later for a watcher that fell behind (it is cut off, never waited for).
         The subscription starts at the call, not at the first iteration."""

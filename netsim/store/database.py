@@ -1,0 +1,193 @@
+"""The SQLite file: one append-only table of versions. Synchronous; used by one thread at a time.
+
+A row is one version of a key (`value` NULL: its deletion). A version is deleted once it has been superseded and its
+successor has left the history, so the rows are the current items plus what the history refers to. WAL with
+synchronous=FULL: a returned `append` is on the disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from netsim.store.types import Event, Item, Unavailable
+
+APPLICATION_ID = 0x6E657473
+FORMAT = 1
+_SCHEMA = """
+CREATE TABLE log (revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, created INTEGER NOT NULL) STRICT;
+CREATE TABLE history (floor INTEGER NOT NULL) STRICT;
+INSERT INTO history VALUES (0);
+"""
+
+Row = tuple[int, str, bytes | None, int]
+
+
+def row_of(event: Event) -> Row:
+    """The row that records an event."""
+    if event.item is None:
+        return event.revision, event.key, None, event.previous.created if event.previous else event.revision
+    return event.revision, event.key, event.item.value, event.item.created
+
+
+@lru_cache(maxsize=64)
+def _insert(count: int) -> str:
+    return "INSERT INTO log VALUES " + ",".join(["(?,?,?,?)"] * count)
+
+
+class Database:
+    """An exclusively locked database file. Every failure raises Unavailable and leaves the content unchanged."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = _lock(path)
+        try:
+            self._connection = self._open()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            # Created here for its mode: the content includes Secrets. The WAL inherits it.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        except (OSError, sqlite3.Error) as error:
+            raise Unavailable(f"{self._path}: cannot be opened: {error}") from error
+        try:
+            self._prepare(connection)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise Unavailable(f"{self._path}: cannot be used as a database: {error}") from error
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        application, version = (
+            connection.execute(f"PRAGMA {p}").fetchone()[0] for p in ("application_id", "user_version")
+        )
+        if (application, version) == (0, 0):
+            connection.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}; COMMIT;"
+            )
+        elif (application, version) != (APPLICATION_ID, FORMAT):
+            raise Unavailable(
+                f"{self._path}: is not a netsim store of format {FORMAT} (found {application:#x}/{version})"
+            )
+
+    def load(self) -> tuple[int, dict[str, Item], list[Event]]:
+        """The history's floor, the current items, and the events after the floor."""
+        try:
+            floor: int = self._connection.execute("SELECT floor FROM history").fetchone()[0]
+            rows: Iterator[Row] = self._connection.execute("SELECT * FROM log ORDER BY revision")
+            items, events = replay(rows, floor)
+        except sqlite3.Error as error:
+            raise Unavailable(f"{self._path}: cannot be read: {error}") from error
+        expected = range(floor + 1, floor + 1 + len(events))
+        if [event.revision for event in events] != list(expected):
+            raise Unavailable(f"{self._path}: revisions are missing after {floor}; restore the file from a copy")
+        return floor, items, events
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Write versions in one transaction and one fsync."""
+        # One statement is one transaction, and one release of the interpreter's lock for parsing, writing and syncing.
+        values = [value for row in rows for value in row]
+        try:
+            self._connection.execute(_insert(len(rows)), values)
+        except sqlite3.Error as error:
+            self._check_unchanged(rows[0][0])
+            raise Unavailable(f"{self._path}: the write failed, nothing was changed: {error}") from error
+
+    def _check_unchanged(self, revision: int) -> None:
+        """After a failed write, prove that its first revision is not there."""
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            found = self._connection.execute("SELECT 1 FROM log WHERE revision >= ?", (revision,)).fetchone()
+        except sqlite3.Error as error:
+            raise BrokenDatabase(f"{self._path}: the state after a failed write is unknown: {error}") from error
+        if found:
+            raise BrokenDatabase(f"{self._path}: a failed write left revision {revision} behind")
+
+    def trim(self, floor: int, garbage: Sequence[int]) -> None:
+        """Raise the history's floor and delete the versions that it alone kept."""
+        try:
+            with _transaction(self._connection):
+                self._connection.execute(
+                    "DELETE FROM log WHERE revision IN (SELECT value FROM json_each(?))", (json.dumps(garbage),)
+                )
+                self._connection.execute("UPDATE history SET floor = ?", (floor,))
+        except sqlite3.Error as error:
+            raise Unavailable(f"{self._path}: the history could not be trimmed: {error}") from error
+
+    def close(self) -> None:
+        try:
+            self._connection.close()
+        finally:
+            os.close(self._lock)
+
+
+class BrokenDatabase(Unavailable):
+    """A failed write may have left something behind: the store refuses all writes until it is opened again."""
+
+
+class _transaction:
+    """BEGIN … COMMIT, ROLLBACK on an exception."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+
+def _lock(path: Path) -> int:
+    """A held lock beside the file, with our process id in it. SQLite's own lock is taken only by the first access."""
+    lock = path.with_name(path.name + ".lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Unavailable(
+            f"{lock}: cannot be made: {error.strerror}; the directory must exist and be writable"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise Unavailable(f"{path}: in use by process {owner}; stop that one first") from error
+    os.truncate(descriptor, 0)
+    os.write(descriptor, b"%d\n" % os.getpid())
+    return descriptor
+
+
+def replay(rows: Iterator[Row], floor: int) -> tuple[dict[str, Item], list[Event]]:
+    """Current items, and the events after `floor`, from all versions in order (pure)."""
+    items: dict[str, Item] = {}
+    events: list[Event] = []
+    for revision, key, value, created in rows:
+        before = items.pop(key, None) if value is None else items.get(key)
+        item = None if value is None else Item(key, value, revision, created)
+        if item is not None:
+            items[key] = item
+        if revision > floor:
+            kind = "DELETED" if item is None else "ADDED" if created == revision else "MODIFIED"
+            events.append(Event(kind, key, revision, item, before))  # type: ignore[arg-type]
+    return items, events

@@ -1,0 +1,99 @@
+"""The current items and the bounded history of changes, in memory (pure)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from netsim.store.types import Compacted, Event, Item, Page, StoreError
+
+
+def prefix_end(prefix: str) -> str:
+    """The first key after all that start with `prefix`."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else "\U0010ffff"
+
+
+class State:
+    """Everything up to `revision`. The history holds every event after `floor`, one a revision, without gap."""
+
+    def __init__(self, floor: int) -> None:
+        self.floor = self.revision = floor
+        self._items: dict[str, Item] = {}
+        self._keys: list[str] = []
+        self._history: deque[Event] = deque()
+
+    def __len__(self) -> int:
+        return len(self._history)
+
+    def get(self, key: str) -> Item | None:
+        return self._items.get(key)
+
+    def restore(self, items: dict[str, Item], history: Iterable[Event]) -> None:
+        """Take over the state that a database held."""
+        self._items, self._keys = items, sorted(items)
+        self._history = deque(history)
+        self.revision = self._history[-1].revision if self._history else self.floor
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Take in events that are durable; the first must follow `revision` directly."""
+        for event in events:
+            if event.item is None:
+                del self._items[event.key]
+                del self._keys[bisect_left(self._keys, event.key)]
+            else:
+                if event.previous is None:
+                    insort(self._keys, event.key)
+                self._items[event.key] = event.item
+            self._history.append(event)
+            self.revision = event.revision
+
+    def since(self, prefix: str, after: int) -> list[Event]:
+        """Kept events of a prefix later than `after`; raises Compacted when some are gone."""
+        self._check(after)
+        late = islice(self._history, max(0, after - self.floor), None)
+        return [event for event in late if event.key.startswith(prefix)]
+
+    def page(self, prefix: str, limit: int, start: str, revision: int) -> Page:
+        """See types.Store.list."""
+        if revision in (0, self.revision):
+            low = bisect_left(self._keys, max(prefix, start))
+            high = bisect_left(self._keys, prefix_end(prefix))
+            keys, items = self._keys[low:high], self._items
+            revision = self.revision
+        else:
+            items = self._as_of(prefix, revision)
+            keys = sorted(key for key in items if key >= start)
+        chosen = keys[:limit] if limit else keys
+        return Page([items[key] for key in chosen], revision, len(keys) - len(chosen))
+
+    def _as_of(self, prefix: str, revision: int) -> dict[str, Item]:
+        """Items of a prefix at an earlier revision: the present, with the later events undone."""
+        if revision > self.revision:
+            raise StoreError(f"revision {revision} does not exist yet; the newest is {self.revision}")
+        later = self.since(prefix, revision)
+        low, high = bisect_left(self._keys, prefix), bisect_left(self._keys, prefix_end(prefix))
+        items = {key: self._items[key] for key in self._keys[low:high]}
+        for event in reversed(later):
+            if event.previous is None:
+                items.pop(event.key, None)
+            else:
+                items[event.key] = event.previous
+        return items
+
+    def _check(self, revision: int) -> None:
+        if revision < self.floor:
+            raise Compacted(self.floor)
+
+    def forget(self, floor: int) -> list[int]:
+        """Drop the history up to `floor`; revisions of versions that nothing refers to any more."""
+        garbage: list[int] = []
+        self.floor = min(max(floor, self.floor), self.revision)
+        while self._history and self._history[0].revision <= self.floor:
+            event = self._history.popleft()
+            if event.previous is not None:
+                garbage.append(event.previous.revision)
+            if event.item is None:
+                garbage.append(event.revision)
+        return garbage
