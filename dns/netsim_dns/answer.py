@@ -118,11 +118,11 @@ def _in_cluster(address: bytes, cidrs: tuple[str, ...]) -> bool:
 
 
 def _in_zone(context: Context, local: frozenset[bytes]) -> Answer:
-    qtype, reverse = context.question.qtype, context.zone in (IN_ADDR_ARPA, IP6_ARPA)
-    if qtype == PTR and reverse:
-        address = names.parse_reverse(context.question.qname, context.zone)
-        if address is not None:
-            return _pointers(context, address)
+    address = names.parse_reverse(context.question.qname, context.zone) if context.question.qtype == PTR else None
+    return _pointers(context, address) if address is not None else _by_name(context, local)
+
+
+def _by_name(context: Context, local: frozenset[bytes]) -> Answer:
     name = names.parse_name(context.question.qname, context.zone)
     match name:
         case names.Apex():

@@ -8,6 +8,8 @@ from typing import Literal
 Listen = tuple[str, int]
 
 TTL_MAX = 3600
+# the cache lifts every TTL to this, and gives it to what it does not take for an answer to a query (NOTIFY)
+CACHE_TTL_MIN = 5
 
 
 class ConfigError(ValueError):
@@ -75,4 +77,4 @@ class DnsConfig:
     @property
     def effective_ttl(self) -> int:
         """The TTL that clients see: the records' own, through the cache's floor and cap."""
-        return min(max(self.ttl, 5), self.cache_ttl) if self.cache_ttl else self.ttl
+        return min(max(self.ttl, CACHE_TTL_MIN), self.cache_ttl) if self.cache_ttl else self.ttl

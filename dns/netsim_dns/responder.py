@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .answer import answer
-from .config import DnsConfig
+from .config import CACHE_TTL_MIN, DnsConfig
 from .records import Index
 from .types import SERVFAIL
 from .wire import (
     HEADER_SIZE,
+    OPCODE_NOTIFY,
     PLAIN_LIMIT,
     TCP_LIMIT,
     Malformed,
@@ -53,7 +54,7 @@ class Responder:
             self._forget()
         kept = self._udp.get(data[2:])
         if kept.__class__ is bytes:
-            return data[:2] + kept  # type: ignore[operator]
+            return data[:2] + kept
         return self._respond(data, kept, self._udp, self.config.udp_max)
 
     def tcp(self, data: bytes) -> bytes | None:
@@ -98,7 +99,10 @@ class Responder:
     def _answer(self, query: Query) -> Reply:
         if query.edns and query.edns.version > 0:
             return badvers_reply(query)
-        return build_reply(query, answer(query.question, self.index, self.config, self.local))
+        found = answer(query.question, self.index, self.config, self.local)
+        if query.opcode == OPCODE_NOTIFY and self.config.cache_ttl:
+            found = replace(found, ttl=CACHE_TTL_MIN)
+        return build_reply(query, found)
 
 
 def _limit(query: Query, most: int) -> int:

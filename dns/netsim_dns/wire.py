@@ -56,6 +56,11 @@ class Query:
     edns: Edns | None
 
     @property
+    def opcode(self) -> int:
+        """QUERY or NOTIFY."""
+        return self.flags >> 11 & 15
+
+    @property
     def reply_flags(self) -> int:
         """QR, and of the query's bits the opcode, RD (not for NOTIFY) and CD."""
         opcode = self.flags & 0x7800
