@@ -95,17 +95,17 @@ def _unknown(value: Any, schema: Schema, path: str) -> Iterator[str]:
 
 
 def prune(gvk: Gvk | Kind, obj: Obj) -> Obj:
-    """The object as a typed decoder keeps it: without unknown fields and nulls. Input untouched."""
+    """The object as a typed decoder keeps it: without unknown fields and nulls, quantities as text. Input untouched."""
     return cast(Obj, _prune(obj, {"$ref": REF + _gvk_type(gvk)}))
 
 
 def _prune(value: Any, schema: Schema) -> Any:
-    _, facts = resolve(schema)
+    name, facts = resolve(schema)
     if isinstance(value, list):
         items = facts.get("items", {})
-        return [_prune(item, items) for item in value]
+        return [_prune({} if item is None and "$ref" in items else item, items) for item in value]
     if not isinstance(value, dict):
-        return value
+        return str(value) if name == _QUANTITY else value
     properties = facts.get("properties")
     if properties is None:
         below = facts.get("additionalProperties")
