@@ -8,13 +8,13 @@ from typing import NoReturn
 
 from netsim import __version__
 
-# name -> (module below netsim.cli, one line of help, topic in --help)
+# name -> (module below netsim.cli with the Typer application, one line of help, topic in --help)
 VERBS: dict[str, tuple[str, str, str]] = {
     "up": ("up", "Build a lab: nodes, API, DNS; wait until names resolve.", "Labs"),
     "down": ("down", "Remove a lab and everything of it.", "Labs"),
     "ls": ("ls", "List the labs on this machine.", "Labs"),
     "status": ("status", "Health of every part of a lab.", "Labs"),
-    "kubectl": ("kubectl", "The real kubectl on the lab; all arguments are passed on.", "Cluster"),
+    "kubectl": ("", "The real kubectl on the lab; all arguments are passed on.", "Cluster"),
     "kubeconfig": ("kubeconfig", "Print the path of the lab's kubeconfig.", "Cluster"),
     "exec": ("exec", "A shell or command inside a node, a pod or the outside client.", "Network"),
     "capture": ("capture", "Capture packets at several places at once.", "Network"),
@@ -22,13 +22,13 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "server": ("server", "Run the API server, controllers and scheduler alone.", "Components"),
     "node": ("node", "Run a node (agent and service proxy) alone.", "Components"),
     "proxy": ("proxy", "Run the service proxy alone, or render its rules.", "Components"),
-    "dns": ("dns", "Run the cluster DNS server alone.", "Components"),
+    "dns": ("", "Run the cluster DNS server alone.", "Components"),
     "token": ("token", "Make a join token on the control plane's machine.", "Components"),
 }
 
 
 def main() -> NoReturn:
-    """Entry point. Help, version and `kubectl` need no option parser, so none is loaded for them."""
+    """Entry point. Help, version, `kubectl` and `dns` need no option parser, so none is loaded for them."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         sys.exit(print(render_help()))
@@ -41,6 +41,10 @@ def main() -> NoReturn:
     if arguments[0] not in VERBS:
         print(f"netsim: {unknown_verb(arguments[0])}", file=sys.stderr)
         sys.exit(2)
+    if arguments[0] == "dns":  # runs in every DNS pod, where an option parser's memory would count
+        from netsim_dns.main import main as run_dns
+
+        sys.exit(run_dns(arguments[1:]))
     from netsim.cli.run import run_verb
 
     run_verb(importlib.import_module(f"netsim.cli.{VERBS[arguments[0]][0]}").app, arguments[0], arguments[1:])

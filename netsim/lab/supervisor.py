@@ -15,13 +15,14 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 
 from netsim.host import process
 from netsim.lab.restart import Backoff
 
 _TICK = 1.0
+_STOP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,18 @@ class _Run:
     backoff: Backoff = field(default_factory=Backoff)
 
 
-def run_supervisor(components: Sequence[Component], processes_file: str) -> None:
-    """Start the components in order and keep them running; never returns."""
+def supervise_in_foreground(components: Sequence[Component], processes_file: str) -> None:
+    """As `run_supervisor`, until SIGTERM or SIGINT: then the components are ended in reverse order, and it returns."""
+    stop = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop)
+    for run in reversed(run_supervisor(components, processes_file, stop)):
+        _stop(run)
+
+
+def run_supervisor(
+    components: Sequence[Component], processes_file: str, stop: Set[signal.Signals] = frozenset()
+) -> list[_Run]:
+    """Start the components in order and keep them running, until a (blocked) signal of `stop` comes."""
     gc.collect()
     gc.freeze()  # the collector must not touch, and so copy, the pages shared with the children
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
@@ -55,8 +66,23 @@ def run_supervisor(components: Sequence[Component], processes_file: str) -> None
         if _start_due(runs):
             _write_processes(runs, processes_file)
         waits = [r.due - time.monotonic() for r in runs if not r.pid]
-        signal.sigtimedwait({signal.SIGCHLD}, max(0.0, min([_TICK, *waits])))
+        got = signal.sigtimedwait({signal.SIGCHLD, *stop}, max(0.0, min([_TICK, *waits])))
         _reap(runs)
+        if got is not None and got.si_signo in stop:
+            return runs
+
+
+def _stop(run: _Run) -> None:
+    """SIGTERM, and SIGKILL to what takes longer than a few seconds."""
+    if not run.pid:
+        return
+    os.kill(run.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while not os.waitpid(run.pid, os.WNOHANG)[0]:
+        if time.monotonic() > deadline:
+            os.kill(run.pid, signal.SIGKILL)
+            deadline += _STOP_SECONDS
+        signal.sigtimedwait({signal.SIGCHLD}, 0.05)
 
 
 def _start_due(runs: list[_Run]) -> bool:

@@ -26,6 +26,7 @@ PROXY_MODES = ("iptables",)
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _FIELDS = {"name", "nodes", "network", "proxyMode", "fabricCIDR", "podCIDR", "serviceCIDR", "clusterDomain", "apiPort"}
 _FIRST_NODE_HOST = 11
+API_PORT = 6443
 
 
 class TopologyError(ValueError):
@@ -54,6 +55,7 @@ class LabSpec:
     service_cidr: str = "10.96.0.0/16"
     cluster_domain: str = "cluster.local"
     api_port: int = 0
+    advertised: str = ""
 
     def _host(self, cidr: str, number: int) -> str:
         return str(ipaddress.ip_network(cidr)[number])
@@ -64,7 +66,13 @@ class LabSpec:
 
     @property
     def control_plane_address(self) -> str:
-        return self._host(self.fabric_cidr, 2)
+        """Where nodes and pods reach the API server."""
+        return self.advertised or self._host(self.fabric_cidr, 2)
+
+    @property
+    def fabric_port(self) -> int:
+        """The API server's port at `control_plane_address`."""
+        return self.api_port if self.advertised else API_PORT
 
     @property
     def client_address(self) -> str:
@@ -96,6 +104,19 @@ def plan_lab(name: str, nodes: int = 3, **options: Any) -> LabSpec:
     if not 1 <= nodes <= MAX_NODES:
         raise TopologyError(f"--nodes: {nodes} is out of range; give a number from 1 to {MAX_NODES}")
     return _complete(name, [(f"node-{i + 1}", {}) for i in range(nodes)], options)
+
+
+def plan_server(name: str, address: str, port: int, *, pod_cidr: str, service_cidr: str) -> LabSpec:
+    """A control plane without a fabric of its own: nodes on other machines join it at `address`."""
+    check_lab_name(name)
+    try:
+        ipaddress.IPv4Address(address)
+    except ValueError:
+        raise TopologyError(f"--advertise-address: {address!r} is not an IPv4 address") from None
+    pods, services = _network("--pod-cidr", pod_cidr), _network("--service-cidr", service_cidr)
+    if pods.overlaps(services):
+        raise TopologyError(f"--pod-cidr {pods} and --service-cidr {services} overlap; they must be disjoint")
+    return LabSpec(name, (), pod_cidr=pod_cidr, service_cidr=service_cidr, api_port=port, advertised=address)
 
 
 def parse_lab_file(document: Any, name: str | None = None) -> LabSpec:

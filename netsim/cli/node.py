@@ -1,0 +1,96 @@
+"""`netsim node`: a node alone, in this machine's own network (a VM of several)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+from typing import Annotated
+
+import typer
+
+from netsim.cli.fault import Fault
+from netsim.cli.options import Lab, lab_paths, make_app, need_root
+from netsim.lab.join import TokenError, parse_token
+from netsim.lab.paths import LabPaths
+
+app = make_app()
+
+
+@app.command(epilog="Example: netsim node --server https://192.168.56.10:6443 --token abcdef.0123456789abcdef")
+def node(
+    server: Annotated[str, typer.Option(metavar="URL", help="The API server, https://ADDRESS:PORT.")],
+    token: Annotated[str, typer.Option(metavar="ID.SECRET", help="Join token; needed the first time only.")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the node (default: the host's).")] = "",
+    address: Annotated[str, typer.Option(metavar="IP", help="Address of the node (default: that towards URL).")] = "",
+    cluster_dns: Annotated[str, typer.Option(metavar="IP", help="Address of the cluster's DNS.")] = "10.96.0.10",
+    cluster_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of pods.")] = "10.244.0.0/16",
+    lab: Lab = "default",
+) -> None:
+    """Run a node in the foreground: agent, service proxy and workload host. It joins with the token the first time.
+
+    SIGTERM or Ctrl-C stops it: its containers end, its rules stay; started again, it takes up where it was.
+    """
+    need_root("node")
+    match = re.fullmatch(r"https://(\[[0-9a-f:]+\]|[^/:]+):(\d+)/?", server)
+    if match is None:
+        raise Fault(f"--server {server}: expected https://ADDRESS:PORT, such as https://192.168.56.10:6443")
+    server = server.rstrip("/")
+    name = (name or socket.gethostname()).lower()
+    paths = lab_paths(lab)
+    kubeconfig = _ensure_kubeconfig(paths, server, token, name)
+    address = address or _address_towards(match[1].strip("[]"), int(match[2]))
+    _run(paths, name, address, kubeconfig, cluster_dns, cluster_cidr)
+
+
+def _ensure_kubeconfig(paths: LabPaths, server: str, token: str, name: str) -> str:
+    directory = paths.node_state(name)
+    kubeconfig = f"{directory}/kubelet.conf"
+    if os.path.exists(kubeconfig):
+        return kubeconfig
+    if not token:
+        raise Fault("--token: this node has not joined yet; make a token with `netsim token` on the control plane")
+    try:
+        parsed = parse_token(token)
+    except TokenError as error:
+        raise Fault(str(error)) from None
+    from netsim.cli.join import join_cluster
+
+    os.makedirs(directory, mode=0o750, exist_ok=True)
+    asyncio.run(join_cluster(server, parsed, name, kubeconfig))
+    print(f"node {name} has joined {server}", flush=True)
+    return kubeconfig
+
+
+def _address_towards(host: str, port: int) -> str:
+    """Our own address on the way to the server; connecting a datagram socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((host, port))
+        except OSError as error:
+            raise Fault(f"--server: no route to {host} ({error.strerror}); give --address") from None
+        own: str = sock.getsockname()[0]
+        return own
+
+
+def _run(paths: LabPaths, name: str, address: str, kubeconfig: str, cluster_dns: str, cluster_cidr: str) -> None:
+    from netsim.cli.components import node_components
+    from netsim.cli.node_process import NodeProcess
+    from netsim.lab.supervisor import supervise_in_foreground
+
+    process = NodeProcess(
+        name=name,
+        lab=paths.lab,
+        address=address,
+        kubeconfig=kubeconfig,
+        run_dir=paths.node_run(name),
+        state_dir=paths.node_state(name),
+        cgroup=paths.cgroup,
+        cluster_dns=cluster_dns,
+        cluster_domain="cluster.local",
+        cluster_cidr=cluster_cidr,
+    )
+    os.makedirs(paths.node_run(name), mode=0o750, exist_ok=True)
+    os.makedirs(paths.logs, mode=0o750, exist_ok=True)
+    supervise_in_foreground(node_components(process, paths, namespace=None), f"{paths.node_run(name)}/processes.json")

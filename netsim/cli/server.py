@@ -1,0 +1,105 @@
+"""`netsim server`: the control plane alone, in this machine's own network (a VM of several)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from netsim.cli.fault import Fault
+from netsim.cli.options import Lab, lab_paths, make_app, need_root
+from netsim.lab.join import Token, TokenError, parse_token
+from netsim.lab.paths import LabPaths
+from netsim.lab.topology import LabSpec, TopologyError, plan_server
+
+app = make_app()
+
+
+@app.command(epilog="Example: netsim server --advertise-address 192.168.56.10")
+def server(
+    advertise_address: Annotated[str, typer.Option(metavar="IP", help="The address that nodes and pods reach.")],
+    port: Annotated[int, typer.Option(metavar="PORT", help="The API server's port.")] = 6443,
+    token: Annotated[str, typer.Option(metavar="ID.SECRET", help="A join token to accept from the start.")] = "",
+    pod_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of pods.")] = "10.244.0.0/16",
+    service_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of Services.")] = "10.96.0.0/16",
+    lab: Lab = "default",
+) -> None:
+    """Run the API server, controllers and scheduler in the foreground, for nodes that join with `netsim node`."""
+    need_root("server")
+    paths = lab_paths(lab)
+    try:
+        first = parse_token(token) if token else None
+        spec = plan_server(lab, advertise_address, port, pod_cidr=pod_cidr, service_cidr=service_cidr)
+    except (TokenError, TopologyError) as error:
+        raise Fault(str(error)) from None
+    sock = _listen(advertise_address, port)
+    _serve(spec, paths, sock, first)
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    """All addresses, so that both 127.0.0.1 and the advertised one work."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(("0.0.0.0", port))
+    except OSError as error:
+        sock.close()
+        raise Fault(f"--port {port}: {error.strerror}; stop what listens there, or give another port") from None
+    sock.listen(512)
+    return sock
+
+
+def _serve(spec: LabSpec, paths: LabPaths, sock: socket.socket, token: Token | None) -> None:
+    import uvloop
+
+    from netsim.cli.components import Listeners, prepare_credentials
+
+    os.makedirs(paths.run, mode=0o711, exist_ok=True)
+    os.makedirs(paths.state, mode=0o711, exist_ok=True)
+    prepare_credentials(spec, paths)
+    Path(paths.api_socket).unlink(missing_ok=True)  # a leftover of an earlier run; the port is our lock
+    unix = socket.socket(socket.AF_UNIX)
+    unix.bind(paths.api_socket)
+    os.chmod(paths.api_socket, 0o600)
+    unix.listen(64)
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how a foreground server is stopped
+        uvloop.run(_run(spec, paths, Listeners(unix, sock, None), token))
+
+
+async def _run(spec: LabSpec, paths: LabPaths, listeners: object, token: Token | None) -> None:
+    from netsim.cli.components import control_plane
+    from netsim.cli.control_plane import serve_control_plane
+
+    async with asyncio.TaskGroup() as parts:
+        parts.create_task(serve_control_plane(control_plane(spec, paths, listeners)))  # type: ignore[arg-type]
+        parts.create_task(_prepare_cluster(spec, paths, token))
+
+
+async def _prepare_cluster(spec: LabSpec, paths: LabPaths, token: Token | None) -> None:
+    """Add-ons, the join token, and a line that says that all is ready."""
+    from netsim.cli.setup import apply_addons, publish_token, wait_for_api
+    from netsim.client.rest import Client
+    from netsim.http.client import HttpClient
+
+    client = Client(HttpClient(f"unix:{paths.api_socket}"))
+    try:
+        await wait_for_api(client)
+        await apply_addons(client, spec)
+        if token is not None:
+            expiration = datetime.now(UTC) + timedelta(days=365)
+            await publish_token(client, paths, spec, token, expiration)
+    finally:
+        await client.close()
+    print(f"API server https://{spec.control_plane_address}:{spec.api_port}; kubeconfig {paths.kubeconfig}", flush=True)
+    if token is not None:
+        print(
+            f"Join a node with: netsim node --server https://{spec.control_plane_address}:{spec.api_port}"
+            f" --token {token}",
+            flush=True,
+        )
