@@ -1,0 +1,170 @@
+"""Leases of addresses in one SQLite database per network, by host-local's rules.
+
+The database, not code, forbids that an address is leased twice. Leases live as long as the boot (the default place is
+under /run), so nothing is synced to disk; a killed process leaves a consistent database all the same.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from netsim_cni.errors import ADDRESS_TAKEN, DUPLICATE_ATTACHMENT, IO_FAILURE, NO_ADDRESS, CniError
+from netsim_cni.ranges import Ip, Lease, RangeSet, assign_requested, choose, range_of
+
+LOCK_SECONDS = 30.0
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS lease (
+    ip TEXT PRIMARY KEY, range_set INTEGER NOT NULL, container TEXT NOT NULL, ifname TEXT NOT NULL, link TEXT NOT NULL,
+    UNIQUE (container, ifname, range_set)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS last (range_set INTEGER PRIMARY KEY, ip TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An attachment that has addresses; `link` is the name of its host-side interface."""
+
+    container_id: str
+    ifname: str
+    link: str
+
+
+class Leases:
+    """The leases of one network; for one thread."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        # Making a database and turning it to WAL cannot wait for each other, so that is done one at a time.
+        with open(path + ".lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._db = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=OFF")
+            self._db.executescript(SCHEMA)
+        self.inode = os.stat(path).st_ino
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def allocate(
+        self, sets: tuple[RangeSet, ...], key: tuple[str, str], link: str, requested: tuple[Ip, ...] = ()
+    ) -> list[Lease]:
+        """One address from each range set, all or none; `requested` ones where given.
+
+        CniError: NO_ADDRESS, ADDRESS_TAKEN, or DUPLICATE_ATTACHMENT when the attachment has a lease already.
+        """
+        wanted = assign_requested(sets, requested)
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM lease WHERE container = ? AND ifname = ?", key).fetchone():
+                raise CniError(
+                    DUPLICATE_ATTACHMENT, f"container {key[0]} has {key[1]} in this network already", "call DEL first"
+                )
+            return [self._lease(db, number, sets[number], key, link, ip) for number, ip in enumerate(wanted)]
+
+    def _lease(
+        self, db: sqlite3.Connection, number: int, ranges: RangeSet, key: tuple[str, str], link: str, wanted: Ip | None
+    ) -> Lease:
+        ip = wanted or self._next(db, number, ranges)
+        try:
+            db.execute("INSERT INTO lease VALUES (?, ?, ?, ?, ?)", (str(ip), number, *key, link))
+        except sqlite3.IntegrityError:
+            raise CniError(ADDRESS_TAKEN, f"requested IP address {ip} is leased to another pod") from None
+        if wanted is None:
+            db.execute("INSERT OR REPLACE INTO last VALUES (?, ?)", (number, str(ip)))
+        found = range_of(ranges, ip)
+        if found is None:
+            raise CniError(IO_FAILURE, f"address {ip} lies in no range of the set")
+        return Lease(ip, found)
+
+    def _next(self, db: sqlite3.Connection, number: int, ranges: RangeSet) -> Ip:
+        row = db.execute("SELECT ip FROM last WHERE range_set = ?", (number,)).fetchone()
+        ip = choose(ranges, ip_address(row[0]) if row else None, lambda ip: _is_taken(db, ip))
+        if ip is None:
+            text = ", ".join(map(str, ranges))
+            raise CniError(NO_ADDRESS, f"no IP addresses available in range set: {text}", "delete pods or add a range")
+        return ip
+
+    def release(self, key: tuple[str, str]) -> list[Ip]:
+        """Give back the addresses of an attachment; which they were, [] when it had none."""
+        query = "DELETE FROM lease WHERE container = ? AND ifname = ? RETURNING ip"
+        with self._transaction() as db:
+            return [ip_address(row[0]) for row in db.execute(query, key).fetchall()]
+
+    def of(self, key: tuple[str, str], sets: tuple[RangeSet, ...]) -> list[Lease]:
+        """The leases of an attachment."""
+        query = "SELECT ip, range_set FROM lease WHERE container = ? AND ifname = ? ORDER BY range_set"
+        rows = [(ip_address(ip), number) for ip, number in self._db.execute(query, key) if number < len(sets)]
+        found = ((ip, range_of(sets[number], ip)) for ip, number in rows)
+        return [Lease(ip, range_) for ip, range_ in found if range_ is not None]
+
+    def link_of(self, key: tuple[str, str]) -> str | None:
+        """Name of the host-side interface that the attachment was given."""
+        row = self._db.execute("SELECT link FROM lease WHERE container = ? AND ifname = ?", key).fetchone()
+        return str(row[0]) if row else None
+
+    def holders(self) -> list[Holder]:
+        """Every attachment that has a lease."""
+        rows = self._db.execute("SELECT DISTINCT container, ifname, link FROM lease ORDER BY container, ifname")
+        return [Holder(*row) for row in rows]
+
+    def is_full(self, sets: tuple[RangeSet, ...]) -> bool:
+        """Whether the next ADD would find no address."""
+        return any(choose(ranges, None, lambda ip: _is_taken(self._db, ip)) is None for ranges in sets)
+
+
+def _is_taken(db: sqlite3.Connection, ip: Ip) -> bool:
+    return db.execute("SELECT 1 FROM lease WHERE ip = ?", (str(ip),)).fetchone() is not None
+
+
+_open = threading.local()
+
+
+def leases_at(data_dir: str, network: str) -> Leases:
+    """The leases of a network; a thread keeps each database open, until its file is another one."""
+    path = f"{data_dir}/{network}.sqlite"
+    known: dict[tuple[int, str], Leases] = _open.__dict__.setdefault("leases", {})
+    # SQLite's connections do not survive a fork, so the process is part of the key.
+    found = known.get((os.getpid(), path))
+    if found is not None and _inode(path) == found.inode:
+        return found
+    if found is not None:
+        found.close()
+    try:
+        fresh = Leases(path)
+    except (OSError, sqlite3.Error) as error:
+        raise CniError(IO_FAILURE, f"cannot open the leases in {path}", str(error)) from error
+    known[os.getpid(), path] = fresh
+    return fresh
+
+
+def close_all() -> None:
+    """Close the databases that the calling thread keeps open."""
+    known: dict[tuple[int, str], Leases] = _open.__dict__.setdefault("leases", {})
+    while known:
+        known.popitem()[1].close()
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
