@@ -1,0 +1,124 @@
+"""The EndpointSlice controller: the pods behind every Service with a selector, as slices of at most 100 endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from netsim.api.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES, Obj
+from netsim.api.objects import deletion_timestamp, dig, labels_of, name_of, namespace_of
+from netsim.controllers.loop import Controller
+from netsim.controllers.refs import controller_reference, is_controlled_by
+from netsim.controllers.service_endpoints import (
+    HEADLESS,
+    SERVICE_NAME,
+    Ports,
+    address_of,
+    conditions_of,
+    families_of,
+    has_selector,
+    hostname_of,
+    is_headless,
+    pods_of,
+    ports_for,
+    target_reference,
+    wake_services,
+)
+from netsim.controllers.slices import diff, group
+from netsim.controllers.view import View, selected
+from netsim.controllers.wakes import by_own_key
+from netsim.controllers.writes import Create, Update, Write, Writes, delete_of
+
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+MANAGER = "endpointslice-controller.k8s.io"
+ZONE = "topology.kubernetes.io/zone"
+
+
+def reconcile(key: str, view: View) -> Writes:
+    """Bring the slices of one Service to its pods. Slices of a deleted Service are the garbage collector's."""
+    service = view.get(SERVICES, key)
+    if service is None or deletion_timestamp(service) or not has_selector(service):
+        return []
+    owned, foreign = _slices_of(view, service)
+    families = families_of(service)
+    labels = slice_labels(service)
+    change = diff(owned, group(_endpoints(view, service, families)), families)
+    writes: list[Write] = [delete_of(ENDPOINT_SLICES, item) for item in [*foreign, *change.deleted]]
+    writes += [Create(ENDPOINT_SLICES, _new_slice(service, body, labels)) for body in change.created]
+    writes += [_update(item, labels) for item in change.updated]
+    touched = {name_of(item) for item in [*change.updated, *change.deleted]}
+    stale = [item for item in owned if labels_of(item) != labels and name_of(item) not in touched]
+    return [*writes, *(_update(item, labels) for item in stale)]
+
+
+def _slices_of(view: View, service: Obj) -> tuple[list[Obj], list[Obj]]:
+    """Our slices with the Service's name: those of this very Service, and those of a deleted namesake."""
+    wanted = {SERVICE_NAME: name_of(service), MANAGED_BY: MANAGER}
+    found = selected(view, ENDPOINT_SLICES, namespace_of(service), wanted)
+    alive = sorted((item for item in found if not deletion_timestamp(item)), key=name_of)
+    owned = [item for item in alive if is_controlled_by(item, service)]
+    return owned, [item for item in alive if not is_controlled_by(item, service)]
+
+
+def slice_labels(service: Obj) -> dict[str, str]:
+    """The Service's own labels and those that mark a slice as its own."""
+    labels = {key: value for key, value in labels_of(service).items() if key != HEADLESS}
+    labels |= {HEADLESS: ""} if is_headless(service) else {}
+    return labels | {SERVICE_NAME: name_of(service), MANAGED_BY: MANAGER}
+
+
+def _endpoints(view: View, service: Obj, families: Iterable[str]) -> Iterator[tuple[str, Ports, Obj]]:
+    pods = pods_of(view, service)
+    pods.sort(key=name_of)
+    for family in families:
+        for pod in pods:
+            address = address_of(pod, family)
+            if address:
+                yield family, ports_for(service, pod), endpoint_of(view, service, pod, address)
+
+
+def endpoint_of(view: View, service: Obj, pod: Obj, address: str) -> Obj:
+    """One endpoint of a slice."""
+    endpoint: Obj = {
+        "addresses": [address],
+        "conditions": conditions_of(pod, service),
+        "targetRef": target_reference(pod),
+    }
+    node = dig(pod, "spec", "nodeName")
+    zone = labels_of(view.get(NODES, node) or {}).get(ZONE) if node else None
+    optional = {"nodeName": node, "zone": zone, "hostname": hostname_of(pod, service)}
+    return endpoint | {name: value for name, value in optional.items() if value}
+
+
+def _new_slice(service: Obj, body: Obj, labels: dict[str, str]) -> Obj:
+    return {
+        "apiVersion": ENDPOINT_SLICES.api_version,
+        "kind": ENDPOINT_SLICES.kind,
+        "metadata": {
+            "generateName": f"{name_of(service)}-",
+            "namespace": namespace_of(service),
+            "labels": labels,
+            "ownerReferences": [controller_reference(SERVICES, service)],
+        },
+        **body,
+    }
+
+
+def _update(item: Obj, labels: dict[str, str]) -> Update:
+    return Update(ENDPOINT_SLICES, {**item, "metadata": {**item["metadata"], "labels": labels}})
+
+
+def _wake_owner(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    """A slice of ours changed: its Service looks whether it is still as it should be."""
+    found = new or old or {}
+    labels = labels_of(found)
+    if labels.get(MANAGED_BY) != MANAGER or SERVICE_NAME not in labels:
+        return ()
+    return (f"{namespace_of(found)}/{labels[SERVICE_NAME]}",)
+
+
+CONTROLLER = Controller(
+    "endpoint-slice-controller",
+    reconcile,
+    ((SERVICES, by_own_key), (PODS, wake_services), (ENDPOINT_SLICES, _wake_owner)),
+    rest=0.03,
+)

@@ -1,0 +1,190 @@
+"""Garbage collection: dependents whose owners are gone go too; Background, Foreground and Orphan deletions.
+
+A work key is one object, "RESOURCE NAMESPACE/NAME". It is looked at when it or an owner of it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from netsim.api.errors import StatusError
+from netsim.api.kinds import Kind, Obj, by_kind, split_api_version
+from netsim.api.objects import (
+    deletion_timestamp,
+    key_of,
+    metadata,
+    namespace_of,
+    owner_references,
+    uid_of,
+)
+from netsim.client.rest import Client
+from netsim.controllers.loop import Controller, Wake
+from netsim.controllers.view import OWNER, UID, View
+from netsim.controllers.writes import Write, Writes, delete_of, patch_of
+
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+_POLICIES = {FOREGROUND: "Foreground", ORPHAN: "Orphan"}
+_PRESENT = "present"
+
+
+class Collector:
+    """The graph of owners and dependents over the cached kinds."""
+
+    def __init__(self, kinds: Sequence[Kind]) -> None:
+        self._kinds = {kind.resource: kind for kind in kinds}
+
+    def controller(self) -> Controller:
+        watches = tuple((kind, self._wake(kind)) for kind in self._kinds.values())
+        return Controller("garbage-collector-controller", self.reconcile, watches, observe=self.observe)
+
+    def key(self, kind: Kind, obj: Obj) -> str:
+        """The work key of an object."""
+        return f"{kind.resource} {key_of(obj)}"
+
+    def find(self, view: View, key: str) -> tuple[Kind, Obj] | None:
+        resource, _, place = key.partition(" ")
+        kind = self._kinds[resource]
+        obj = view.get(kind, place)
+        return (kind, obj) if obj is not None else None
+
+    def dependents(self, view: View, uid: str) -> Iterator[tuple[Kind, Obj]]:
+        """Everything cached that names this uid as an owner."""
+        for kind in self._kinds.values():
+            for obj in view.by_index(kind, OWNER, uid):
+                yield kind, obj
+
+    def owner(self, view: View, reference: Obj) -> Obj | None:
+        """The owner as cached."""
+        kind = kind_of_reference(reference)
+        if kind is None or kind.resource not in self._kinds:
+            return None
+        return next(iter(view.by_index(kind, UID, str(reference.get("uid", "")))), None)
+
+    def _wake(self, kind: Kind) -> Wake:
+        def wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+            if new is not None:
+                return (self.key(kind, new),) if _matters(old, new) else ()
+            if old is None:
+                return ()
+            return [*self._keys(view, uid_of(old)), *self._owners_waiting(view, old)]
+
+        return wake
+
+    def _keys(self, view: View, uid: str) -> list[str]:
+        return [self.key(kind, obj) for kind, obj in self.dependents(view, uid)]
+
+    def _owners_waiting(self, view: View, obj: Obj) -> list[str]:
+        """Owners in a foreground deletion which this object may have been holding back."""
+        keys = []
+        for reference in owner_references(obj):
+            owner, kind = self.owner(view, reference), kind_of_reference(reference)
+            if owner is not None and kind is not None and _has_finalizer(owner, FOREGROUND):
+                keys.append(self.key(kind, owner))
+        return keys
+
+    async def observe(self, client: Client, key: str, view: View) -> Mapping[str, Any]:
+        """Which owners that the caches do not hold the server has all the same (or cannot judge)."""
+        found = self.find(view, key)
+        if found is None:
+            return {}
+        absent = [ref for ref in owner_references(found[1]) if self.owner(view, ref) is None]
+        return {ref["uid"]: _PRESENT for ref in absent if await _exists(client, found[1], ref)}
+
+    def reconcile(self, key: str, view: View) -> Writes:
+        """One object: as an owner being deleted, and as a dependent."""
+        found = self.find(view, key)
+        if found is None:
+            return []
+        kind, obj = found
+        if deletion_timestamp(obj):
+            return self._as_owner(kind, obj, view)
+        return self._as_dependent(kind, obj, view)
+
+    def _as_owner(self, kind: Kind, obj: Obj, view: View) -> list[Write]:
+        dependents = list(self.dependents(view, uid_of(obj)))
+        if _has_finalizer(obj, ORPHAN):
+            if dependents:
+                return [_disown(child_kind, child, {uid_of(obj)}) for child_kind, child in dependents]
+            return [_drop_finalizer(kind, obj, ORPHAN)]
+        if not _has_finalizer(obj, FOREGROUND):
+            return []
+        alive = [(child_kind, child) for child_kind, child in dependents if not deletion_timestamp(child)]
+        blocking = [child for _, child in dependents if _blocks(child, uid_of(obj))]
+        writes: list[Write] = []
+        for child_kind, child in alive:
+            writes += self._as_dependent(child_kind, child, view)
+        return writes if blocking else [*writes, _drop_finalizer(kind, obj, FOREGROUND)]
+
+    def _as_dependent(self, kind: Kind, obj: Obj, view: View) -> list[Write]:
+        """Keep it while one owner stays; else delete it, in the foreground if that is how its owner goes."""
+        references = owner_references(obj)
+        states = {ref["uid"]: self._state(view, ref) for ref in references}
+        gone = {uid for uid, state in states.items() if state != "solid"}
+        if not references or not gone:
+            return []
+        if len(gone) < len(states):
+            return [_disown(kind, obj, gone)]
+        waiting = "waiting" in states.values()
+        policy = next((_POLICIES[name] for name in _finalizers(obj) if name in _POLICIES), "Background")
+        if waiting and any(True for _ in self.dependents(view, uid_of(obj))):
+            policy = "Foreground"
+        return [delete_of(kind, obj, propagation=policy)]
+
+    def _state(self, view: View, reference: Obj) -> str:
+        """solid: there, or not known to be gone; waiting: in a foreground deletion; absent."""
+        owner = self.owner(view, reference)
+        if owner is None:
+            return "solid" if view.facts.get(reference["uid"]) == _PRESENT else "absent"
+        waiting = deletion_timestamp(owner) and _has_finalizer(owner, FOREGROUND)
+        return "waiting" if waiting else "solid"
+
+
+def kind_of_reference(reference: Obj) -> Kind | None:
+    """The served kind an owner reference names."""
+    group, version = split_api_version(str(reference.get("apiVersion", "")))
+    return by_kind(group, version, str(reference.get("kind", "")))
+
+
+async def _exists(client: Client, obj: Obj, reference: Obj) -> bool:
+    """Whether the server has that owner. A kind that is not served here cannot be judged: it counts as there."""
+    kind = kind_of_reference(reference)
+    if kind is None:
+        return True
+    try:
+        owner = await client.get(kind, reference["name"], namespace_of(obj) if kind.namespaced else None)
+    except StatusError as error:
+        if error.code == 404:
+            return False
+        raise
+    return uid_of(owner) == reference["uid"]
+
+
+def _finalizers(obj: Obj) -> list[str]:
+    return list(metadata(obj).get("finalizers") or [])
+
+
+def _has_finalizer(obj: Obj, name: str) -> bool:
+    return name in _finalizers(obj)
+
+
+def _matters(old: Obj | None, new: Obj) -> bool:
+    """Whether a change concerns ownership: most objects have no owner, and most changes are of status."""
+    if old is None:
+        return bool(owner_references(new)) or bool(deletion_timestamp(new))
+    before = owner_references(old), deletion_timestamp(old), _finalizers(old)
+    return bool(before != (owner_references(new), deletion_timestamp(new), _finalizers(new)))
+
+
+def _blocks(dependent: Obj, uid: str) -> bool:
+    return any(ref.get("uid") == uid and ref.get("blockOwnerDeletion") for ref in owner_references(dependent))
+
+
+def _disown(kind: Kind, obj: Obj, uids: set[str]) -> Write:
+    rest = [ref for ref in owner_references(obj) if ref.get("uid") not in uids]
+    return patch_of(kind, obj, {"metadata": {"ownerReferences": rest or None}}, locked=True)
+
+
+def _drop_finalizer(kind: Kind, obj: Obj, name: str) -> Write:
+    rest = [finalizer for finalizer in _finalizers(obj) if finalizer != name]
+    return patch_of(kind, obj, {"metadata": {"finalizers": rest or None}}, locked=True)

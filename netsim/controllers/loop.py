@@ -1,0 +1,197 @@
+"""The loop that drives a controller: cache changes become keys, keys are reconciled, writes are applied."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from netsim.api.kinds import Kind, Obj
+from netsim.api.objects import key_of, uid_of
+from netsim.client.rest import Client
+from netsim.controllers.apply import PARALLEL, Outcome, Recorder, apply_writes, failures
+from netsim.controllers.expectations import TIMEOUT, Expectations, Expected, revision_of
+from netsim.controllers.queue import WorkQueue
+from netsim.controllers.view import Cached, View
+from netsim.controllers.writes import Delete, Requeue, Writes
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+Wake = Callable[[View, Obj | None, Obj | None], Iterable[str]]
+"""(view, old, new) -> the keys which that change of an object concerns."""
+Observe = Callable[[Client, str, View], Awaitable[Mapping[str, Any]]]
+
+_CHECK_AGAIN = 1.0
+_SLICE = 64
+"""Keys reconciled in one go before the event loop gets its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """A pure `reconcile` and what wakes it. `observe`, where there is one, gathers facts which the caches do not
+    hold, for `View.facts`. `rest` seconds pass at least between a round that wrote and the next of the same key,
+    so that a burst of changes becomes one write. `parallel` keys are worked on at once."""
+
+    name: str
+    reconcile: Callable[[str, View], Writes]
+    watches: tuple[tuple[Kind, Wake], ...]
+    observe: Observe | None = None
+    rest: float = 0.0
+    parallel: int = PARALLEL
+
+
+class Runner:
+    """Runs one controller in the current event loop until cancelled. Start it when the caches are synced."""
+
+    def __init__(
+        self, controller: Controller, client: Client, caches: Mapping[str, Cached], record: Recorder, clock: Clock
+    ) -> None:
+        self._controller, self._client, self._caches = controller, client, caches
+        self._record, self._clock = record, clock
+        self._queue = WorkQueue()
+        self._expectations = Expectations(caches)
+        self._failures: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Event()
+        self._wakes: dict[str, Wake] = {kind.resource: wake for kind, wake in controller.watches}
+
+    def changed(self, resource: str, key: str, old: Obj | None, new: Obj | None) -> None:
+        """A cache's change callback."""
+        gone = uid_of(old) if new is None and old is not None else ""
+        keys = self._expectations.changed((resource, key), gone)
+        wake = self._wakes.get(resource)
+        if wake is not None:
+            keys.extend(wake(self._view(""), old, new))
+        for found in keys:
+            self.add(found)
+
+    def add(self, key: str) -> None:
+        """Queue a key."""
+        self._queue.add(key, _seconds())
+        self._turn.set()
+
+    async def run(self) -> None:
+        """Take keys until cancelled; work under way is cancelled with it."""
+        try:
+            while True:
+                self._queue.wake(_seconds())
+                self._start_some()
+                await self._wait()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _wait(self) -> None:
+        if self._queue.ready and len(self._tasks) < self._controller.parallel:
+            await asyncio.sleep(0)
+            return
+        due = self._queue.next_time()
+        try:
+            await asyncio.wait_for(self._turn.wait(), None if due is None else max(due - _seconds(), 0))
+        except TimeoutError:
+            return
+        self._turn.clear()
+
+    def _start_some(self) -> None:
+        for _ in range(_SLICE):
+            if len(self._tasks) >= self._controller.parallel:
+                return
+            key = self._queue.take()
+            if key is None:
+                return
+            self._start(key)
+
+    def _start(self, key: str) -> None:
+        if not self._expectations.satisfied(key, _seconds()):
+            self._queue.add_at(key, _seconds() + _CHECK_AGAIN)
+            self._queue.done(key, _seconds())
+        elif self._controller.observe is not None:
+            self._spawn(key, self._observe_and_apply(key))
+        else:
+            self._reconcile(key)
+
+    def _reconcile(self, key: str) -> None:
+        """Reconcile from the caches alone; a task is needed only when there is something to write."""
+        try:
+            writes = self._controller.reconcile(key, self._view(key))
+        except Exception:
+            self._broken(key)
+            self._queue.done(key, _seconds())
+            return
+        if any(not isinstance(write, Requeue) for write in writes):
+            self._spawn(key, self._apply(key, writes))
+        else:
+            self._settle(key, writes, [])
+            self._queue.done(key, _seconds())
+
+    def _spawn(self, key: str, work: Coroutine[Any, Any, bool]) -> None:
+        task = asyncio.create_task(self._guard(key, work), name=f"{self._controller.name} {key}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, key: str, work: Coroutine[Any, Any, bool]) -> None:
+        wrote = True
+        try:
+            wrote = await work
+        except Exception:
+            self._broken(key)
+        finally:
+            self._queue.done(key, _seconds(), self._controller.rest if wrote else 0.0)
+            self._turn.set()
+
+    async def _observe_and_apply(self, key: str) -> bool:
+        assert_observe = self._controller.observe
+        facts = await assert_observe(self._client, key, self._view(key)) if assert_observe else {}
+        return await self._apply(key, self._controller.reconcile(key, self._view(key, facts)))
+
+    async def _apply(self, key: str, writes: Writes) -> bool:
+        outcomes = await apply_writes(self._client, writes, self._record)
+        self._settle(key, writes, outcomes)
+        return bool(outcomes)
+
+    def _settle(self, key: str, writes: Writes, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            self._expect(key, outcome)
+        broken = failures(outcomes)
+        if broken:
+            log.warning("%s: %s: %s", self._controller.name, key, "; ".join(sorted(set(broken))[:3]))
+            self._failures[key] = broken[0]
+        else:
+            self._failures.pop(key, None)
+        if any(outcome.failed or outcome.outdated for outcome in outcomes):
+            self._queue.failed(key, _seconds())
+        else:
+            self._queue.succeeded(key)
+        for write in writes:
+            if isinstance(write, Requeue):
+                self._queue.add_at(key, _seconds() + write.after)
+        self._turn.set()
+
+    def _expect(self, key: str, outcome: Outcome) -> None:
+        write, answer = outcome.write, outcome.obj
+        resource = write.kind.resource if hasattr(write, "kind") else ""
+        if outcome.error is not None or resource not in self._caches:
+            return
+        deadline = _seconds() + TIMEOUT
+        if isinstance(write, Delete):
+            place = f"{write.namespace}/{write.name}" if write.namespace else write.name
+            self._expectations.expect(key, (resource, place), Expected(write.uid, 0, deadline))
+        elif answer is not None:
+            expected = Expected(uid_of(answer), revision_of(answer), deadline)
+            self._expectations.expect(key, (resource, key_of(answer)), expected)
+
+    def _broken(self, key: str) -> None:
+        delay = self._queue.failed(key, _seconds())
+        log.exception("%s: reconciling %s failed, trying again in %.3f s", self._controller.name, key, delay)
+
+    def _view(self, key: str, facts: Mapping[str, Any] | None = None) -> View:
+        return View(self._caches, self._clock(), self._failures.get(key, ""), facts or {})
+
+
+def _seconds() -> float:
+    return asyncio.get_running_loop().time()

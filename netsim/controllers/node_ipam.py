@@ -1,0 +1,94 @@
+"""Gives every Node without one its pod CIDR out of the cluster's, never one that another Node has.
+
+All Nodes are one work key, so that two of them are never given addresses side by side, and the Nodes are read from
+the server itself just before (`observe`): what they say is the only record of what is taken.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from netsim.api.kinds import NODES, Obj
+from netsim.api.objects import name_of
+from netsim.client.rest import Client
+from netsim.controllers.loop import Controller
+from netsim.controllers.view import View
+from netsim.controllers.writes import Note, Patch, Write, Writes, typed
+
+ALL = "nodes"
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def controller(cluster_cidrs: Iterable[str], node_masks: Iterable[int]) -> Controller:
+    """The allocator for one cluster CIDR a family, and the prefix length of a Node's part of each. Raises
+    ValueError for a mask that does not fit its CIDR."""
+    pools = [_pool(cidr, mask) for cidr, mask in zip(cluster_cidrs, node_masks, strict=True)]
+
+    def reconcile(key: str, view: View) -> Writes:
+        return plan_cidrs(pools, view.facts.get("nodes") or [])
+
+    return Controller("node-ipam-controller", reconcile, ((NODES, _wake),), observe=_observe)
+
+
+def _pool(cidr: str, mask: int) -> tuple[Network, int]:
+    network = ipaddress.ip_network(cidr)
+    if not network.prefixlen <= mask <= network.max_prefixlen:
+        raise ValueError(f"node mask /{mask} does not fit the cluster CIDR {cidr}: give one between the two lengths")
+    return network, mask
+
+
+def _wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    return (ALL,) if new is not None and not new["spec"].get("podCIDR") else ()
+
+
+async def _observe(client: Client, key: str, view: View) -> Mapping[str, Any]:
+    if all(node["spec"].get("podCIDR") for node in view.values(NODES)):
+        return {}
+    return {"nodes": (await client.list(NODES)).get("items") or []}
+
+
+def plan_cidrs(pools: list[tuple[Network, int]], nodes: Iterable[Obj]) -> list[Write]:
+    """A patch for each Node without a pod CIDR, by name order; an Event for one for which nothing is left."""
+    every = sorted(nodes, key=name_of)
+    taken = [network for node in every for network in cidrs_of(node)]
+    free = [_free(cluster, mask, taken) for cluster, mask in pools]
+    writes: list[Write] = []
+    for node in every:
+        if (node.get("spec") or {}).get("podCIDR"):
+            continue
+        chosen = [next(subnets, None) for subnets in free]
+        cidrs = [str(subnet) for subnet in chosen if subnet is not None]
+        if len(cidrs) < len(free):
+            text = f"Node {name_of(node)} has no pod CIDR: the cluster CIDR is used up; widen it or remove nodes"
+            writes.append(Note(typed(NODES, node), "CIDRNotAvailable", text, "Warning"))
+        else:
+            head = {"resourceVersion": node["metadata"]["resourceVersion"]}
+            writes.append(Patch(NODES, name_of(node), "", _spec(head, cidrs)))
+    return writes
+
+
+def _spec(head: Obj, cidrs: list[str]) -> Obj:
+    return {"metadata": head, "spec": {"podCIDR": cidrs[0], "podCIDRs": cidrs}}
+
+
+def cidrs_of(node: Obj) -> list[Network]:
+    """The pod CIDRs a Node already has, of all families."""
+    spec = node.get("spec") or {}
+    texts = dict.fromkeys([*([spec["podCIDR"]] if spec.get("podCIDR") else []), *(spec.get("podCIDRs") or [])])
+    return [ipaddress.ip_network(text, strict=False) for text in texts]
+
+
+def _free(cluster: Network, mask: int, taken: list[Network]) -> Iterator[Network]:
+    """Subnets in order that overlap none taken. The very first is left out where there is room, so that node-1
+    gets .1.0/24 as the lab's documents show."""
+    same_family = [network for network in taken if network.version == cluster.version]
+    step = 1 << (cluster.max_prefixlen - mask)
+    ranges = {(int(network.network_address) // step, int(network.broadcast_address) // step) for network in same_family}
+    used = {index for low, high in ranges for index in (range(low, high + 1) if high - low < 65536 else ())}
+    first = int(cluster.network_address) // step
+    last = int(cluster.broadcast_address) // step
+    for index in [*range(first + 1, last + 1), first]:
+        if index not in used:
+            yield type(cluster)((index * step, mask))

@@ -1,0 +1,172 @@
+"""The node lifecycle: a Node whose agent falls silent becomes Unknown, is tainted, and its pods leave the endpoints.
+
+Whether an agent lives is judged by changes of its Lease (or of its Ready condition's heartbeat) as this process saw
+them, never by comparing clocks of two machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from netsim.api.kinds import LEASES, NODES, PODS, Obj
+from netsim.api.objects import condition, dig, is_pod_ready, name_of, namespace_of, set_condition, status_of
+from netsim.api.times import format_time
+from netsim.controllers.loop import Controller
+from netsim.controllers.pods import is_finished
+from netsim.controllers.view import NODE, View
+from netsim.controllers.wakes import by_own_key
+from netsim.controllers.writes import Note, Requeue, Write, Writes, patch_of, typed
+
+LEASE_NAMESPACE = "kube-node-lease"
+NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+_PRESSURE = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
+}
+_OURS = frozenset((NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURE.values()))
+_REPORTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+
+
+@dataclass(slots=True)
+class Heartbeats:
+    """The last sign of life of each Node, and when it was seen here."""
+
+    seen: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+
+    def update(self, node: str, beat: str, now: datetime) -> datetime:
+        """Note the present beat; when it last changed."""
+        last = self.seen.get(node)
+        if last is None or last[0] != beat:
+            self.seen[node] = (beat, now)
+        return self.seen[node][1]
+
+    def forget(self, node: str) -> None:
+        self.seen.pop(node, None)
+
+
+def controller(grace: float) -> Controller:
+    """The controller that gives a silent Node `grace` seconds."""
+    beats = Heartbeats()
+
+    def reconcile(key: str, view: View) -> Writes:
+        node = view.get(NODES, key)
+        if node is None:
+            beats.forget(key)
+            return []
+        silent = (view.now - beats.update(key, beat_of(node, view), view.now)) / timedelta(seconds=1)
+        return plan_node(node, view, silent >= grace, max(grace - silent, 0.0))
+
+    watches = ((NODES, by_own_key), (LEASES, _wake_lease), (PODS, _wake_pod))
+    return Controller("node-controller", reconcile, watches)
+
+
+def beat_of(node: Obj, view: View) -> str:
+    """What changes as long as the agent lives."""
+    lease = view.get(LEASES, f"{LEASE_NAMESPACE}/{name_of(node)}")
+    ready = condition(node, "Ready") or {}
+    heartbeat = "" if ready.get("status") == "Unknown" else ready.get("lastHeartbeatTime", "")
+    return f"{dig(lease, 'spec', 'renewTime')} {heartbeat}"
+
+
+def plan_node(node: Obj, view: View, silent: bool, remaining: float) -> list[Write]:
+    """Conditions first; when they stand, the taints and the pods."""
+    if silent and not _is_unknown(node):
+        return [_mark_unknown(node, view.now), _event(node, "NodeNotReady", "status is now: NodeNotReady")]
+    writes: list[Write] = [] if silent else [Requeue(remaining + 0.01)]
+    taints = taints_for(node, view.now)
+    if taints != (node["spec"].get("taints") or []):
+        writes.append(patch_of(NODES, node, {"spec": {"taints": taints or None}}, locked=True))
+    if not is_ready(node):
+        writes += [_unready(pod, view.now) for pod in view.by_index(PODS, NODE, name_of(node)) if _counts(pod)]
+    return writes
+
+
+def is_ready(node: Obj) -> bool:
+    """Whether the Node's agent says, or last said within the grace period, that it is ready."""
+    return (condition(node, "Ready") or {}).get("status") == "True"
+
+
+def _is_unknown(node: Obj) -> bool:
+    return (condition(node, "Ready") or {}).get("status") == "Unknown"
+
+
+def _mark_unknown(node: Obj, now: datetime) -> Write:
+    conditions = status_of(node).get("conditions") or []
+    stamp = format_time(now)
+    for kind in _REPORTED:
+        old = next((c for c in conditions if c.get("type") == kind), None)
+        reason, message = _silence(old)
+        new = {"type": kind, "status": "Unknown", "reason": reason, "message": message}
+        beat = (old or {}).get("lastHeartbeatTime") or dig(node, "metadata", "creationTimestamp") or stamp
+        conditions = set_condition(conditions, {**new, "lastHeartbeatTime": beat}, stamp)
+    return patch_of(NODES, node, {"status": {"conditions": conditions}}, sub="status", locked=True)
+
+
+def _silence(old: Obj | None) -> tuple[str, str]:
+    if old is None:
+        return "NodeStatusNeverUpdated", "Kubelet never posted node status."
+    return "NodeStatusUnknown", "Kubelet stopped posting node status."
+
+
+def _event(node: Obj, reason: str, what: str) -> Note:
+    return Note(typed(NODES, node), reason, f"Node {name_of(node)} {what}")
+
+
+def taints_for(node: Obj, now: datetime) -> list[Obj]:
+    """The Node's taints as its conditions ask for; taints that are not this controller's stay, and so does the
+    time of those that stay."""
+    present = node["spec"].get("taints") or []
+    wanted = _wanted(node)
+    kept = [t for t in present if t.get("key") not in _OURS or (t["key"], t.get("effect")) in wanted]
+    have = {(t.get("key"), t.get("effect")) for t in kept}
+    stamp = format_time(now)
+    added = [{"key": key, "effect": effect, "timeAdded": stamp} for key, effect in wanted if (key, effect) not in have]
+    return [*kept, *added]
+
+
+def _wanted(node: Obj) -> list[tuple[str, str]]:
+    status = (condition(node, "Ready") or {"status": "False"})["status"]
+    wanted = [(UNSCHEDULABLE, "NoSchedule")] if node["spec"].get("unschedulable") else []
+    key = {"True": "", "Unknown": UNREACHABLE}.get(status, NOT_READY)
+    if key:
+        wanted += [(key, "NoSchedule"), (key, "NoExecute")]
+    return wanted + [(taint, "NoSchedule") for kind, taint in _PRESSURE.items() if _holds(node, kind)]
+
+
+def _holds(node: Obj, kind: str) -> bool:
+    return (condition(node, kind) or {}).get("status") == "True"
+
+
+def _counts(pod: Obj) -> bool:
+    return is_pod_ready(pod) and not is_finished(pod)
+
+
+def _unready(pod: Obj, now: datetime) -> Write:
+    """The pod's Ready condition to False: nobody vouches for it any more."""
+    ready = {**(condition(pod, "Ready") or {}), "type": "Ready", "status": "False"}
+    conditions = set_condition(status_of(pod).get("conditions") or [], ready, format_time(now))
+    return patch_of(PODS, pod, {"status": {"conditions": conditions}}, sub="status", locked=True)
+
+
+def _wake_lease(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    lease = new or old or {}
+    return (name_of(lease),) if namespace_of(lease) == LEASE_NAMESPACE else ()
+
+
+def _wake_pod(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    """A pod that claims to be ready on a Node that is not."""
+    node = view.get(NODES, str(dig(new, "spec", "nodeName") or "")) if new is not None and is_pod_ready(new) else None
+    return (name_of(node),) if node is not None and not is_ready(node) else ()
+
+
+def wake_pods_of_tainted(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    """The pods of a Node whose taints changed."""
+    before, after = dig(old, "spec", "taints"), dig(new, "spec", "taints")
+    if new is None or before == after:
+        return ()
+    return [f"{namespace_of(pod)}/{name_of(pod)}" for pod in view.by_index(PODS, NODE, name_of(new))]

@@ -1,0 +1,79 @@
+"""Pods of Nodes that no longer exist: nobody will ever finish their deletion, so this controller removes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from netsim.api.errors import StatusError
+from netsim.api.kinds import NODES, PODS, Obj
+from netsim.api.objects import deletion_timestamp, dig, name_of, set_condition, status_of
+from netsim.api.times import format_time
+from netsim.client.rest import Client
+from netsim.controllers.loop import Controller
+from netsim.controllers.pods import is_finished
+from netsim.controllers.view import NODE, View
+from netsim.controllers.writes import Requeue, Write, Writes, delete_of, patch_of
+
+QUARANTINE = 40.0
+"""Seconds a Node must have been gone: one that is created anew at once keeps its pods (as in Kubernetes)."""
+_PRESENT = "present"
+
+
+@dataclass(slots=True)
+class Missing:
+    """Since when each Node has been found missing."""
+
+    since: dict[str, datetime] = field(default_factory=dict)
+
+    def seconds(self, node: str, now: datetime) -> float:
+        return (now - self.since.setdefault(node, now)) / timedelta(seconds=1)
+
+
+def controller(quarantine: float = QUARANTINE) -> Controller:
+    """The controller; its keys are names of Nodes."""
+    missing = Missing()
+
+    def reconcile(key: str, view: View) -> Writes:
+        pods = view.by_index(PODS, NODE, key)
+        if view.get(NODES, key) is not None or view.facts.get(_PRESENT) or not pods:
+            missing.since.pop(key, None)
+            return []
+        wait = quarantine - missing.seconds(key, view.now)
+        return [Requeue(wait)] if wait > 0 else [write for pod in pods for write in _collect(pod, view.now)]
+
+    return Controller("pod-garbage-collector", reconcile, ((NODES, _wake_node), (PODS, _wake_pod)), observe=_observe)
+
+
+async def _observe(client: Client, key: str, view: View) -> Mapping[str, Any]:
+    """Whether the server has a Node which the cache has not (yet)."""
+    if view.get(NODES, key) is not None:
+        return {}
+    try:
+        await client.get(NODES, key)
+    except StatusError as error:
+        if error.code == 404:
+            return {}
+        raise
+    return {_PRESENT: True}
+
+
+def _collect(pod: Obj, now: datetime) -> list[Write]:
+    """Mark it failed, so that whoever waits for it learns why, then (in the next round) remove it."""
+    if is_finished(pod) or deletion_timestamp(pod):
+        return [delete_of(PODS, pod, grace=0)]
+    text = "PodGC: node no longer exists"
+    reason = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC", "message": text}
+    conditions = set_condition(status_of(pod).get("conditions") or [], reason, format_time(now))
+    return [patch_of(PODS, pod, {"status": {"phase": "Failed", "conditions": conditions}}, sub="status")]
+
+
+def _wake_node(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    return (name_of(old),) if new is None and old is not None else ()
+
+
+def _wake_pod(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    node = dig(new, "spec", "nodeName")
+    return (str(node),) if node and view.get(NODES, str(node)) is None else ()

@@ -1,0 +1,89 @@
+"""Owners and dependents: controller references, adoption and release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from netsim.api.kinds import Kind, Obj
+from netsim.api.objects import (
+    controller_of,
+    deletion_timestamp,
+    key_of,
+    labels_of,
+    name_of,
+    namespace_of,
+    owner_references,
+    uid_of,
+)
+from netsim.api.selectors import LabelSelector
+from netsim.controllers.view import LABEL, NAMESPACE, OWNER, View, label_value
+from netsim.controllers.writes import Patch, patch_of
+
+
+def controller_reference(kind: Kind, owner: Obj) -> Obj:
+    """The reference by which `owner` controls a dependent and is held back by it in a foreground deletion."""
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "name": name_of(owner),
+        "uid": uid_of(owner),
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The dependents that `owner` controls, and the patches that adopt or release some."""
+
+    mine: list[Obj]
+    patches: list[Patch]
+
+
+def claim(view: View, owner_kind: Kind, owner: Obj, kind: Kind, selector: LabelSelector) -> Claimed:
+    """Sort out the owner's dependents of `kind`: those it controls and that match stay; one that no longer
+    matches is released; an orphan that matches is adopted, unless either is being deleted."""
+    mine: list[Obj] = []
+    patches: list[Patch] = []
+    owned = {key_of(obj): obj for obj in view.by_index(kind, OWNER, uid_of(owner)) if is_controlled_by(obj, owner)}
+    for obj in owned.values():
+        if selector.matches(labels_of(obj)) or deletion_timestamp(owner):
+            mine.append(obj)
+        elif not deletion_timestamp(obj):
+            patches.append(_release(kind, obj, owner))
+    if not deletion_timestamp(owner):
+        reference = controller_reference(owner_kind, owner)
+        patches += [_adopt(kind, obj, reference) for obj in _orphans(view, kind, namespace_of(owner), selector)]
+    return Claimed(mine, patches)
+
+
+def is_controlled_by(obj: Obj, owner: Obj) -> bool:
+    """Whether the object's controller reference names exactly this owner."""
+    reference = controller_of(obj)
+    return reference is not None and reference.get("uid") == uid_of(owner)
+
+
+def _orphans(view: View, kind: Kind, namespace: str, selector: LabelSelector) -> Iterable[Obj]:
+    for obj in _candidates(view, kind, namespace, selector):
+        if controller_of(obj) is None and not deletion_timestamp(obj) and selector.matches(labels_of(obj)):
+            yield obj
+
+
+def _candidates(view: View, kind: Kind, namespace: str, selector: LabelSelector) -> Iterable[Obj]:
+    """Objects that may match: by the rarest required label where the selector has one, else the whole namespace's."""
+    if selector.empty or selector.nothing:
+        return ()
+    pairs = [(r.key, r.values[0]) for r in selector.requirements if r.op in ("=", "in") and len(r.values) == 1]
+    if not pairs:
+        return view.by_index(kind, NAMESPACE, namespace)
+    return min((view.by_index(kind, LABEL, label_value(namespace, *pair)) for pair in pairs), key=len)
+
+
+def _adopt(kind: Kind, obj: Obj, reference: Obj) -> Patch:
+    return patch_of(kind, obj, {"metadata": {"ownerReferences": [*owner_references(obj), reference]}}, locked=True)
+
+
+def _release(kind: Kind, obj: Obj, owner: Obj) -> Patch:
+    rest = [ref for ref in owner_references(obj) if ref.get("uid") != uid_of(owner)]
+    return patch_of(kind, obj, {"metadata": {"ownerReferences": rest or None}}, locked=True)

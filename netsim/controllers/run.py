@@ -1,0 +1,109 @@
+"""Starts the shared caches and every controller in the current event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from netsim.api.kinds import EVENTS, KINDS, Kind, Obj
+from netsim.client.cache import Cache
+from netsim.client.reflector import Reflector
+from netsim.client.rest import Client
+from netsim.controllers import (
+    deployment,
+    endpoints,
+    endpointslice,
+    namespace,
+    node_ipam,
+    node_lifecycle,
+    podgc,
+    replicaset,
+    serviceaccount,
+    taint_eviction,
+)
+from netsim.controllers.garbage import Collector
+from netsim.controllers.loop import Clock, Controller, Runner
+from netsim.controllers.recorder import EventRecorder
+from netsim.controllers.view import indexes_of
+
+CACHED: tuple[Kind, ...] = tuple(
+    kind for kind in KINDS if kind.stored and kind is not EVENTS and kind.group != "events.k8s.io"
+)
+"""Kinds the controllers keep a cache of: all but Events, which own nothing and would fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerConfig:
+    """`cluster_cidr` is cut into one part of /`node_mask` a Node (comma-separated pair for dual stack, with
+    `node_mask_v6` for the second family); `root_ca_pem` is what pods trust the API server by ("" leaves
+    kube-root-ca.crt out); a Node silent for `node_monitor_grace` seconds is lost; `pod_gc_quarantine` is how long
+    a deleted Node's pods are kept."""
+
+    cluster_cidr: str = "10.244.0.0/16"
+    node_mask: int = 24
+    node_mask_v6: int = 64
+    root_ca_pem: str = ""
+    node_monitor_grace: float = 40.0
+    pod_gc_quarantine: float = 40.0
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def controllers_of(config: ControllerConfig) -> list[Controller]:
+    """Every controller of the cluster. Raises ValueError if a CIDR and its mask do not fit."""
+    cidrs = [cidr.strip() for cidr in config.cluster_cidr.split(",")]
+    masks = [config.node_mask_v6 if ":" in cidr else config.node_mask for cidr in cidrs]
+    return [
+        deployment.CONTROLLER,
+        replicaset.CONTROLLER,
+        endpointslice.CONTROLLER,
+        endpoints.CONTROLLER,
+        node_ipam.controller(cidrs, masks),
+        node_lifecycle.controller(config.node_monitor_grace),
+        taint_eviction.CONTROLLER,
+        podgc.controller(config.pod_gc_quarantine),
+        namespace.controller(CACHED),
+        Collector(CACHED).controller(),
+        serviceaccount.controller(config.root_ca_pem),
+    ]
+
+
+async def run_controllers(client: Client, config: ControllerConfig, clock: Clock = utc_now) -> None:
+    """Run until cancelled. `clock` gives the wall-clock time, aware. If any part ends with an error, the rest is
+    cancelled and the error raised."""
+    controllers = controllers_of(config)
+    caches = {kind.resource: _cache(kind) for kind in CACHED}
+    async with asyncio.TaskGroup() as group:
+        for kind in CACHED:
+            group.create_task(Reflector(client, kind, caches[kind.resource]).run(), name=f"reflector {kind.resource}")
+        await asyncio.gather(*(cache.wait_synced() for cache in caches.values()))
+        for controller in controllers:
+            recorder = EventRecorder(client, controller.name, asyncio.get_running_loop().time)
+            runner = Runner(controller, client, caches, recorder.record, clock)
+            _connect(runner, caches)
+            group.create_task(recorder.run(), name=f"events {controller.name}")
+            group.create_task(runner.run(), name=controller.name)
+
+
+def _cache(kind: Kind) -> Cache:
+    cache = Cache()
+    for name, function in indexes_of(kind).items():
+        cache.add_index(name, function)
+    return cache
+
+
+def _connect(runner: Runner, caches: dict[str, Cache]) -> None:
+    """Hear of changes of every watched kind, and of every other one for the sake of own writes."""
+    for resource, cache in caches.items():
+        cache.on_change(_listener(runner, resource))
+
+
+def _listener(runner: Runner, resource: str) -> Callable[[str, Obj | None, Obj | None], None]:
+    def changed(key: str, old: Obj | None, new: Obj | None) -> None:
+        runner.changed(resource, key, old, new)
+
+    return changed

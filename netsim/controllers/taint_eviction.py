@@ -1,0 +1,65 @@
+"""Taint-based eviction: pods that do not tolerate a NoExecute taint of their Node are deleted, those that tolerate
+it for a time when that is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from netsim.api.kinds import NODES, PODS, Obj
+from netsim.api.objects import deletion_timestamp, dig, key_of
+from netsim.api.times import seconds_between
+from netsim.controllers.loop import Controller
+from netsim.controllers.node_lifecycle import wake_pods_of_tainted
+from netsim.controllers.pods import is_finished
+from netsim.controllers.view import View
+from netsim.controllers.wakes import by_own_key
+from netsim.controllers.writes import Note, Requeue, Writes, delete_of, typed
+
+
+def reconcile(key: str, view: View) -> Writes:
+    """Delete one pod when its time on a tainted Node is over."""
+    pod = view.get(PODS, key)
+    name = dig(pod, "spec", "nodeName")
+    node = view.get(NODES, str(name)) if name else None
+    if pod is None or node is None or deletion_timestamp(pod) or is_finished(pod):
+        return []
+    taints = [taint for taint in node["spec"].get("taints") or [] if taint.get("effect") == "NoExecute"]
+    wait = seconds_to_eviction(pod["spec"].get("tolerations") or [], taints, view.now) if taints else None
+    if wait is None:
+        return []
+    if wait > 0:
+        return [Requeue(wait)]
+    event = Note(typed(PODS, pod), "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
+    return [event, delete_of(PODS, pod)]
+
+
+def seconds_to_eviction(tolerations: Sequence[Obj], taints: Sequence[Obj], now: datetime) -> float | None:
+    """How long the pod may stay: None for ever, 0 not at all."""
+    waits = [_wait(tolerations, taint, now) for taint in taints]
+    return min((wait for wait in waits if wait is not None), default=None)
+
+
+def _wait(tolerations: Sequence[Obj], taint: Obj, now: datetime) -> float | None:
+    matching = [toleration for toleration in tolerations if tolerates(toleration, taint)]
+    if not matching:
+        return 0.0
+    limits = [t["tolerationSeconds"] for t in matching if t.get("tolerationSeconds") is not None]
+    if not limits:
+        return None
+    passed = seconds_between(taint["timeAdded"], now) if taint.get("timeAdded") else 0.0
+    return max(float(min(limits)) - passed, 0.0)
+
+
+def tolerates(toleration: Obj, taint: Obj) -> bool:
+    """Whether a toleration covers a taint: no effect means all, no key with Exists means all."""
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("key") and toleration["key"] != taint.get("key"):
+        return False
+    if toleration.get("operator", "Equal") == "Exists":
+        return True
+    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
+
+
+CONTROLLER = Controller("taint-eviction-controller", reconcile, ((PODS, by_own_key), (NODES, wake_pods_of_tainted)))

@@ -1,0 +1,51 @@
+"""Which keys a change of an object wakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from netsim.api.kinds import Kind, Obj
+from netsim.api.objects import controller_of, deletion_timestamp, key_of, labels_of, namespace_of
+from netsim.api.selectors import label_selector_of
+from netsim.controllers.loop import Wake
+from netsim.controllers.view import NAMESPACE, View
+
+
+def by_own_key(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    """The object's own key."""
+    return (key_of(new or old or {}),)
+
+
+def by_owner(kind: Kind) -> Wake:
+    """The keys of the controllers of `kind` before and after the change."""
+
+    def wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+        return set(_owners(kind, old, new))
+
+    return wake
+
+
+def by_owner_or_orphan(kind: Kind) -> Wake:
+    """As `by_owner`; an object without controller wakes every one of `kind` whose selector it matches."""
+
+    def wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+        keys = set(_owners(kind, old, new))
+        if new is not None and controller_of(new) is None and not deletion_timestamp(new):
+            keys |= set(_selecting(kind, view, new))
+        return keys
+
+    return wake
+
+
+def _owners(kind: Kind, *states: Obj | None) -> Iterator[str]:
+    for obj in states:
+        reference = controller_of(obj) if obj is not None else None
+        if obj is not None and reference is not None and reference.get("kind") == kind.kind:
+            yield f"{namespace_of(obj)}/{reference['name']}"
+
+
+def _selecting(kind: Kind, view: View, obj: Obj) -> Iterator[str]:
+    labels = labels_of(obj)
+    for owner in view.by_index(kind, NAMESPACE, namespace_of(obj)):
+        if label_selector_of(owner["spec"].get("selector")).matches(labels):
+            yield key_of(owner)
