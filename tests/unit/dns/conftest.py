@@ -16,6 +16,7 @@ import dns.name
 import dns.rdataclass
 import dns.rdatatype
 import pytest
+
 from netsim_dns.config import DnsConfig, Quirks
 from netsim_dns.records import Index, build_index
 from netsim_dns.responder import Responder

@@ -19,6 +19,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from dns.edns import ECSOption, GenericOption
+
 from netsim_dns.answer import answer
 from netsim_dns.responder import Responder
 from netsim_dns.types import SRV, Question

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from netsim_dns import names
 from netsim_dns.names import PodName, ServiceName, labels_of, parse_name, under
 

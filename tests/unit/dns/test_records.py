@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from netsim_dns.records import Index, build_index, view_service, view_slice
 
 Obj = dict[str, Any]

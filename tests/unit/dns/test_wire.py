@@ -12,6 +12,7 @@ import pytest
 from dnslib import DNSRecord
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from netsim_dns.responder import Responder
 from netsim_dns.types import Answer, Question
 from netsim_dns.wire import Malformed, build_reply, parse_query

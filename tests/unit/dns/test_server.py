@@ -1,0 +1,276 @@
+"""The sockets: UDP and TCP on 127.0.0.1, asked by dig, by dnspython and by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import struct
+import sys
+from collections.abc import AsyncIterator
+
+import dns.asyncquery
+import dns.message
+import pytest
+
+from netsim_dns import tcp
+from netsim_dns.config import ConfigError, DnsConfig
+from netsim_dns.records import Index
+from netsim_dns.responder import Responder
+from netsim_dns.server import DnsServer, make_responder, open_pair
+
+from .conftest import GOLDEN
+
+CONFIG = DnsConfig(listen=(("127.0.0.1", 0),))
+SVC1 = "svc1.testns.svc.cluster.local."
+
+
+@pytest.fixture
+async def server(index: Index) -> AsyncIterator[int]:
+    running = DnsServer(Responder(index, CONFIG))
+    await running.start()
+    yield running.ports[0]
+    await running.close()
+
+
+def wire(name: str = SVC1, qtype: str = "A", number: int = 0) -> bytes:
+    query = dns.message.make_query(name, qtype)
+    query.id = number
+    return query.to_wire()
+
+
+def framed(*messages: bytes) -> bytes:
+    return b"".join(struct.pack("!H", len(m)) + m for m in messages)
+
+
+async def read_message(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(5):
+        length = int.from_bytes(await reader.readexactly(2), "big")
+        return await reader.readexactly(length)
+
+
+async def dig(port: int, *words: str) -> str:
+    path = shutil.which("dig")
+    if path is None:
+        pytest.skip("dig is not installed (Debian package bind9-dnsutils)")
+    command = (path, "@127.0.0.1", "-p", str(port), "+tries=1", "+time=5", *words)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    return output.decode()
+
+
+@pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
+async def test_dig(server: int, transport: str) -> None:
+    assert await dig(server, transport, "+short", SVC1) == "10.96.1.1\n"
+    assert await dig(server, transport, "+short", "-x", "10.96.1.1") == SVC1 + "\n"
+    assert await dig(server, transport, "+short", "_http._tcp." + SVC1, "SRV") == f"0 100 80 {SVC1}\n"
+    assert "status: NXDOMAIN" in await dig(server, transport, "nosuch.testns.svc.cluster.local")
+    assert "status: SERVFAIL" in await dig(server, transport, "www.example.test")
+
+
+async def test_dig_falls_back_to_tcp(server: int) -> None:
+    output = await dig(server, "+noedns", "+bufsize=0", "+short", "big.testns.svc.cluster.local")
+    assert len(output.splitlines()) in (60, 61), "60 addresses, perhaps after a line about the retry"
+
+
+async def test_dnspython_over_both(server: int) -> None:
+    query = dns.message.make_query("multi.testns.svc.cluster.local", "SRV", use_edns=0)
+    over_udp = await dns.asyncquery.udp(query, "127.0.0.1", port=server, timeout=5)
+    over_tcp = await dns.asyncquery.tcp(query, "127.0.0.1", port=server, timeout=5)
+    assert over_udp.answer == over_tcp.answer
+    assert len(over_udp.answer[0]) == 4
+
+
+async def test_a_burst_of_datagrams_is_answered_whole(server: int) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.connect(("127.0.0.1", server))
+        for number in range(200):
+            client.send(wire(number=number))
+        async with asyncio.timeout(5):
+            replies = [await loop.sock_recv(client, 4096) for _ in range(200)]
+    assert sorted(int.from_bytes(r[:2], "big") for r in replies) == list(range(200))
+
+
+async def test_pipelined_queries_are_answered_in_order(server: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server)
+    writer.write(framed(*(wire("huge.testns.svc.cluster.local." if n == 0 else SVC1, number=n) for n in range(20))))
+    assert [int.from_bytes((await read_message(reader))[:2], "big") for _ in range(20)] == list(range(20))
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_odd_streams_stay_usable(server: int) -> None:
+    """Empty and short frames are ignored, malformed ones answered; bytes may come singly, the end early."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server)
+    writer.write(framed(b"", b"abc", wire()[:12] + b"\x80"))
+    assert (await read_message(reader))[3] & 15 == 1
+    for byte in framed(wire(number=7)):
+        writer.write(bytes([byte]))
+        await writer.drain()
+    assert (await read_message(reader))[:2] == b"\0\7"
+    writer.write(framed(wire(number=8)))
+    writer.write_eof()
+    assert (await read_message(reader))[:2] == b"\0\x08"
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"\0", framed(b"x" * 40)[:20]], ids=["nothing", "half a length", "half a message"]
+)
+async def test_a_silent_client_is_dropped(server: int, sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "FIRST_TIMEOUT", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server)
+    writer.write(sent)
+    async with asyncio.timeout(3):
+        assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_an_idle_client_is_dropped_after_its_answer(server: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "IDLE_TIMEOUT", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server)
+    writer.write(framed(wire()))
+    await read_message(reader)
+    async with asyncio.timeout(3):
+        assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_client_that_does_not_read_is_dropped(server: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds no more than a connection's buffers, and not for long."""
+    monkeypatch.setattr(tcp, "WRITE_TIMEOUT", 0.1)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setblocking(False)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await loop.sock_connect(client, ("127.0.0.1", server))
+        queries = framed(*[wire("huge.testns.svc.cluster.local.")] * 500)
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(10):
+                while True:
+                    await loop.sock_sendall(client, queries)
+
+
+async def test_many_queries_on_one_connection(server: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server)
+    for start in range(0, 5000, 500):
+        writer.write(framed(*(wire(number=n) for n in range(start, start + 500))))
+        for n in range(start, start + 500):
+            assert int.from_bytes((await read_message(reader))[:2], "big") == n
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_wildcard_listener_answers_from_the_address_asked(index: Index) -> None:
+    running = DnsServer(Responder(index, DnsConfig(listen=(("0.0.0.0", 0),))))
+    await running.start()
+    loop = asyncio.get_running_loop()
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.setblocking(False)
+            client.bind(("127.0.0.1", 0))
+            await loop.sock_sendto(client, wire(), ("127.0.0.77", running.ports[0]))
+            async with asyncio.timeout(5):
+                _, peer = await loop.sock_recvfrom(client, 4096)
+        assert peer == ("127.0.0.77", running.ports[0])
+    finally:
+        await running.close()
+
+
+async def test_a_taken_port_is_named_and_nothing_stays_open(index: Index) -> None:
+    udp, tcp_socket = open_pair(("127.0.0.1", 0))
+    port = udp.getsockname()[1]
+    udp.close()
+    with tcp_socket:
+        running = DnsServer(Responder(index, DnsConfig(listen=(("127.0.0.1", port),))))
+        with pytest.raises(OSError, match=f"dns cannot listen on 127.0.0.1 port {port}"):
+            await running.start()
+    free_again, other = open_pair(("127.0.0.1", port))
+    free_again.close()
+    other.close()
+    with pytest.raises(ConfigError, match="'localhost' is not an IP address"):
+        open_pair(("localhost", 0))
+
+
+def test_own_addresses_are_those_configured(index: Index) -> None:
+    assert make_responder(index, CONFIG).local == frozenset(), "bound to one address: no NS of its own"
+    given = DnsConfig(local_addresses=("10.244.0.53", "fd00::1"))
+    assert {len(address) for address in make_responder(index, given).local} == {4, 16}
+    own = make_responder(index, DnsConfig()).local
+    assert bytes((127, 0, 0, 1)) not in own
+
+
+async def http_get(port: int, path: str) -> tuple[int, str]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    async with asyncio.timeout(5):
+        head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    return int(head.split()[1]), body
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+async def eventually_connects(port: int) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.02)
+                continue
+            writer.close()
+            await writer.wait_closed()
+            return
+
+
+async def refuses(port: int) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
+            await writer.wait_closed()
+            await asyncio.sleep(0.02)
+
+
+async def test_the_process_from_start_to_lameduck() -> None:
+    """File mode without root: /health, /ready; SIGTERM closes /ready at once, DNS goes on for a while, exit 0."""
+    port, health, ready = free_port(), free_port(), free_port()
+    words = ["-f", str(GOLDEN / "fixture.json"), "--listen", f"127.0.0.1:{port}", "--lameduck", "1"]
+    words += ["--health", f"127.0.0.1:{health}", "--ready", f"127.0.0.1:{ready}"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "netsim_dns", *words, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    )
+    try:
+        await eventually_connects(port)
+        assert await http_get(health, "/health") == (200, "OK")
+        assert await http_get(ready, "/ready") == (200, "OK")
+        assert await http_get(ready, "/other") == (404, "404 page not found\n")
+        process.send_signal(signal.SIGTERM)
+        await refuses(ready)
+        query = dns.message.make_query(SVC1, "A")
+        reply = await dns.asyncquery.udp(query, "127.0.0.1", port=port, timeout=5)
+        assert str(reply.answer[0][0]) == "10.96.1.1"
+        assert (await http_get(health, "/health"))[0] == 200
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
