@@ -6,6 +6,7 @@ import re
 
 BURST = 2
 FIRST_RETRY = 0.5
+LAST_RETRY = 5.0
 CHECK_SHARE = 20
 """A check of the kernel's rules may take one part in this many of the time."""
 
@@ -27,8 +28,8 @@ class TokenBucket:
 
 
 def retry_delay(failures: int, longest: float) -> float:
-    """Seconds to wait after that many failures in a row: doubling, at most `longest`."""
-    return min(longest, FIRST_RETRY * 2.0 ** min(failures - 1, 30))
+    """Seconds to wait after that many failures in a row: doubling, at most 5 s and `longest`."""
+    return min(longest, LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 30))
 
 
 def check_delay(period: float, took: float) -> float:

@@ -36,6 +36,7 @@ class FamilyLoop:
         self._node = Node(config.hostname)
         self._wake = asyncio.Event()
         self._check = True
+        self._next_check = 0.0
         self._failures = 0
         self.synced = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"proxy-ipv{family}")
@@ -64,15 +65,18 @@ class FamilyLoop:
         bucket = TokenBucket(self._config.min_sync_period, clock())
         while True:
             await asyncio.sleep(bucket.take(clock()))
-            pause = await self._sync_once(programmer)
+            if not await self._sync_once(programmer):
+                # Events are not waited for: a storm must not turn a failing sync into a busy loop.
+                await asyncio.sleep(retry_delay(self._failures, self._config.sync_period))
+                continue
             try:
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout_at(self._next_check):
                     await self._wake.wait()
             except TimeoutError:
                 self._check = True
 
-    async def _sync_once(self, programmer: Programmer) -> float:
-        """One sync; the seconds after which the next one is due even if nothing changes."""
+    async def _sync_once(self, programmer: Programmer) -> bool:
+        """One sync; whether it succeeded."""
         self._wake.clear()
         check, self._check = self._check, False
         changes, node = self.inputs.take(), self._node
@@ -80,13 +84,15 @@ class FamilyLoop:
             outcome = await self._in_thread(lambda: programmer.sync(changes, node, check=check))
         except SyncFailed as error:
             self._failures += 1
-            pause = retry_delay(self._failures, self._config.sync_period)
-            log.error("IPv%d rules, next attempt in %.1f s: %s", self.inputs.family, pause, error)
-            return pause
+            log.error("IPv%d rules not programmed (attempt %d): %s", self.inputs.family, self._failures, error)
+            return False
+        if outcome.full:
+            pause = check_delay(self._config.sync_period, outcome.seconds)
+            self._next_check = asyncio.get_running_loop().time() + pause
         self._report(outcome, len(changes))
         self._failures = 0
         self.synced.set()
-        return check_delay(self._config.sync_period, outcome.seconds if check else 0.0)
+        return True
 
     def _report(self, outcome: Outcome, changes: int) -> None:
         repaired = self.synced.is_set() and outcome.full and outcome.lines and not changes
