@@ -1,1 +1,1 @@
-"""The cluster's controllers: each a pure reconcile over cached objects, driven by one loop, writing through one door."""
+"""The controllers: each a pure reconcile over cached objects, driven by one loop, writing through one door."""

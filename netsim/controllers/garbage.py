@@ -157,7 +157,7 @@ async def _exists(client: Client, obj: Obj, reference: Obj) -> bool:
         if error.code == 404:
             return False
         raise
-    return uid_of(owner) == reference["uid"]
+    return uid_of(owner) == str(reference["uid"])
 
 
 def _finalizers(obj: Obj) -> list[str]:
@@ -165,15 +165,18 @@ def _finalizers(obj: Obj) -> list[str]:
 
 
 def _has_finalizer(obj: Obj, name: str) -> bool:
-    return name in _finalizers(obj)
+    return any(finalizer == name for finalizer in _finalizers(obj))
 
 
 def _matters(old: Obj | None, new: Obj) -> bool:
     """Whether a change concerns ownership: most objects have no owner, and most changes are of status."""
     if old is None:
         return bool(owner_references(new)) or bool(deletion_timestamp(new))
-    before = owner_references(old), deletion_timestamp(old), _finalizers(old)
-    return bool(before != (owner_references(new), deletion_timestamp(new), _finalizers(new)))
+    return _ownership(old) != _ownership(new)
+
+
+def _ownership(obj: Obj) -> tuple[list[Obj], str | None, list[str]]:
+    return owner_references(obj), deletion_timestamp(obj), _finalizers(obj)
 
 
 def _blocks(dependent: Obj, uid: str) -> bool:
