@@ -1,4 +1,4 @@
-"""The objects every lab starts with: cluster DNS, an ordinary Deployment behind the `kube-dns` Service."""
+"""The objects every lab starts with: cluster DNS, and what nodes may read."""
 
 from __future__ import annotations
 
@@ -12,15 +12,26 @@ _NAMESPACE = "kube-system"
 
 
 def render_addons(spec: LabSpec) -> list[Obj]:
-    """ServiceAccount, binding, Service and Deployment of the cluster DNS, in the order to create them.
+    """What nodes' proxies may read, then ServiceAccount, binding, Service and Deployment of the cluster DNS.
 
     Names and labels are kubeadm's (`coredns` behind `kube-dns`), so that a real CoreDNS can take their place.
     """
-    return [_service_account(), _binding(), _service(spec), _deployment(spec)]
+    return [_node_proxies(), _service_account(), _binding(), _service(spec), _deployment(spec)]
 
 
 def _meta(name: str, **more: Any) -> Obj:
     return {"name": name, "namespace": _NAMESPACE, **more}
+
+
+def _node_proxies() -> Obj:
+    """A node's agent and proxy are one process with one identity, so nodes may read what kube-proxy reads."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "netsim:node-proxier"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:node-proxier"},
+        "subjects": [{"kind": "Group", "name": "system:nodes", "apiGroup": "rbac.authorization.k8s.io"}],
+    }
 
 
 def _service_account() -> Obj:
@@ -73,7 +84,6 @@ def _pod(spec: LabSpec) -> Obj:
         "serviceAccountName": "coredns",
         # Default, or the server would be its own upstream.
         "dnsPolicy": "Default",
-        "priorityClassName": "system-cluster-critical",
         "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}],
         "containers": [
             {

@@ -1,0 +1,64 @@
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netsim.lab.join import (
+    Token,
+    TokenError,
+    certificate_authority,
+    cluster_info,
+    parse_token,
+    sign,
+    token_secret,
+    trusted_kubeconfig,
+    verify,
+)
+
+TOKEN = Token("abcdef", "0123456789abcdef")
+
+
+def test_a_signature_equals_the_one_that_kubeadm_would_write():
+    # RFC 7515 appendix F: computed with an independent JWS implementation (PyJWT) over the same text and key.
+    import jwt
+
+    text = "apiVersion: v1\nkind: Config\n"
+    whole = jwt.api_jws.encode(text.encode(), TOKEN.secret, algorithm="HS256", headers={"kid": TOKEN.id, "typ": None})
+    header, _, _ = sign(text, TOKEN).partition("..")
+    assert base64.urlsafe_b64decode(header + "==") == b'{"alg":"HS256","kid":"abcdef"}'
+    assert whole.split(".")[1] == base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+@given(st.text(max_size=50), st.text(max_size=50))
+def test_only_the_signed_text_is_believed(text: str, other: str):
+    signature = sign(text, TOKEN)
+    verify(text, signature, TOKEN)
+    if other != text:
+        with pytest.raises(TokenError, match="not signed with this token"):
+            verify(other, signature, TOKEN)
+    with pytest.raises(TokenError):
+        verify(text, signature, Token("abcdef", "fedcba9876543210"))
+
+
+def test_a_node_trusts_cluster_info_by_its_own_token_only():
+    kubeconfig = 'clusters: [{cluster: {certificate-authority-data: "Q0E="}}]'
+    info = cluster_info(kubeconfig, TOKEN)
+    assert certificate_authority(trusted_kubeconfig(info, TOKEN)) == "CA"
+    with pytest.raises(TokenError, match="does not know token zzzzzz"):
+        trusted_kubeconfig(info, Token("zzzzzz", TOKEN.secret))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "abc", "ABCDEF.0123456789abcdef", "abcdef.0123456789abcde", "abcdef:0123456789abcdef"]
+)
+def test_a_malformed_token_is_refused(text: str):
+    with pytest.raises(TokenError, match=r"expected ID.SECRET"):
+        parse_token(text)
+
+
+def test_the_secret_is_one_that_kubernetes_accepts():
+    secret = token_secret(TOKEN, "2030-01-01T00:00:00Z")
+    assert secret["metadata"]["name"] == "bootstrap-token-abcdef"
+    assert secret["type"] == "bootstrap.kubernetes.io/token"
+    assert base64.b64decode(secret["data"]["expiration"]) == b"2030-01-01T00:00:00Z"

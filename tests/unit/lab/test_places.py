@@ -1,0 +1,35 @@
+import pytest
+
+from netsim.lab.paths import LabPaths
+from netsim.lab.places import NoSuchPlace, choose_pod, machine_place
+from netsim.lab.topology import plan_lab
+
+
+def pod(namespace: str, name: str) -> dict:
+    return {"metadata": {"namespace": namespace, "name": name}}
+
+
+PODS = [pod("default", "web"), pod("shop", "web"), pod("shop", "db"), pod("a", "twin"), pod("b", "twin")]
+
+
+def test_machines_go_by_their_names():
+    spec, paths = plan_lab("t", 2), LabPaths("t")
+    place = machine_place("node-2", spec, paths)
+    assert place is not None and place.netns == "/run/netsim/t/netns/node-2"
+    assert machine_place("client", spec, paths) is not None
+    assert machine_place("node-3", spec, paths) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "namespace"), [("web", "default"), ("shop/web", "shop"), ("db", "shop"), ("b/twin", "b")]
+)
+def test_a_pod_is_found_by_its_name(target: str, namespace: str):
+    assert choose_pod(target, PODS)["metadata"]["namespace"] == namespace
+
+
+@pytest.mark.parametrize(
+    ("target", "says"), [("twin", "several pods; say which: a/twin, b/twin"), ("nope", "no node, pod")]
+)
+def test_what_is_not_clear_is_asked_back(target: str, says: str):
+    with pytest.raises(NoSuchPlace, match=says):
+        choose_pod(target, PODS)

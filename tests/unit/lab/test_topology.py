@@ -1,0 +1,71 @@
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netsim.lab.topology import LabSpec, TopologyError, parse_lab_file, plan_lab, plan_server, spec_from_json
+
+
+def test_a_lab_of_three_has_kubernetes_usual_addresses():
+    spec = plan_lab("demo", 3)
+    assert [(n.name, n.address) for n in spec.nodes] == [
+        ("node-1", "172.30.0.11"),
+        ("node-2", "172.30.0.12"),
+        ("node-3", "172.30.0.13"),
+    ]
+    assert (spec.control_plane_address, spec.client_address) == ("172.30.0.2", "172.30.0.3")
+    assert (spec.kubernetes_service_ip, spec.dns_ip) == ("10.96.0.1", "10.96.0.10")
+
+
+@given(st.integers(1, 200))
+def test_every_machine_has_an_address_of_its_own_on_the_fabric(count: int):
+    spec = plan_lab("many", count)
+    addresses = [spec.control_plane_address, spec.client_address, *(n.address for n in spec.nodes)]
+    assert len(set(addresses)) == count + 2
+    assert all(ipaddress.ip_address(a) in ipaddress.ip_network(spec.fabric_cidr) for a in addresses)
+
+
+def test_a_lab_file_names_nodes_and_labels_them():
+    document = {"name": "zones", "nodes": ["a", {"name": "b", "labels": {"zone": "x"}}], "podCIDR": "10.9.0.0/16"}
+    spec = parse_lab_file(document)
+    assert [(n.name, n.labels) for n in spec.nodes] == [("a", {}), ("b", {"zone": "x"})]
+    assert (spec.name, spec.pod_cidr) == ("zones", "10.9.0.0/16")
+    assert parse_lab_file(document, "other").name == "other"
+
+
+def test_a_description_survives_being_written_and_read():
+    spec = parse_lab_file({"nodes": [{"name": "b", "labels": {"zone": "x"}}]})
+    assert spec_from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ([], "expected a mapping"),
+        ({"node": 3}, "unknown field `node`"),
+        ({"nodes": 0}, "out of range"),
+        ({"nodes": True}, "expected a number or a list"),
+        ({"nodes": ["a", "a"]}, "`a` is used twice"),
+        ({"nodes": ["client"]}, "`client` is reserved"),
+        ({"nodes": ["Not_A_Name"]}, "lower-case letters"),
+        ({"nodes": [{"name": "a", "labels": {"x": 1}}]}, "put numbers in quotes"),
+        ({"network": "token-ring"}, "choose one of: host-gw"),
+        ({"proxyMode": "ipvs"}, "choose one of: iptables"),
+        ({"podCIDR": "10.244.0.0/23"}, "no room for a /24"),
+        ({"podCIDR": "10.96.0.0/16"}, "overlap"),
+        ({"podCIDR": "10.244.0.1/16"}, "not an IPv4 network"),
+        ({"fabricCIDR": "172.30.0.0/29"}, "no room for 3 nodes"),
+        ({"apiPort": 70000}, "not a port"),
+        ({"name": "../../etc"}, "lab name"),
+    ],
+)
+def test_a_wrong_lab_file_is_refused_with_the_field_and_the_mend(document: object, says: str):
+    with pytest.raises(TopologyError, match=says):
+        parse_lab_file(document)
+
+
+def test_a_lone_server_is_reached_at_its_own_address():
+    spec = plan_server("vm", "192.168.56.10", 6443, pod_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16")
+    assert (spec.control_plane_address, spec.fabric_port) == ("192.168.56.10", 6443)
+    assert LabSpec("x", ()).fabric_port == 6443
