@@ -10,9 +10,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from netsim.host._messages import HEADER
+from netsim.host._messages import ATTRIBUTE, HEADER
 
-ATTRIBUTE = struct.Struct("=HH")
 NESTED_MASK = 0x3FFF
 SCOPES = {0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
 ROUTE_TYPES = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", 6: "blackhole", 7: "unreachable"}
