@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from . import names
+from .candidates import Candidate, candidates, name_servers, relative
 from .config import DnsConfig
 from .names import IN_ADDR_ARPA, IP6_ARPA, Labels, ServiceName
-from .records import NO_PORT, Endpoint, Index, Key, Port, Service
+from .records import NO_PORT, Index
 from .types import (
     AAAA,
     AXFR,
@@ -33,20 +32,12 @@ from .types import (
     Question,
     Record,
 )
+from .zones import find_zone, in_cluster
 
 SCHEMA_VERSION = b"1.1.0"
 SCHEMA_TTL = 28800
 CNAME_CHAIN_MAX = 10
 SOA_TTL_MAX = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One (address, port) behind a name; `target` is the name, relative to the zone, that an SRV would give."""
-
-    target: Labels
-    address: bytes
-    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +75,6 @@ def answer(question: Question, index: Index, config: DnsConfig, local: frozenset
     return _fall_through(context, found) if found.rcode == NXDOMAIN else found
 
 
-@lru_cache(maxsize=16)
-def _zones(zone: str) -> tuple[Labels, ...]:
-    """Served zones, longest first."""
-    own = names.lower(names.labels_of(zone))
-    return tuple(sorted((own, IN_ADDR_ARPA, IP6_ARPA), key=len, reverse=True))
-
-
-def find_zone(qname: Labels, zone: str) -> Labels | None:
-    """The longest served zone that a lower-case name is under, or None."""
-    return next((z for z in _zones(zone) if names.under(qname, z)), None)
-
-
 def _fall_through(context: Context, denied: Answer) -> Answer:
     """A denial becomes SERVFAIL where it cannot be known: before the first sync, and beyond the cluster's addresses."""
     if not context.index.synced:
@@ -103,18 +82,9 @@ def _fall_through(context: Context, denied: Answer) -> Answer:
     if context.zone not in (IN_ADDR_ARPA, IP6_ARPA) or not context.config.fallthrough:
         return denied
     address = names.parse_reverse(context.question.qname, context.zone)
-    if address is not None and _in_cluster(address, context.config.cluster_cidrs):
+    if address is not None and in_cluster(address, context.config.cluster_cidrs):
         return denied
     return Answer(SERVFAIL, authoritative=False)
-
-
-@lru_cache(maxsize=16)
-def _networks(cidrs: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(cidr) for cidr in cidrs)
-
-
-def _in_cluster(address: bytes, cidrs: tuple[str, ...]) -> bool:
-    return any(ip_address(address) in network for network in _networks(cidrs))
 
 
 def _in_zone(context: Context, local: frozenset[bytes]) -> Answer:
@@ -186,7 +156,7 @@ def _apex(context: Context, local: frozenset[bytes]) -> Answer:
     if context.question.qtype == SOA:
         return Answer(NOERROR, answer=(_soa(context),), ttl=_soa_ttl(context))
     if context.question.qtype == NS and _spelled_well(context):
-        hosts = _name_servers(context, local)
+        hosts = name_servers(context.index, local)
         if hosts:
             targets = dict.fromkeys(host.target for host in hosts)
             records = tuple(Record(context.question.qname, NS, names=(target + context.zone,)) for target in targets)
@@ -198,25 +168,8 @@ def _spelled_well(context: Context) -> bool:
     return context.spelled == context.zone or not context.config.quirks.ns_needs_lower_case
 
 
-def _name_servers(context: Context, local: frozenset[bytes]) -> list[Candidate]:
-    """The Services this server stands behind, found by its own addresses; else the addresses themselves."""
-    index, hosts = context.index, []
-    owners = dict.fromkeys(owner for address in local for owner in index.by_endpoint_ip.get(address, ()))
-    for key, endpoint in owners:
-        service = index.services.get(key)
-        if service is None or key[0] not in index.namespaces:
-            continue
-        relative = _relative(key)
-        if service.headless:
-            own = [e for e in _endpoints_of(index, key) if e.name == endpoint]
-            hosts += [Candidate((endpoint, *relative), e.address, 53) for e in own]
-        else:
-            hosts += [Candidate(relative, address, 53) for address in service.addresses]
-    return hosts or [Candidate((b"ns", b"dns"), address, 53) for address in sorted(local)]
-
-
 def _ns_host(context: Context, local: frozenset[bytes]) -> Answer:
-    hosts = _name_servers(context, local) if _spelled_well(context) else []
+    hosts = name_servers(context.index, local) if _spelled_well(context) else []
     if context.question.qtype in (TXT, PTR) or not hosts:
         return _denied(context)
     return _addressed(context, hosts) if context.question.qtype != SRV else _empty(context)
@@ -248,33 +201,6 @@ def _service(context: Context, name: ServiceName) -> Answer:
     if service.external is not None:
         return _external(context, service.external) if name.bare else _denied(context)
     return _addressed(context, candidates(index, service, name))
-
-
-def candidates(index: Index, service: Service, name: ServiceName) -> list[Candidate]:
-    """Every (address, port) that a name under a Service stands for; none: the name does not exist."""
-    relative = _relative(service.key)
-    if not service.headless and not name.endpoint:
-        ports = [p.number for p in service.ports if _port_fits(p, name)]
-        return [Candidate(relative, address, port) for address in service.addresses for port in ports]
-    found = []
-    for view in index.slices_of.get(service.key, {}).values():
-        ports = [p.number for p in view.ports if _port_fits(p, name)]
-        for endpoint in view.endpoints:
-            if name.endpoint in (b"", endpoint.name):
-                found += [Candidate((endpoint.name, *relative), endpoint.address, port) for port in ports]
-    return found
-
-
-def _port_fits(port: Port, name: ServiceName) -> bool:
-    return name.port in (None, b"", port.name) and name.protocol in (None, b"", port.protocol)
-
-
-def _endpoints_of(index: Index, key: Key) -> Iterable[Endpoint]:
-    return (endpoint for view in index.slices_of.get(key, {}).values() for endpoint in view.endpoints)
-
-
-def _relative(key: Key) -> Labels:
-    return (key[1], key[0], b"svc")
 
 
 def _addressed(context: Context, found: Sequence[Candidate]) -> Answer:
@@ -355,10 +281,10 @@ def _pointers(context: Context, address: bytes) -> Answer:
     index = context.index
     services = index.by_cluster_ip.get(address)
     if services:
-        targets: list[Labels] = [_relative(services[0])]
+        targets: list[Labels] = [relative(services[0])]
     else:
         owners = dict.fromkeys(index.by_endpoint_ip.get(address, ()))
-        targets = [(endpoint, *_relative(key)) for key, endpoint in owners]
+        targets = [(endpoint, *relative(key)) for key, endpoint in owners]
     if not targets:
         return _denied(context)
     zone = names.lower(names.labels_of(context.config.zone))

@@ -27,7 +27,7 @@ def test_listen(text: str, expected: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", ":53", "127.0.0.1:dns", "127.0.0.1:70000"])
 def test_bad_listen(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="127.0.0.1:5353"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"127\.0\.0\.1:5353"):
         parse_listen(text)
 
 

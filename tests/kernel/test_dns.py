@@ -1,0 +1,96 @@
+"""The server on port 53 of a namespace with several addresses, asked from another namespace."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.root
+FIXTURE = Path(__file__).parents[1] / "golden" / "dns" / "fixture.json"
+SVC1 = "svc1.testns.svc.cluster.local"
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout
+
+
+@dataclass
+class Pair:
+    """Two namespaces with a veth between them; the server's has three addresses."""
+
+    server: str
+    client: str
+
+    def dig(self, address: str, *words: str) -> str:
+        return run("ip", "netns", "exec", self.client, "dig", f"@{address}", "+tries=1", "+time=5", *words)
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    if os.geteuid() or not shutil.which("dig"):
+        pytest.skip("needs root and dig (Debian package bind9-dnsutils)")
+    mark = f"dnst{os.getpid()}"
+    names = Pair(f"{mark}s", f"{mark}c")
+    try:
+        run("ip", "netns", "add", names.server)
+        run("ip", "netns", "add", names.client)
+        run("ip", "-n", names.server, "link", "add", "eth0", "type", "veth", "peer", "eth0", "netns", names.client)
+        addresses = ((names.server, ("10.244.0.53/24", "10.244.0.54/24", "fd00:244::53/64")),)
+        addresses += ((names.client, ("10.244.0.2/24", "fd00:244::2/64")),)
+        for namespace, texts in addresses:
+            for text in texts:
+                extra = ("nodad",) if ":" in text else ()
+                run("ip", "-n", namespace, "address", "add", text, "dev", "eth0", *extra)
+            run("ip", "-n", namespace, "link", "set", "lo", "up")
+            run("ip", "-n", namespace, "link", "set", "eth0", "up")
+        yield names
+    finally:
+        for namespace in (names.server, names.client):
+            subprocess.run(("ip", "netns", "delete", namespace), check=False, capture_output=True, timeout=20)
+
+
+@pytest.fixture
+def served(pair: Pair) -> Iterator[Pair]:
+    listen = ("--listen", "0.0.0.0:53", "--listen", "[::]:53", "--lameduck", "0")
+    command = ("ip", "netns", "exec", pair.server, sys.executable, "-m", "netsim_dns", "-f", str(FIXTURE), *listen)
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    try:
+        wait_for_answer(pair, process)
+        yield pair
+    finally:
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+
+
+def wait_for_answer(pair: Pair, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        command = ("ip", "netns", "exec", pair.client, "dig", "@10.244.0.53", "+tries=1", "+time=1", "+short", SVC1)
+        found = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)
+        if found.returncode == 0 and found.stdout == "10.96.1.1\n":
+            return
+    raise AssertionError(f"no answer within 20 s, the server's exit status is {process.poll()}")
+
+
+@pytest.mark.parametrize("address", ["10.244.0.53", "10.244.0.54", "fd00:244::53"])
+@pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
+def test_each_address_answers_for_itself(served: Pair, address: str, transport: str) -> None:
+    """dig takes no answer from another address than it asked."""
+    assert served.dig(address, transport, "+short", SVC1) == "10.96.1.1\n"
+    assert served.dig(address, transport, "+short", "dual.testns.svc.cluster.local", "AAAA") == "fd00:96::3\n"
+
+
+def test_the_server_finds_the_service_it_stands_behind(served: Pair) -> None:
+    """10.244.0.53 is an endpoint of kube-dns: that Service is the name server."""
+    output = served.dig("10.244.0.53", "cluster.local", "NS")
+    assert "kube-dns.kube-system.svc.cluster.local." in output
+    assert "10.96.0.10" in output
+    assert served.dig("10.244.0.53", "+short", "ns.dns.cluster.local") == "10.96.0.10\n"
