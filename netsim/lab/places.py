@@ -1,4 +1,4 @@
-"""Find a named place of a lab, `NODE`, `POD`, `NAMESPACE/POD` or `client`: its namespace and how names resolve there."""
+"""Find a named place of a lab, `NODE`, `POD`, `NAMESPACE/POD` or `client`."""
 
 from __future__ import annotations
 

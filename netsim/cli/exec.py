@@ -1,0 +1,99 @@
+"""`netsim exec`: the host's own tools inside a node's, a pod's or the outside client's network."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Annotated
+
+import typer
+
+from netsim.cli.fault import Fault
+from netsim.cli.options import Lab, make_app, need_root, running_lab
+from netsim.lab.paths import LabPaths
+from netsim.lab.places import NoSuchPlace, Obj, Place, choose_pod, machine_place
+from netsim.lab.topology import LabSpec
+
+app = make_app()
+
+
+@app.command(
+    "exec",
+    epilog="Example: netsim exec toolbox -- dig +search test-service",
+    context_settings={"allow_interspersed_args": False},
+)
+def run_inside(
+    place: Annotated[str, typer.Argument(metavar="NODE|POD|client", help="Where; NAMESPACE/POD for other namespaces.")],
+    command: Annotated[list[str] | None, typer.Argument(metavar="[-- CMD…]", help="What (default: a shell).")] = None,
+    lab: Lab = "default",
+) -> None:
+    """Run a command of this machine inside a place's network: its interfaces, routes, rules and names.
+
+    Files and processes stay the machine's, so ping, curl, dig and tcpdump work where the image has none;
+    `netsim kubectl exec` runs a command inside the container instead.
+    """
+    need_root("exec")
+    spec, paths = running_lab(lab)
+    found = find_place(place, spec, paths)
+    _enter(found, spec)
+    argv = command or [os.environ.get("SHELL", "/bin/sh")]
+    try:
+        os.execvpe(argv[0], argv, {**os.environ, "NETSIM_LAB": paths.lab, "NETSIM_PLACE": found.name})
+    except OSError as error:
+        raise Fault(f"{argv[0]}: {error.strerror}; give the name of a program of this machine") from None
+
+
+def find_place(target: str, spec: LabSpec, paths: LabPaths) -> Place:
+    """The place meant by a name; Fault with what there is if there is none."""
+    machine = machine_place(target, spec, paths)
+    if machine is not None:
+        return machine
+    try:
+        pod = choose_pod(target, list_pods(paths))
+    except NoSuchPlace as error:
+        raise Fault(str(error)) from None
+    return pod_place(pod, spec, paths)
+
+
+def list_pods(paths: LabPaths) -> list[Obj]:
+    """All pods of the lab, through its unix socket."""
+    from netsim.api.errors import StatusError
+    from netsim.api.kinds import PODS
+    from netsim.client.rest import Client
+    from netsim.http.client import HttpClient
+
+    async def fetch() -> list[Obj]:
+        client = Client(HttpClient(f"unix:{paths.api_socket}"))
+        try:
+            pods: list[Obj] = (await client.list(PODS))["items"]
+            return pods
+        finally:
+            await client.close()
+
+    try:
+        return asyncio.run(fetch())
+    except (OSError, StatusError) as error:
+        raise Fault(f"the API server of lab `{paths.lab}` does not answer: {error}; see `netsim status`") from None
+
+
+def pod_place(pod: Obj, spec: LabSpec, paths: LabPaths) -> Place:
+    """A pod's own namespace, or its node's for a pod with hostNetwork."""
+    meta = pod["metadata"]
+    name = f"{meta['namespace']}/{meta['name']}"
+    node = pod["spec"].get("nodeName", "")
+    netns = paths.netns(node if pod["spec"].get("hostNetwork") else f"pod-{meta['uid']}")
+    if not os.path.exists(netns):
+        raise Fault(f"pod {name} has no network yet (phase {pod['status'].get('phase')}); wait until it runs")
+    return Place(name, netns, pod)
+
+
+def _enter(place: Place, spec: LabSpec) -> None:
+    from netsim.host import netns, private
+
+    netns.enter(place.netns)
+    private.own_mounts()
+    if place.pod is not None:
+        from netsim.agent.resolv import Resolv, pod_resolv
+
+        resolv, _ = pod_resolv(place.pod, Resolv(), (spec.dns_ip,), spec.cluster_domain)
+        private.replace_file("/etc/resolv.conf", resolv.render())
