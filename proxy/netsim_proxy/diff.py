@@ -136,9 +136,7 @@ def missing_hooks(actual: State, hooks: Iterable[tuple[Place, str]]) -> Update:
 
 def _same_jump(rule: str, wanted: str) -> bool:
     """Same target and comment, however this version of iptables prints the matches."""
-    return rule.rsplit(" -j ", 1)[-1] == wanted.rsplit(" -j ", 1)[-1].removeprefix("-j ") and _comment(
-        rule
-    ) == _comment(wanted)
+    return rule.rpartition("-j ")[2] == wanted.rpartition("-j ")[2] and _comment(rule) == _comment(wanted)
 
 
 def _comment(rule: str) -> str:

@@ -1,0 +1,201 @@
+"""Rules through a real kernel: what iptables-save prints afterwards is what was meant."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netsim.host import firewall, netns
+from netsim.host.exec import run
+from netsim_proxy.config import Family, ProxyConfig
+from netsim_proxy.desired import Input
+from netsim_proxy.diff import SHARED_CHAINS
+from netsim_proxy.iptables import State, parse_save, render_save
+from netsim_proxy.model import Node, ServicePort, Slice, SliceEndpoint, cut_node, cut_service, cut_slice
+from netsim_proxy.programmer import Programmer, SyncFailed
+from netsim_proxy.render import compile_objects
+
+pytestmark = pytest.mark.root
+GOLDEN = Path(__file__).parents[1] / "golden" / "proxy"
+CIDRS = ("10.180.0.0/16", "fd00:10::/48")
+InNetns = Callable[..., Any]
+
+
+@pytest.fixture
+def inside() -> Iterator[InNetns]:
+    """Calls functions in a fresh network namespace."""
+    path = f"/run/nsproxy-{uuid.uuid4().hex[:8]}"
+    netns.create(path)
+    try:
+        yield lambda function, *args, **kwargs: netns.run_in(path, function, *args, **kwargs)
+    finally:
+        netns.delete(path)
+
+
+def inputs_of(items: list[dict[str, Any]], family: Family) -> dict[str, Input]:
+    slices = [part for obj in items if obj["kind"] == "EndpointSlice" and (part := cut_slice(obj))]
+    found = {}
+    for obj in items:
+        if obj["kind"] == "Service" and (ports := cut_service(obj, family)):
+            key = f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
+            mine = tuple(part for part in slices if part.service_key == key and part.family == family)
+            found[key] = Input(ports, mine)
+    return found
+
+
+def assert_same(actual: State, wanted: State) -> None:
+    """Equal but for the order in shared chains, where only the jumps to the NodePorts have a fixed place."""
+    assert actual.keys() == wanted.keys()
+    for place, rules in wanted.items():
+        if place[1] in SHARED_CHAINS:
+            assert sorted(actual[place]) == sorted(rules), place
+        else:
+            assert actual[place] == rules, place
+    services = actual["nat", "KUBE-SERVICES"]
+    jumps = [rule.endswith("-j KUBE-NODEPORTS") for rule in services]
+    assert jumps == sorted(jumps)
+
+
+@pytest.mark.parametrize(
+    ("objects", "recording", "family", "flags"),
+    [
+        ("base.json", "base.iptables-save.txt", 4, {"cluster_cidr": CIDRS}),
+        ("base.json", "base.ip6tables-save.txt", 6, {"cluster_cidr": CIDRS}),
+        ("small.json", "small.v1.iptables-save.txt", 4, {}),
+        ("small.json", "small.v2.iptables-save.txt", 4, {"cluster_cidr": CIDRS, "masquerade_all": True}),
+    ],
+)
+def test_kernel_prints_the_recording(
+    inside: InNetns, objects: str, recording: str, family: Family, flags: dict[str, Any]
+) -> None:
+    items = json.loads((GOLDEN / objects).read_text())["items"]
+    node = next(cut_node(obj) for obj in items if obj["kind"] == "Node")
+    programmer = inside(Programmer, ProxyConfig("node1", **flags), family)
+    inside(programmer.sync, inputs_of(items, family), node)
+    recorded = parse_save((GOLDEN / recording).read_text())
+    assert_same(parse_save(inside(firewall.save, family)), recorded)
+
+
+def test_loading_over_recorded_rules_writes_nothing(inside: InNetns) -> None:
+    items = json.loads((GOLDEN / "base.json").read_text())["items"]
+    inside(firewall.restore, (GOLDEN / "base.iptables-save.txt").read_bytes(), 4)
+    node = next(cut_node(obj) for obj in items if obj["kind"] == "Node")
+    programmer = inside(Programmer, ProxyConfig("node1", cluster_cidr=CIDRS), 4)
+    assert inside(programmer.sync, inputs_of(items, 4), node).lines == 0
+
+
+def random_input(rng: random.Random, name: str) -> Input:
+    """A Service with one or two ports, of any type, with some endpoints here and elsewhere; sometimes none at all."""
+    if rng.random() < 0.15:
+        return Input()
+    number = int(name[3:])
+    outside = rng.random() < 0.5
+    ports = tuple(
+        ServicePort(
+            "ns",
+            name,
+            protocol.lower(),
+            protocol,
+            f"10.96.0.{number + 1}",
+            80,
+            node_port=30000 + number if outside else 0,
+            external_ips=(f"192.0.2.{number + 1}",) if rng.random() < 0.3 else (),
+            vips=(f"203.0.113.{number + 1}",) if outside and rng.random() < 0.5 else (),
+            source_ranges=("198.51.100.0/24",) if rng.random() < 0.3 else (),
+            internal_local=rng.random() < 0.3,
+            external_local=rng.random() < 0.3,
+            affinity_seconds=rng.choice((0, 0, 60)),
+        )
+        for protocol in rng.choice((("TCP",), ("UDP",), ("TCP", "UDP")))
+    )
+    endpoints = tuple(
+        SliceEndpoint(f"10.180.0.{address}", rng.choice(("node1", "node2")), rng.random() < 0.8, True, False, ())
+        for address in rng.sample(range(1, 20), rng.randint(0, 4))
+    )
+    part = Slice("ns", f"{name}-1", name, 4, (("tcp", "TCP", 8080), ("udp", "UDP", 8081)), endpoints)
+    return Input(ports, (part,))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_random_changes_leave_exactly_the_desired_rules(inside: InNetns, seed: int) -> None:
+    rng = random.Random(seed)
+    config, node = ProxyConfig("node1", cluster_cidr=CIDRS), Node("node1", ipv4="192.168.0.2")
+    programmer = inside(Programmer, config, 4)
+    for _ in range(8):
+        names = rng.sample([f"svc{index}" for index in range(12)], rng.randint(1, 4))
+        outcome = inside(programmer.sync, {f"ns/{name}": random_input(rng, name) for name in names}, node)
+        actual = parse_save(inside(firewall.save, 4))
+        ours = {place: rules for place, rules in actual.items() if place[1].startswith("KUBE-")}
+        assert_same(ours, programmer._desired.state())
+    assert not outcome.full
+
+
+def test_foreign_rules_keep_their_place_and_counters(inside: InNetns) -> None:
+    foreign = (
+        "*nat\n:MINE - [0:0]\n-A POSTROUTING -s 10.9.0.0/16 -j MINE\n[7:420] -A MINE -j RETURN\nCOMMIT\n"
+        "*filter\n[3:180] -A FORWARD -s 10.9.0.0/16 -j DROP\nCOMMIT\n"
+    )
+    inside(firewall.restore, foreign.encode(), 4, counters=True)
+    programmer = inside(Programmer, ProxyConfig("node1"), 4)
+    inside(programmer.sync, inputs_of(json.loads((GOLDEN / "small.json").read_text())["items"], 4), Node("node1"))
+    saved = inside(run, ["iptables-save", "-c"]).stdout.decode()
+    assert "[7:420] -A MINE -j RETURN" in saved
+    assert "[3:180] -A FORWARD -s 10.9.0.0/16 -j DROP" in saved
+
+
+def test_check_repairs_what_others_broke(inside: InNetns) -> None:
+    items = json.loads((GOLDEN / "base.json").read_text())["items"]
+    node = next(cut_node(obj) for obj in items if obj["kind"] == "Node")
+    config = ProxyConfig("node1", cluster_cidr=CIDRS)
+    programmer = inside(Programmer, config, 4)
+    inside(programmer.sync, inputs_of(items, 4), node)
+    before = parse_save(inside(firewall.save, 4))
+    for args in (
+        ["-t", "nat", "-F", "KUBE-SVC-HPPDPYXHNTEDOAOO"],
+        ["-t", "nat", "-D", "PREROUTING", "1"],
+        ["-t", "nat", "-F", "KUBE-SERVICES"],
+        ["-t", "mangle", "-X", "KUBE-PROXY-CANARY"],
+        ["-t", "nat", "-N", "KUBE-SVC-AAAAAAAAAAAAAAAA"],
+    ):
+        inside(firewall.run_iptables, args, 4, check=True)
+    inside(programmer.sync, {}, node, check=True)
+    assert_same(parse_save(inside(firewall.save, 4)), before)
+    assert inside(programmer.sync, {}, node, check=True).lines == 0
+
+
+def test_failed_restore_names_the_rule_and_the_next_sync_is_full(inside: InNetns) -> None:
+    node = Node("node1")
+    programmer = inside(Programmer, ProxyConfig("node1"), 4)
+    good = random_input(random.Random(1), "svc1")
+    inside(programmer.sync, {"ns/svc1": good}, node)
+    bad = ServicePort("ns", "bad", "p", "NOTAPROTOCOL", "10.96.0.99", 80)
+    with pytest.raises(SyncFailed, match="notaprotocol"):
+        inside(programmer.sync, {"ns/bad": Input((bad,))}, node)
+    outcome = inside(programmer.sync, {"ns/bad": Input()}, node)
+    assert outcome.full
+    assert "notaprotocol" not in inside(firewall.save, 4)
+
+
+def test_compiled_ruleset_equals_the_kernels(inside: InNetns) -> None:
+    """Flag variants that no recording covers: text made without a kernel equals text printed by it."""
+    items = json.loads((GOLDEN / "base.json").read_text())["items"]
+    for flags in (
+        {"detect_local_mode": "BridgeInterface", "bridge_interface": "cbr0"},
+        {"detect_local_mode": "InterfaceNamePrefix", "interface_name_prefix": "veth"},
+        {"detect_local_mode": "NodeCIDR", "conntrack_tcp_be_liberal": True, "masquerade_bit": 3},
+        {"localhost_nodeports": False},
+    ):
+        config = ProxyConfig("node1", **flags)  # type: ignore[arg-type]
+        node = next(cut_node(obj) for obj in items if obj["kind"] == "Node")
+        for family in (4, 6):
+            programmer = inside(Programmer, config, family)
+            inside(programmer.sync, inputs_of(items, family), node)
+            wanted = parse_save(render_save(compile_objects(items, config, [], family)))
+            assert_same(parse_save(inside(firewall.save, family)), wanted)
+            inside(firewall.restore, b"*nat\nCOMMIT\n*filter\nCOMMIT\n*mangle\nCOMMIT\n", family, flush=True)
