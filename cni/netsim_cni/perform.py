@@ -25,7 +25,7 @@ def wire(plan: Plan, netns: str) -> str:
         try:
             _run_all(host, plan.host)
             _run_all(pod, plan.pod)
-            return host.link(plan.link).mac
+            return str(plan.veth.args["mac"]) or host.link(plan.link).mac
         except BaseException as error:
             unwire(plan.link)
             raise (_failed(error) if isinstance(error, NetlinkError) else error) from error
