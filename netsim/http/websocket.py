@@ -98,8 +98,9 @@ class WebSocket:
         return self.close_code is None
 
     async def _answer_close(self, event: CloseConnection) -> None:
+        """The peer closes, or (the connection still counts as open) wsproto found its frames malformed."""
         self.close_code = event.code
-        if self._frames.state is ConnectionState.REMOTE_CLOSING:
+        if self._frames.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.OPEN):
             await self._send(event.response())
         await self._stream.close()
 

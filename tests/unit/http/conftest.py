@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
+import uvloop
 
 from netsim.http.client import HttpClient
 from netsim.http.server import HttpServer, serve
@@ -33,6 +34,13 @@ class Doors:
         client = HttpClient(base if isinstance(base, str) else f"http://127.0.0.1:{base}", **options)  # type: ignore[arg-type]
         self.closers.append(client.close)
         return client
+
+
+@pytest.fixture(params=[asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy], ids=["asyncio", "uvloop"])
+def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+    """Everything runs on both loops: their transports differ at the ends of connections."""
+    policy: asyncio.AbstractEventLoopPolicy = request.param()
+    return policy
 
 
 @pytest.fixture
