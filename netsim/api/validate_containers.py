@@ -1,0 +1,159 @@
+"""Rules of containers within a pod spec."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from netsim.api import causes
+from netsim.api.errors import Cause
+from netsim.api.kinds import Obj
+from netsim.api.quantity import parse_quantity
+
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
+_VARIABLE = re.compile(r"[ -<>-~]+")
+_VARIABLE_MESSAGE = "a valid environment variable name must consist only of printable ASCII characters other than '='"
+_SOURCES = ("configMapKeyRef", "fieldRef", "fileKeyRef", "resourceFieldRef", "secretKeyRef")
+
+
+def containers(group: list[Obj], field: str, volumes: set[str], *, host_network: bool) -> Iterator[Cause]:
+    """A list of containers; `volumes` are the pod's volume names."""
+    for index, container in enumerate(group):
+        yield from _container(container, f"{field}[{index}]", volumes, host_network=host_network)
+    yield from _host_ports(group, field)
+
+
+def _container(container: Obj, field: str, volumes: set[str], *, host_network: bool) -> Iterator[Cause]:
+    name, image = container.get("name", ""), container.get("image", "")
+    yield from causes.dns_label(f"{field}.name", name) if name else [causes.required(f"{field}.name")]
+    if not image:
+        yield causes.required(f"{field}.image")
+    elif image != image.strip():
+        yield causes.invalid(f"{field}.image", image, "must not have leading or trailing whitespace")
+    if "imagePullPolicy" in container:
+        yield from causes.one_of(f"{field}.imagePullPolicy", container["imagePullPolicy"], _PULL_POLICIES)
+    if "terminationMessagePolicy" in container:
+        policy = container["terminationMessagePolicy"]
+        yield from causes.one_of(f"{field}.terminationMessagePolicy", policy, _MESSAGE_POLICIES)
+    yield from _ports(container.get("ports") or [], f"{field}.ports", host_network=host_network)
+    for index, variable in enumerate(container.get("env") or ()):
+        yield from _variable(variable, f"{field}.env[{index}]")
+    yield from _mounts(container.get("volumeMounts") or [], f"{field}.volumeMounts", volumes)
+    yield from resources(container.get("resources") or {}, f"{field}.resources")
+    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if probe in container:
+            yield from _probe(container[probe], f"{field}.{probe}", exact=probe != "readinessProbe")
+    for hook, handler in (container.get("lifecycle") or {}).items():
+        if isinstance(handler, dict):
+            yield from _handler(handler, f"{field}.lifecycle.{hook}", ("exec", "httpGet", "sleep", "tcpSocket"))
+
+
+def _ports(ports: list[Obj], field: str, *, host_network: bool) -> Iterator[Cause]:
+    for index, port in enumerate(ports):
+        where, number = f"{field}[{index}]", port.get("containerPort")
+        if port.get("name"):
+            yield from causes.port_name(f"{where}.name", port["name"])
+        if not number:
+            yield causes.required(f"{where}.containerPort")
+        else:
+            yield from causes.port_number(f"{where}.containerPort", number)
+        if port.get("hostPort"):
+            yield from causes.port_number(f"{where}.hostPort", port["hostPort"])
+            if host_network and port["hostPort"] != number:
+                why = "must match `hostPort` when `hostNetwork` is true"
+                yield causes.invalid(f"{where}.containerPort", number, why)
+        yield from causes.one_of(f"{where}.protocol", port.get("protocol"), causes.PROTOCOLS)
+    yield from causes.unique((f"{field}[{i}].name", p.get("name")) for i, p in enumerate(ports))
+
+
+def _host_ports(group: list[Obj], field: str) -> Iterator[Cause]:
+    taken: set[tuple[Any, ...]] = set()
+    for index, container in enumerate(group):
+        for at, port in enumerate(container.get("ports") or ()):
+            if not port.get("hostPort"):
+                continue
+            claim = (port.get("protocol"), port.get("hostIP", ""), port["hostPort"])
+            if claim in taken:
+                text = "/".join(str(part) for part in claim)
+                yield causes.duplicate(f"{field}[{index}].ports[{at}].hostPort", text)
+            taken.add(claim)
+
+
+def _variable(variable: Obj, field: str) -> Iterator[Cause]:
+    name = variable.get("name", "")
+    if not name:
+        yield causes.required(f"{field}.name")
+    elif not _VARIABLE.fullmatch(name):
+        yield causes.invalid(f"{field}.name", name, _VARIABLE_MESSAGE)
+    source = variable.get("valueFrom")
+    if source is None:
+        return
+    if variable.get("value"):
+        yield causes.invalid(f"{field}.valueFrom", "", "may not be specified when `value` is not empty")
+    given = [key for key in _SOURCES if source.get(key) is not None]
+    if not given:
+        options = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
+        yield causes.invalid(f"{field}.valueFrom", "", f"must specify one of: {options}")
+    elif len(given) > 1:
+        yield causes.invalid(f"{field}.valueFrom", "", "may not have more than one field specified at a time")
+
+
+def _mounts(mounts: list[Obj], field: str, volumes: set[str]) -> Iterator[Cause]:
+    seen: set[str] = set()
+    for index, mount in enumerate(mounts):
+        where, name, path = f"{field}[{index}]", mount.get("name", ""), mount.get("mountPath", "")
+        if not name:
+            yield causes.required(f"{where}.name")
+        elif name not in volumes:
+            yield causes.not_found(f"{where}.name", name)
+        if not path:
+            yield causes.required(f"{where}.mountPath")
+        elif path in seen:
+            yield causes.invalid(f"{where}.mountPath", path, "must be unique")
+        seen.add(path)
+        if ".." in mount.get("subPath", "").split("/"):
+            yield causes.invalid(f"{where}.subPath", mount["subPath"], "must not contain '..'")
+
+
+def resources(found: Obj, field: str) -> Iterator[Cause]:
+    """Requests and limits: not negative, requests within limits."""
+    limits, requests = found.get("limits") or {}, found.get("requests") or {}
+    for side, amounts in (("limits", limits), ("requests", requests)):
+        for name, amount in amounts.items():
+            if parse_quantity(amount) < 0:
+                yield causes.invalid(f"{field}.{side}[{name}]", amount, "must be greater than or equal to 0")
+    for name in requests.keys() & limits.keys():
+        if parse_quantity(requests[name]) > parse_quantity(limits[name]):
+            why = f"must be less than or equal to {name} limit of {limits[name]}"
+            yield causes.invalid(f"{field}.requests", requests[name], why)
+
+
+def _handler(handler: Obj, field: str, known: tuple[str, ...]) -> Iterator[Cause]:
+    given = [name for name in known if name in handler]
+    if not given:
+        yield causes.required(field, "must specify a handler type")
+    for extra in given[1:]:
+        yield causes.forbidden(f"{field}.{extra}", "may not specify more than 1 handler type")
+    if "exec" in handler and not handler["exec"].get("command"):
+        yield causes.required(f"{field}.exec.command")
+    for name in ("httpGet", "tcpSocket", "grpc"):
+        if name in handler:
+            yield from causes.port_reference(f"{field}.{name}.port", handler[name].get("port"))
+    if "httpGet" in handler:
+        yield from _http_get(handler["httpGet"], f"{field}.httpGet")
+
+
+def _http_get(action: Obj, field: str) -> Iterator[Cause]:
+    if not action.get("path"):
+        yield causes.required(f"{field}.path")
+    yield from causes.one_of(f"{field}.scheme", action.get("scheme"), ("HTTP", "HTTPS"))
+
+
+def _probe(probe: Obj, field: str, *, exact: bool) -> Iterator[Cause]:
+    yield from _handler(probe, field, ("exec", "grpc", "httpGet", "tcpSocket"))
+    for name in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
+        yield from causes.at_least(f"{field}.{name}", probe.get(name))
+    if exact and probe.get("successThreshold", 1) != 1:
+        yield causes.invalid(f"{field}.successThreshold", probe["successThreshold"], "must be 1")

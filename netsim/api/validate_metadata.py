@@ -1,0 +1,88 @@
+"""Rules of metadata: names, labels, annotations, owners, finalizers, and what never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from netsim.api import causes, kinds
+from netsim.api.errors import Cause
+from netsim.api.kinds import Kind, Obj
+
+_ANNOTATION_LIMIT = 256 * 1024
+_STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
+_RBAC = (kinds.ROLES, kinds.ROLE_BINDINGS, kinds.CLUSTER_ROLES, kinds.CLUSTER_ROLE_BINDINGS)
+
+_NAME_RULES: dict[Kind, Callable[[str, str], Iterator[Cause]]] = {
+    kinds.SERVICES: causes.dns_1035_label,
+    kinds.NAMESPACES: causes.dns_label,
+    **{kind: causes.path_segment for kind in _RBAC},
+}
+
+
+def metadata(kind: Kind, obj: Obj) -> Iterator[Cause]:
+    """Rules for a new or changed object's metadata."""
+    meta = obj.get("metadata") or {}
+    rule = _NAME_RULES.get(kind, causes.dns_subdomain)
+    yield from _name(meta, rule)
+    if meta.get("namespace") and not kind.namespaced:
+        yield causes.forbidden("metadata.namespace", "not allowed on this type")
+    yield from common(meta, "metadata")
+    yield from _owners(meta)
+    for index, finalizer in enumerate(meta.get("finalizers") or ()):
+        yield from _finalizer(f"metadata.finalizers[{index}]", finalizer)
+
+
+def common(meta: Obj, field: str) -> Iterator[Cause]:
+    """Labels and annotations, of objects and of pod templates."""
+    yield from causes.label_map(f"{field}.labels", meta.get("labels"))
+    annotations = meta.get("annotations") or {}
+    for key in annotations:
+        yield from causes.qualified_name(f"{field}.annotations", key.lower())
+    if sum(len(k.encode()) + len(v.encode()) for k, v in annotations.items()) > _ANNOTATION_LIMIT:
+        yield causes.too_long(f"{field}.annotations", _ANNOTATION_LIMIT)
+
+
+def _name(meta: Obj, rule: Callable[[str, str], Iterator[Cause]]) -> Iterator[Cause]:
+    prefix, name = meta.get("generateName", ""), meta.get("name", "")
+    if prefix:
+        masked = prefix[:-1] + "a" if prefix.endswith("-") and len(prefix) > 1 else prefix
+        yield from rule("metadata.generateName", masked)
+    if name:
+        yield from rule("metadata.name", name)
+    elif not prefix:
+        yield causes.required("metadata.name", "name or generateName is required")
+
+
+def _owners(meta: Obj) -> Iterator[Cause]:
+    owners = meta.get("ownerReferences") or []
+    for index, owner in enumerate(owners):
+        for field in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(field):
+                where = f"metadata.ownerReferences[{index}].{field}"
+                yield causes.invalid(where, owner.get(field, ""), "must not be empty")
+    controllers = [owner.get("name", "") for owner in owners if owner.get("controller")]
+    if len(controllers) > 1:
+        why = (
+            'Only one reference can have Controller set to true. Found "true" in references for '
+            f"{controllers[0]} and {controllers[1]}"
+        )
+        yield causes.invalid("metadata.ownerReferences", owners, why)
+
+
+def _finalizer(field: str, finalizer: str) -> Iterator[Cause]:
+    yield from causes.qualified_name(field, finalizer)
+    if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        why = "name is neither a standard finalizer name nor is it fully qualified"
+        yield causes.invalid(field, finalizer, why)
+
+
+def metadata_update(new: Obj, old: Obj) -> Iterator[Cause]:
+    """What an update may not change."""
+    now, before = new.get("metadata") or {}, old.get("metadata") or {}
+    for field in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp"):
+        yield from causes.unchanged(f"metadata.{field}", now.get(field), before.get(field))
+    added = [f for f in now.get("finalizers") or () if f not in (before.get("finalizers") or ())]
+    if before.get("deletionTimestamp") and added:
+        found = "[]string{" + ", ".join(map(causes.shown, added)) + "}"
+        why = f"no new finalizers can be added if the object is being deleted, found new finalizers {found}"
+        yield causes.forbidden("metadata.finalizers", why)

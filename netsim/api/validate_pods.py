@@ -1,0 +1,173 @@
+"""Rules of pods and pod templates, and of what an update of a pod may change."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+from netsim.api import causes, validate_containers
+from netsim.api.errors import Cause
+from netsim.api.kinds import Obj
+
+_RESTART_POLICIES = ("Always", "Never", "OnFailure")
+_DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+_SECONDS_LIMIT = 2**31 - 1
+_UPDATE_MESSAGE = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+
+
+def pod(obj: Obj) -> Iterator[Cause]:
+    yield from pod_spec(obj.get("spec") or {}, "spec")
+
+
+def pod_spec(spec: Obj, field: str) -> Iterator[Cause]:
+    """A pod's or template's spec; `field` is its path."""
+    volumes = spec.get("volumes") or []
+    yield from _volumes(volumes, f"{field}.volumes")
+    names = {volume.get("name", "") for volume in volumes}
+    if not spec.get("containers"):
+        yield causes.required(f"{field}.containers")
+    for group in ("initContainers", "containers"):
+        found, where = spec.get(group) or [], f"{field}.{group}"
+        yield from validate_containers.containers(found, where, names, host_network=bool(spec.get("hostNetwork")))
+    yield from _unique_containers(spec, field)
+    yield from causes.one_of(f"{field}.restartPolicy", spec.get("restartPolicy"), _RESTART_POLICIES)
+    yield from causes.one_of(f"{field}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
+    yield from _dns(spec, field)
+    yield from _seconds(spec, field)
+    yield from causes.label_map(f"{field}.nodeSelector", spec.get("nodeSelector"))
+    for name in ("hostname", "subdomain"):
+        if spec.get(name):
+            yield from causes.dns_label(f"{field}.{name}", spec[name])
+    for name in ("serviceAccountName", "nodeName"):
+        if spec.get(name):
+            yield from causes.dns_subdomain(f"{field}.{name}", spec[name])
+    for index, toleration in enumerate(spec.get("tolerations") or ()):
+        yield from _toleration(toleration, f"{field}.tolerations[{index}]")
+    for index, alias in enumerate(spec.get("hostAliases") or ()):
+        yield from causes.ip_address(f"{field}.hostAliases[{index}].ip", alias.get("ip", ""))
+
+
+def _unique_containers(spec: Obj, field: str) -> Iterator[Cause]:
+    yield from causes.unique(
+        (f"{field}.{group}[{index}].name", container.get("name"))
+        for group in ("initContainers", "containers", "ephemeralContainers")
+        for index, container in enumerate(spec.get(group) or ())
+    )
+
+
+def _volumes(volumes: list[Obj], field: str) -> Iterator[Cause]:
+    for index, volume in enumerate(volumes):
+        where, name = f"{field}[{index}]", volume.get("name", "")
+        yield from causes.dns_label(f"{where}.name", name) if name else [causes.required(f"{where}.name")]
+        kinds = sorted(key for key in volume if key != "name")
+        if not kinds:
+            yield causes.required(where, "must specify a volume type")
+        for extra in kinds[1:]:
+            yield causes.forbidden(f"{where}.{extra}", "may not specify more than 1 volume type")
+        if "secret" in volume and not volume["secret"].get("secretName"):
+            yield causes.required(f"{where}.secret.secretName")
+        if "configMap" in volume and not volume["configMap"].get("name"):
+            yield causes.required(f"{where}.configMap.name")
+        if "hostPath" in volume and not volume["hostPath"].get("path"):
+            yield causes.required(f"{where}.hostPath.path")
+    yield from causes.unique((f"{field}[{i}].name", v.get("name")) for i, v in enumerate(volumes))
+
+
+def _dns(spec: Obj, field: str) -> Iterator[Cause]:
+    config = spec.get("dnsConfig") or {}
+    servers = config.get("nameservers") or []
+    if spec.get("dnsPolicy") == "None" and not servers:
+        why = "must provide at least one DNS nameserver when `dnsPolicy` is None"
+        yield causes.required(f"{field}.dnsConfig.nameservers", why)
+    if len(servers) > 3:
+        why = "must not have more than 3 nameservers"
+        yield causes.invalid(f"{field}.dnsConfig.nameservers", servers, why)
+    for index, server in enumerate(servers):
+        yield from causes.ip_address(f"{field}.dnsConfig.nameservers[{index}]", server)
+
+
+def _seconds(spec: Obj, field: str) -> Iterator[Cause]:
+    deadline = spec.get("activeDeadlineSeconds")
+    if deadline is not None and not 1 <= deadline <= _SECONDS_LIMIT:
+        why = f"must be between 1 and {_SECONDS_LIMIT}, inclusive"
+        yield causes.invalid(f"{field}.activeDeadlineSeconds", deadline, why)
+    where = f"{field}.terminationGracePeriodSeconds"
+    yield from causes.at_least(where, spec.get("terminationGracePeriodSeconds"))
+
+
+def _toleration(toleration: Obj, field: str) -> Iterator[Cause]:
+    key, operator = toleration.get("key", ""), toleration.get("operator") or "Equal"
+    effect, value = toleration.get("effect", ""), toleration.get("value", "")
+    if key:
+        yield from causes.qualified_name(f"{field}.key", key)
+    elif operator != "Exists":
+        why = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
+        yield causes.invalid(f"{field}.operator", operator, why)
+    if operator not in ("Equal", "Exists"):
+        yield causes.unsupported(f"{field}.operator", operator, ("Equal", "Exists"))
+    if operator == "Exists" and value:
+        yield causes.invalid(f"{field}.operator", value, "value must be empty when `operator` is 'Exists'")
+    if effect and effect not in _EFFECTS:
+        yield causes.unsupported(f"{field}.effect", effect, _EFFECTS)
+    if "tolerationSeconds" in toleration and effect != "NoExecute":
+        why = "effect must be 'NoExecute' when `tolerationSeconds` is set"
+        yield causes.invalid(f"{field}.effect", effect, why)
+
+
+def pod_update(new: Obj, old: Obj) -> Iterator[Cause]:
+    """A pod's spec may change only in images, activeDeadlineSeconds (set or shortened), added tolerations, a
+    negative grace period, and removed scheduling gates."""
+    now, before = new.get("spec") or {}, old.get("spec") or {}
+    for group in ("initContainers", "containers"):
+        if len(now.get(group) or ()) != len(before.get(group) or ()):
+            yield causes.forbidden(f"spec.{group}", "pod updates may not add or remove containers")
+            return
+    yield from _deadline_update(now, before)
+    yield from _tolerations_update(now, before)
+    yield from _gates_update(now, before)
+    if _fixed(now, before) != _fixed(before, before):
+        yield causes.forbidden("spec", _UPDATE_MESSAGE)
+
+
+def _deadline_update(now: Obj, before: Obj) -> Iterator[Cause]:
+    field, asked, held = "spec.activeDeadlineSeconds", now.get("activeDeadlineSeconds"), None
+    held = before.get("activeDeadlineSeconds")
+    if held is not None and asked is None:
+        yield causes.invalid(field, asked, "must not update from a positive integer to nil value")
+    elif held is not None and asked is not None and asked > held:
+        yield causes.invalid(field, asked, "must be less than or equal to previous value")
+
+
+def _timeless(toleration: Obj) -> Obj:
+    return {key: value for key, value in toleration.items() if key != "tolerationSeconds"}
+
+
+def _tolerations_update(now: Obj, before: Obj) -> Iterator[Cause]:
+    kept = [_timeless(t) for t in now.get("tolerations") or ()]
+    if any(_timeless(toleration) not in kept for toleration in before.get("tolerations") or ()):
+        why = "existing toleration can not be modified except its tolerationSeconds"
+        yield causes.forbidden("spec.tolerations", why)
+
+
+def _gates_update(now: Obj, before: Obj) -> Iterator[Cause]:
+    for gate in now.get("schedulingGates") or ():
+        if gate not in (before.get("schedulingGates") or ()):
+            why = f"only deletion is allowed, but found new scheduling gate '{gate.get('name', '')}'"
+            yield causes.forbidden("spec.schedulingGates", why)
+
+
+def _fixed(spec: Obj, before: Obj) -> Obj:
+    """The part of a spec that must stay equal."""
+    free = ("activeDeadlineSeconds", "tolerations", "schedulingGates", "ephemeralContainers")
+    fixed = {key: copy.copy(value) for key, value in spec.items() if key not in free}
+    if (before.get("terminationGracePeriodSeconds") or 0) < 0 and spec.get("terminationGracePeriodSeconds") == 1:
+        fixed["terminationGracePeriodSeconds"] = before["terminationGracePeriodSeconds"]
+    for group in ("initContainers", "containers"):
+        if group in fixed:
+            fixed[group] = [{k: v for k, v in c.items() if k != "image"} for c in fixed[group]]
+    return fixed

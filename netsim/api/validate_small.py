@@ -1,0 +1,204 @@
+"""Rules of the kinds without a file of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from netsim.api import causes
+from netsim.api.errors import Cause
+from netsim.api.kinds import Obj
+
+_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+_KEY_MESSAGE = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',"
+    "  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
+_DATA_LIMIT = 1024 * 1024
+_TAINT_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+_RBAC = "rbac.authorization.k8s.io"
+_TYPE_KEYS = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
+
+
+def _data(obj: Obj, fields: tuple[str, ...]) -> Iterator[Cause]:
+    size = 0
+    for field in fields:
+        for key, value in (obj.get(field) or {}).items():
+            size += len(value)
+            if len(key) > 253:
+                yield causes.invalid(f"{field}[{key}]", key, "must be no more than 253 bytes")
+            elif not _KEY.fullmatch(key):
+                yield causes.invalid(f"{field}[{key}]", key, _KEY_MESSAGE)
+            elif key in (".", "..") or key.startswith(".."):
+                yield causes.invalid(f"{field}[{key}]", key, "must not be '.', '..' or start with '..'")
+    if size > _DATA_LIMIT * (4 / 3 if fields == ("data",) else 1):
+        yield causes.too_long("", _DATA_LIMIT)
+
+
+def config_map(obj: Obj) -> Iterator[Cause]:
+    yield from _data(obj, ("data", "binaryData"))
+    for key in (obj.get("data") or {}).keys() & (obj.get("binaryData") or {}).keys():
+        yield causes.invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
+
+
+def secret(obj: Obj) -> Iterator[Cause]:
+    yield from _data(obj, ("data",))
+    kind, data = obj.get("type", ""), obj.get("data") or {}
+    for key in _TYPE_KEYS.get(kind, ()):
+        if key not in data:
+            yield causes.required(f"data[{key}]")
+    annotations = (obj.get("metadata") or {}).get("annotations") or {}
+    account = "kubernetes.io/service-account.name"
+    if kind == "kubernetes.io/service-account-token" and not annotations.get(account):
+        yield causes.required(f"metadata.annotations[{account}]")
+
+
+def _immutable(new: Obj, old: Obj, fields: tuple[str, ...]) -> Iterator[Cause]:
+    if not old.get("immutable"):
+        return
+    why = "field is immutable when `immutable` is set"
+    for field in ("immutable", *fields):
+        if new.get(field) != old.get(field):
+            yield causes.forbidden(field, why)
+
+
+def config_map_update(new: Obj, old: Obj) -> Iterator[Cause]:
+    yield from _immutable(new, old, ("data", "binaryData"))
+
+
+def secret_update(new: Obj, old: Obj) -> Iterator[Cause]:
+    yield from causes.unchanged("type", new.get("type"), old.get("type"))
+    yield from _immutable(new, old, ("data",))
+
+
+def node(obj: Obj) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    taints = spec.get("taints") or []
+    for index, taint in enumerate(taints):
+        field = f"spec.taints[{index}]"
+        yield from causes.qualified_name(f"{field}.key", taint.get("key", ""))
+        yield from causes.one_of(f"{field}.effect", taint.get("effect"), _TAINT_EFFECTS)
+    pairs = ((f"spec.taints[{i}]", (t.get("key"), t.get("effect"))) for i, t in enumerate(taints))
+    yield from causes.unique(pairs)
+    for index, text in enumerate(spec.get("podCIDRs") or ()):
+        if not causes.is_cidr(text):
+            why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+            yield causes.invalid(f"spec.podCIDRs[{index}]", text, why)
+
+
+def node_update(new: Obj, old: Obj) -> Iterator[Cause]:
+    held, asked = ((o.get("spec") or {}).get("podCIDRs") for o in (old, new))
+    if held and asked != held:
+        why = 'node updates may not change podCIDR except from "" to valid'
+        yield causes.forbidden("spec.podCIDRs", why)
+
+
+def role(obj: Obj) -> Iterator[Cause]:
+    for index, rule in enumerate(obj.get("rules") or ()):
+        field = f"rules[{index}]"
+        if not rule.get("verbs"):
+            yield causes.required(f"{field}.verbs", "verbs must contain at least one value")
+        if rule.get("nonResourceURLs"):
+            if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
+                why = "rules cannot apply to both regular resources and non-resource URLs"
+                yield causes.invalid(f"{field}.nonResourceURLs", rule["nonResourceURLs"], why)
+            continue
+        if not rule.get("apiGroups"):
+            why = "resource rules must supply at least one api group"
+            yield causes.required(f"{field}.apiGroups", why)
+        if not rule.get("resources"):
+            yield causes.required(f"{field}.resources", "resource rules must supply at least one resource")
+
+
+def role_binding(obj: Obj) -> Iterator[Cause]:
+    yield from _binding(obj, ("ClusterRole", "Role"), cluster=False)
+
+
+def cluster_role_binding(obj: Obj) -> Iterator[Cause]:
+    yield from _binding(obj, ("ClusterRole",), cluster=True)
+
+
+def _binding(obj: Obj, kinds: tuple[str, ...], *, cluster: bool) -> Iterator[Cause]:
+    reference = obj.get("roleRef") or {}
+    if reference.get("apiGroup") != _RBAC:
+        yield causes.unsupported("roleRef.apiGroup", reference.get("apiGroup", ""), [_RBAC])
+    if reference.get("kind") not in kinds:
+        yield causes.unsupported("roleRef.kind", reference.get("kind", ""), kinds)
+    if not reference.get("name"):
+        yield causes.required("roleRef.name")
+    for index, subject in enumerate(obj.get("subjects") or ()):
+        yield from _subject(subject, f"subjects[{index}]", cluster=cluster)
+
+
+def _subject(subject: Obj, field: str, *, cluster: bool) -> Iterator[Cause]:
+    kind = subject.get("kind", "")
+    if not subject.get("name"):
+        yield causes.required(f"{field}.name")
+    if kind not in ("Group", "ServiceAccount", "User"):
+        yield causes.unsupported(f"{field}.kind", kind, ("Group", "ServiceAccount", "User"))
+    group, wanted = subject.get("apiGroup", ""), "" if kind == "ServiceAccount" else _RBAC
+    if group != wanted:
+        yield causes.unsupported(f"{field}.apiGroup", group, [wanted])
+    if kind == "ServiceAccount" and cluster and not subject.get("namespace"):
+        yield causes.required(f"{field}.namespace")
+
+
+def role_binding_update(new: Obj, old: Obj) -> Iterator[Cause]:
+    if new.get("roleRef") != old.get("roleRef"):
+        yield causes.invalid("roleRef", new.get("roleRef"), "cannot change roleRef")
+
+
+def lease(obj: Obj) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    seconds, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
+    if seconds is not None and seconds <= 0:
+        yield causes.invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0")
+    if transitions is not None and transitions < 0:
+        yield causes.invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
+
+
+def event(obj: Obj) -> Iterator[Cause]:
+    namespace = (obj.get("metadata") or {}).get("namespace", "")
+    involved = (obj.get("involvedObject") or obj.get("regarding") or {}).get("namespace", "")
+    if involved and namespace and involved != namespace:
+        yield causes.invalid("involvedObject.namespace", involved, "does not match event.namespace")
+
+
+def signing_request(obj: Obj) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    for field in ("request", "signerName"):
+        if not spec.get(field):
+            yield causes.required(f"spec.{field}")
+    if not spec.get("usages"):
+        yield causes.required("spec.usages")
+    seconds = spec.get("expirationSeconds")
+    if seconds is not None and seconds < 600:
+        yield causes.invalid(
+            "spec.expirationSeconds", seconds, "may not specify a duration less than 600 seconds (10 minutes)"
+        )
+
+
+def signing_request_update(new: Obj, old: Obj) -> Iterator[Cause]:
+    yield from causes.unchanged("spec", new.get("spec"), old.get("spec"))
+
+
+def access_review(obj: Obj) -> Iterator[Cause]:
+    """SubjectAccessReviews of all three kinds: what is asked must be said once, and by whom."""
+    spec: dict[str, Any] = obj.get("spec") or {}
+    given = [name for name in ("nonResourceAttributes", "resourceAttributes") if spec.get(name) is not None]
+    if len(given) != 1:
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        yield causes.invalid("spec.resourceAttributes", spec.get("resourceAttributes"), why)
+
+
+def subject_review(obj: Obj) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    yield from access_review(obj)
+    if not spec.get("user") and not spec.get("groups"):
+        yield causes.invalid("spec.user", spec.get("user", ""), "at least one of user or group must be specified")
