@@ -1,0 +1,125 @@
+"""What an "Intro to Kubernetes" course shows, with the course's own manifests and the real kubectl."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from support.labs import EXAMPLES, Lab, field, until
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def course(lab: Lab) -> Iterator[Lab]:
+    lab.apply(EXAMPLES)
+    lab.wait_ready("pod", "--all")
+    lab.kubectl("rollout", "status", "deployment", "test-deployment", "--timeout=60s")
+    for tier in ("web", "app", "db"):
+        lab.kubectl("-n", "shop", "rollout", "status", "deployment", tier, "--timeout=60s")
+    yield lab
+    lab.kubectl("delete", "-f", str(EXAMPLES), "--wait=true", "--timeout=60s", "--grace-period=1")
+
+
+def test_applied_again_nothing_changes(course: Lab):
+    lines = course.apply(EXAMPLES).splitlines()
+    assert lines and all(line.endswith(" unchanged") for line in lines)
+
+
+def test_pods_run_on_all_nodes_each_with_an_address_of_its_node(course: Lab):
+    pods = course.get("pods", "-l", "app=test")["items"]
+    assert {p["spec"]["nodeName"] for p in pods} == {"node-1", "node-2", "node-3"}
+    assert all(p["status"]["podIP"].startswith(f"10.244.{p['spec']['nodeName'][-1]}.") for p in pods)
+
+
+def test_a_name_resolves_inside_a_pod(course: Lab):
+    address = course.get("service", "test-service")["spec"]["clusterIP"]
+    for name in ("test-service", "test-service.default", "test-service.default.svc.cluster.local"):
+        assert f"Address: {address}" in course.kubectl("exec", "toolbox", "--", "nslookup", name)
+    missing = course.netsim("kubectl", "exec", "toolbox", "--", "nslookup", "no-such-service", check=False)
+    assert missing.returncode == 1 and "NXDOMAIN" in missing.stdout
+
+
+def test_requests_by_name_reach_every_replica(course: Lab):
+    loop = "for i in $(seq 80); do curl -s --max-time 5 http://test-service/; done"
+    answers = course.kubectl("exec", "toolbox", "--", "sh", "-c", loop)
+    pods = Counter(re.findall(r"^pod: *(\S+)", answers, re.M))
+    assert len(pods) == 6 and sum(pods.values()) == 80
+
+
+def test_a_node_port_answers_on_every_node_and_hides_the_client(course: Lab):
+    for address in ("172.30.0.11", "172.30.0.12", "172.30.0.13"):
+        answer = course.curl("client", f"http://{address}:30080/")
+        assert field(answer, "pod").startswith("test-deployment-")
+        assert not field(answer, "client").startswith("172.30.0.3:")  # SNAT, as externalTrafficPolicy Cluster has it
+
+
+def test_two_containers_share_localhost(course: Lab):
+    greeting = course.kubectl(
+        "exec", "tomcat-mysql", "-c", "tomcat", "--", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/3306; head -c 20 <&3"
+    )
+    assert "5.6" in greeting
+
+
+def test_a_new_image_replaces_the_container_and_keeps_the_pod(course: Lab):
+    before = course.get("pod", "tomcat")
+    course.apply(EXAMPLES / "updates" / "02-tomcat-8.5.5.yaml")
+
+    def replaced() -> dict | None:
+        pod = course.get("pod", "tomcat")
+        status = pod["status"]["containerStatuses"][0]
+        return pod if status["restartCount"] == 1 and status["ready"] and "8.5.5" in status["image"] else None
+
+    after = until(replaced, why="container replaced")
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert after["status"]["podIP"] == before["status"]["podIP"]
+    course.apply(EXAMPLES / "02-tomcat-pod.yaml")
+
+
+def test_a_load_balancer_is_pending_and_its_node_port_answers(course: Lab):
+    assert "<pending>" in course.kubectl("get", "service", "wordpress")
+    assert field(course.curl("client", "http://172.30.0.13:30081/"), "pod") == "wordpress"
+
+
+def test_an_external_name_is_a_cname(course: Lab):
+    answer = course.exec("toolbox", "dig", "+noall", "+answer", "database.default.svc.cluster.local").stdout
+    assert re.search(r"CNAME\s+db\.example\.com\.", answer)
+
+
+def test_three_tiers_find_each_other_by_name(course: Lab):
+    web = course.get("-n", "shop", "pods", "-l", "tier=web")["items"][0]["metadata"]["name"]
+    answer = course.kubectl("-n", "shop", "exec", web, "--", "curl", "-s", "--max-time", "5", "http://app:8080/")
+    assert field(answer, "pod").startswith("app-")
+    pod_ip = course.get("-n", "shop", "pods", "-l", "tier=db")["items"][0]["status"]["podIP"]
+    assert pod_ip in course.exec(f"shop/{web}", "dig", "+search", "+short", "db").stdout
+    assert field(course.curl("client", "http://172.30.0.11:30082/"), "pod").startswith("web-")
+
+
+def test_labels_are_put_on_and_selected_by(course: Lab):
+    course.kubectl("label", "pod", "nginx", "tier=front")
+    assert course.kubectl("get", "pods", "-l", "tier=front,stage in (test)", "-o", "name").split() == ["pod/nginx"]
+    course.kubectl("label", "pod", "nginx", "tier-")
+    assert "No resources found" in course.netsim("kubectl", "get", "pods", "-l", "tier=front").stderr
+
+
+def test_a_replica_is_replaced_while_the_service_answers(course: Lab):
+    victim = course.get("pods", "-l", "app=test")["items"][0]["metadata"]["name"]
+    course.kubectl("delete", "pod", victim, "--grace-period=1", "--wait=false")
+    loop = 'for i in $(seq 60); do curl -s -o /dev/null -w "%{http_code}\\n" --max-time 5 http://test-service/; done'
+    codes = course.kubectl("exec", "toolbox", "--", "sh", "-c", loop).split()
+    assert codes == ["200"] * 60
+    course.kubectl("rollout", "status", "deployment", "test-deployment", "--timeout=60s")
+    assert victim not in course.kubectl("get", "pods", "-l", "app=test", "-o", "name")
+
+
+def test_scaling_moves_endpoints(course: Lab):
+    def endpoints() -> int:
+        slices = course.get("endpointslices", "-l", "kubernetes.io/service-name=test-service")["items"]
+        return sum(len(s.get("endpoints") or []) for s in slices)
+
+    for count in (9, 6):
+        course.kubectl("scale", "deployment", "test-deployment", f"--replicas={count}")
+        until(lambda n=count: endpoints() == n, why=f"{count} endpoints")

@@ -1,0 +1,73 @@
+"""A lab driven as a user drives it: by `netsim` and kubectl, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NETSIM = (sys.executable, "-m", "netsim.cli")
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "course"
+
+
+def until(what: Callable[[], Any], seconds: float = 30.0, why: str = "") -> Any:
+    """The first true value of `what()`, asked again and again; fails the test after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := what()):
+        assert time.monotonic() < deadline, f"not so after {seconds:.0f} s: {why or what}"
+        time.sleep(0.05)
+    return value
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running lab, driven as a user drives it: by `netsim` and kubectl, in processes of their own."""
+
+    name: str
+
+    def netsim(self, *arguments: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+        options = {"capture_output": True, "text": True, "timeout": 90, "env": self.environ, **options}
+        done = subprocess.run([*NETSIM, *arguments], check=False, **options)
+        assert not check or done.returncode == 0, f"netsim {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**os.environ, "NETSIM_LAB": self.name, "HOME": f"/run/netsim/{self.name}"}
+
+    def kubectl(self, *arguments: str, check: bool = True, **options: Any) -> str:
+        done = self.netsim("kubectl", *arguments, check=check, **options)
+        return done.stdout if done.returncode == 0 else done.stderr
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def exec(self, place: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.netsim("exec", place, "--", *command, check=check)
+
+    def curl(self, place: str, url: str, *options: str) -> str:
+        return self.exec(place, "curl", "-s", "--max-time", "5", *options, url, check=False).stdout
+
+    def apply(self, manifest: str | Path) -> str:
+        if isinstance(manifest, Path):
+            return self.kubectl("apply", "-f", str(manifest))
+        return self.kubectl("apply", "-f", "-", input=manifest)
+
+    def pids(self) -> dict[str, int]:
+        return json.loads(Path(f"/run/netsim/{self.name}/processes.json").read_text())
+
+    def wait_ready(self, *pods: str) -> None:
+        self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", *pods)
+
+
+def field(answer: str, name: str) -> str:
+    """A `name: value` line of a web workload's answer."""
+    found = [line.partition(":")[2].strip() for line in answer.splitlines() if line.startswith(f"{name}:")]
+    assert found, f"no {name!r} in {answer!r}"
+    return found[0]
