@@ -1,0 +1,151 @@
+"""The API server as one handler: authenticate, authorise, dispatch, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from netsim.api import errors, kinds
+from netsim.api.errors import StatusError
+from netsim.http.types import Request, Response
+from netsim.server import paths, reads, reviews, subresources, watch, writes
+from netsim.server.authn import authenticate
+from netsim.server.authz import Authorizer
+from netsim.server.bootstrap import bootstrap, service_address
+from netsim.server.codec import Decoder
+from netsim.server.core import Call, Clock, Core, DialNode, Rand, ServerConfig
+from netsim.server.housekeeping import Housekeeper
+from netsim.server.hub import Hub
+from netsim.server.negotiate import choose_format
+from netsim.server.pki import Pki, ensure_pki
+from netsim.server.requests import Target, parse_target
+from netsim.server.responses import error_response
+from netsim.server.services import ServiceAllocators
+from netsim.server.tokens import TokenSigner
+from netsim.store.types import Store, StoreError, Unavailable
+
+log = logging.getLogger(__name__)
+
+_SHAPES = ("Table", "PartialObjectMetadata")
+_WRITES = ("create", "update", "patch", "delete", "deletecollection")
+_STREAMING = ("log", "exec", "attach", "portforward")
+_ONE_OBJECT: dict[str, Callable[[Core, Call], Awaitable[Response]]] = {
+    "get": reads.get_object,
+    "update": writes.update,
+    "patch": writes.patch_object,
+    "delete": writes.delete,
+}
+_COLLECTION: dict[str, Callable[[Core, Call], Awaitable[Response]]] = {
+    "list": reads.list_objects,
+    "watch": watch.watch_objects,
+    "create": writes.create,
+    "deletecollection": writes.delete_collection,
+}
+
+
+class ApiServer:
+    """The handler. `start` must have run before requests come; `close` ends all watches.
+
+    `clock` gives the time now, `rand(n)` an index below n (unpredictable: names, uids, addresses),
+    `dial_node(host, port)` a connected socket to a node's kubelet.
+    """
+
+    def __init__(self, store: Store, config: ServerConfig, *, clock: Clock, rand: Rand, dial_node: DialNode) -> None:
+        self.store, self.config = store, config
+        self._clock, self._rand, self._dial = clock, rand, dial_node
+        self.core: Core | None = None
+        self._housekeeper: Housekeeper | None = None
+
+    @property
+    def pki(self) -> Pki:
+        """The lab's keys; there once `start` has run."""
+        return self._ready().pki
+
+    def _ready(self) -> Core:
+        if self.core is None:
+            raise errors.unavailable("the API server is starting")
+        return self.core
+
+    async def start(self) -> None:
+        """Load or make the keys, restore the allocators, bootstrap the cluster's own objects."""
+        config = self.config
+        names = (config.advertise_address, *config.names, service_address(config))
+        pki = await asyncio.to_thread(ensure_pki, config.pki_dir, names, domain=config.cluster_domain)
+        decoder = Decoder()
+        core = Core(
+            self.store, config, self._clock, self._rand, self._dial, Hub(self.store), pki,
+            TokenSigner(pki.service_account_key, config.issuer), Authorizer(self.store, decoder),
+            ServiceAllocators(config.service_cidr.split(","), config.node_ports, self._rand), decoder,
+        )  # fmt: skip
+        await core.hub.start()
+        for problem in core.services.restore(await core.objects(kinds.SERVICES)):
+            log.error("allocator repair: %s", problem)
+        await bootstrap(core)
+        self._housekeeper = Housekeeper(core)
+        await self._housekeeper.start()
+        self.core = core
+
+    async def close(self) -> None:
+        """End the watches and the server's own controllers. The store stays open."""
+        if self._housekeeper is not None:
+            await self._housekeeper.close()
+        if self.core is not None:
+            await self.core.hub.close()
+        self.core = None
+
+    async def __call__(self, request: Request) -> Response:
+        call: Call | None = None
+        try:
+            core = self._ready()
+            target = parse_target(request)
+            user = await authenticate(core, request)
+            call = Call(request, target, user)
+            await core.authorizer.check(user, target)
+            if not target.is_resource:
+                return await paths.serve(core, call)
+            call.format = choose_format(request.header("accept"), _SHAPES)
+            if target.verb in _WRITES and target.subresource not in _STREAMING:
+                # a client that hangs up must not leave a write half accounted for
+                return await asyncio.shield(asyncio.ensure_future(dispatch(core, call)))
+            return await dispatch(core, call)
+        except StatusError as error:
+            return error_response(error, call.warnings if call else ())
+        except Unavailable as error:
+            log.error("%s %s: %s", request.method, request.path, error)
+            return error_response(errors.unavailable(f"the database refused the write: {error}"))
+        except StoreError as error:
+            log.exception("%s %s", request.method, request.path)
+            return error_response(errors.internal(str(error)))
+        except Exception as error:
+            log.exception("%s %s", request.method, request.path)
+            return error_response(errors.internal(f"{type(error).__name__}: {error}"))
+
+
+async def dispatch(core: Core, call: Call) -> Response:
+    """Answer an authorised request for a resource."""
+    target, kind = call.target, call.kind
+    if target.subresource:
+        return await subresources.serve(core, call)
+    if target.verb not in kind.verbs and not (target.verb == "watch" and "list" in kind.verbs):
+        raise errors.method_not_allowed()
+    _check_scope(target)
+    if not kind.stored:
+        return await reviews.review(core, call)
+    if target.name and target.verb == "watch":
+        return await watch.watch_objects(core, call)
+    handler = (_ONE_OBJECT if target.name else _COLLECTION).get(target.verb)
+    if handler is None:
+        raise errors.method_not_allowed()
+    return await handler(core, call)
+
+
+def _check_scope(target: Target) -> None:
+    """405 for writing namespaced kinds without a namespace, 404 for cluster-scoped kinds with one."""
+    kind = target.kind
+    if kind is None:
+        raise errors.no_such_resource()
+    if kind.namespaced and not target.namespace and (target.name or target.verb in _WRITES):
+        raise errors.method_not_allowed()
+    if not kind.namespaced and target.namespace and kind is not kinds.NAMESPACES:
+        raise errors.no_such_resource()

@@ -1,0 +1,132 @@
+"""The authorizer: RBAC over the stored roles and bindings, with the restriction of nodes to what is theirs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from netsim.api import errors, kinds
+from netsim.api.errors import StatusError
+from netsim.api.kinds import Kind, Obj
+from netsim.server.codec import Decoder, prefix_of
+from netsim.server.rbac import Attributes, Policy, User, aggregate_rules, compile_policy, denial
+from netsim.server.requests import Target
+from netsim.store.types import Store
+
+_CACHE = 4096
+NODE_GROUP = "system:nodes"
+NODE_PREFIX = "system:node:"
+
+
+def attributes_of(target: Target) -> Attributes:
+    """A target as the question for RBAC."""
+    if not target.is_resource:
+        return Attributes(target.verb, path=target.path)
+    return Attributes(
+        target.verb, target.group, target.resource, target.subresource, target.namespace, target.name, target.path
+    )
+
+
+class Authorizer:
+    """Decisions from the store's state. `invalidate` must be called after every change of a role or binding."""
+
+    def __init__(self, store: Store, decoder: Decoder) -> None:
+        self._store, self._decoder = store, decoder
+        self._policy: Policy | None = None
+        self._generation = 0
+        self._decisions: dict[tuple[User, Attributes], bool] = {}
+        self._lock = asyncio.Lock()
+
+    def invalidate(self) -> None:
+        self._generation += 1
+        self._policy = None
+        self._decisions.clear()
+
+    async def policy(self) -> Policy:
+        """The compiled policy, built anew after a change."""
+        if self._policy is not None:
+            return self._policy
+        async with self._lock:
+            while True:
+                generation = self._generation
+                policy = await self._compile()
+                if generation == self._generation:
+                    self._policy = policy
+                    return policy
+
+    async def _compile(self) -> Policy:
+        roles = await self._objects(kinds.CLUSTER_ROLES)
+        roles = [
+            {**role, "rules": aggregate_rules(role, roles)} if role.get("aggregationRule") else role for role in roles
+        ]
+        bindings = await self._objects(kinds.CLUSTER_ROLE_BINDINGS)
+        return compile_policy(
+            roles, bindings, await self._objects(kinds.ROLES), await self._objects(kinds.ROLE_BINDINGS)
+        )
+
+    async def _objects(self, kind: Kind) -> list[Obj]:
+        return [self._decoder(item) for item in (await self._store.list(prefix_of(kind))).items]
+
+    async def allows(self, user: User, asked: Attributes) -> bool:
+        policy = self._policy or await self.policy()
+        known = self._decisions.get((user, asked))
+        if known is None:
+            known = policy.allows(user, asked)
+            if len(self._decisions) >= _CACHE:
+                self._decisions.clear()
+            self._decisions[user, asked] = known
+        return known
+
+    async def check(self, user: User, target: Target) -> None:
+        """403 unless the user may; Kubernetes' words."""
+        asked = attributes_of(target)
+        if not await self.allows(user, asked):
+            raise refusal(user, asked)
+        problem = node_problem(user, target)
+        if problem:
+            raise _forbidden(asked, problem)
+
+
+def refusal(user: User, asked: Attributes) -> StatusError:
+    """The 403 for a request that RBAC does not cover."""
+    return _forbidden(asked, denial(user, asked))
+
+
+def _forbidden(asked: Attributes, why: str) -> StatusError:
+    kind = next((k for k in kinds.KINDS if (k.group, k.plural) == (asked.group, asked.resource)), None)
+    if kind is not None:
+        return errors.forbidden(kind, asked.name, why)
+    if not asked.resource:
+        return StatusError(403, "Forbidden", f"forbidden: {why}", {})
+    resource = f"{asked.resource}.{asked.group}" if asked.group else asked.resource
+    details = {"name": asked.name, "group": asked.group, "kind": asked.resource}
+    subject = f'{resource} "{asked.name}"' if asked.name else resource
+    return StatusError(403, "Forbidden", f"{subject} is forbidden: {why}", {k: v for k, v in details.items() if v})
+
+
+def node_name(user: User) -> str:
+    """The node a user is, or ""."""
+    if NODE_GROUP not in user.groups or not user.name.startswith(NODE_PREFIX):
+        return ""
+    return user.name.removeprefix(NODE_PREFIX)
+
+
+def node_problem(user: User, target: Target) -> str:
+    """What a node may not write: other Nodes and other nodes' Leases (NodeRestriction). Which pods are its own is
+    checked against the stored pod in `node_pod_problem`."""
+    node = node_name(user)
+    if not node or target.verb in ("get", "list", "watch") or not target.name:
+        return ""
+    if target.kind is kinds.NODES and target.name != node:
+        return f'node "{node}" is not allowed to modify node "{target.name}"'
+    if target.kind is kinds.LEASES and target.name != node:
+        return f'node "{node}" is not allowed to modify lease "{target.namespace}/{target.name}"'
+    return ""
+
+
+def node_pod_problem(user: User, pod: Obj) -> str:
+    """What a node may not do: write a pod that runs elsewhere."""
+    node = node_name(user)
+    where = (pod.get("spec") or {}).get("nodeName", "")
+    if not node or where == node:
+        return ""
+    return f'node "{node}" can only modify pods with spec.nodeName set to itself'

@@ -1,0 +1,142 @@
+"""Request bodies to objects: JSON, YAML and protobuf, with the field checks of fieldValidation (pure)."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import orjson
+
+from netsim.api import schema
+from netsim.api.errors import StatusError, bad_request, unsupported_media_type
+from netsim.api.kinds import Kind, Obj
+
+JSON_TYPES = ("", "application/json")
+YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+
+def media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _position(text: str, index: int) -> str:
+    """What Go's JSON reader was looking for at a position, from the character before it."""
+    before = text[:index].rstrip()[-1:]
+    if before in "{" and before:
+        return "looking for beginning of object key string"
+    if before in ("", ":", "[", ","):
+        return "looking for beginning of value"
+    return "after object key:value pair"
+
+
+def json_problem(text: str, index: int) -> str:
+    """A JSON syntax error in the words of Go's encoding/json."""
+    if index >= len(text):
+        return "unexpected end of JSON input"
+    return f"invalid character '{text[index]}' {_position(text, index)}"
+
+
+def parse_json(body: bytes) -> Any:
+    """JSON to Python; a syntax error is a ValueError with Go's words."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        text = body.decode("utf-8", "replace")
+        raise ValueError(json_problem(text, error.pos)) from None
+
+
+def _parse_yaml(body: bytes) -> Any:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(body, Loader=loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"error converting YAML to JSON: yaml: {error}") from None
+
+
+def _parse_protobuf(body: bytes) -> Any:
+    from netsim.api import protobuf
+
+    try:
+        return protobuf.decode(body)
+    except protobuf.ProtobufError as error:
+        raise ValueError(str(error)) from None
+
+
+def decode_body(body: bytes, content_type: str, expected: str) -> Obj:
+    """The object in a body; `expected` is the kind it should be, for the 400's text. Unknown media types are a 415."""
+    media = media_type(content_type)
+    if media in JSON_TYPES:
+        parse = parse_json
+    elif media in YAML_TYPES:
+        parse = _parse_yaml
+    elif media == PROTOBUF:
+        parse = _parse_protobuf
+    else:
+        raise unsupported_media_type()
+    try:
+        obj = parse(body)
+    except ValueError as error:
+        shown = body[:1024].decode("utf-8", "replace")
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {expected}): "
+            f"couldn't get version/kind; json parse error: {error} ({shown})"
+        ) from None
+    if not isinstance(obj, dict):
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; "
+            f"json parse error: json: cannot unmarshal {_go_type(obj)} into Go value of type struct"
+        )
+    return cast(Obj, obj)
+
+
+def _go_type(value: object) -> str:
+    names = {str: "string", bool: "bool", int: "number", float: "number", list: "array"}
+    return names.get(type(value), "null")
+
+
+def complete_type(kind: Kind, obj: Obj) -> Obj:
+    """The object with kind and apiVersion from the URL where the body lacks them; 400 when they contradict it."""
+    found_version, found_kind = obj.get("apiVersion") or kind.api_version, obj.get("kind") or kind.kind
+    if found_kind != kind.kind:
+        raise bad_request(
+            f'{found_kind} in version "{found_version}" cannot be handled as a {kind.kind}: '
+            f"converting ({found_version}.{found_kind}) to ({kind.group or 'core'}.{kind.kind}): unknown conversion"
+        )
+    if found_version != kind.api_version:
+        raise bad_request(
+            f"the API version in the data ({found_version}) does not match the expected API version ({kind.api_version})"
+        )
+    if not isinstance(obj.get("metadata") or {}, dict):
+        raise decoding_error(
+            kind, "json: cannot unmarshal metadata into Go struct field .metadata of type v1.ObjectMeta"
+        )
+    return {**obj, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": obj.get("metadata") or {}}
+
+
+def decoding_error(kind: Kind, problem: str) -> StatusError:
+    """400: the body does not fit the kind's Go-like structure."""
+    return bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {problem}')
+
+
+def field_problems(kind: Kind, obj: Obj, body: bytes, content_type: str) -> list[str]:
+    """What Strict refuses and Warn warns of: duplicate and unknown fields."""
+    doubled = schema.duplicate_fields(body) if media_type(content_type) in JSON_TYPES and body[:1] == b"{" else []
+    problems = [f'duplicate field "{path}"' for path in doubled]
+    return problems + [f'unknown field "{path}"' for path in schema.unknown_fields(kind, obj)]
+
+
+def check_fields(kind: Kind, problems: list[str], validation: str) -> list[str]:
+    """Warnings to send (Warn), none (Ignore), or a 400 (Strict)."""
+    if not problems or validation == "Ignore":
+        return []
+    if validation == "Strict":
+        raise decoding_error(kind, f"strict decoding error: {', '.join(problems)}")
+    return problems
+
+
+def warning_header(text: str) -> tuple[str, str]:
+    """An RFC 7234 Warning header, as kubectl prints it."""
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return ("Warning", f'299 - "{quoted}"')

@@ -1,0 +1,92 @@
+"""Stored bytes and wire bytes of objects: encoded once, the resourceVersion spliced in.
+
+A stored value is the object's JSON in the order kind, apiVersion, metadata, rest, without resourceVersion. The head
+up to `"metadata":{` is the same for all objects of a kind, so a GET, a LIST or a watch event is the stored bytes with
+`"resourceVersion":"N",` put in at a known place.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import lru_cache
+from typing import cast
+
+import orjson
+
+from netsim.api.kinds import EVENTS, EVENTS_V1, Kind, Obj
+from netsim.store.types import Item
+
+ROOT = "/registry/"
+
+
+def stored_kind(kind: Kind) -> Kind:
+    """The kind whose storage is used: events.k8s.io/v1 Events are stored as v1 Events."""
+    return EVENTS if kind is EVENTS_V1 else kind
+
+
+def prefix_of(kind: Kind, namespace: str = "") -> str:
+    """Key prefix of a kind, or of its objects in one namespace."""
+    kind = stored_kind(kind)
+    prefix = f"{ROOT}{kind.group or 'core'}/{kind.plural}/"
+    return f"{prefix}{namespace}/" if kind.namespaced and namespace else prefix
+
+
+def key_of(kind: Kind, namespace: str, name: str) -> str:
+    return prefix_of(kind, namespace) + name
+
+
+@lru_cache
+def _head(kind: Kind) -> bytes:
+    return f'{{"kind":"{kind.kind}","apiVersion":"{kind.api_version}","metadata":{{'.encode()
+
+
+def encode(kind: Kind, obj: Obj) -> bytes:
+    """The bytes to store. The object must have a name and a uid."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+    rest = {key: value for key, value in obj.items() if key not in ("kind", "apiVersion", "metadata")}
+    return orjson.dumps({"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata, **rest})
+
+
+def wire(kind: Kind, value: bytes, revision: int) -> bytes:
+    """A stored value as clients see it: with its resourceVersion."""
+    head = _head(kind)
+    return b'%s"resourceVersion":"%d",%s' % (head, revision, value[len(head) :])
+
+
+def wire_in_list(kind: Kind, value: bytes, revision: int) -> bytes:
+    """A stored value as an item of a list: without kind and apiVersion, as Kubernetes writes lists."""
+    return b'{"metadata":{"resourceVersion":"%d",%s' % (revision, value[len(_head(kind)) :])
+
+
+def decode(value: bytes, revision: int) -> Obj:
+    """A fresh object with its resourceVersion, free to be changed."""
+    obj = cast(Obj, orjson.loads(value))
+    obj["metadata"]["resourceVersion"] = str(revision)
+    return obj
+
+
+class Decoder:
+    """Decoded objects by key and revision, the most recently used ones kept. What it returns must not be changed."""
+
+    def __init__(self, size: int = 2048) -> None:
+        self._size = size
+        self._known: OrderedDict[str, tuple[int, Obj]] = OrderedDict()
+
+    def __call__(self, item: Item) -> Obj:
+        known = self._known.get(item.key)
+        if known is not None and known[0] == item.revision:
+            self._known.move_to_end(item.key)
+            return known[1]
+        obj = decode(item.value, item.revision)
+        if known is None or known[0] < item.revision:
+            self._keep(item.key, item.revision, obj)
+        return obj
+
+    def _keep(self, key: str, revision: int, obj: Obj) -> None:
+        self._known[key] = (revision, obj)
+        self._known.move_to_end(key)
+        if len(self._known) > self._size:
+            self._known.popitem(last=False)
+
+    def drop(self, key: str) -> None:
+        self._known.pop(key, None)

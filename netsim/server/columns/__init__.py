@@ -1,0 +1,1 @@
+"""Column printers of Tables, one module per API group."""

@@ -1,0 +1,140 @@
+"""Deleting objects: preconditions, grace, finalizers, propagation policies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+
+from netsim.api import errors, kinds
+from netsim.api.errors import NOT_SUPPORTED, Cause, StatusError
+from netsim.api.kinds import Kind, Obj
+from netsim.api.times import format_time
+from netsim.http.types import Request
+from netsim.server import admission, strategy
+from netsim.server.bodies import decode_body
+from netsim.server.codec import encode
+from netsim.server.core import Core
+from netsim.server.lifecycle import Outcome, may_vanish, remove
+from netsim.server.requests import parse_bool, parse_dry_run, parse_int
+from netsim.store.types import Item, RevisionMismatch
+
+_TRIES = 64
+_POLICIES = ("Background", "Foreground", "Orphan")
+_FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """DeleteOptions of meta/v1; `grace` in seconds, None = the object's own."""
+
+    grace: int | None = None
+    policy: str = ""
+    uid: str = ""
+    revision: str = ""
+    dry_run: bool = False
+
+
+def _invalid(field: str, message: str) -> StatusError:
+    return errors.invalid_named("meta.k8s.io", "DeleteOptions", "", [Cause(NOT_SUPPORTED, message, field)])
+
+
+def parse_delete_options(request: Request) -> DeleteOptions:
+    """From the body where there is one, else from the query."""
+    body = decode_body(request.body, request.header("content-type"), "DeleteOptions") if request.body else {}
+    if body.get("kind", "DeleteOptions") != "DeleteOptions":
+        raise errors.bad_request(f"expected DeleteOptions in the body, got {body.get('kind')}")
+    grace = body.get("gracePeriodSeconds")
+    if grace is None:
+        grace = parse_int(request.param("gracePeriodSeconds"))
+    policy = str(body.get("propagationPolicy") or request.param("propagationPolicy"))
+    orphan = body.get("orphanDependents")
+    if orphan is None and request.param("orphanDependents"):
+        orphan = parse_bool(request.param("orphanDependents"))
+    if not policy and orphan is not None:
+        policy = "Orphan" if orphan else "Background"
+    if policy and policy not in _POLICIES:
+        listed = ", ".join(f'"{name}"' for name in _POLICIES)
+        raise _invalid("propagationPolicy", f'Unsupported value: "{policy}": supported values: {listed}')
+    preconditions = body.get("preconditions") or {}
+    dry_run = parse_dry_run([*(body.get("dryRun") or ()), *request.params("dryRun")], "DeleteOptions")
+    return DeleteOptions(
+        grace, policy, str(preconditions.get("uid") or ""), str(preconditions.get("resourceVersion") or ""), dry_run
+    )
+
+
+async def delete_object(core: Core, kind: Kind, namespace: str, name: str, options: DeleteOptions) -> Outcome:
+    """Delete at once, or mark as deleted when grace or finalizers stand before it (`removed` tells)."""
+    admission.check_namespace_deletion(kind, name)
+    for _ in range(_TRIES):
+        item = await core.item(kind, namespace, name)
+        try:
+            return await _delete_once(core, kind, item, options)
+        except RevisionMismatch:
+            continue
+    raise errors.conflict(kind, name)
+
+
+async def _delete_once(core: Core, kind: Kind, item: Item, options: DeleteOptions) -> Outcome:
+    old = core.decoder(item)
+    _check_preconditions(kind, item, old, options)
+    marked = _mark(core, kind, _with_policy(old, options.policy), options.grace)
+    if may_vanish(kind, marked):
+        return Outcome(old, removed=True) if options.dry_run else await remove(core, kind, item, old)
+    if options.dry_run:
+        return Outcome(marked)
+    if strategy.same_object(marked, old):
+        return Outcome(old, item)
+    written = await core.store.update(item.key, encode(kind, marked), item.revision)
+    return Outcome(core.decoder(written), written)
+
+
+def _check_preconditions(kind: Kind, item: Item, old: Obj, options: DeleteOptions) -> None:
+    name, uid = old["metadata"]["name"], old["metadata"]["uid"]
+    if options.uid and options.uid != uid:
+        raise StatusError(
+            409,
+            "Conflict",
+            f'Operation cannot be fulfilled on {kind.kind}{"." + kind.group if kind.group else ""} "{name}": the UID in '
+            f"the precondition ({options.uid}) does not match the UID in record ({uid}). "
+            "The object might have been deleted and then recreated",
+            {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.kind},
+        )
+    if options.revision and options.revision != str(item.revision):
+        raise errors.conflict(
+            kind,
+            name,
+            f"the ResourceVersion in the precondition ({options.revision}) does not match the ResourceVersion in record "
+            f"({item.revision}). The object might have been modified",
+        )
+
+
+def _with_policy(obj: Obj, policy: str) -> Obj:
+    """The object with the finalizer that Foreground or Orphan needs, or without it."""
+    if not policy:
+        return obj
+    before = list(obj["metadata"].get("finalizers") or [])
+    after = [name for name in before if name not in _FINALIZERS.values()]
+    if policy in _FINALIZERS:
+        after.append(_FINALIZERS[policy])
+    if before == after:
+        return obj
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "finalizers"}
+    return {**obj, "metadata": metadata | ({"finalizers": after} if after else {})}
+
+
+def _mark(core: Core, kind: Kind, obj: Obj, asked: int | None) -> Obj:
+    grace = pod_grace(obj, asked) if kind is kinds.PODS else 0
+    present = obj["metadata"].get("deletionTimestamp")
+    if present is not None and grace >= int(obj["metadata"].get("deletionGracePeriodSeconds") or 0):
+        return obj
+    when = core.clock().astimezone(UTC) + timedelta(seconds=grace)
+    return strategy.mark_deleted(kind, obj, format_time(when), grace)
+
+
+def pod_grace(pod: Obj, asked: int | None) -> int:
+    """Seconds of grace: asked, else the pod's own (30); none for pods that never got a node or have ended."""
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
+        return 0
+    grace = asked if asked is not None else int(spec.get("terminationGracePeriodSeconds", 30))
+    return grace if grace >= 0 else 1

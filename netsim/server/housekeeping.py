@@ -1,0 +1,164 @@
+"""The server's own small controllers: namespaces' furniture and nodes' certificates.
+
+Every namespace has the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt`; they are made with the namespace
+and made again when they are deleted. Requests for node certificates are approved and signed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+from collections.abc import Awaitable
+from datetime import timedelta
+
+from netsim.api import kinds
+from netsim.api.errors import StatusError
+from netsim.api.kinds import Kind, Obj
+from netsim.api.objects import deletion_timestamp, set_condition
+from netsim.server import csr, lifecycle
+from netsim.server.admission import ROOT_CA
+from netsim.server.authn import SERVER
+from netsim.server.codec import prefix_of
+from netsim.server.core import Core
+from netsim.server.rbac import Attributes, User
+
+log = logging.getLogger(__name__)
+
+_WATCHED = (kinds.NAMESPACES, kinds.SERVICE_ACCOUNTS, kinds.CONFIG_MAPS, kinds.CERTIFICATE_SIGNING_REQUESTS)
+
+
+async def ensure(core: Core, kind: Kind, namespace: str, obj: Obj) -> None:
+    """Create an object of the server's own unless it is there."""
+    obj = {"kind": kind.kind, "apiVersion": kind.api_version, **obj}
+    if await core.find(kind, namespace, obj["metadata"]["name"]) is not None:
+        return
+    try:
+        await lifecycle.create_object(core, kind, namespace, obj, SERVER)
+    except StatusError as error:
+        if error.reason != "AlreadyExists":
+            raise
+
+
+async def furnish_namespace(core: Core, namespace: str) -> None:
+    """Give a namespace its default ServiceAccount and the cluster's CA."""
+    await ensure(core, kinds.SERVICE_ACCOUNTS, namespace, {"metadata": {"name": "default"}})
+    data = {"ca.crt": core.pki.ca_pem.decode()}
+    annotations = {"kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver."}
+    config = {"metadata": {"name": ROOT_CA, "annotations": annotations}, "data": data}
+    await ensure(core, kinds.CONFIG_MAPS, namespace, config)
+
+
+async def refurnish(core: Core, namespace: str) -> None:
+    """`furnish_namespace` for a namespace that is there and not going away."""
+    found = await core.find(kinds.NAMESPACES, "", namespace)
+    if found is not None and deletion_timestamp(found) is None:
+        try:
+            await furnish_namespace(core, namespace)
+        except StatusError as error:
+            if error.code not in (403, 404):  # it began to go away meanwhile
+                raise
+
+
+async def handle_request(core: Core, request: Obj) -> None:
+    """Approve and sign one CertificateSigningRequest if it is a node's and nobody has decided on it."""
+    status, spec, name = request.get("status") or {}, request["spec"], request["metadata"]["name"]
+    if status.get("certificate") or any(c.get("type") in ("Denied", "Failed") for c in status.get("conditions") or ()):
+        return
+    try:
+        pem, wanted = csr.parse_request(spec)
+    except ValueError as error:
+        log.info("certificate signing request %s: %s", name, error)
+        return
+    decision = csr.decide(spec, wanted, bootstrapper=await _may_bootstrap(core, spec))
+    approved = any(c.get("type") == "Approved" for c in status.get("conditions") or ())
+    if not (decision.approve or (approved and spec.get("signerName") in (csr.CLIENT_SIGNER, csr.SERVING_SIGNER))):
+        log.info("certificate signing request %s is left alone: %s", name, decision.message)
+        return
+    server = spec.get("signerName") == csr.SERVING_SIGNER
+    seconds = spec.get("expirationSeconds")
+    lifetime = timedelta(seconds=seconds) if seconds else None
+    certificate = core.pki.sign_request(pem, server=server, client=not server, lifetime=lifetime)
+
+    def sign(old: Obj) -> Obj:
+        return signed(old, certificate, decision, core.now())
+
+    await lifecycle.update_object(core, kinds.CERTIFICATE_SIGNING_REQUESTS, "", name, sign, SERVER, sub="status")
+
+
+def signed(request: Obj, certificate: bytes, decision: csr.Decision, now: str) -> Obj:
+    """The request with its Approved condition and certificate."""
+    status = request.get("status") or {}
+    conditions = status.get("conditions") or []
+    if not any(c.get("type") == "Approved" for c in conditions):
+        condition = {"type": "Approved", "status": "True", "reason": decision.reason, "message": decision.message}
+        conditions = set_condition(conditions, {**condition, "lastUpdateTime": now}, now)
+    return {
+        **request, "status": {**status, "conditions": conditions, "certificate": base64.b64encode(certificate).decode()},
+    }  # fmt: skip
+
+
+async def _may_bootstrap(core: Core, spec: Obj) -> bool:
+    user = User(spec.get("username", ""), tuple(spec.get("groups") or ()))
+    asked = Attributes("create", "certificates.k8s.io", "certificatesigningrequests", "nodeclient")
+    return await core.authorizer.allows(user, asked)
+
+
+class Housekeeper:
+    """Runs the controllers on the hub's events."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        core = self._core
+        after = core.store.revision
+        for kind in _WATCHED:
+            self._tasks.append(asyncio.get_running_loop().create_task(self._follow(kind, after)))
+        for namespace in await core.objects(kinds.NAMESPACES):
+            await refurnish(core, namespace["metadata"]["name"])
+        for request in await core.objects(kinds.CERTIFICATE_SIGNING_REQUESTS):
+            await self._attempt(handle_request(core, request), request["metadata"]["name"])
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):  # our own cancellation
+                await task
+
+    async def _follow(self, kind: Kind, after: int) -> None:
+        core = self._core
+        while True:
+            subscription = core.hub.subscribe(prefix_of(kind), after)
+            if subscription is None:
+                after = core.store.revision
+                await asyncio.sleep(0)
+                continue
+            try:
+                while not subscription.closed:
+                    for frame in await subscription.take():
+                        obj = frame.new(core.decoder) or frame.old()
+                        if obj is not None:
+                            await self._attempt(self._react(kind, frame.event.type, obj), frame.event.key)
+                after = max(after, subscription.seen)
+            finally:
+                core.hub.unsubscribe(subscription)
+            if core.hub.closed:
+                return
+
+    async def _react(self, kind: Kind, event: str, obj: Obj) -> None:
+        if kind is kinds.CERTIFICATE_SIGNING_REQUESTS and event != "DELETED":
+            await handle_request(self._core, obj)
+        elif kind is kinds.NAMESPACES and event == "ADDED":
+            await refurnish(self._core, obj["metadata"]["name"])
+        elif event == "DELETED" and kind.namespaced and obj["metadata"]["name"] in ("default", ROOT_CA):
+            await refurnish(self._core, obj["metadata"]["namespace"])
+
+    async def _attempt(self, work: Awaitable[None], what: str) -> None:
+        try:
+            await work
+        except Exception:
+            log.exception("housekeeping failed on %s", what)

@@ -1,0 +1,173 @@
+"""One subscription to the store, fanned out to all watchers; every event is encoded once.
+
+Watchers are woken by the event itself, nothing polls. A watcher that falls behind is cut off and watches anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+
+from netsim.api.kinds import Kind, Obj
+from netsim.server.codec import ROOT, Decoder, decode, wire
+from netsim.store.types import Compacted, Event, Store
+
+log = logging.getLogger(__name__)
+
+HISTORY = 4096
+BACKLOG = 8192
+_RETRY = 0.2
+
+
+class Frame:
+    """One store event with its decoded objects and wire bytes, each made once and shared by all watchers."""
+
+    __slots__ = ("_lines", "_objects", "event")
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+        self._lines: dict[str, bytes] = {}
+        self._objects: dict[bool, Obj] = {}
+
+    def new(self, decoder: Decoder) -> Obj | None:
+        """The object after the event (None when deleted); shared, not to be changed."""
+        return decoder(self.event.item) if self.event.item else None
+
+    def old(self) -> Obj | None:
+        """The object before the event, with the event's revision; shared, not to be changed."""
+        if self.event.previous is None:
+            return None
+        if False not in self._objects:
+            self._objects[False] = decode(self.event.previous.value, self.event.revision)
+        return self._objects[False]
+
+    def line(self, kind: Kind, event_type: str) -> bytes:
+        """The watch line; DELETED carries the state before the event and the event's revision."""
+        if event_type not in self._lines:
+            source = self.event.previous if event_type == "DELETED" else self.event.item
+            if source is None:
+                raise ValueError(f"{self.event.key}: a {self.event.type} event has no {event_type} state")
+            body = wire(kind, source.value, self.event.revision)
+            self._lines[event_type] = b'{"type":"%s","object":%s}\n' % (event_type.encode(), body)
+        return self._lines[event_type]
+
+
+class Subscription:
+    """A queue of frames of one key prefix. `closed` is set when the watcher was cut off or the server stops."""
+
+    def __init__(self, prefix: str, after: int) -> None:
+        self.prefix, self.after = prefix, after
+        self.closed = False
+        self.seen = after
+        self._frames: list[Frame] = []
+        self._wake = asyncio.Event()
+
+    def push(self, frame: Frame) -> None:
+        if frame.event.revision <= self.after or not frame.event.key.startswith(self.prefix):
+            return
+        self._frames.append(frame)
+        if len(self._frames) > BACKLOG:
+            self.close()
+        self._wake.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Make a waiting `take` return, with nothing if nothing came."""
+        self._wake.set()
+
+    async def take(self) -> list[Frame]:
+        """Wait, then all frames that have come; empty when woken without any."""
+        await self._wake.wait()
+        self._wake.clear()
+        frames, self._frames = self._frames, []
+        if frames:
+            self.seen = frames[-1].event.revision
+        return frames
+
+    @property
+    def pending(self) -> bool:
+        """Whether frames wait to be taken."""
+        return bool(self._frames)
+
+
+class Hub:
+    """Fans the store's events out. `revision` is that of the last event given to the watchers."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.revision = store.revision
+        self._oldest = self.revision
+        self._history: deque[Frame] = deque(maxlen=HISTORY)
+        self._watchers: dict[str, set[Subscription]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self.closed = False
+
+    @property
+    def watchers(self) -> int:
+        return sum(len(watchers) for watchers in self._watchers.values())
+
+    async def start(self) -> None:
+        """Take up the store's history, as far as it is kept, and go on from there."""
+        self._task = asyncio.get_running_loop().create_task(self._run(max(0, self._store.revision - HISTORY)))
+        await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        self.closed = True
+        for watcher in [watcher for watchers in self._watchers.values() for watcher in watchers]:
+            watcher.close()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):  # our own cancellation
+                await self._task
+
+    def subscribe(self, prefix: str, after: int) -> Subscription | None:
+        """Frames of `prefix` with revision > `after`; None when the hub's own history does not reach so far."""
+        if after < self._oldest:
+            return None
+        subscription = Subscription(prefix, after)
+        for frame in self._history:
+            subscription.push(frame)
+        self._watchers.setdefault(_resource(prefix), set()).add(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        self._watchers.get(_resource(subscription.prefix), set()).discard(subscription)
+
+    async def _run(self, after: int) -> None:
+        while True:
+            try:
+                self._oldest = self.revision = after
+                async for batch in self._store.watch(ROOT, after):
+                    self._dispatch(batch)
+                after = self._store.revision
+            except Compacted as error:
+                after = max(error.oldest, after + 1)
+                log.info("the store's history starts at revision %d; watchers start anew", after)
+            self._reset(after)
+            await asyncio.sleep(_RETRY if after > self._store.revision else 0)
+
+    def _reset(self, after: int) -> None:
+        self._oldest = self.revision = after
+        for watcher in [watcher for watchers in self._watchers.values() for watcher in watchers]:
+            watcher.close()
+        self._history.clear()
+
+    def _dispatch(self, batch: list[Event]) -> None:
+        for event in batch:
+            frame = Frame(event)
+            if len(self._history) == HISTORY:
+                self._oldest = self._history[0].event.revision
+            self._history.append(frame)
+            self.revision = event.revision
+            for watcher in self._watchers.get(_resource(event.key), ()):
+                watcher.push(frame)
+
+
+def _resource(key: str) -> str:
+    """`/registry/GROUP/PLURAL` of a key or prefix."""
+    return "/".join(key.split("/", 4)[:4])

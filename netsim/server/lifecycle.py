@@ -1,0 +1,209 @@
+"""Creating and changing stored objects: defaults, admission, validation, allocation, the write, what follows it.
+
+Nothing here knows HTTP. A dry run goes the whole way but for the write, and gives everything back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import orjson
+
+from netsim.api import errors, kinds
+from netsim.api.defaults import set_defaults
+from netsim.api.errors import REQUIRED, Cause, StatusError, bad_request
+from netsim.api.kinds import Kind, Obj
+from netsim.api.objects import deletion_timestamp
+from netsim.api.validation import validate_create, validate_update
+from netsim.server import admission, services, strategy
+from netsim.server.codec import decode, encode, key_of
+from netsim.server.core import Core
+from netsim.server.rbac import User
+from netsim.server.services import Reservation
+from netsim.store.types import Item, KeyExists, RevisionMismatch
+
+_NAME_TRIES = 8
+_WRITE_TRIES = 64
+_RBAC_GROUP = "rbac.authorization.k8s.io"
+
+Change = Callable[[Obj], Obj]
+"""From the present object (fresh, may be changed) to the wanted one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A write's result: the object, and the stored item unless it was a dry run or the object is gone."""
+
+    obj: Obj
+    item: Item | None = None
+    removed: bool = False
+
+    def body(self, core: Core, kind: Kind) -> bytes:
+        """JSON of the object."""
+        return core.wire(kind, self.item) if self.item is not None else orjson.dumps(self.obj)
+
+
+def _check_new(kind: Kind, namespace: str, obj: Obj) -> None:
+    metadata = obj["metadata"]
+    check_identity(kind, namespace, "", obj)
+    if metadata.get("resourceVersion"):
+        raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
+    if not metadata.get("name") and not metadata.get("generateName"):
+        message = "Required value: name or generateName is required"
+        raise errors.invalid(kind, "", [Cause(REQUIRED, message, "metadata.name")])
+
+
+def check_identity(kind: Kind, namespace: str, name: str, obj: Obj) -> None:
+    """400 when the body's namespace or name contradicts the URL."""
+    found = obj["metadata"].get("namespace")
+    if found and found != namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    given = obj["metadata"].get("name")
+    if name and given and given != name:
+        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
+async def create_object(
+    core: Core, kind: Kind, namespace: str, obj: Obj, user: User, *, dry_run: bool = False
+) -> Outcome:
+    """Create an object of `kind` (complete, with metadata); raises StatusError."""
+    _check_new(kind, namespace, obj)
+    given = obj["metadata"].get("name") or ""
+    if kind.namespaced:
+        await admission.check_namespace(core, kind, namespace, given)
+    for attempt in range(1 if given else _NAME_TRIES):
+        name = given or core.new_name(obj["metadata"]["generateName"])
+        try:
+            return await _create_once(core, kind, namespace, name, obj, user, dry_run)
+        except KeyExists:
+            if given or attempt == _NAME_TRIES - 1:
+                raise errors.already_exists(kind, name) from None
+    raise errors.internal("no name was tried")
+
+
+async def _create_once(
+    core: Core, kind: Kind, namespace: str, name: str, obj: Obj, user: User, dry_run: bool
+) -> Outcome:
+    stamp = strategy.Stamp(name, core.new_uid(), core.now())
+    new = set_defaults(kind, strategy.prepare_create(kind, obj, namespace, stamp))
+    new = await admission.admit_create(core, kind, new, user)
+    _refuse(kind, name, validate_create(kind, new))
+    key = key_of(kind, namespace, name)
+    if dry_run and await core.store.get(key) is not None:
+        raise KeyExists(key)
+    new, reservation = _reserve(core, kind, new, None)
+    if dry_run:
+        reservation.undo()
+        return Outcome(new)
+    item = await _reserved_write(reservation, core.store.create(key, encode(kind, new)))
+    await _after_write(core, kind, new)
+    return Outcome(_with_version(new, item.revision), item)
+
+
+def _with_version(obj: Obj, revision: int) -> Obj:
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
+
+
+def _refuse(kind: Kind, name: str, causes: list[Cause]) -> None:
+    if causes:
+        raise errors.invalid(kind, name, causes)
+
+
+def _reserve(core: Core, kind: Kind, new: Obj, old: Obj | None) -> tuple[Obj, Reservation]:
+    return core.services.reserve(new, old) if kind is kinds.SERVICES else (new, Reservation())
+
+
+async def _reserved_write(reservation: Reservation, write: Awaitable[Item]) -> Item:
+    try:
+        item = await write
+    except BaseException:
+        reservation.undo()
+        raise
+    reservation.commit()
+    return item
+
+
+async def _after_write(core: Core, kind: Kind, obj: Obj) -> None:
+    if kind.group == _RBAC_GROUP:
+        core.authorizer.invalidate()
+    elif kind is kinds.NAMESPACES and deletion_timestamp(obj) is None:
+        await core.furnish_namespace(obj["metadata"]["name"])
+
+
+async def update_object(
+    core: Core, kind: Kind, namespace: str, name: str, change: Change, user: User, *, sub: str = "",
+    dry_run: bool = False,
+) -> Outcome:  # fmt: skip
+    """Change an object with `change`, tried anew when somebody else was faster, unless the wanted object names a
+    resourceVersion: then that is a 409. Writes that change nothing are no writes."""
+    for _ in range(_WRITE_TRIES):
+        item = await core.item(kind, namespace, name)
+        try:
+            return await _update_once(core, kind, namespace, item, change, user, sub, dry_run)
+        except RevisionMismatch:
+            continue
+    raise errors.conflict(kind, name)
+
+
+async def _update_once(
+    core: Core, kind: Kind, namespace: str, item: Item, change: Change, user: User, sub: str, dry_run: bool
+) -> Outcome:
+    old = core.decoder(item)
+    wanted = change(decode(item.value, item.revision))
+    name = old["metadata"]["name"]
+    _check_preconditions(kind, item, wanted, old)
+    new = strategy.prepare_update(kind, wanted, old, sub)
+    if kind is kinds.SERVICES and not sub:
+        new = services.carry_over(new, old)
+    new = _with_version(set_defaults(kind, new), item.revision)
+    if kind.group == _RBAC_GROUP and not strategy.same_object(new, old):
+        await admission.check_escalation(core, kind, new, user)
+    _refuse(kind, name, validate_update(kind, new, old))
+    new, reservation = _reserve(core, kind, new, old)
+    if strategy.same_object(new, old):
+        reservation.undo()
+        return Outcome(old, item)
+    if dry_run:
+        reservation.undo()
+        return Outcome(new)
+    if may_vanish(kind, new):
+        return await remove(core, kind, item, _with_version(new, item.revision))
+    written = await _reserved_write(reservation, core.store.update(item.key, encode(kind, new), item.revision))
+    if kind.group == _RBAC_GROUP:
+        core.authorizer.invalidate()
+    return Outcome(_with_version(new, written.revision), written)
+
+
+def _check_preconditions(kind: Kind, item: Item, wanted: Obj, old: Obj) -> None:
+    metadata, name, uid = wanted["metadata"], old["metadata"]["name"], old["metadata"]["uid"]
+    if metadata.get("uid") and metadata["uid"] != uid:
+        why = (
+            f"StorageError: invalid object, Code: 4, Key: {item.key}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {uid}"
+        )
+        raise errors.conflict(kind, name, why)
+    if metadata.get("resourceVersion") and metadata["resourceVersion"] != str(item.revision):
+        raise errors.conflict(kind, name)
+
+
+def may_vanish(kind: Kind, obj: Obj) -> bool:
+    """Whether an object marked as deleted has nothing left to wait for: no finalizer, no grace (pods), and for a
+    namespace no spec.finalizers."""
+    metadata = obj["metadata"]
+    if "deletionTimestamp" not in metadata or metadata.get("finalizers"):
+        return False
+    if kind is kinds.PODS:
+        return not metadata.get("deletionGracePeriodSeconds")
+    return kind is not kinds.NAMESPACES or not (obj.get("spec") or {}).get("finalizers")
+
+
+async def remove(core: Core, kind: Kind, item: Item, last: Obj) -> Outcome:
+    """Delete the stored object and give back what it held; raises RevisionMismatch when it has changed meanwhile."""
+    revision = await core.store.delete(item.key, item.revision)
+    core.decoder.drop(item.key)
+    if kind is kinds.SERVICES:
+        core.services.release(last)
+    if kind.group == _RBAC_GROUP:
+        core.authorizer.invalidate()
+    return Outcome(_with_version(last, revision), removed=True)

@@ -1,0 +1,59 @@
+"""Content negotiation: which representation an Accept header gets (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from netsim.api.errors import not_acceptable
+
+_AVAILABLE = ("application/json", "application/yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A representation: `shape` is "" (the object), "Table", "PartialObjectMetadata" or "APIGroupDiscoveryList" in
+    `version` of its group; `yaml` instead of JSON."""
+
+    shape: str = ""
+    version: str = ""
+    yaml: bool = False
+
+
+JSON = Format()
+
+
+def _parse(entry: str) -> tuple[str, dict[str, str]]:
+    media, *parameters = [part.strip() for part in entry.split(";")]
+    pairs = (parameter.partition("=") for parameter in parameters)
+    return media.lower(), {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _shape(parameters: dict[str, str], shapes: Iterable[str]) -> Format | None:
+    wanted = parameters.get("as", "")
+    if not wanted:
+        return JSON
+    if wanted.removesuffix("List") == "PartialObjectMetadata":
+        wanted = "PartialObjectMetadata"
+    if wanted not in shapes:
+        return None
+    return Format(wanted, parameters.get("v", "v1"))
+
+
+def choose_format(accept: str, shapes: Iterable[str] = ()) -> Format:
+    """The first acceptable representation in the order the client lists them.
+
+    `shapes` are the transformations this path can do. An empty header or one with only */* gets JSON; a list without
+    anything we can write raises the 406.
+    """
+    if not accept:
+        return JSON
+    for entry in accept.split(","):
+        media, parameters = _parse(entry)
+        if media in ("application/json", "application/*", "*/*"):
+            found = _shape(parameters, shapes)
+            if found is not None:
+                return found
+        elif media == "application/yaml" and "as" not in parameters:
+            return Format(yaml=True)
+    raise not_acceptable(_AVAILABLE)

@@ -1,0 +1,113 @@
+"""Non-resource paths: health, version, discovery, OpenAPI."""
+
+from __future__ import annotations
+
+from netsim.api.errors import StatusError, method_not_allowed, no_such_resource, not_acceptable
+from netsim.api.kinds import KINDS
+from netsim.http.types import Request, Response
+from netsim.server import discovery, openapi
+from netsim.server.core import Call, Core
+from netsim.server.negotiate import choose_format
+from netsim.server.responses import json_response, text_response
+
+_SWAGGER = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_ROOTS = ("/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version")
+
+
+async def serve(core: Core, call: Call) -> Response:
+    """Answer a request for a path that is no resource; 404 for unknown ones."""
+    request = call.request
+    if request.method not in ("GET", "HEAD"):
+        raise method_not_allowed()
+    parts = [part for part in request.path.split("/") if part]
+    match parts:
+        case []:
+            return json_response({"paths": list(_ROOTS)})
+        case ["version"]:
+            return json_response(discovery.VERSION)
+        case ["healthz" | "livez" | "readyz", *_]:
+            return health(core, request, parts)
+        case ["api" | "apis"]:
+            return discovery_root(core, request, parts[0] == "api")
+        case ["api", version]:
+            return resources("", version)
+        case ["apis", group]:
+            return group_document(group)
+        case ["apis", group, version]:
+            return resources(group, version)
+        case ["openapi", *rest]:
+            return openapi_document(request, rest)
+    return not_found()
+
+
+def not_found() -> Response:
+    """What Kubernetes answers for paths it does not know."""
+    return text_response("404 page not found\n", 404)
+
+
+def health(core: Core, request: Request, parts: list[str]) -> Response:
+    """ok while the store's events reach the watchers; `verbose` lists the checks."""
+    checks = {"ping": True, "store": True, "watch-cache": not core.hub.closed}
+    if len(parts) > 1:
+        known = checks.get(parts[1])
+        return not_found() if known is None else text_response("ok" if known else "failed", 200 if known else 500)
+    healthy = all(checks.values())
+    if any(name == "verbose" for name, _ in request.query) or not healthy:
+        lines = [f"[{'+' if ok else '-'}]{name} {'ok' if ok else 'failed'}" for name, ok in checks.items()]
+        lines.append(f"{parts[0]} check {'passed' if healthy else 'failed'}")
+        return text_response("\n".join(lines) + "\n", 200 if healthy else 500)
+    return text_response("ok")
+
+
+def discovery_root(core: Core, request: Request, is_core: bool) -> Response:
+    """/api or /apis: aggregated when asked for, else legacy."""
+    form = choose_format(request.header("accept"), (discovery.AGGREGATED,))
+    if form.shape != discovery.AGGREGATED:
+        address = f"{core.config.advertise_address}:{core.config.advertise_port}"
+        return json_response(discovery.api_versions(address) if is_core else discovery.group_list())
+    if form.version not in ("v2", "v2beta1"):
+        raise not_acceptable()
+    body, tag = discovery.aggregated_bytes(is_core, form.version)
+    media = f"application/json;g=apidiscovery.k8s.io;v={form.version};as={discovery.AGGREGATED}"
+    return tagged(request, body, tag, media)
+
+
+def tagged(request: Request, body: bytes, tag: str, media: str) -> Response:
+    """A cacheable document: 304 when the client has it."""
+    headers = [("Cache-Control", "public"), ("ETag", tag), ("Vary", "Accept")]
+    if tag in [entry.strip() for entry in request.header("if-none-match").split(",")]:
+        return Response(304, headers)
+    return Response(200, [*headers, ("Content-Type", media)], body)
+
+
+def resources(group: str, version: str) -> Response:
+    if not discovery.kinds_of(group, version):
+        if any(kind.group == group for kind in KINDS):
+            raise no_such_resource()
+        return not_found()
+    return json_response(discovery.resource_list(group, version))
+
+
+def group_document(group: str) -> Response:
+    return json_response(discovery.group_document(group)) if group in discovery.groups() else not_found()
+
+
+def openapi_document(request: Request, parts: list[str]) -> Response:
+    """/openapi/v3 and its documents; /openapi/v2 as the protobuf that old clients insist on."""
+    match parts:
+        case ["v2"]:
+            if "protobuf" not in request.header("accept"):
+                raise StatusError(406, "NotAcceptable", f"only {_SWAGGER} is served", {})
+            return Response(200, [("Content-Type", _SWAGGER)], openapi.SWAGGER_STUB)
+        case ["v3"]:
+            return json_response(openapi.index())
+        case ["v3", "api", version]:
+            found = openapi.document("", version)
+        case ["v3", "apis", group, version]:
+            found = openapi.document(group, version)
+        case _:
+            return not_found()
+    if found is None:
+        return not_found()
+    body, tag = found
+    return tagged(request, body, tag, "application/json")

@@ -1,0 +1,160 @@
+"""GET and LIST: objects, lists with paging, Tables, metadata only."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import UTC
+
+import orjson
+
+from netsim.api import errors
+from netsim.api.errors import StatusError, bad_request
+from netsim.api.kinds import Kind, Obj
+from netsim.http.types import Response
+from netsim.server import table
+from netsim.server.codec import wire_in_list
+from netsim.server.core import Call, Core
+from netsim.server.requests import ListOptions, parse_list_options
+from netsim.server.responses import json_response, respond
+from netsim.server.selection import Selection, compile_selection, is_view
+from netsim.store.types import Compacted, Item, Page
+
+_GONE = (
+    "The provided continue parameter is too old to display a consistent list result. "
+    "You can start a new list without the continue parameter."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The items of one answer and its list metadata."""
+
+    items: list[Item]
+    metadata: Obj
+
+
+def encode_continue(revision: int, start: str) -> str:
+    """An opaque token: the snapshot's revision and the next key, relative to the list's prefix."""
+    body = orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start})
+    return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
+
+
+def decode_continue(token: str) -> tuple[int, str]:
+    """(revision, start); 400 for what is no token."""
+    problem = "continue key is not valid"
+    try:
+        body = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except ValueError as error:
+        raise bad_request(f"invalid continue token: {problem}: {error}") from None
+    if not isinstance(body, dict) or not isinstance(body.get("rv"), int) or not isinstance(body.get("start"), str):
+        raise bad_request(f"invalid continue token: {problem}: incorrect fields")
+    if body.get("v") != "meta.k8s.io/v1":
+        raise bad_request(f"invalid continue token: {problem}: server does not recognize this encoded version")
+    return body["rv"], body["start"]
+
+
+async def get_object(core: Core, call: Call) -> Response:
+    """GET of one object in the representation asked for."""
+    item = await core.item(call.kind, call.namespace, call.target.name)
+    return object_response(core, call, core.wire(call.kind, item), core.decoder(item))
+
+
+def object_response(core: Core, call: Call, body: bytes, obj: Obj, status: int = 200) -> Response:
+    """One object as JSON, YAML, Table or PartialObjectMetadata; `body` is its JSON."""
+    shape = call.format.shape
+    if shape == "Table":
+        metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        return json_response(_table(core, call, [obj], metadata), status, call.warnings)
+    if shape == "PartialObjectMetadata":
+        return json_response(table.partial_object(obj, call.format.version), status, call.warnings)
+    return respond(body, call.format, status, call.warnings)
+
+
+def _table(core: Core, call: Call, objects: list[Obj], metadata: Obj) -> Obj:
+    include = call.request.param("includeObject")
+    table.check_include(include)
+    now = core.clock().astimezone(UTC)
+    return table.build_table(call.kind, objects, metadata, now, version=call.format.version, include=include)
+
+
+async def list_objects(core: Core, call: Call) -> Response:
+    """LIST with selectors, limit and continue."""
+    options = parse_list_options(call.request, watch=False)
+    selection = compile_selection(call.kind, call.namespace, options.label_selector, options.field_selector)
+    found = await select_items(core, selection, options)
+    if call.format.shape:
+        objects = [core.decoder(item) for item in found.items]
+        return json_response(_shaped_list(core, call, objects, found.metadata), 200)
+    return respond(list_bytes(core, call.kind, found), call.format)
+
+
+def _shaped_list(core: Core, call: Call, objects: list[Obj], metadata: Obj) -> Obj:
+    if call.format.shape == "Table":
+        return _table(core, call, objects, metadata)
+    version = call.format.version
+    items = [{"metadata": obj["metadata"]} for obj in objects]
+    return {
+        "kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{version}", "metadata": metadata, "items": items,
+    }  # fmt: skip
+
+
+def list_bytes(core: Core, kind: Kind, found: Slice) -> bytes:
+    """A List's JSON from the stored bytes of its items."""
+    head = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.api_version}","metadata":'.encode()
+    if is_view(kind):
+        items = [core.wire(kind, item) for item in found.items]
+    else:
+        items = [wire_in_list(kind, item.value, item.revision) for item in found.items]
+    return b'%s%s,"items":[%s]}' % (head, orjson.dumps(found.metadata), b",".join(items))
+
+
+async def select_items(core: Core, selection: Selection, options: ListOptions) -> Slice:
+    """The selected items with list metadata; 410 when the snapshot is gone, 504 for a revision of the future."""
+    try:
+        if options.continue_token:
+            revision, start = decode_continue(options.continue_token)
+            return await _page(core, selection, options.limit, revision, selection.prefix + start)
+        return await _first_page(core, selection, options)
+    except Compacted as error:
+        if options.continue_token:
+            raise StatusError(410, "Expired", _GONE) from None
+        raise errors.expired(f"The resourceVersion for the provided list is too old ({error}).") from None
+
+
+async def _first_page(core: Core, selection: Selection, options: ListOptions) -> Slice:
+    revision = options.revision or 0
+    if revision > core.store.revision:
+        raise errors.too_large_revision(revision, core.store.revision)
+    if options.revision_match == "Exact":
+        return await _page(core, selection, options.limit, revision, "")
+    if selection.exact:
+        return await _single(core, selection)
+    return await _page(core, selection, 0 if options.revision == 0 else options.limit, 0, "")
+
+
+async def _single(core: Core, selection: Selection) -> Slice:
+    revision = core.store.revision
+    item = await core.store.get(selection.exact)
+    items = [item] if item is not None and selection.matches(core.decoder(item)) else []
+    return Slice(items, {"resourceVersion": str(max([revision, *(i.revision for i in items)]))})
+
+
+async def _page(core: Core, selection: Selection, limit: int, revision: int, start: str) -> Slice:
+    if selection.everything:
+        page = await core.store.list(selection.prefix, limit=limit, start=start, revision=revision)
+        return Slice(page.items, _metadata(selection, page, page.items, page.remaining, counted=True))
+    page = await core.store.list(selection.prefix, start=start, revision=revision)
+    chosen = [item for item in page.items if selection.matches(core.decoder(item))]
+    shown = chosen[:limit] if limit else chosen
+    return Slice(shown, _metadata(selection, page, shown, len(chosen) - len(shown), counted=False))
+
+
+def _metadata(selection: Selection, page: Page, shown: list[Item], remaining: int, *, counted: bool) -> Obj:
+    metadata: Obj = {"resourceVersion": str(page.revision)}
+    if remaining and shown:
+        next_key = shown[-1].key.removeprefix(selection.prefix) + "\0"
+        metadata["continue"] = encode_continue(page.revision, next_key)
+        if counted:
+            metadata["remainingItemCount"] = remaining
+    return metadata

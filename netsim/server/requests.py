@@ -1,0 +1,200 @@
+"""What a request asks for: the parsed path and verb, and the options in its query (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from netsim.api import kinds
+from netsim.api.errors import FORBIDDEN, NOT_SUPPORTED, Cause, bad_request, invalid_named
+from netsim.api.kinds import Kind
+from netsim.http.types import Request
+
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False", ""))
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
+_NAMESPACE_SUBRESOURCES = ("status", "finalize")
+
+
+def parse_bool(text: str) -> bool:
+    """A boolean as Go's strconv.ParseBool reads it; anything else is a 400."""
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise bad_request(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+
+
+def parse_int(text: str) -> int | None:
+    """A decimal integer, None when empty; anything else is a 400 in Kubernetes' words."""
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path and method name, in the words of authorization.
+
+    `verb` is get, list, watch, create, update, patch, delete or deletecollection for resources and the lower case
+    method otherwise. `resource` is empty for non-resource paths; `kind` is None when nothing of that name is served.
+    """
+
+    verb: str
+    path: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    kind: Kind | None = None
+
+    @property
+    def is_resource(self) -> bool:
+        return bool(self.resource)
+
+
+def parse_target(request: Request) -> Target:
+    """The target of a request; paths other than /api/V/… and /apis/G/V/… are non-resource."""
+    parts = [part for part in request.path.split("/") if part]
+    if len(parts) > 2 and parts[0] == "api":
+        return _resource_target(request, "", parts[1], parts[2:])
+    if len(parts) > 3 and parts[0] == "apis":
+        return _resource_target(request, parts[1], parts[2], parts[3:])
+    return Target(request.method.lower(), request.path)
+
+
+def _resource_target(request: Request, group: str, version: str, parts: list[str]) -> Target:
+    watch = parts[0] == "watch" and len(parts) > 1
+    if watch:
+        parts = parts[1:]
+    namespace = ""
+    if parts[0] == "namespaces" and len(parts) > 2 and not (len(parts) == 3 and parts[2] in _NAMESPACE_SUBRESOURCES):
+        namespace, parts = parts[1], parts[2:]
+    resource, name, subresource = [*parts, "", ""][:3]
+    kind = kinds.by_plural(group, version, resource)
+    verb = "watch" if watch else _verb(request, name)
+    if kind is kinds.NAMESPACES and name:
+        namespace = name
+    return Target(verb, request.path, group, version, resource, subresource, namespace, name, kind)
+
+
+def _verb(request: Request, name: str) -> str:
+    if name:
+        return _VERBS.get(request.method, request.method.lower())
+    if request.method in ("GET", "HEAD"):
+        return "watch" if parse_bool(request.param("watch")) else "list"
+    if request.method == "DELETE":
+        return "deletecollection"
+    return _VERBS.get(request.method, request.method.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """Options of create, update and patch. `field_validation` is Ignore, Warn (default) or Strict."""
+
+    dry_run: bool = False
+    field_manager: str = ""
+    field_validation: str = "Warn"
+    force: bool = False
+
+
+def _options_error(options: str, reason: str, message: str, field: str) -> Exception:
+    return invalid_named("meta.k8s.io", options, "", [Cause(reason, message, field)])
+
+
+def parse_dry_run(values: Sequence[str], options: str) -> bool:
+    """True for ["All"], False for none; anything else is a 422 on `options` (CreateOptions, …)."""
+    wanted = [value for value in values if value]
+    if any(value != "All" for value in wanted):
+        listed = ", ".join(f'"{value}"' for value in wanted)
+        raise _options_error(
+            options, NOT_SUPPORTED, f'Unsupported value: [{listed}]: supported values: "All"', "dryRun"
+        )
+    return bool(wanted)
+
+
+def parse_write_options(request: Request, options: str) -> WriteOptions:
+    """WriteOptions from the query; `options` is the name used in errors, such as CreateOptions."""
+    validation = request.param("fieldValidation")
+    if validation not in ("", "Ignore", "Strict", "Warn"):
+        text = f'Unsupported value: "{validation}": supported values: "", "Ignore", "Strict", "Warn"'
+        raise _options_error(options, NOT_SUPPORTED, text, "fieldValidation")
+    manager = request.param("fieldManager") or request.header("user-agent").partition("/")[0]
+    return WriteOptions(
+        dry_run=parse_dry_run(request.params("dryRun"), options),
+        field_manager=manager,
+        field_validation=validation or "Warn",
+        force=parse_bool(request.param("force")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """Options of list and watch. `revision` is None when not given."""
+
+    label_selector: str = ""
+    field_selector: str = ""
+    revision: int | None = None
+    revision_match: str = ""
+    limit: int = 0
+    continue_token: str = ""
+    bookmarks: bool = False
+    timeout: int | None = None
+    initial_events: bool | None = None
+
+
+def parse_revision(text: str, *, watch: bool = False) -> int | None:
+    """A resourceVersion parameter; None when empty, 400 when it is no unsigned integer."""
+    if not text:
+        return None
+    if text.isascii() and text.isdigit():
+        return int(text)
+    problem = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+    raise bad_request(f"invalid resource version: {problem}")
+
+
+def parse_list_options(request: Request, *, watch: bool) -> ListOptions:
+    """ListOptions from the query, checked for contradictions as Kubernetes does."""
+    initial = request.param("sendInitialEvents")
+    options = ListOptions(
+        label_selector=request.param("labelSelector"),
+        field_selector=request.param("fieldSelector"),
+        revision=parse_revision(request.param("resourceVersion")),
+        revision_match=request.param("resourceVersionMatch"),
+        limit=max(0, parse_int(request.param("limit")) or 0),
+        continue_token=request.param("continue"),
+        bookmarks=parse_bool(request.param("allowWatchBookmarks")),
+        timeout=parse_int(request.param("timeoutSeconds")),
+        initial_events=parse_bool(initial) if initial else None,
+    )
+    _check_list_options(options, watch)
+    return options
+
+
+def _check_list_options(options: ListOptions, watch: bool) -> None:
+    match, problem = options.revision_match, ""
+    if match not in ("", "NotOlderThan", "Exact"):
+        text = f'Unsupported value: "{match}": supported values: "", "Exact", "NotOlderThan"'
+        raise _options_error("ListOptions", NOT_SUPPORTED, text, "resourceVersionMatch")
+    if options.initial_events is not None and not watch:
+        message = "Forbidden: sendInitialEvents is forbidden for list"
+        raise _options_error("ListOptions", FORBIDDEN, message, "sendInitialEvents")
+    if watch and options.initial_events is not None and match != "NotOlderThan":
+        problem = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+    elif watch and match and options.initial_events is None:
+        problem = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+    elif not watch and match and options.revision is None:
+        problem = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+    elif not watch and match and options.continue_token:
+        problem = "resourceVersionMatch is forbidden when continue is provided"
+    elif match == "Exact" and options.revision == 0:
+        problem = 'resourceVersionMatch "Exact" is forbidden for resourceVersion "0"'
+    if problem:
+        raise _options_error("ListOptions", FORBIDDEN, f"Forbidden: {problem}", "resourceVersionMatch")
+    if options.continue_token and options.revision:
+        raise bad_request("specifying resource version is not allowed when using continue")

@@ -1,0 +1,64 @@
+"""Which objects of a kind a list or watch is about: namespace, label and field selectors (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netsim.api import fields
+from netsim.api.errors import bad_request
+from netsim.api.kinds import EVENTS_V1, Kind, Obj
+from netsim.api.objects import labels_of
+from netsim.api.selectors import (
+    FieldSelector,
+    LabelSelector,
+    SelectorError,
+    parse_field_selector,
+    parse_label_selector,
+)  # fmt: skip
+from netsim.server.codec import key_of, prefix_of
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A compiled selection. `prefix` is the key prefix, `exact` the whole key when one name is asked for."""
+
+    kind: Kind
+    labels: LabelSelector
+    fields: FieldSelector
+    prefix: str
+    exact: str = ""
+
+    @property
+    def everything(self) -> bool:
+        """True when nothing within the prefix is left out."""
+        return self.labels.empty and not self.fields.requirements
+
+    def matches(self, obj: Obj) -> bool:
+        if not self.labels.matches(labels_of(obj)):
+            return False
+        return not self.fields.requirements or self.fields.matches(obj, fields.reader(self.kind))
+
+
+def compile_selection(kind: Kind, namespace: str, label_selector: str, field_selector: str) -> Selection:
+    """The selection for a list or watch; 400 for selectors that cannot be read or name unsupported fields."""
+    try:
+        labels = parse_label_selector(label_selector)
+    except SelectorError as error:
+        text = str(error)
+        raise bad_request(
+            text if text.startswith("unable to parse") else f"unable to parse requirement: {text}"
+        ) from None
+    try:
+        chosen = parse_field_selector(field_selector)
+        fields.check_field_selector(kind, chosen)
+    except SelectorError as error:
+        raise bad_request(str(error)) from None
+    space = namespace or (chosen.exact("metadata.namespace") or "" if kind.namespaced else "")
+    name = chosen.exact("metadata.name") or ""
+    exact = key_of(kind, space, name) if name and (space or not kind.namespaced) else ""
+    return Selection(kind, labels, chosen, prefix_of(kind, space), exact)
+
+
+def is_view(kind: Kind) -> bool:
+    """Whether objects of this kind are stored in another form and converted when read."""
+    return kind is EVENTS_V1

@@ -1,0 +1,74 @@
+"""The API server as a running thing: store, handler and listeners put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from netsim.http.server import HttpServer, serve
+from netsim.server.app import ApiServer
+from netsim.server.core import DialNode, Listener, ServerConfig
+from netsim.server.pki import Pki
+from netsim.store.types import Store
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def server_context(pki: Pki) -> ssl.SSLContext:
+    """TLS with the server's certificate; client certificates of the lab's CA are asked for but not demanded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(pki.server_certificate, pki.server_key)
+    context.load_verify_locations(cadata=pki.ca_pem.decode())
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@dataclass(slots=True)
+class RunningServer:
+    """A serving API server. `app` is its handler, for in-process clients."""
+
+    app: ApiServer
+    store: Store
+    servers: list[HttpServer]
+
+    @property
+    def pki(self) -> Pki:
+        return self.app.pki
+
+    async def close(self) -> None:
+        """Stop listening, end the watches, close the store."""
+        for server in self.servers:
+            await server.close()
+        await self.app.close()
+        await self.store.close()
+
+
+async def run_server(
+    config: ServerConfig, store: Store, listeners: Sequence[Listener], dial_node: DialNode
+) -> RunningServer:
+    """Serve the API from `store` on the given open, listening sockets; returns when requests are answered.
+
+    The store is closed with the server. `dial_node(host, port)` connects to a node's kubelet.
+    """
+    app = ApiServer(store, config, clock=utc_now, rand=secrets.randbelow, dial_node=dial_node)
+    running = RunningServer(app, store, [])
+    try:
+        await app.start()
+        context = server_context(app.pki)
+        for listener in listeners:
+            tls = context if listener.tls else None
+            running.servers.append(await serve(app, listener.socket, ssl=tls, trusted=listener.trusted))
+    except BaseException:
+        with contextlib.suppress(asyncio.CancelledError):  # the first error is the one to tell
+            await running.close()
+        raise
+    return running

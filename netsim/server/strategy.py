@@ -1,0 +1,156 @@
+"""What the server itself sets on objects: metadata, generation, the split of status and spec (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from netsim.api import kinds
+from netsim.api.kinds import Kind, Obj
+
+_SERVER_METADATA = (
+    "name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds",
+)  # fmt: skip
+_DROPPED_METADATA = ("managedFields", "selfLink")
+_NOT_SPEC = ("kind", "apiVersion", "metadata", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a new object gets from outside: its name, uid and creation time."""
+
+    name: str
+    uid: str
+    now: str
+
+
+def _compact(metadata: Obj) -> Obj:
+    return {key: value for key, value in metadata.items() if value not in (None, "", {}, [])}
+
+
+def prepare_create(kind: Kind, obj: Obj, namespace: str, stamp: Stamp) -> Obj:
+    """A new object as the server takes it: own metadata set, status dropped where it has its own subresource."""
+    given = {k: v for k, v in obj["metadata"].items() if k not in (*_SERVER_METADATA, *_DROPPED_METADATA)}
+    given.pop("resourceVersion", None)
+    metadata: Obj = {"name": stamp.name}
+    if kind.namespaced:
+        metadata["namespace"] = namespace
+    metadata |= {"uid": stamp.uid, "creationTimestamp": stamp.now}
+    if kind.generation:
+        metadata["generation"] = 1
+    new = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata | _compact(given)}
+    drop_status = kind.status and kind is not kinds.NODES
+    new |= {key: value for key, value in obj.items() if key not in new and not (drop_status and key == "status")}
+    extra = _ON_CREATE.get(kind)
+    return extra(new) if extra else new
+
+
+def _new_pod(pod: Obj) -> Obj:
+    spec = {key: value for key, value in (pod.get("spec") or {}).items() if key != "ephemeralContainers"}
+    return {**pod, "spec": spec, "status": {"phase": "Pending"}}
+
+
+def _new_service(service: Obj) -> Obj:
+    return {**service, "status": {"loadBalancer": {}}}
+
+
+def _new_namespace(namespace: Obj) -> Obj:
+    metadata = namespace["metadata"]
+    labels = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
+    spec = {**(namespace.get("spec") or {}), "finalizers": ["kubernetes"]}
+    return {**namespace, "metadata": {**metadata, "labels": labels}, "spec": spec, "status": {"phase": "Active"}}
+
+
+def _empty_status(obj: Obj) -> Obj:
+    return {**obj, "status": {}}
+
+
+_ON_CREATE: dict[Kind, Callable[[Obj], Obj]] = {
+    kinds.PODS: _new_pod,
+    kinds.SERVICES: _new_service,
+    kinds.NAMESPACES: _new_namespace,
+    kinds.DEPLOYMENTS: _empty_status,
+    kinds.REPLICA_SETS: lambda obj: {**obj, "status": {"replicas": 0}},
+    kinds.CERTIFICATE_SIGNING_REQUESTS: _empty_status,
+}
+
+
+def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
+    """The object after a write to the main resource or to a subresource, before validation.
+
+    Server-owned metadata stays as it was; on "status" only the status changes, otherwise everything but it; the
+    generation rises when anything but metadata and status changed.
+    """
+    metadata = _merged_metadata(new["metadata"], old["metadata"])
+    if sub in ("status", "approval"):
+        return {**old, "status": new.get("status") or {}}
+    if sub == "binding":
+        return {**new, "metadata": metadata}
+    if sub == "ephemeralcontainers":
+        return _ephemeral_update(kind, new, old)
+    result = {**new, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+    if kind.status:
+        result = _with(result, "status", old.get("status"))
+    if kind is kinds.NAMESPACES:
+        result = _namespace_update(result, old, sub)
+    if kind.generation and spec_changed(result, old):
+        result["metadata"] = {**metadata, "generation": int(metadata.get("generation", 0)) + 1}
+    return result
+
+
+def _ephemeral_update(kind: Kind, new: Obj, old: Obj) -> Obj:
+    """Only spec.ephemeralContainers changes through this subresource."""
+    added = (new.get("spec") or {}).get("ephemeralContainers") or []
+    result = {**old, "spec": {**(old.get("spec") or {}), "ephemeralContainers": added}}
+    if spec_changed(result, old):
+        result["metadata"] = {**old["metadata"], "generation": int(old["metadata"].get("generation", 0)) + 1}
+    return result
+
+
+def _merged_metadata(new: Obj, old: Obj) -> Obj:
+    kept = {key: old[key] for key in _SERVER_METADATA if key in old}
+    free = {k: v for k, v in new.items() if k not in (*_SERVER_METADATA, *_DROPPED_METADATA, "resourceVersion")}
+    if old.get("generateName") and "generateName" not in free:
+        free["generateName"] = old["generateName"]
+    return kept | _compact(free)
+
+
+def _with(obj: Obj, key: str, value: Any) -> Obj:
+    rest = {k: v for k, v in obj.items() if k != key}
+    return rest if value is None else {**rest, key: value}
+
+
+def _namespace_update(new: Obj, old: Obj, sub: str) -> Obj:
+    """spec.finalizers change only through /finalize, which changes nothing else."""
+    source = new if sub == "finalize" else old
+    spec = {**(new.get("spec") or {}), "finalizers": (source.get("spec") or {}).get("finalizers") or []}
+    if sub == "finalize":
+        return {**old, "spec": spec}
+    labels = {**(new["metadata"].get("labels") or {}), "kubernetes.io/metadata.name": new["metadata"]["name"]}
+    return {**new, "spec": spec, "metadata": {**new["metadata"], "labels": labels}}
+
+
+def spec_changed(new: Obj, old: Obj) -> bool:
+    """Whether anything but type, metadata and status differs."""
+    return {k: v for k, v in new.items() if k not in _NOT_SPEC} != {k: v for k, v in old.items() if k not in _NOT_SPEC}
+
+
+def same_object(new: Obj, old: Obj) -> bool:
+    """Whether a write would change nothing but the resourceVersion."""
+    return _without_version(new) == _without_version(old)
+
+
+def _without_version(obj: Obj) -> Obj:
+    return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}
+
+
+def mark_deleted(kind: Kind, obj: Obj, now: str, grace: int) -> Obj:
+    """The object with deletionTimestamp (and its generation raised, where it has one)."""
+    metadata = {**obj["metadata"], "deletionTimestamp": now, "deletionGracePeriodSeconds": grace}
+    if kind.generation and "deletionTimestamp" not in obj["metadata"]:
+        metadata["generation"] = int(metadata.get("generation", 0)) + 1
+    marked = {**obj, "metadata": metadata}
+    if kind is kinds.NAMESPACES:
+        marked["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
+    return marked

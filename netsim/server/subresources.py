@@ -1,0 +1,233 @@
+"""Subresources: status, scale, binding, eviction, finalize, approval, ephemeralcontainers, token."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC
+
+import orjson
+
+from netsim.api import errors, kinds
+from netsim.api.errors import INVALID, Cause, bad_request
+from netsim.api.kinds import Kind, Obj
+from netsim.api.objects import deletion_timestamp, set_condition
+from netsim.api.selectors import label_selector_of
+from netsim.api.times import format_time
+from netsim.http.types import Request, Response
+from netsim.server import deletion, lifecycle, streams
+from netsim.server.authz import node_pod_problem
+from netsim.server.bodies import decode_body
+from netsim.server.core import Call, Core
+from netsim.server.reads import get_object
+from netsim.server.requests import parse_write_options
+from netsim.server.responses import json_response
+from netsim.server.tokens import MAX_SECONDS, MIN_SECONDS
+from netsim.server.writes import patch_object, read_object, read_patch, update
+
+SCALE = Kind("autoscaling", "v1", "Scale", "scales", "scale")
+BINDING = Kind("", "v1", "Binding", "bindings", "binding")
+TOKEN_REQUEST = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", "tokenrequest")
+EVICTION_VERSIONS = ("policy/v1", "policy/v1beta1")
+_SUCCESS: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+Handler = Callable[[Core, Call], Awaitable[Response]]
+
+
+async def serve(core: Core, call: Call) -> Response:
+    """Answer a request for a subresource; 404 for one the kind has not, 405 for a method it does not take."""
+    sub = call.kind.subresource(call.target.subresource)
+    if sub is None:
+        raise errors.no_such_resource()
+    if call.target.verb not in sub.verbs:
+        raise errors.method_not_allowed()
+    return await _HANDLERS[sub.name](core, call)
+
+
+async def _status(core: Core, call: Call) -> Response:
+    name = call.target.subresource
+    if call.target.verb == "get":
+        return await get_object(core, call)
+    if call.kind is kinds.PODS:
+        pod = await core.find(call.kind, call.namespace, call.target.name)
+        problem = node_pod_problem(call.user, pod) if pod is not None else ""
+        if problem:
+            raise errors.forbidden(call.kind, call.target.name, problem)
+    return await (update if call.target.verb == "update" else patch_object)(core, call, name)
+
+
+async def _approval(core: Core, call: Call) -> Response:
+    return await _status(core, call)
+
+
+async def _ephemeral(core: Core, call: Call) -> Response:
+    if call.target.verb == "get":
+        return await get_object(core, call)
+    return await (update if call.target.verb == "update" else patch_object)(core, call, "ephemeralcontainers")
+
+
+async def _finalize(core: Core, call: Call) -> Response:
+    return await update(core, call, "finalize")
+
+
+def scale_of(obj: Obj) -> Obj:
+    """The Scale of a Deployment or ReplicaSet."""
+    metadata = {
+        key: obj["metadata"][key]
+        for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+        if key in obj["metadata"]
+    }
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    selector = str(label_selector_of(spec.get("selector")))
+    return {
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+        "spec": {"replicas": spec.get("replicas", 0)},
+        "status": {"replicas": status.get("replicas", 0), **({"selector": selector} if selector else {})},
+    }  # fmt: skip
+
+
+def _scaled(obj: Obj, scale: Obj) -> Obj:
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    metadata = {**obj["metadata"]}
+    for key in ("resourceVersion", "uid"):
+        metadata[key] = scale["metadata"].get(key) or metadata[key]
+    return {**obj, "metadata": metadata, "spec": {**obj["spec"], "replicas": replicas}}
+
+
+async def _scale(core: Core, call: Call) -> Response:
+    if call.target.verb == "get":
+        item = await core.item(call.kind, call.namespace, call.target.name)
+        return json_response(scale_of(core.decoder(item)))
+    options = parse_write_options(call.request, "UpdateOptions" if call.target.verb == "update" else "PatchOptions")
+    if call.target.verb == "update":
+        wanted = read_object(call, options, SCALE)
+
+        def change(old: Obj) -> Obj:
+            return _checked_scale(call, old, wanted)
+    else:
+        patcher = read_patch(call, options)
+
+        def change(old: Obj) -> Obj:
+            return _checked_scale(call, old, patcher(SCALE, scale_of(old)))
+
+    outcome = await lifecycle.update_object(
+        core, call.kind, call.namespace, call.target.name, change, call.user, dry_run=options.dry_run
+    )
+    return json_response(scale_of(outcome.obj), 200, call.warnings)
+
+
+def _checked_scale(call: Call, old: Obj, scale: Obj) -> Obj:
+    lifecycle.check_identity(call.kind, call.namespace, call.target.name, scale)
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    if replicas < 0:
+        message = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        raise errors.invalid(SCALE, call.target.name, [Cause(INVALID, message, "spec.replicas")])
+    return _scaled(old, scale)
+
+
+def bound_pod(pod: Obj, node: str, now: str, annotations: Obj) -> Obj:
+    """The pod with its node and the PodScheduled condition; 409 when it has one already or is going away."""
+    name = pod["metadata"]["name"]
+    if deletion_timestamp(pod) is not None:
+        raise errors.conflict(kinds.PODS, name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if (pod.get("spec") or {}).get("nodeName"):
+        why = f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
+        raise errors.conflict(kinds.PODS, name, why)
+    condition = {"type": "PodScheduled", "status": "True"}
+    status = pod.get("status") or {}
+    conditions = set_condition(status.get("conditions") or [], condition, now)
+    metadata = pod["metadata"]
+    if annotations:
+        metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), **annotations}}
+    return {
+        **pod, "metadata": metadata, "spec": {**pod["spec"], "nodeName": node},
+        "status": {**status, "conditions": conditions},
+    }  # fmt: skip
+
+
+async def _binding(core: Core, call: Call) -> Response:
+    options = parse_write_options(call.request, "CreateOptions")
+    binding = read_object(call, options, BINDING)
+    target = binding.get("target") or {}
+    if target.get("kind", "Node") not in ("Node", "") or not target.get("name"):
+        cause = Cause("FieldValueRequired", "Required value", "target.name")
+        raise errors.invalid(BINDING, call.target.name, [cause])
+    await lifecycle.update_object(
+        core, call.kind, call.namespace, call.target.name,
+        lambda pod: bound_pod(pod, target["name"], core.now(), binding["metadata"].get("annotations") or {}),
+        call.user, sub="binding", dry_run=options.dry_run,
+    )  # fmt: skip
+    return json_response(_SUCCESS, 201)
+
+
+async def _eviction(core: Core, call: Call) -> Response:
+    eviction = decode_body(call.request.body, call.request.header("content-type"), "Eviction")
+    version = eviction.get("apiVersion") or EVICTION_VERSIONS[0]
+    if eviction.get("kind", "Eviction") != "Eviction" or version not in EVICTION_VERSIONS:
+        raise bad_request(f"the body must be an Eviction of {' or '.join(EVICTION_VERSIONS)}")
+    lifecycle.check_identity(call.kind, call.namespace, call.target.name, {"metadata": eviction.get("metadata") or {}})
+    body = {**(eviction.get("deleteOptions") or {}), "kind": "DeleteOptions"}
+    request = Request("DELETE", call.request.path, call.request.query, [], orjson.dumps(body))
+    options = deletion.parse_delete_options(request)
+    await deletion.delete_object(core, call.kind, call.namespace, call.target.name, options)
+    return json_response(_SUCCESS, 201)
+
+
+async def _token(core: Core, call: Call) -> Response:
+    """TokenRequest: a token for the account, bound to the object asked for."""
+    request = read_object(call, parse_write_options(call.request, "CreateOptions"), TOKEN_REQUEST)
+    spec = request.get("spec") or {}
+    account = core.decoder(await core.item(call.kind, call.namespace, call.target.name))
+    seconds = int(spec.get("expirationSeconds") or 3600)
+    if not MIN_SECONDS <= seconds <= MAX_SECONDS:
+        why = "may not specify a duration less than 10 minutes" if seconds < MIN_SECONDS else "is too large"
+        cause = Cause(INVALID, f"Invalid value: {seconds}: {why}", "spec.expirationSeconds")
+        raise errors.invalid(TOKEN_REQUEST, "", [cause])
+    bound = await _bound_object(core, call, spec.get("boundObjectRef"))
+    token, expires = core.tokens.sign(
+        account, audiences=spec.get("audiences") or (), seconds=seconds, now=core.clock().astimezone(UTC),
+        token_id=core.new_uid(), bound=bound,
+    )  # fmt: skip
+    status = {"token": token, "expirationTimestamp": format_time(expires)}
+    spec = {"audiences": [core.tokens.issuer], "expirationSeconds": seconds, **spec}
+    metadata = {"name": call.target.name, "namespace": call.namespace, "creationTimestamp": core.now()}
+    return json_response({**request, "metadata": metadata, "spec": spec, "status": status}, 201)
+
+
+async def _bound_object(core: Core, call: Call, reference: Obj | None) -> Obj | None:
+    """The Pod, Secret or Node a token is to be bound to; 404 or 409 when it is gone or another one."""
+    if not reference:
+        return None
+    found = {"Pod": kinds.PODS, "Secret": kinds.SECRETS, "Node": kinds.NODES}.get(str(reference.get("kind")))
+    if found is None:
+        raise bad_request(
+            f"cannot bind token to object of type {reference.get('apiVersion')}, Kind={reference.get('kind')}"
+        )
+    name = str(reference.get("name", ""))
+    obj = core.decoder(await core.item(found, call.namespace if found.namespaced else "", name))
+    uid = obj["metadata"]["uid"]
+    if reference.get("uid") and reference["uid"] != uid:
+        why = f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record ({uid})"
+        raise errors.conflict(found, name, why)
+    account = (obj.get("spec") or {}).get("serviceAccountName", "default")
+    if found is kinds.PODS and account != call.target.name:
+        raise bad_request(f"cannot bind token for serviceaccount {call.target.name!r} to pod running with {account!r}")
+    problem = node_pod_problem(call.user, obj) if found is kinds.PODS else ""
+    if problem:
+        raise errors.forbidden(call.kind, call.target.name, problem)
+    return obj
+
+
+_HANDLERS: dict[str, Handler] = {
+    "status": _status,
+    "approval": _approval,
+    "ephemeralcontainers": _ephemeral,
+    "finalize": _finalize,
+    "scale": _scale,
+    "binding": _binding,
+    "eviction": _eviction,
+    "token": _token,
+    "log": streams.log,
+    "exec": streams.execute,
+    "attach": streams.attach,
+    "portforward": streams.port_forward,
+}

@@ -1,0 +1,201 @@
+"""POST, PUT, PATCH and DELETE of objects: from bodies to lifecycle and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from netsim.api import errors, patch, schema
+from netsim.api.errors import FORBIDDEN, Cause, StatusError, bad_request, invalid_named
+from netsim.api.kinds import EVENTS_V1, Kind, Obj
+from netsim.api.patch_errors import PatchError
+from netsim.api.strategic import strategic_merge_patch
+from netsim.http.types import Response
+from netsim.server import deletion, lifecycle
+from netsim.server.bodies import check_fields, complete_type, decode_body, field_problems, media_type
+from netsim.server.codec import stored_kind
+from netsim.server.core import Call, Core
+from netsim.server.lifecycle import Change, Outcome
+from netsim.server.reads import Slice, list_bytes, object_response, select_items
+from netsim.server.requests import WriteOptions, parse_list_options, parse_write_options
+from netsim.server.responses import json_response, respond
+from netsim.server.selection import compile_selection
+
+PATCH_TYPES = (
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+)
+APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+cbor")
+
+
+def typed_object(kind: Kind, obj: Obj, body: bytes, content_type: str, validation: str, warnings: list[str]) -> Obj:
+    """The body as a typed decoder would keep it: unknown fields dropped (and refused or warned of), wrong types a 400."""
+    obj = complete_type(kind, obj)
+    warnings += check_fields(kind, field_problems(kind, obj, body, content_type), validation)
+    wrong = schema.typed_errors(kind, obj)
+    if wrong:
+        raise bad_request(schema.decode_error(kind, wrong))
+    pruned = schema.prune(kind, obj)
+    return pruned if isinstance(pruned.get("metadata"), dict) else {**pruned, "metadata": {}}
+
+
+def read_object(call: Call, options: WriteOptions, kind: Kind | None = None) -> Obj:
+    """The request's body as an object of the kind."""
+    kind = kind or call.kind
+    content_type = call.request.header("content-type")
+    obj = decode_body(call.request.body, content_type, kind.kind)
+    return typed_object(kind, obj, call.request.body, content_type, options.field_validation, call.warnings)
+
+
+def stored_form(kind: Kind, obj: Obj) -> Obj:
+    """An object of a view in the form it is stored in."""
+    if kind is not EVENTS_V1:
+        return obj
+    from netsim.server.views import event_stored
+
+    return event_stored(obj)
+
+
+def shown_body(core: Core, kind: Kind, outcome: Outcome) -> tuple[bytes, Obj]:
+    """(JSON, object) of an outcome as the kind's clients see it."""
+    if kind is not EVENTS_V1:
+        return outcome.body(core, kind), outcome.obj
+    from netsim.server.views import event_view
+
+    obj = event_view(outcome.obj)
+    return orjson.dumps(obj), obj
+
+
+def _answer(core: Core, call: Call, outcome: Outcome, status: int = 200) -> Response:
+    body, obj = shown_body(core, call.kind, outcome)
+    return object_response(core, call, body, obj, status)
+
+
+async def create(core: Core, call: Call) -> Response:
+    options = parse_write_options(call.request, "CreateOptions")
+    kind = stored_kind(call.kind)
+    obj = stored_form(call.kind, read_object(call, options))
+    outcome = await lifecycle.create_object(core, kind, call.namespace, obj, call.user, dry_run=options.dry_run)
+    return _answer(core, call, outcome, 201)
+
+
+async def update(core: Core, call: Call, sub: str = "") -> Response:
+    options = parse_write_options(call.request, "UpdateOptions")
+    obj = stored_form(call.kind, read_object(call, options))
+    lifecycle.check_identity(call.kind, call.namespace, call.target.name, obj)
+    return await apply_change(core, call, lambda _: obj, options, sub)
+
+
+async def apply_change(core: Core, call: Call, change: Change, options: WriteOptions, sub: str = "") -> Response:
+    """Run a change of the target and answer with the result."""
+    kind = stored_kind(call.kind)
+    outcome = await lifecycle.update_object(
+        core, kind, call.namespace, call.target.name, change, call.user, sub=sub, dry_run=options.dry_run
+    )
+    return _answer(core, call, outcome)
+
+
+async def patch_object(core: Core, call: Call, sub: str = "") -> Response:
+    options = parse_write_options(call.request, "PatchOptions")
+    patcher = read_patch(call, options)
+
+    def change(old: Obj) -> Obj:
+        if call.kind is EVENTS_V1:
+            from netsim.server.views import event_view
+
+            old = event_view(old)
+        patched = patcher(call.kind, old)
+        lifecycle.check_identity(call.kind, call.namespace, call.target.name, patched)
+        return stored_form(call.kind, patched)
+
+    return await apply_change(core, call, change, options, sub)
+
+
+class Patcher:
+    """A patch body bound to its format; called with the kind and the present object it gives the typed new one."""
+
+    def __init__(self, media: str, body: Any, validation: str, warnings: list[str]) -> None:
+        self._media, self._body, self._validation, self._warnings = media, body, validation, warnings
+
+    def __call__(self, kind: Kind, old: Obj) -> Obj:
+        new = self.raw(kind, old)
+        if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
+            raise errors.rejected_patch()
+        warned: list[str] = []
+        new = typed_object(kind, new, b"", "", self._validation, warned)
+        self._warnings[:] = warned
+        return new
+
+    def raw(self, kind: Kind, old: Obj) -> Any:
+        """The patched document, unchecked; raises StatusError when the patch does not fit."""
+        try:
+            if self._media == PATCH_TYPES[0]:
+                return patch.json_patch(old, self._body)
+            if self._media == PATCH_TYPES[1]:
+                return patch.merge_patch(old, self._body)
+            return strategic_merge_patch(old, self._body, schema.type_of_kind(kind))
+        except PatchError as error:
+            raise _patch_refusal(self._media, error) from None
+
+
+def _patch_refusal(media: str, error: PatchError) -> StatusError:
+    if error.code == 422 and media == PATCH_TYPES[0]:
+        return errors.rejected_patch()
+    reason = {400: "BadRequest", 413: "RequestEntityTooLarge", 422: "Invalid"}.get(error.code, "")
+    return StatusError(error.code, reason, str(error))
+
+
+def read_patch(call: Call, options: WriteOptions) -> Patcher:
+    """The request's patch; 415 for other formats (server-side apply among them)."""
+    media = media_type(call.request.header("content-type"))
+    if media in APPLY_TYPES:
+        raise StatusError(
+            415, "UnsupportedMediaType",
+            "server-side apply (application/apply-patch+yaml) is not served; use client-side apply "
+            f"(kubectl apply without --server-side) or a patch of type {', '.join(PATCH_TYPES)}", {},
+        )  # fmt: skip
+    if media not in PATCH_TYPES:
+        raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    if options.force:
+        cause = Cause(FORBIDDEN, "Forbidden: may not be specified for non-apply patch", "force")
+        raise invalid_named("meta.k8s.io", "PatchOptions", "", [cause])
+    try:
+        body = orjson.loads(call.request.body)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"error decoding patch: {error}") from None
+    if isinstance(body, dict) != (media != PATCH_TYPES[0]):
+        raise bad_request(f"error decoding patch: a body of type {media} cannot be a JSON {type(body).__name__}")
+    return Patcher(media, body, options.field_validation, call.warnings)
+
+
+async def delete(core: Core, call: Call) -> Response:
+    """DELETE of one object: its Status when it is gone, the object while it waits."""
+    options = deletion.parse_delete_options(call.request)
+    kind = stored_kind(call.kind)
+    outcome = await deletion.delete_object(core, kind, call.namespace, call.target.name, options)
+    if not outcome.removed:
+        return _answer(core, call, outcome)
+    details = {"name": call.target.name, "group": call.kind.group, "kind": call.kind.plural}
+    details = {key: value for key, value in details.items() if value} | {"uid": outcome.obj["metadata"]["uid"]}
+    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+    return json_response(status)
+
+
+async def delete_collection(core: Core, call: Call) -> Response:
+    """DELETE of what the selectors select; answers the list of what was deleted or marked."""
+    options = deletion.parse_delete_options(call.request)
+    chosen = parse_list_options(call.request, watch=False)
+    kind = stored_kind(call.kind)
+    selection = compile_selection(call.kind, call.namespace, chosen.label_selector, chosen.field_selector)
+    found = await select_items(core, selection, chosen)
+    for item in found.items:
+        obj = core.decoder(item)
+        try:
+            await deletion.delete_object(core, kind, call.namespace, obj["metadata"]["name"], options)
+        except StatusError as error:
+            if error.code not in (404, 403):
+                raise
+    body = list_bytes(core, call.kind, Slice(found.items, {"resourceVersion": str(core.store.revision)}))
+    return respond(body, call.format)
