@@ -1,0 +1,221 @@
+"""EndpointSlices and Endpoints on values: what they say, and how little they change."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netsim.api.kinds import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES, Obj
+from netsim.controllers import endpoints, endpointslice
+from netsim.controllers.slices import Group, diff
+from netsim.controllers.writes import Update
+
+
+def service(name: str = "web", **spec: Any) -> Obj:
+    ports = [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}]
+    core = {"selector": {"app": "web"}, "ports": ports, "clusterIP": "10.96.0.7", **spec}
+    return {"metadata": {"name": name, "namespace": "ns", "labels": {"team": "a"}}, "spec": core}
+
+
+def add_pod(cluster: Any, name: str, ip: str, *, ready: bool = True, node: str = "node-1", **spec: Any) -> Obj:
+    head = {"name": name, "namespace": "ns", "labels": {"app": "web"}}
+    made = cluster.create(PODS, {"metadata": head, "spec": {"containers": [], **spec}})
+    cluster.set_pod(made, ready=ready, node=node, ip=ip)
+    return made
+
+
+def settle(cluster: Any, module: Any = endpointslice, key: str = "ns/web") -> int:
+    """Reconcile until nothing is to be done; how many rounds wrote."""
+    for count in range(10):
+        cluster.sync()
+        writes = module.reconcile(key, cluster.view())
+        if not writes:
+            return count
+        assert not cluster.apply(writes)
+    raise AssertionError("not stable after 10 rounds")
+
+
+def endpoints_in(cluster: Any) -> dict[str, dict[str, bool]]:
+    return {
+        endpoint["addresses"][0]: endpoint["conditions"]
+        for item in cluster.all(ENDPOINT_SLICES)
+        for endpoint in item["endpoints"]
+    }
+
+
+def test_a_slice_of_ready_and_unready_pods(cluster: Any) -> None:
+    cluster.create(SERVICES, service())
+    add_pod(cluster, "a", "10.244.1.2")
+    add_pod(cluster, "b", "10.244.2.2", ready=False, node="node-2")
+    assert settle(cluster) == 1
+    (item,) = cluster.all(ENDPOINT_SLICES)
+    assert item["metadata"]["name"].startswith("web-")
+    assert item["metadata"]["labels"] == {
+        "team": "a",
+        "kubernetes.io/service-name": "web",
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+    }
+    assert item["metadata"]["ownerReferences"][0]["kind"] == "Service"
+    assert (item["addressType"], item["ports"]) == ("IPv4", [{"name": "http", "port": 8080, "protocol": "TCP"}])
+    first = item["endpoints"][0]
+    assert first["conditions"] == {"ready": True, "serving": True, "terminating": False}
+    assert first["nodeName"] == "node-1"
+    assert (first["targetRef"]["kind"], first["targetRef"]["name"]) == ("Pod", "a")
+    assert endpoints_in(cluster)["10.244.2.2"] == {"ready": False, "serving": False, "terminating": False}
+
+
+def test_leaving_pods_serve_but_are_not_ready(cluster: Any) -> None:
+    cluster.create(SERVICES, service())
+    made = add_pod(cluster, "a", "10.244.1.2")
+    cluster.patch(PODS, "a", "ns", {"metadata": {"finalizers": ["test/hold"]}})
+    cluster.delete(PODS, made["metadata"]["name"], "ns")
+    settle(cluster)
+    assert endpoints_in(cluster) == {"10.244.1.2": {"ready": False, "serving": True, "terminating": True}}
+    settle(cluster, endpoints)
+    assert "subsets" not in cluster.get(ENDPOINTS, "ns/web")
+
+
+def test_publish_not_ready_addresses(cluster: Any) -> None:
+    cluster.create(SERVICES, service(publishNotReadyAddresses=True))
+    add_pod(cluster, "a", "10.244.1.2", ready=False)
+    settle(cluster)
+    settle(cluster, endpoints)
+    assert endpoints_in(cluster)["10.244.1.2"] == {"ready": True, "serving": False, "terminating": False}
+    assert cluster.get(ENDPOINTS, "ns/web")["subsets"][0]["addresses"][0]["ip"] == "10.244.1.2"
+
+
+def test_named_ports_that_differ_make_several_slices(cluster: Any) -> None:
+    cluster.create(SERVICES, service(ports=[{"name": "http", "port": 80, "targetPort": "web", "protocol": "TCP"}]))
+    for name, number in (("a", 8080), ("b", 9090)):
+        ports = [{"name": "web", "containerPort": number, "protocol": "TCP"}]
+        add_pod(cluster, name, f"10.244.1.{number % 100}", containers=[{"name": "c", "ports": ports}])
+    settle(cluster)
+    assert sorted(item["ports"][0]["port"] for item in cluster.all(ENDPOINT_SLICES)) == [8080, 9090]
+    settle(cluster, endpoints)
+    assert [s["ports"][0]["port"] for s in cluster.get(ENDPOINTS, "ns/web")["subsets"]] == [8080, 9090]
+
+
+def test_hostname_only_under_its_own_service(cluster: Any) -> None:
+    cluster.create(SERVICES, service(clusterIP="None"))
+    add_pod(cluster, "a", "10.244.1.2", hostname="db-0", subdomain="web")
+    add_pod(cluster, "b", "10.244.1.3", hostname="db-1", subdomain="other")
+    settle(cluster)
+    (item,) = cluster.all(ENDPOINT_SLICES)
+    assert [endpoint.get("hostname") for endpoint in item["endpoints"]] == ["db-0", None]
+    assert item["metadata"]["labels"]["service.kubernetes.io/headless"] == ""
+
+
+@pytest.mark.parametrize("spec", [{"selector": None}, {"type": "ExternalName", "externalName": "x.org"}])
+def test_without_selector_nothing_is_touched(cluster: Any, spec: Obj) -> None:
+    cluster.create(SERVICES, service(**spec))
+    labels = {"kubernetes.io/service-name": "web"}
+    mine = {"metadata": {"name": "by-hand", "namespace": "ns", "labels": labels}, "endpoints": [], "ports": []}
+    cluster.create(ENDPOINT_SLICES, mine)
+    assert (settle(cluster), settle(cluster, endpoints)) == (0, 0)
+
+
+def test_no_pods_leave_one_empty_slice(cluster: Any) -> None:
+    cluster.create(SERVICES, service())
+    settle(cluster)
+    (item,) = cluster.all(ENDPOINT_SLICES)
+    assert (item["endpoints"], item["ports"]) == ([], [])
+    add_pod(cluster, "a", "10.244.1.2")
+    settle(cluster)
+    assert len(endpoints_in(cluster)) == 1
+    assert len(cluster.all(ENDPOINT_SLICES)) == 1
+
+
+def test_dual_stack_has_slices_of_both_families(cluster: Any) -> None:
+    cluster.create(SERVICES, service(ipFamilies=["IPv4", "IPv6"]))
+    made = add_pod(cluster, "a", "10.244.1.2")
+    ips = [{"ip": "10.244.1.2"}, {"ip": "fd00:1::2"}]
+    cluster.patch(PODS, made["metadata"]["name"], "ns", {"status": {"podIPs": ips}}, "status")
+    settle(cluster)
+    assert {item["addressType"]: item["endpoints"][0]["addresses"] for item in cluster.all(ENDPOINT_SLICES)} == {
+        "IPv4": ["10.244.1.2"],
+        "IPv6": ["fd00:1::2"],
+    }
+
+
+def test_slices_of_a_deleted_namesake_go(cluster: Any) -> None:
+    cluster.create(SERVICES, service())
+    settle(cluster)
+    (old,) = cluster.all(ENDPOINT_SLICES)
+    cluster.delete(SERVICES, "web", "ns")
+    cluster.create(SERVICES, service())
+    settle(cluster)
+    (new,) = cluster.all(ENDPOINT_SLICES)
+    assert new["metadata"]["uid"] != old["metadata"]["uid"]
+
+
+def test_labels_of_the_service_follow(cluster: Any) -> None:
+    cluster.create(SERVICES, service())
+    add_pod(cluster, "a", "10.244.1.2")
+    settle(cluster)
+    cluster.patch(SERVICES, "web", "ns", {"metadata": {"labels": {"team": "b"}}})
+    assert settle(cluster) == 1
+    assert cluster.all(ENDPOINT_SLICES)[0]["metadata"]["labels"]["team"] == "b"
+
+
+def test_250_pods_make_three_slices_and_one_change_touches_one(cluster: Any) -> None:
+    cluster.create(SERVICES, service())
+    for index in range(250):
+        add_pod(cluster, f"p{index:03d}", f"10.244.{index // 250}.{index % 250 + 1}")
+    settle(cluster)
+    assert sorted(len(item["endpoints"]) for item in cluster.all(ENDPOINT_SLICES)) == [50, 100, 100]
+    cluster.delete(PODS, "p007", "ns")
+    cluster.sync()
+    writes = endpointslice.reconcile("ns/web", cluster.view())
+    assert [type(write) for write in writes] == [Update]
+    assert len(writes[0].obj["endpoints"]) in (49, 99)
+
+
+def test_endpoints_of_a_service(cluster: Any) -> None:
+    cluster.create(SERVICES, service())
+    add_pod(cluster, "b", "10.244.1.10")
+    add_pod(cluster, "a", "10.244.1.9")
+    add_pod(cluster, "c", "10.244.1.3", ready=False)
+    settle(cluster, endpoints)
+    found = cluster.get(ENDPOINTS, "ns/web")
+    (subset,) = found["subsets"]
+    assert [entry["ip"] for entry in subset["addresses"]] == ["10.244.1.9", "10.244.1.10"]
+    assert [entry["ip"] for entry in subset["notReadyAddresses"]] == ["10.244.1.3"]
+    assert subset["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
+    cluster.delete(SERVICES, "web", "ns")
+    settle(cluster, endpoints)
+    assert cluster.get(ENDPOINTS, "ns/web") is None
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 2**32), sizes=st.lists(st.integers(0, 260), min_size=1, max_size=5))
+def test_slices_converge_keep_what_they_can_and_are_stable(seed: int, sizes: list[int]) -> None:
+    """Any sequence of endpoint sets: all are there exactly once, at most 100 a slice, kept slices keep order, and
+    the same again changes nothing."""
+    rand = random.Random(seed)
+    existing: list[Obj] = []
+    for size in sizes:
+        wanted = [endpoint(number) for number in sorted(rand.sample(range(300), size))]
+        groups = [Group("IPv4", ({"name": "", "port": 80, "protocol": "TCP"},), wanted)] if wanted else []
+        existing = follow(existing, diff(existing, groups, ["IPv4"]))
+        found = [e["addresses"][0] for item in existing for e in item["endpoints"]]
+        assert sorted(found) == sorted(e["addresses"][0] for e in wanted)
+        assert all(len(item["endpoints"]) <= 100 for item in existing)
+        assert len(existing) >= 1
+        again = diff(existing, groups, ["IPv4"])
+        assert not (again.created or again.updated or again.deleted)
+
+
+def endpoint(number: int) -> Obj:
+    return {"addresses": [f"10.0.{number // 250}.{number % 250 + 1}"], "targetRef": {"uid": f"u{number}"}}
+
+
+def follow(existing: list[Obj], change: Any) -> list[Obj]:
+    gone = [item["metadata"]["name"] for item in [*change.deleted, *change.updated]]
+    kept = [item for item in existing if item["metadata"]["name"] not in gone]
+    number = max((int(item["metadata"]["name"]) for item in existing), default=0)
+    fresh = [{**item, "metadata": {"name": str(number + i + 1)}} for i, item in enumerate(change.created)]
+    return [*kept, *change.updated, *fresh]

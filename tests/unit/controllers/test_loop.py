@@ -1,0 +1,181 @@
+"""The loop: queue, expectations, the write door, and no duplicates while caches lag."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from netsim.api.errors import StatusError
+from netsim.api.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS, Obj
+from netsim.controllers import deployment, replicaset
+from netsim.controllers.apply import apply_writes
+from netsim.controllers.expectations import Expectations, Expected
+from netsim.controllers.loop import Controller, Runner
+from netsim.controllers.queue import WorkQueue
+from netsim.controllers.writes import Announce, Create, Delete, Note
+
+
+def test_a_key_is_queued_once_and_again_after_its_work() -> None:
+    queue = WorkQueue()
+    queue.add("a", 0)
+    queue.add("a", 0)
+    queue.add("b", 0)
+    assert queue.take() == "a"
+    queue.add("a", 0)
+    assert (queue.take(), queue.take()) == ("b", None)
+    queue.done("a", 0)
+    assert queue.take() == "a"
+
+
+def test_a_rest_delays_and_gathers() -> None:
+    queue = WorkQueue()
+    queue.add("a", 0)
+    queue.take()
+    queue.add("a", 0)
+    queue.done("a", 1.0, rest=0.5)
+    queue.add("a", 1.2)
+    assert queue.take() is None
+    assert queue.next_time() == 1.5
+    queue.wake(1.5)
+    assert queue.take() == "a"
+
+
+def test_failures_back_off_and_are_forgotten() -> None:
+    queue = WorkQueue()
+    delays = [queue.failed("a", 0) for _ in range(16)]
+    assert delays[:3] == [0.005, 0.01, 0.02]
+    assert delays[-1] == 30.0
+    assert queue.next_time() == 0.005
+    queue.succeeded("a")
+    assert queue.failed("a", 0) == 0.005
+
+
+def test_expectations_hold_until_the_cache_shows_the_write(cluster: Any) -> None:
+    made = cluster.create(CONFIG_MAPS, {"metadata": {"name": "c", "namespace": "ns"}})
+    expectations = Expectations(cluster.caches)
+    place = ("configmaps", "ns/c")
+    expectations.expect("key", place, Expected(made["metadata"]["uid"], int(made["metadata"]["resourceVersion"]), 300))
+    assert not expectations.satisfied("key", 0)
+    cluster.sync()
+    assert expectations.changed(place) == ["key"]
+    assert expectations.satisfied("key", 0)
+    expectations.expect("key", place, Expected(made["metadata"]["uid"], 0, 300))
+    assert not expectations.satisfied("key", 0)
+    assert expectations.satisfied("key", 301)
+
+
+class Refusing:
+    """A client that refuses every creation after the first few."""
+
+    def __init__(self, allowed: int) -> None:
+        self.allowed, self.asked = allowed, 0
+
+    async def create(self, kind: Any, obj: Obj, namespace: str | None = None) -> Obj:
+        self.asked += 1
+        if self.asked > self.allowed:
+            raise StatusError(403, "Forbidden", "exceeded quota")
+        return {**obj, "metadata": {"name": f"p{self.asked}"}}
+
+
+async def test_a_refusing_server_is_not_asked_a_hundred_times() -> None:
+    about: Obj = {"apiVersion": "v1", "kind": "X", "metadata": {"uid": "u"}}
+    announce = Announce(about, ("Ok", "made {name}"), ("No", "not made: {error}"))
+    notes: list[Note] = []
+    client = Refusing(1)
+    writes = [Create(PODS, {"metadata": {}}, announce)] * 100
+    outcomes = await apply_writes(client, writes, notes.append)  # type: ignore[arg-type]
+    assert client.asked == 5
+    assert [outcome.failed for outcome in outcomes] == [False, True, True, True, True]
+    assert {(note.reason, note.message, note.type) for note in notes} == {
+        ("Ok", "made p1", "Normal"),
+        ("No", "not made: exceeded quota", "Warning"),
+    }
+
+
+async def test_a_deletion_of_what_is_gone_is_fine(cluster: Any, make_client: Any) -> None:
+    client = make_client(cluster, random.Random(0))
+    (outcome,) = await apply_writes(client, [Delete(PODS, "x", "ns")], lambda note: None)
+    assert outcome.gone and not outcome.failed
+
+
+@asynccontextmanager
+async def running(
+    cluster: Any, client: Any, controllers: list[Controller], lag: random.Random, longest: float
+) -> AsyncIterator[list[Runner]]:
+    """The real loop over the simulated API, its caches fed late and in random portions."""
+    runners = [Runner(each, client, cluster.caches, cluster.notes.append, lambda: cluster.now) for each in controllers]
+    for resource, cache in cluster.caches.items():
+        for runner in runners:
+            cache.on_change(lambda k, old, new, res=resource, run=runner: run.changed(res, k, old, new))
+
+    async def feed() -> None:
+        while True:
+            await asyncio.sleep(lag.uniform(0, longest))
+            cluster.sync(lag.randint(1, 40))
+
+    tasks = [asyncio.create_task(work) for work in (feed(), *(runner.run() for runner in runners))]
+    try:
+        yield runners
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition: Any, seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def deployment_body(replicas: int) -> Obj:
+    template = {"metadata": {"labels": {"app": "w"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "w"}}, "template": template}
+    return {"metadata": {"name": "w", "namespace": "ns"}, "spec": spec}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_lagging_caches_never_make_duplicates(cluster: Any, make_client: Any, seed: int) -> None:
+    rand = random.Random(seed)
+    client = make_client(cluster, rand)
+    wanted = [deployment.CONTROLLER, replicaset.CONTROLLER]
+    async with running(cluster, client, wanted, rand, longest=0.03):
+        cluster.create(DEPLOYMENTS, deployment_body(40))
+        await until(lambda: len(cluster.all(PODS)) >= 40)
+        cluster.patch(DEPLOYMENTS, "w", "ns", {"spec": {"replicas": 75}})
+        await until(lambda: len(cluster.all(PODS)) >= 75)
+        cluster.patch(DEPLOYMENTS, "w", "ns", {"spec": {"replicas": 10}})
+        await until(lambda: len(cluster.all(PODS)) <= 10)
+        await until(lambda: (cluster.get(DEPLOYMENTS, "ns/w").get("status") or {}).get("replicas") == 10)
+    assert client.calls.count("create pods") == 75
+    assert client.calls.count("delete pods") == 65
+    assert client.calls.count("create replicasets.apps") == 1
+    assert len(cluster.all(REPLICA_SETS)) == 1
+    assert client.most_under_way >= 30
+
+
+async def test_an_error_in_reconcile_is_logged_and_tried_again(
+    cluster: Any, make_client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts: list[str] = []
+
+    def reconcile(key: str, view: Any) -> list[Any]:
+        attempts.append(key)
+        if len(attempts) < 3:
+            raise RuntimeError("first attempts fail")
+        return []
+
+    def wake(view: Any, old: Obj | None, new: Obj | None) -> list[str]:
+        return ["k"]
+
+    controller = Controller("test", reconcile, ((CONFIG_MAPS, wake),))
+    rand = random.Random(0)
+    async with running(cluster, make_client(cluster, rand), [controller], rand, 0.001):
+        cluster.create(CONFIG_MAPS, {"metadata": {"name": "c", "namespace": "ns"}})
+        await until(lambda: len(attempts) == 3)
+    assert "reconciling k failed" in caplog.text
