@@ -1,0 +1,289 @@
+"""Performs the plan's actions on one pod and records what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from netsim.agent import backoff, podspec
+from netsim.agent.cni_chain import CniFailed
+from netsim.agent.env import ConfigError
+from netsim.agent.model import Container, Exit, Obj, PodState
+from netsim.agent.plan import (
+    Action,
+    BackOffPull,
+    CreateSandbox,
+    DeletePod,
+    EndPod,
+    ForgetPod,
+    KillContainer,
+    RemoveSandbox,
+    StartContainer,
+)
+from netsim.agent.runtime.catalogue import CatalogueError, UnknownImage
+from netsim.agent.runtime.engine import container_id
+from netsim.agent.runtime.processes import CreateFailed, Ended
+from netsim.agent.runtime.workload_client import WorkloadError, WorkloadHostGone
+from netsim.api.errors import StatusError
+from netsim.api.kinds import PODS
+from netsim.host.exec import CommandMissing
+
+if TYPE_CHECKING:
+    from netsim.agent.worker import PodWorker
+
+log = logging.getLogger(__name__)
+KILL_SECONDS = 10.0
+START_ERROR = 128
+
+
+class PodActions:
+    """The effects of one pod's plan; every failure becomes part of the pod's state, with a time to try again."""
+
+    def __init__(self, worker: PodWorker) -> None:
+        self.worker, self.context = worker, worker.context
+        self.engine = worker.context.engine
+        self._exits: dict[str, asyncio.Event] = {}
+
+    async def perform(self, action: Action) -> None:
+        match action:
+            case CreateSandbox():
+                async with self.context.slots:
+                    await self._create_sandbox()
+            case StartContainer():
+                async with self.context.slots:
+                    await self._start(action)
+            case KillContainer():
+                await self._kill(action)
+            case BackOffPull():
+                self._back_off_pull(action.name)
+            case RemoveSandbox():
+                await self._remove_sandbox()
+            case EndPod():
+                self._end(action)
+            case DeletePod() | ForgetPod():
+                await self._finish(action)
+
+    # sandbox
+
+    async def _create_sandbox(self) -> None:
+        pod, now = self.worker.pod, time.time()
+        if pod is None or podspec.is_deleted(pod):
+            return
+        state = self.worker.state
+        if state is None:
+            meta = pod["metadata"]
+            state = self.worker.state = PodState(meta["uid"], meta["namespace"], meta["name"], now)
+        try:
+            state.sandbox = await self.engine.create_sandbox(pod)
+            state.ips = list(state.sandbox.ips)
+            state.failures.pop("", None)
+        except (CniFailed, OSError) as error:
+            message = f"failed to create pod sandbox: {error}"
+            self.worker.event("FailedCreatePodSandBox", message, warning=True)
+            state.failures[""] = backoff.fail(state.failures.get(""), "FailedCreatePodSandBox", message, now, first=0.5)
+        self.worker.save()
+
+    async def _remove_sandbox(self) -> None:
+        state = self.worker.state
+        if state is None:
+            return
+        for container in list(state.containers.values()):
+            await self.engine.clean(state.uid, container)
+        await self.engine.remove_sandbox(state.uid, state.sandbox)
+        state.sandbox = None
+        self.worker.save()
+
+    # containers
+
+    async def _start(self, action: StartContainer) -> None:
+        pod, state = self.worker.pod, self.worker.state
+        spec = podspec.find_container(pod, action.name) if pod is not None else None
+        if pod is None or state is None or spec is None or podspec.is_deleted(pod):
+            return
+        previous = state.containers.get(action.name)
+        if previous is not None:
+            await self.engine.clean(state.uid, previous)
+        try:
+            container = await self.engine.start(pod, spec, state, action.attempt)
+        except (UnknownImage, CatalogueError) as error:
+            self._fail_pull(state, spec, str(error))
+        except (ConfigError, StatusError) as error:
+            self._fail(state, spec, "CreateContainerConfigError", str(error), 1.0)
+        except (WorkloadHostGone, OSError, CommandMissing) as error:
+            self._fail(state, spec, "RunContainerError", str(error), 0.25)
+        except WorkloadError as error:
+            self._born_dead(pod, state, spec, action, 1, "Error", str(error))
+        except CreateFailed as error:
+            self._born_dead(pod, state, spec, action, START_ERROR, "StartError", str(error))
+        else:
+            self._started(pod, state, spec, action, container)
+        self.worker.save()
+
+    def _started(self, pod: Obj, state: PodState, spec: Obj, action: StartContainer, container: Container) -> None:
+        self._inherit(state, action, container)
+        state.failures.pop(spec["name"], None)
+        name, image = spec["name"], spec["image"]
+        self.worker.event("Pulled", f'Container image "{image}" already present on machine')
+        self.worker.event("Created", f"Created container: {name}")
+        self.worker.event("Started", f"Started container {name}")
+        self.worker.container_started(spec, container)
+        if not any(spec.get(f) for f in ("startupProbe", "readinessProbe")):
+            container.started = container.ready = True
+
+    def _inherit(self, state: PodState, action: StartContainer, container: Container) -> None:
+        previous = state.containers.get(action.name)
+        container.previous = previous.exit if previous is not None else None
+        container.backoff, container.backoff_at = action.backoff, time.time()
+        state.containers[action.name] = container
+
+    def _born_dead(
+        self, pod: Obj, state: PodState, spec: Obj, action: StartContainer, code: int, reason: str, message: str
+    ) -> None:
+        """The container ended in the attempt to start it."""
+        now, ident = time.time(), container_id(state.uid, spec["name"], action.attempt)
+        self.engine.note(state.uid, spec["name"], action.attempt, message)
+        container = Container(spec["name"], ident, spec["image"], action.attempt, "workload", now)
+        container.exit = Exit(code, reason, now, now, ident, message)
+        self._inherit(state, action, container)
+        state.failures.pop(spec["name"], None)
+        self.worker.event("Failed", f"Error: {message}", warning=True)
+        self._note_backoff(pod, container)
+
+    def _fail(self, state: PodState, spec: Obj, reason: str, message: str, first: float) -> None:
+        name = spec["name"]
+        self.worker.event("Failed", f"Error: {message}", warning=True)
+        state.failures[name] = backoff.fail(
+            state.failures.get(name), reason, message, time.time(), image=spec["image"], first=first
+        )
+
+    def _fail_pull(self, state: PodState, spec: Obj, message: str) -> None:
+        self.worker.event("Pulling", f'Pulling image "{spec["image"]}"')
+        self.worker.event("Failed", f'Failed to pull image "{spec["image"]}": {message}', warning=True)
+        self._fail(state, spec, "ErrImagePull", message, backoff.FIRST)
+
+    def _back_off_pull(self, name: str) -> None:
+        state = self.worker.state
+        failure = state.failures.get(name) if state is not None else None
+        if failure is None:
+            return
+        text = f'Back-off pulling image "{failure.image}"'
+        failure.reason, failure.message = "ImagePullBackOff", f"{text}: ErrImagePull: {failure.message}"
+        self.worker.event("BackOff", text)
+        self.worker.event("Failed", "Error: ImagePullBackOff", warning=True)
+        self.worker.save()
+
+    # ends
+
+    def ended(self, container: Container, ended: Ended, now: float) -> None:
+        """A container has ended, by itself or because it was asked to."""
+        pod, state = self.worker.pod, self.worker.state
+        if container.exit is not None or state is None:
+            return
+        reason = "OOMKilled" if ended.oom else "Completed" if ended.code == 0 else "Error"
+        container.exit = Exit(ended.code, reason, container.started_at, now, container.id)
+        container.ready = container.started = False
+        container.unhealthy = ""
+        self.worker.stop_probes(container.name)
+        self.worker.save()
+        if container.name in self._exits:
+            self._exits[container.name].set()
+        elif pod is not None:
+            self._note_backoff(pod, container)
+        self.worker.wake()
+
+    def _note_backoff(self, pod: Obj, container: Container) -> None:
+        if backoff.restart_at(container) > time.time() and not podspec.is_deleted(pod):
+            text = f"Back-off restarting failed container {container.name} in pod {podspec.full_name(pod)}"
+            self.worker.event("BackOff", text, warning=True)
+
+    async def _kill(self, action: KillContainer) -> None:
+        state = self.worker.state
+        container = state.containers.get(action.name) if state is not None else None
+        if container is None or not container.running:
+            return
+        self.worker.event(
+            "Killing", f"Stopping container {action.name}" if "restarted" not in action.why else action.why
+        )
+        self._exits[action.name] = asyncio.Event()
+        try:
+            await self._end_container(container, action.grace)
+        finally:
+            del self._exits[action.name]
+
+    async def _end_container(self, container: Container, grace: float) -> None:
+        begun = time.monotonic()
+        await self._pre_stop(container, grace)
+        if container.kind == "workload":
+            try:
+                await self.engine.stop(container, signal.SIGTERM)
+            except WorkloadHostGone as error:
+                log.info("container %s ended with its workload host: %s", container.name, error)
+            self.ended(container, Ended(0, False), time.time())
+            return
+        await self.engine.stop(container, signal.SIGTERM)
+        while (left := begun + self._grace(grace) - time.monotonic()) > 0:
+            if await self._ended_within(container, min(left, 0.5)):
+                return
+        await self.engine.stop(container, signal.SIGKILL)
+        if not await self._ended_within(container, KILL_SECONDS):
+            await self.engine.call(self.engine.processes.remove, container.id)
+            self.ended(container, Ended(128 + signal.SIGKILL, False), time.time())
+
+    def _grace(self, planned: float) -> float:
+        """A later deletion may shorten the grace that a kill began with."""
+        pod = self.worker.pod
+        if pod is None:
+            return 0.0
+        return min(planned, podspec.grace_seconds(pod)) if podspec.is_deleted(pod) else planned
+
+    async def _ended_within(self, container: Container, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._exits[container.name].wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _pre_stop(self, container: Container, grace: float) -> None:
+        """The preStop hook (sleep or exec), within the grace period; its failure is an event and stops nothing."""
+        spec = podspec.find_container(self.worker.pod, container.name) if self.worker.pod is not None else None
+        hook = ((spec or {}).get("lifecycle") or {}).get("preStop") or {}
+        try:
+            if hook.get("sleep"):
+                await asyncio.sleep(min(float(hook["sleep"]["seconds"]), grace))
+            elif hook.get("exec"):
+                command = [str(w) for w in hook["exec"].get("command") or []]
+                code, output = await asyncio.wait_for(self.context.execute(self.worker, container.name, command), grace)
+                if code:
+                    self.worker.event(
+                        "FailedPreStopHook", f"PreStopHook failed: exit status {code}: {output}", warning=True
+                    )
+        except (TimeoutError, OSError, CreateFailed) as error:
+            self.worker.event("FailedPreStopHook", f"PreStopHook failed: {error}", warning=True)
+
+    # the pod
+
+    def _end(self, action: EndPod) -> None:
+        state = self.worker.state
+        if state is not None:
+            state.ended, state.ended_reason, state.ended_message = action.phase, action.reason, action.message
+            self.worker.save()
+
+    async def _finish(self, action: DeletePod | ForgetPod) -> None:
+        pod = self.worker.pod
+        await self.engine.forget(self.worker.uid)
+        held = isinstance(action, DeletePod) and pod is not None and not await self._delete(pod)
+        self.worker.state = None
+        self.worker.delete_sent, self.worker.forgotten = held, not held
+
+    async def _delete(self, pod: Obj) -> bool:
+        """Take the object out of the API; False when something (a finalizer) still holds it there."""
+        meta = pod["metadata"]
+        try:
+            await self.context.client.delete(PODS, meta["name"], meta["namespace"], grace=0, uid=meta["uid"])
+        except StatusError as error:
+            if error.code not in (404, 409):
+                raise
+        return not meta.get("finalizers")

@@ -1,0 +1,36 @@
+"""Crash back-off of containers and of failing steps, with kubelet's figures (10 s doubling to 300 s, forgotten after 10 min)."""
+
+from __future__ import annotations
+
+from netsim.agent.model import Container, Failure
+
+FIRST = 10.0
+MAX = 300.0
+FORGET = 600.0
+
+
+def restart_at(container: Container) -> float:
+    """When (epoch seconds) an ended container may start again; a first restart waits for nothing."""
+    if container.exit is None or container.backoff == 0 or _forgotten(container):
+        return 0.0
+    return container.exit.finished_at + container.backoff
+
+
+def next_backoff(container: Container) -> float:
+    """The back-off (seconds) that a restart now puts in force for the restart after it."""
+    if container.backoff == 0 or _forgotten(container):
+        return FIRST
+    return min(container.backoff * 2, MAX)
+
+
+def _forgotten(container: Container) -> bool:
+    return container.exit is not None and container.exit.finished_at - container.backoff_at > FORGET
+
+
+def fail(
+    previous: Failure | None, reason: str, message: str, now: float, *, image: str = "", first: float = FIRST
+) -> Failure:
+    """The failure to record after another unsuccessful try: the delay doubles from `first` to 300 s."""
+    same = previous is not None and previous.image == image
+    delay = min(previous.delay * 2, MAX) if previous is not None and same else first
+    return Failure(reason, message, delay, now + delay, image, now)

@@ -1,0 +1,211 @@
+"""The Node object of this agent: what it says (pure), its registration, lease and status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+
+from netsim.agent.config import VERSION, AgentConfig
+from netsim.agent.model import Obj
+from netsim.api.errors import StatusError
+from netsim.api.kinds import LEASES, NODES
+from netsim.api.times import format_micro_time, format_time
+from netsim.client.rest import Client
+
+log = logging.getLogger(__name__)
+LEASE_NAMESPACE = "kube-node-lease"
+LEASE_SECONDS = 40
+RENEW_SECONDS = 10.0
+REPORT_SECONDS = 300.0
+RETRY_SECONDS = 0.2
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+HEALTHY = {
+    "MemoryPressure": ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    "DiskPressure": ("False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    "PIDPressure": ("False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the machine is, read once."""
+
+    cpus: int
+    memory_kib: int
+    kernel: str
+    os_image: str
+    architecture: str
+    machine_id: str
+    boot_id: str
+
+    @property
+    def capacity(self) -> dict[str, Fraction]:
+        """cpu in cores and memory in bytes, for the downward API."""
+        return {"cpu": Fraction(self.cpus), "memory": Fraction(self.memory_kib * 1024)}
+
+
+def read_machine() -> Machine:
+    """Facts of this machine from /proc, /etc and uname."""
+    memory = next(line for line in _read("/proc/meminfo").splitlines() if line.startswith("MemTotal:"))
+    release = dict(line.split("=", 1) for line in _read("/etc/os-release").splitlines() if "=" in line)
+    machine = platform.machine()
+    return Machine(
+        len(os.sched_getaffinity(0)),
+        int(memory.split()[1]),
+        platform.release(),
+        release.get("PRETTY_NAME", "Linux").strip('"'),
+        ARCHITECTURES.get(machine, machine),
+        _read("/etc/machine-id").strip(),
+        _read("/proc/sys/kernel/random/boot_id").strip(),
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def render_node(config: AgentConfig, machine: Machine) -> Obj:
+    """The Node as it is registered, without status."""
+    labels = {
+        "kubernetes.io/hostname": config.node_name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": machine.architecture,
+        "beta.kubernetes.io/os": "linux",
+        "beta.kubernetes.io/arch": machine.architecture,
+        **config.labels,
+    }
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": config.node_name, "labels": labels}, "spec": {}}
+
+
+def render_status(config: AgentConfig, machine: Machine, old: Obj, network: str, now: datetime) -> Obj:
+    """NodeStatus; `network` is "" or what is missing for pods to be connected. Transition times are kept from `old`."""
+    resources = {"cpu": str(machine.cpus), "memory": f"{machine.memory_kib}Ki", "pods": str(config.max_pods)}
+    return {
+        "addresses": [
+            {"type": "InternalIP", "address": config.node_ip},
+            {"type": "Hostname", "address": config.node_name},
+        ],
+        "capacity": resources,
+        "allocatable": resources,
+        "conditions": _conditions(old.get("conditions") or [], network, format_time(now)),
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": config.kubelet_port}},
+        "nodeInfo": {
+            "machineID": machine.machine_id,
+            "systemUUID": machine.machine_id,
+            "bootID": machine.boot_id,
+            "kernelVersion": machine.kernel,
+            "osImage": machine.os_image,
+            "containerRuntimeVersion": "netsim://" + VERSION.partition("+")[0].removeprefix("v"),
+            "kubeletVersion": VERSION,
+            "kubeProxyVersion": VERSION,
+            "operatingSystem": "linux",
+            "architecture": machine.architecture,
+        },
+    }
+
+
+def _conditions(old: list[Obj], network: str, now: str) -> list[Obj]:
+    wanted = dict(HEALTHY)
+    wanted["Ready"] = (
+        ("False", "KubeletNotReady", f"container runtime network not ready: {network}")
+        if network
+        else ("True", "KubeletReady", "kubelet is posting ready status")
+    )
+    before = {c["type"]: c for c in old}
+    made = []
+    for kind, (status, reason, message) in wanted.items():
+        prior = before.get(kind)
+        since = prior["lastTransitionTime"] if prior is not None and prior["status"] == status else now
+        made.append(
+            {"type": kind, "status": status, "reason": reason, "message": message}
+            | {"lastHeartbeatTime": now, "lastTransitionTime": since}
+        )
+    return made + [c for c in old if c["type"] not in wanted]
+
+
+def same_status(one: Obj, other: Obj) -> bool:
+    """Whether two statuses differ in heartbeats only."""
+    return _still(one) == _still(other)
+
+
+def _still(status: Obj) -> Obj:
+    conditions = [{k: v for k, v in c.items() if k != "lastHeartbeatTime"} for c in status.get("conditions") or []]
+    return {**status, "conditions": conditions}
+
+
+class NodeKeeper:
+    """Registers the node and keeps its lease and status fresh. `network` says what pods' network lacks, "" if nothing."""
+
+    def __init__(self, config: AgentConfig, client: Client, machine: Machine, network: Callable[[], str]) -> None:
+        self.config, self.client, self.machine, self.network = config, client, machine, network
+        self.changed = asyncio.Event()
+        self._sent: Obj = {}
+        self._sent_at = float("-inf")
+
+    async def register(self) -> Obj:
+        """Create the Node, or put our labels on the one that is there; tries until the API answers."""
+        while True:
+            try:
+                return await self._register()
+            except (OSError, StatusError) as error:
+                log.warning("register node %s: %s", self.config.node_name, error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _register(self) -> Obj:
+        wanted = render_node(self.config, self.machine)
+        wanted["status"] = render_status(self.config, self.machine, {}, self.network(), datetime.now(UTC))
+        try:
+            return await self.client.create(NODES, wanted)
+        except StatusError as error:
+            if error.code != 409:
+                raise
+        labels = {"metadata": {"labels": wanted["metadata"]["labels"]}}
+        return await self.client.patch(NODES, self.config.node_name, labels)
+
+    async def run(self) -> None:
+        """Renew the lease every 10 s; write the status when it changed, at the latest after 5 minutes."""
+        while True:
+            self.changed.clear()
+            try:
+                await self._report()
+                await self._renew()
+            except (OSError, StatusError) as error:
+                log.warning("node %s: %s", self.config.node_name, error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            try:
+                await asyncio.wait_for(self.changed.wait(), RENEW_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def _report(self) -> None:
+        now, clock = datetime.now(UTC), asyncio.get_running_loop().time()
+        if not self._sent:
+            self._sent = (await self.client.get(NODES, self.config.node_name)).get("status") or {}
+        status = render_status(self.config, self.machine, self._sent, self.network(), now)
+        if same_status(status, self._sent) and clock - self._sent_at < REPORT_SECONDS:
+            return
+        await self.client.patch(NODES, self.config.node_name, {"status": status}, sub="status")
+        self._sent, self._sent_at = status, clock
+
+    async def _renew(self) -> None:
+        name, now = self.config.node_name, format_micro_time(datetime.now(UTC))
+        try:
+            await self.client.patch(LEASES, name, {"spec": {"renewTime": now}}, LEASE_NAMESPACE)
+        except StatusError as error:
+            if error.code != 404:
+                raise
+            spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now}
+            metadata = {"name": name, "namespace": LEASE_NAMESPACE}
+            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+            await self.client.create(LEASES, lease, LEASE_NAMESPACE)

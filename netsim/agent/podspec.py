@@ -1,0 +1,74 @@
+"""Small readings of a Pod object that plan, status and runtime share; all pure."""
+
+from __future__ import annotations
+
+from netsim.agent.model import Obj, PodState
+
+
+def uid(pod: Obj) -> str:
+    return str(pod["metadata"]["uid"])
+
+
+def full_name(pod: Obj) -> str:
+    """NAME_NAMESPACE(UID), as kubelet names a pod in its messages."""
+    meta = pod["metadata"]
+    return f"{meta['name']}_{meta['namespace']}({meta['uid']})"
+
+
+def init_containers(pod: Obj) -> list[Obj]:
+    return list(pod["spec"].get("initContainers") or [])
+
+
+def containers(pod: Obj) -> list[Obj]:
+    return list(pod["spec"]["containers"])
+
+
+def all_containers(pod: Obj) -> list[Obj]:
+    return init_containers(pod) + containers(pod)
+
+
+def find_container(pod: Obj, name: str) -> Obj | None:
+    return next((c for c in all_containers(pod) if c["name"] == name), None)
+
+
+def is_sidecar(container: Obj) -> bool:
+    """An init container with restartPolicy Always (KEP-753) runs beside the others."""
+    return container.get("restartPolicy") == "Always"
+
+
+def restart_policy(pod: Obj) -> str:
+    return str(pod["spec"].get("restartPolicy") or "Always")
+
+
+def is_deleted(pod: Obj) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def host_network(pod: Obj) -> bool:
+    return bool(pod["spec"].get("hostNetwork"))
+
+
+def grace_seconds(pod: Obj) -> float:
+    """The grace (seconds) containers get to end: the deletion's, else the spec's, else 30."""
+    deletion = pod["metadata"].get("deletionGracePeriodSeconds")
+    value = deletion if deletion is not None else pod["spec"].get("terminationGracePeriodSeconds", 30)
+    return float(value)
+
+
+def restarts(policy: str, code: int) -> bool:
+    """Whether a container that ended with `code` is started again under a restartPolicy."""
+    return policy == "Always" or (policy == "OnFailure" and code != 0)
+
+
+def next_init(pod: Obj, state: PodState) -> Obj | None:
+    """The init container that holds up the rest, None when all are done (a sidecar is done once it has started)."""
+    return next((c for c in init_containers(pod) if not init_done(c, state)), None)
+
+
+def init_done(container: Obj, state: PodState) -> bool:
+    actual = state.containers.get(container["name"])
+    if actual is None:
+        return False
+    if is_sidecar(container):
+        return actual.started or actual.attempt > 0
+    return actual.exit is not None and actual.exit.code == 0

@@ -1,0 +1,117 @@
+"""Runs the probes of one container and writes their verdicts into its record."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+
+from netsim.agent.model import Container, Obj
+from netsim.agent.probes import (
+    Probe,
+    ProbeKind,
+    ProbeState,
+    http_request,
+    http_verdict,
+    parse_probe,
+    resolve_port,
+    step,
+)
+
+Exec = Callable[[list[str]], Awaitable[tuple[int, str]]]
+OnChange = Callable[[], None]
+OnUnhealthy = Callable[[str], None]
+
+
+class ProbeRunner:
+    """The probes of one running container. `exec` runs a command in it; the callbacks tell of changes and failures."""
+
+    def __init__(
+        self, spec: Obj, container: Container, host: str, exec: Exec, changed: OnChange, unhealthy: OnUnhealthy
+    ) -> None:
+        self.spec, self.container, self.host, self.exec = spec, container, host, exec
+        self.changed, self.unhealthy = changed, unhealthy
+
+    async def run(self) -> None:
+        """First the startup probe until it succeeds, then readiness and liveness side by side, until cancelled."""
+        startup = self._parse("startup")
+        if startup is not None and not self.container.started:
+            await self._repeat(startup, self._startup_done)
+        self._set_started()
+        running = [self._repeat(p, None) for k in ("readiness", "liveness") if (p := self._parse(_kind(k)))]
+        await asyncio.gather(*running)
+
+    def _parse(self, kind: ProbeKind) -> Probe | None:
+        return parse_probe(kind, self.spec)
+
+    def _startup_done(self, state: ProbeState) -> bool:
+        return state.verdict is True
+
+    def _set_started(self) -> None:
+        self.container.started = True
+        if self._parse("readiness") is None:
+            self.container.ready = True
+        self.changed()
+
+    async def _repeat(self, probe: Probe, done: Callable[[ProbeState], bool] | None) -> None:
+        state = ProbeState()
+        await asyncio.sleep(probe.delay)
+        while True:
+            good, message = await self._ask(probe)
+            state = step(probe, state, good)
+            if not good:
+                self.unhealthy(f"{probe.kind.capitalize()} probe failed: {message}")
+            self._judge(probe, state)
+            if done is not None and done(state):
+                return
+            # Spread out, as probes of pods that started together would all come at once for ever.
+            await asyncio.sleep(probe.period * random.uniform(0.95, 1.05))
+
+    def _judge(self, probe: Probe, state: ProbeState) -> None:
+        container = self.container
+        if probe.kind == "readiness":
+            if state.verdict is not None and container.ready != state.verdict:
+                container.ready = state.verdict
+                self.changed()
+        elif state.verdict is False and not container.unhealthy:
+            container.unhealthy = f"{probe.kind} probe"
+            self.changed()
+
+    async def _ask(self, probe: Probe) -> tuple[bool, str]:
+        try:
+            return await asyncio.wait_for(self._handler(probe), probe.timeout)
+        except TimeoutError:
+            return False, f"no answer within {probe.timeout:g} s (timeoutSeconds)"
+        except (OSError, ValueError) as error:
+            return False, str(error)
+
+    async def _handler(self, probe: Probe) -> tuple[bool, str]:
+        if probe.handler == "exec":
+            code, output = await self.exec([str(w) for w in probe.fields.get("command") or []])
+            return code == 0, output.strip()[:1024] or f"exit status {code}"
+        if probe.handler == "grpc":
+            return False, "netsim's agent has no gRPC probes; use httpGet, tcpSocket or exec"
+        port = resolve_port(probe.fields["port"], self.spec)
+        host = probe.fields.get("host") or self.host
+        reader, writer = await asyncio.open_connection(host, port, ssl=_tls(probe))
+        try:
+            if probe.handler == "tcpSocket":
+                return True, ""
+            writer.write(http_request(probe.fields, host, port))
+            return http_verdict(await reader.readline())
+        finally:
+            writer.close()
+
+
+def _kind(name: str) -> ProbeKind:
+    return "readiness" if name == "readiness" else "liveness"
+
+
+def _tls(probe: Probe) -> ssl.SSLContext | None:
+    """kubelet's HTTPS probes do not verify the certificate."""
+    if probe.handler != "httpGet" or str(probe.fields.get("scheme") or "HTTP").upper() != "HTTPS":
+        return None
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -1,0 +1,100 @@
+"""Runs one agent: registration, watches, pods, lease, kubelet API."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+
+from netsim.agent.agent import Agent
+from netsim.agent.cni_chain import CniChain, Plugin
+from netsim.agent.config import AgentConfig
+from netsim.agent.context import Context
+from netsim.agent.eventlog import EventLog
+from netsim.agent.node import NodeKeeper, read_machine
+from netsim.agent.objects import PodObjects
+from netsim.agent.records import Records
+from netsim.agent.runtime.engine import Engine
+from netsim.agent.runtime.workload_client import WorkloadClient
+from netsim.api.kinds import NODES, PODS, SERVICES
+from netsim.client.cache import Cache
+from netsim.client.reflector import Reflector
+from netsim.client.rest import Client
+
+
+async def run_agent(
+    config: AgentConfig,
+    client: Client,
+    plugins: Mapping[str, Plugin],
+    kubelet_socket: socket.socket | None = None,
+    kubelet_ssl: ssl.SSLContext | None = None,
+) -> None:
+    """Run the agent of one node until cancelled; containers outlive it and are adopted by the next one.
+
+    `plugins` are CNI plugins called in process, by type; others are executed from `config.cni_path`. The kubelet API is
+    served where `kubelet_ssl` is given (it must require client certificates), on `kubelet_socket` or else on
+    `config.node_ip`:`config.kubelet_port`. Run it in the node's network namespace.
+    """
+    os.makedirs(config.run_dir, mode=0o700, exist_ok=True)
+    services, pods, nodes = Cache(), Cache(), Cache()
+    machine = read_machine()
+    chain = CniChain(config.net_d, f"{config.run_dir}/cni", plugins, config.cni_path)
+    parts: list[Agent] = []
+    workloads = WorkloadClient(config.workload_socket, lambda found: parts[0].workloads_listed(found))
+    engine = Engine(config, chain, workloads, PodObjects(client, services), machine.capacity)
+    events = EventLog(client, config.node_name)
+    agent = Agent(Context(config, client, engine, events, Records(config.run_dir)))
+    parts.append(agent)
+    keeper = NodeKeeper(config, client, machine, agent.network_trouble)
+    agent.load()
+    own = f"spec.nodeName={config.node_name}"
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(workloads.run())
+            if kubelet_ssl is not None:
+                sock = kubelet_socket or _listen(config.node_ip, config.kubelet_port)
+                tasks.create_task(_serve_kubelet(agent, sock, kubelet_ssl))
+            await keeper.register()
+            tasks.create_task(Reflector(client, SERVICES, services).run())
+            tasks.create_task(Reflector(client, NODES, nodes, field_selector=f"metadata.name={config.node_name}").run())
+            tasks.create_task(events.run())
+            nodes.on_change(agent.node_changed)
+            nodes.on_change(lambda *_: keeper.changed.set() if agent.network_trouble() == "" else None)
+            tasks.create_task(keeper.run())
+            tasks.create_task(Reflector(client, PODS, pods, field_selector=own).run())
+            # Service variables are part of a container's start: without the Services it would start wrongly.
+            await services.wait_synced()
+            await pods.wait_synced()
+            pods.on_change(agent.pod_changed)
+            await agent.adopt()
+            tasks.create_task(agent.refresh_volumes())
+    finally:
+        await agent.close()
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((address, port))
+    except OSError as error:
+        sock.close()
+        raise OSError(
+            error.errno, f"kubelet API on {address}:{port}: {error.strerror}; end what uses the port"
+        ) from error
+    sock.setblocking(False)
+    return sock
+
+
+async def _serve_kubelet(agent: Agent, sock: socket.socket, context: ssl.SSLContext) -> None:
+    from netsim.agent.server import KubeletApi
+    from netsim.http.server import serve
+
+    server = await serve(KubeletApi(agent), sock, ssl=context)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await server.close()

@@ -1,0 +1,238 @@
+"""Real-process containers through conmon and runc. conmon holds the container, so an agent's death stops nothing.
+
+All of a container lies in its bundle directory; its id is its name in runc, conmon, the cgroup and `exits/ID`. Functions
+block: call them on a thread, except `ExitWatch`, which belongs to the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from netsim.agent.model import Obj
+from netsim.agent.runtime.rootfs import remove_bundle
+from netsim.agent.runtime.spec import parse_capability_mask
+from netsim.host import cgroup
+from netsim.host.exec import CommandFailed, CommandMissing, run
+
+CREATE_SECONDS = 30.0
+
+
+class CreateFailed(Exception):
+    """runc could not make or start the container; the text is runc's message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a container ended; `code` as a shell counts it (128 + signal)."""
+
+    code: int
+    oom: bool
+
+
+def own_capabilities() -> frozenset[str]:
+    """What this process may give to others: its bounding set."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        mask = next(line.split()[1] for line in file if line.startswith("CapBnd:"))
+    return parse_capability_mask(int(mask, 16))
+
+
+class Processes:
+    """The real-process containers of one node, kept in `run_dir`."""
+
+    def __init__(self, run_dir: str) -> None:
+        self.run_dir = run_dir
+        self.root = f"{run_dir}/runc"
+        self.exits = f"{run_dir}/exits"
+
+    def bundle(self, container: str) -> str:
+        return f"{self.run_dir}/containers/{container}"
+
+    def bundles(self) -> list[str]:
+        """Ids of all containers of which anything is on disk."""
+        directory = f"{self.run_dir}/containers"
+        return os.listdir(directory) if os.path.isdir(directory) else []
+
+    def create(self, container: str, config: Obj, log: str, *, stdin: bool = False, tty: bool = False) -> int:
+        """Make and start a container whose bundle directory exists; its process id. Raises CreateFailed."""
+        bundle = self.bundle(container)
+        os.makedirs(self.exits, exist_ok=True)
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        self._write_config(container, config)
+        pid = self._conmon(container, [*self._conmon_args(container, bundle, log), *["-i"] * stdin, *["-t"] * tty])
+        self._runc(["start", container])
+        return pid
+
+    def create_helper(self, container: str, config: Obj) -> None:
+        """Make and start a container without conmon and without output: nobody waits for its end."""
+        self._write_config(container, config)
+        try:
+            self._runc(["run", "--detach", "--bundle", self.bundle(container), container])
+        except CreateFailed:
+            self.remove(container)
+            raise
+
+    def _write_config(self, container: str, config: Obj) -> None:
+        with open(f"{self.bundle(container)}/config.json", "w", encoding="utf-8") as file:
+            json.dump(config, file)
+
+    def _conmon_args(self, container: str, bundle: str, log: str) -> list[str]:
+        runc = shutil.which("runc")
+        if runc is None:
+            raise CommandMissing("runc")
+        return [
+            *(
+                "conmon",
+                "--api-version",
+                "1",
+                "-c",
+                container,
+                "-u",
+                container,
+                "-n",
+                container,
+                "-r",
+                runc,
+                "-b",
+                bundle,
+            ),
+            *("-p", f"{bundle}/pid", "-P", f"{bundle}/conmon.pid", "--exit-dir", self.exits, "-l", f"k8s-file:{log}"),
+            *("--full-attach", "--persist-dir", bundle, "--runtime-arg", f"--root={self.root}"),
+        ]
+
+    def _conmon(self, container: str, argv: list[str]) -> int:
+        """Start conmon and wait on its sync pipe for the container's process id, or for runc's complaint."""
+        reader, writer = os.pipe()
+        try:
+            env = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "_OCI_SYNCPIPE": str(writer)}
+            subprocess.run(
+                argv, env=env, pass_fds=[writer], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, timeout=CREATE_SECONDS, check=False, cwd=self.bundle(container),
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise CommandMissing("conmon") from None
+        except subprocess.TimeoutExpired as error:
+            raise CreateFailed(f"conmon gave no answer within {CREATE_SECONDS:g} s") from error
+        finally:
+            os.close(writer)
+            with os.fdopen(reader, "rb") as pipe:
+                answer = pipe.readline()
+        said = json.loads(answer) if answer else {"data": -1, "message": "conmon ended without an answer"}
+        if said["data"] < 0:
+            raise CreateFailed(clean_message(said.get("message") or f"conmon failed with {said['data']}"))
+        return int(said["data"])
+
+    def _runc(self, args: list[str]) -> None:
+        try:
+            run(["runc", "--root", self.root, *args], timeout=CREATE_SECONDS)
+        except CommandFailed as error:
+            raise CreateFailed(clean_message(error.stderr)) from error
+
+    def signal(self, container: str, number: int) -> None:
+        """Send a signal to the container's first process; one that has ended is no error."""
+        run(["runc", "--root", self.root, "kill", container, str(number)], check=False)
+
+    def kill(self, container: str) -> None:
+        """End every process of the container at once."""
+        self.signal(container, signal.SIGKILL)
+
+    def conmon_pid(self, container: str) -> int | None:
+        """The process that holds the container, None when it has ended (or its id went to another program)."""
+        try:
+            with open(f"{self.bundle(container)}/conmon.pid", encoding="ascii") as file:
+                pid = int(file.read())
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                return pid if container.encode() in file.read() else None
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return None
+
+    def ended(self, container: str) -> Ended | None:
+        """How a container ended, None when conmon has left no word."""
+        try:
+            with open(f"{self.exits}/{container}", encoding="ascii") as file:
+                text = file.read().strip()
+        except FileNotFoundError:
+            return None
+        return Ended(int(text), os.path.exists(f"{self.bundle(container)}/oom")) if text else None
+
+    def remove(self, container: str) -> None:
+        """Kill and remove all of a container: processes, cgroups, mounts, files. Nothing there is no error."""
+        path = self._cgroup(container)
+        run(["runc", "--root", self.root, "delete", "--force", container], check=False, timeout=CREATE_SECONDS)
+        if path:
+            cgroup.kill(path)
+            cgroup.remove(path)
+        pid = self.conmon_pid(container)
+        if pid is not None:
+            _wait_gone(pid)
+        remove_bundle(self.bundle(container))
+        if os.path.exists(f"{self.exits}/{container}"):
+            os.unlink(f"{self.exits}/{container}")
+
+    def _cgroup(self, container: str) -> str:
+        try:
+            with open(f"{self.bundle(container)}/config.json", encoding="utf-8") as file:
+                return str(json.load(file)["linux"]["cgroupsPath"]).lstrip("/")
+        except (FileNotFoundError, json.JSONDecodeError):
+            return ""
+
+
+def _wait_gone(pid: int) -> None:
+    """conmon ends by itself once its container has; one that does not within 5 s is killed."""
+    import select
+
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        if not poll.poll(5000):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    finally:
+        os.close(handle)
+
+
+def clean_message(text: str) -> str:
+    """runc's log line without its decoration."""
+    _, found, rest = text.strip().rpartition('level=error msg="')
+    return rest.rstrip().removesuffix('"').replace('\\"', '"').replace('\\"', '"') if found else text.strip()
+
+
+class ExitWatch:
+    """Calls back on the event loop when a process ends, also one that is not our child (pidfd_open(2))."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._handles: set[int] = set()
+
+    def add(self, pid: int, callback: Callable[[], None]) -> None:
+        """Call `callback` once `pid` has ended; soon, when it has already."""
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.loop.call_soon(callback)
+            return
+
+        def ended() -> None:
+            self._drop(handle)
+            callback()
+
+        self._handles.add(handle)
+        self.loop.add_reader(handle, ended)
+
+    def _drop(self, handle: int) -> None:
+        self.loop.remove_reader(handle)
+        self._handles.discard(handle)
+        os.close(handle)
+
+    def close(self) -> None:
+        for handle in list(self._handles):
+            self._drop(handle)

@@ -1,0 +1,178 @@
+"""The OCI runtime configuration (config.json, runtime-spec 1.0.2) of a container. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from netsim.agent.model import Obj
+from netsim.agent.quantities import parse_quantity
+
+CPU_PERIOD = 100_000
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Docker's default set, plus nothing: NET_RAW is in it, which ping needs.
+DEFAULT_CAPABILITIES = (
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+)
+MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+)
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A bind mount into the container."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """Everything about one real-process container that its config.json is made of.
+
+    Namespace paths that are "" mean the node's own. `capabilities` is what this node can give at all: runc refuses others.
+    """
+
+    args: Sequence[str]
+    env: dict[str, str]
+    root: str
+    hostname: str
+    cgroup: str
+    netns: str = ""
+    ipc: str = ""
+    uts: str = ""
+    cwd: str = "/"
+    tty: bool = False
+    binds: Sequence[Bind] = ()
+    container: Obj = field(default_factory=dict)
+    pod_security: Obj = field(default_factory=dict)
+    capabilities: frozenset[str] = frozenset()
+
+
+def oci_config(spec: ProcessSpec) -> Obj:
+    """config.json of a container."""
+    security = {**spec.pod_security, **(spec.container.get("securityContext") or {})}
+    return {
+        "ociVersion": "1.0.2",
+        "process": process_config(spec, security),
+        "root": {"path": spec.root, "readonly": bool(security.get("readOnlyRootFilesystem"))},
+        "mounts": _mounts(spec),
+        "linux": {
+            "resources": _resources(spec.container.get("resources") or {}, bool(security.get("privileged"))),
+            "cgroupsPath": "/" + spec.cgroup,
+            "namespaces": _namespaces(spec),
+            **({} if security.get("privileged") else {"maskedPaths": list(MASKED), "readonlyPaths": list(READ_ONLY)}),
+        },
+    }
+
+
+def process_config(spec: ProcessSpec, security: Obj) -> Obj:
+    """The `process` part: user, arguments, environment, capabilities."""
+    capabilities = sorted(choose_capabilities(security) & spec.capabilities)
+    uid = int(security.get("runAsUser") or 0)
+    user: Obj = {"uid": uid, "gid": int(security.get("runAsGroup") or 0)}
+    groups = [*(security.get("supplementalGroups") or []), *([security["fsGroup"]] if security.get("fsGroup") else [])]
+    sets: dict[str, list[str]] = {"bounding": capabilities, "inheritable": []}
+    sets |= {"effective": capabilities, "permitted": capabilities} if uid == 0 else {"effective": [], "permitted": []}
+    return {
+        "terminal": spec.tty,
+        "user": {**user, "additionalGids": groups} if groups else user,
+        "args": list(spec.args),
+        "env": [f"{k}={v}" for k, v in spec.env.items()],
+        "cwd": spec.cwd,
+        "capabilities": sets,
+        "noNewPrivileges": security.get("allowPrivilegeEscalation") is False,
+        "oomScoreAdj": 0,
+    }
+
+
+def choose_capabilities(security: Obj) -> frozenset[str]:
+    """Docker's default set changed by securityContext.capabilities; `ALL` and privileged mean every one we know."""
+    wanted = security.get("capabilities") or {}
+    base = ALL_CAPABILITIES if security.get("privileged") else frozenset(DEFAULT_CAPABILITIES)
+    dropped = _names(wanted.get("drop") or [])
+    return (base - dropped) | _names(wanted.get("add") or [])
+
+
+def _names(names: Sequence[str]) -> frozenset[str]:
+    if "ALL" in names:
+        return ALL_CAPABILITIES
+    return frozenset(n if n.startswith("CAP_") else f"CAP_{n}" for n in names)
+
+
+def _namespaces(spec: ProcessSpec) -> list[Obj]:
+    shared = [("network", spec.netns), ("ipc", spec.ipc), ("uts", spec.uts)]
+    return [{"type": "pid"}, {"type": "mount"}, *({"type": k, "path": p} for k, p in shared if p)]
+
+
+def _mounts(spec: ProcessSpec) -> list[Obj]:
+    fixed: list[tuple[str, str, list[str]]] = [
+        ("/proc", "proc", []),
+        ("/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        ("/dev/pts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        ("/dev/shm", "tmpfs", ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
+        ("/dev/mqueue", "mqueue", ["nosuid", "noexec", "nodev"]),
+        ("/sys", "sysfs", ["nosuid", "noexec", "nodev", "ro"]),
+        ("/sys/fs/cgroup", "cgroup", ["nosuid", "noexec", "nodev", "relatime", "ro"]),
+    ]
+    mounts: list[Obj] = [{"destination": d, "type": t, "source": t, "options": o} for d, t, o in fixed]
+    # Parents first, so that a mount inside another is not covered by it.
+    for bind in sorted(spec.binds, key=lambda b: b.target.rstrip("/").count("/")):
+        options = ["rbind", "rprivate", "ro" if bind.read_only else "rw"]
+        mounts.append({"destination": bind.target, "type": "bind", "source": bind.source, "options": options})
+    return mounts
+
+
+def _resources(resources: Obj, privileged: bool) -> Obj:
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    found: Obj = {"devices": [{"allow": privileged, "access": "rwm"}]}
+    cpu: dict[str, Any] = {}
+    share = requests.get("cpu", limits.get("cpu"))
+    if share is not None:
+        cpu["shares"] = max(2, int(parse_quantity(share) * 1024))
+    if limits.get("cpu") is not None:
+        cpu |= {"quota": max(1000, int(parse_quantity(limits["cpu"]) * CPU_PERIOD)), "period": CPU_PERIOD}
+    if cpu:
+        found["cpu"] = cpu
+    if limits.get("memory") is not None:
+        found["memory"] = {"limit": int(parse_quantity(limits["memory"]))}
+    return found
+
+
+ALL_CAPABILITIES = frozenset(
+    "CAP_" + name
+    for name in ["AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM"]
+)
+# Bit numbers of <linux/capability.h>, to read CapBnd of /proc/self/status.
+CAPABILITY_BITS = ["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"]
+
+
+def parse_capability_mask(mask: int) -> frozenset[str]:
+    """Names of the capabilities in a mask as /proc/PID/status shows it."""
+    return frozenset("CAP_" + name for bit, name in enumerate(CAPABILITY_BITS) if mask >> bit & 1)

@@ -1,0 +1,66 @@
+"""Writing volumes to disk. A volume of files is changed as a whole, by switching one link (`..data`), as kubelet does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+from netsim.agent.env import ConfigError
+
+DATA = "..data"
+
+
+def write_files(directory: str, files: dict[str, tuple[bytes, int]]) -> bool:
+    """Make a volume's directory hold exactly these files (relative path -> bytes, mode); False when it does already."""
+    os.makedirs(directory, exist_ok=True)
+    if _read(directory) == files:
+        return False
+    fresh = f"..{time.time_ns()}"
+    for path, (data, mode) in files.items():
+        _write(f"{directory}/{fresh}/{check_path(path)}", data, mode)
+    os.makedirs(f"{directory}/{fresh}", exist_ok=True)
+    old = os.readlink(f"{directory}/{DATA}") if os.path.islink(f"{directory}/{DATA}") else None
+    os.symlink(fresh, f"{directory}/{DATA}.new")
+    os.replace(f"{directory}/{DATA}.new", f"{directory}/{DATA}")
+    _link(directory, {path.split("/")[0] for path in files})
+    if old:
+        shutil.rmtree(f"{directory}/{old}")
+    return True
+
+
+def check_path(path: str) -> str:
+    """A volume's relative path; ConfigError when it leads out of the volume."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ConfigError(f"volume path {path!r} must be relative and without '..'")
+    return path
+
+
+def _write(path: str, data: bytes, mode: int) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)
+    os.chmod(path, mode)
+
+
+def _link(directory: str, names: set[str]) -> None:
+    for name in names:
+        if not os.path.lexists(f"{directory}/{name}"):
+            os.symlink(f"{DATA}/{name}", f"{directory}/{name}")
+    for name in os.listdir(directory):
+        if not name.startswith("..") and name not in names:
+            os.unlink(f"{directory}/{name}")
+
+
+def _read(directory: str) -> dict[str, tuple[bytes, int]] | None:
+    root = f"{directory}/{DATA}"
+    if not os.path.isdir(root):
+        return None
+    found = {}
+    for folder, _, names in os.walk(os.path.realpath(root)):
+        for name in names:
+            path = f"{folder}/{name}"
+            with open(path, "rb") as file:
+                data = file.read()
+            found[os.path.relpath(path, os.path.realpath(root))] = (data, os.stat(path).st_mode & 0o7777)
+    return found

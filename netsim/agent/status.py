@@ -1,0 +1,124 @@
+"""PodStatus from a pod's runtime state, in kubelet's words. Pure."""
+
+from __future__ import annotations
+
+from netsim.agent import podspec
+from netsim.agent.container_status import container_statuses, stamp
+from netsim.agent.model import Container, Obj, PodState
+
+OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+
+
+def build_status(pod: Obj, state: PodState, now: float, host_ip: str) -> Obj:
+    """The whole PodStatus; conditions keep their lastTransitionTime from `pod` where their status did not change."""
+    old = pod.get("status") or {}
+    status: Obj = {
+        "phase": pod_phase(pod, state),
+        "conditions": merge_conditions(old.get("conditions") or [], conditions(pod, state), stamp(now)),
+        "hostIP": host_ip,
+        "hostIPs": [{"ip": host_ip}],
+        "startTime": old.get("startTime") or stamp(state.created_at),
+        "qosClass": old.get("qosClass") or qos_class(pod),
+        "containerStatuses": container_statuses(podspec.containers(pod), pod, state),
+    }
+    if state.ips:
+        status |= {"podIP": state.ips[0], "podIPs": [{"ip": ip} for ip in state.ips]}
+    if podspec.init_containers(pod):
+        status["initContainerStatuses"] = container_statuses(podspec.init_containers(pod), pod, state)
+    if state.ended_reason:
+        status |= {"reason": state.ended_reason, "message": state.ended_message}
+    return status
+
+
+def pod_phase(pod: Obj, state: PodState) -> str:
+    """Pending until every init container is done and every container has run once; then Running until the pod ends."""
+    if state.ended:
+        return state.ended
+    if podspec.next_init(pod, state) is not None:
+        return "Pending"
+    return "Running" if all(c["name"] in state.containers for c in podspec.containers(pod)) else "Pending"
+
+
+def conditions(pod: Obj, state: PodState) -> list[Obj]:
+    """The five conditions a kubelet owns, without transition times."""
+    unready = unready_containers(pod, state)
+    containers_ready = _ready_condition("ContainersReady", unready, state)
+    ready = dict(containers_ready, type="Ready")
+    gates = _open_gates(pod)
+    if containers_ready["status"] == "True" and gates:
+        message = "; ".join(
+            f'corresponding condition of pod readiness gate "{g}" does not exist or is not "True".' for g in gates
+        )
+        ready = {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": message}
+    return [
+        {"type": "PodReadyToStartContainers", "status": _bool(state.sandbox is not None)},
+        _initialized(pod, state),
+        ready,
+        containers_ready,
+        {"type": "PodScheduled", "status": "True"},
+    ]
+
+
+def _bool(value: bool) -> str:
+    return "True" if value else "False"
+
+
+def _initialized(pod: Obj, state: PodState) -> Obj:
+    waiting = [c["name"] for c in podspec.init_containers(pod) if not podspec.init_done(c, state)]
+    if state.ended == "Succeeded" or not waiting:
+        completed = {"reason": "PodCompleted"} if state.ended == "Succeeded" else {}
+        return {"type": "Initialized", "status": "True", **completed}
+    message = f"containers with incomplete status: [{' '.join(waiting)}]"
+    return {"type": "Initialized", "status": "False", "reason": "ContainersNotInitialized", "message": message}
+
+
+def _ready_condition(kind: str, unready: list[str], state: PodState) -> Obj:
+    if state.ended:
+        reason = "PodCompleted" if state.ended == "Succeeded" else "PodFailed"
+        return {"type": kind, "status": "False", "reason": reason}
+    if not unready:
+        return {"type": kind, "status": "True"}
+    message = f"containers with unready status: [{' '.join(unready)}]"
+    return {"type": kind, "status": "False", "reason": "ContainersNotReady", "message": message}
+
+
+def unready_containers(pod: Obj, state: PodState) -> list[str]:
+    """Names of the containers (and sidecars) that hold the pod back from being Ready."""
+    names = [c["name"] for c in podspec.init_containers(pod) if podspec.is_sidecar(c)]
+    names += [c["name"] for c in podspec.containers(pod)]
+    return [n for n in names if not is_ready(state.containers.get(n))]
+
+
+def is_ready(container: Container | None) -> bool:
+    return container is not None and container.running and container.ready
+
+
+def _open_gates(pod: Obj) -> list[str]:
+    have = {c["type"]: c["status"] for c in (pod.get("status") or {}).get("conditions") or []}
+    gates = [g["conditionType"] for g in pod["spec"].get("readinessGates") or []]
+    return [g for g in gates if have.get(g) != "True"]
+
+
+def merge_conditions(old: list[Obj], new: list[Obj], now: str) -> list[Obj]:
+    """New conditions with the transition times of unchanged old ones, plus the old ones that are not ours."""
+    before = {c["type"]: c for c in old}
+    merged = []
+    for condition in new:
+        prior = before.get(condition["type"])
+        same = prior is not None and prior["status"] == condition["status"]
+        since = prior.get("lastTransitionTime") if same and prior is not None else None
+        merged.append({**condition, "lastProbeTime": None, "lastTransitionTime": since or now})
+    return merged + [c for c in old if c["type"] not in OWN_CONDITIONS]
+
+
+def qos_class(pod: Obj) -> str:
+    """Guaranteed, Burstable or BestEffort, from the cpu and memory of every container."""
+    resources = [c.get("resources") or {} for c in podspec.all_containers(pod)]
+    if not any(r.get("requests") or r.get("limits") for r in resources):
+        return "BestEffort"
+    return "Guaranteed" if all(_guaranteed(r) for r in resources) else "Burstable"
+
+
+def _guaranteed(resources: Obj) -> bool:
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    return all(k in limits and str(requests.get(k, limits[k])) == str(limits[k]) for k in ("cpu", "memory"))

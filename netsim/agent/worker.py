@@ -1,0 +1,169 @@
+"""One pod's worker: plans, runs the actions side by side, keeps the record, and reports the status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from netsim.agent.actions import PodActions
+from netsim.agent.context import Context
+from netsim.agent.model import Container, Obj, PodState
+from netsim.agent.plan import Action, BackOffPull, KillContainer, StartContainer, plan_pod
+from netsim.agent.probe_runner import ProbeRunner
+from netsim.agent.probes import FIELDS
+from netsim.agent.reporter import Reporter
+
+log = logging.getLogger(__name__)
+SLOW_START = 0.2
+RETRY_SECONDS = 1.0
+
+
+class PodWorker:
+    """Everything that happens to one pod on this node; `run` ends when the pod is forgotten."""
+
+    def __init__(self, context: Context, uid: str, pod: Obj | None, state: PodState | None) -> None:
+        self.context, self.uid, self.pod, self.state = context, uid, pod, state
+        self.changed = asyncio.Event()
+        self.reporter = Reporter(context.client, context.config.node_ip)
+        self.actions = PodActions(self)
+        self.busy: dict[str, asyncio.Task[None]] = {}
+        self.reporting: asyncio.Task[None] | None = None
+        self.probes: dict[str, asyncio.Task[None]] = {}
+        self.forgotten = self.delete_sent = False
+        self._since = 0.0
+
+    # told from outside
+
+    def update(self, pod: Obj | None) -> None:
+        """The API's object as it is now, None when it is gone."""
+        self.pod = pod
+        self.changed.set()
+
+    def wake(self) -> None:
+        self.changed.set()
+
+    def network_ready(self) -> None:
+        """The node has a pod network now: a sandbox that failed for want of it need not wait out its back-off."""
+        if self.state is not None and self.state.sandbox is None and "" in self.state.failures:
+            self.state.failures[""].retry_at = 0.0
+            self.changed.set()
+
+    # the loop
+
+    async def run(self) -> None:
+        """Until the pod is forgotten, or cancelled: then containers go on running, for the next agent."""
+        try:
+            while not self.forgotten:
+                self.changed.clear()
+                wake = self._begin()
+                if self.forgotten:
+                    break
+                await self._wait(wake)
+                if self.busy and self._slow():
+                    self._report()
+        finally:
+            await self._cancel()
+
+    def _begin(self) -> float | None:
+        """Plan and start the actions of all that is not busy; the time to plan again."""
+        if self.pod is None and self.state is None:
+            self.forgotten = True
+        if self.forgotten or self.delete_sent:
+            return None
+        found = plan_pod(self.pod, self.state, time.time())
+        for action in found.actions:
+            key = _key(action)
+            if key not in self.busy and (key or not self.busy):
+                self.busy[key] = asyncio.create_task(self._perform(key, action))
+                self._since = time.monotonic()
+        return found.wake
+
+    def _slow(self) -> bool:
+        return time.monotonic() - self._since >= SLOW_START
+
+    async def _wait(self, wake: float | None) -> None:
+        timeouts = [max(0.0, wake - time.time())] if wake is not None else []
+        timeouts += [SLOW_START] if self.busy and not self._slow() else []
+        if not self.busy:
+            self._report()
+        try:
+            await asyncio.wait_for(self.changed.wait(), min(timeouts, default=None))
+        except TimeoutError:
+            return
+
+    async def _perform(self, key: str, action: Action) -> None:
+        try:
+            await self.actions.perform(action)
+        except Exception:
+            log.exception("pod %s: %s failed; it is tried again", self.uid, action)
+            await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            self.busy.pop(key, None)
+            self.changed.set()
+
+    async def _cancel(self) -> None:
+        tasks = [*self.busy.values(), *self.probes.values(), *([self.reporting] if self.reporting else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # status
+
+    def _report(self) -> None:
+        if self.reporting is None and self.pod is not None and self.state is not None:
+            status = self.reporter.due(self.pod, self.state, time.time())
+            if status is not None:
+                self.reporting = asyncio.create_task(self._send(self.pod, status))
+
+    async def _send(self, pod: Obj, status: Obj) -> None:
+        try:
+            if not await self.reporter.send(pod, status):
+                await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            self.reporting = None
+            self.changed.set()
+
+    # containers
+
+    def container_started(self, spec: Obj, container: Container) -> None:
+        """Watch over a running container: its end and its probes."""
+        if container.kind == "process":
+            self.context.watch_exit(self, container)
+        if not any(spec.get(field) for field in FIELDS.values()):
+            return
+        assert self.state is not None
+        host = self.state.ips[0] if self.state.ips else self.context.config.node_ip
+
+        async def execute(command: list[str]) -> tuple[int, str]:
+            return await self.context.execute(self, container.name, command)
+
+        def unhealthy(message: str) -> None:
+            self.event("Unhealthy", message, warning=True)
+
+        runner = ProbeRunner(spec, container, host, execute, self.changed.set, unhealthy)
+        self.spawn_probes(container.name, runner.run())
+
+    def spawn_probes(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self.stop_probes(name)
+        self.probes[name] = asyncio.create_task(work)
+
+    def stop_probes(self, name: str) -> None:
+        task = self.probes.pop(name, None)
+        if task is not None:
+            task.cancel()
+
+    def event(self, reason: str, message: str, *, warning: bool = False) -> None:
+        if self.pod is not None:
+            self.context.events.add(self.pod, reason, message, warning=warning)
+
+    def save(self) -> None:
+        if self.state is not None:
+            self.context.records.save(self.state)
+
+
+def _key(action: Action) -> str:
+    """What an action keeps busy: a container by name, or the pod as a whole ("")."""
+    return action.name if isinstance(action, StartContainer | KillContainer | BackOffPull) else ""
