@@ -50,24 +50,22 @@ class Update:
         return sum(len(chain.delete) + len(chain.insert) + len(chain.append) for chain in self.chains)
 
 
+_LEAVES_FIRST = (
+    (names.MARK_MASQ,),
+    (names.ENDPOINT_PREFIX,),
+    (names.CLUSTER_PREFIX, names.LOCAL_PREFIX),
+    (names.EXTERNAL_PREFIX,),
+    (names.FIREWALL_PREFIX,),
+    (names.NODE_PORTS,),
+    ("KUBE-",),
+)
+
+
 def _rank(update: ChainUpdate) -> int:
-    """Leaves before those that jump to them; removals at the end."""
-    chain = update.place[1]
-    if update.remove:
-        return 9
-    for rank, prefixes in enumerate(
-        (
-            (names.MARK_MASQ,),
-            (names.ENDPOINT_PREFIX,),
-            (names.CLUSTER_PREFIX, names.LOCAL_PREFIX),
-            (names.EXTERNAL_PREFIX,),
-            (names.FIREWALL_PREFIX,),
-            (names.NODE_PORTS,),
-        )
-    ):
-        if chain.startswith(prefixes):
-            return rank
-    return 7 if chain.startswith("KUBE-") else 8
+    """Leaves before those that jump to them; removals at the end, the other way round."""
+    last = len(_LEAVES_FIRST)
+    rank = next((rank for rank, prefix in enumerate(_LEAVES_FIRST) if update.place[1].startswith(prefix)), last)
+    return 2 * last + 1 - rank if update.remove else rank
 
 
 def is_dynamic(place: Place) -> bool:

@@ -1,0 +1,176 @@
+"""Updates applied to what is there give what should be; nothing more is written than changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netsim_proxy.config import ProxyConfig
+from netsim_proxy.desired import Desired, Input
+from netsim_proxy.diff import (
+    SHARED_CHAINS,
+    apply_update,
+    diff,
+    diff_services,
+    is_dynamic,
+    join_updates,
+    missing_hooks,
+    render_update,
+)
+from netsim_proxy.iptables import State
+from netsim_proxy.model import Node, ServicePort, Slice, SliceEndpoint
+
+NODE = Node("node1", ipv4="192.168.0.2")
+CONFIG = ProxyConfig("node1", cluster_cidr=("10.180.0.0/16",))
+
+
+@st.composite
+def inputs(draw: st.DrawFn, name: str = "svc") -> Input:
+    """One Service with up to two ports, of any exposure and policy, and up to four endpoints."""
+    if draw(st.booleans()) and draw(st.booleans()):
+        return Input()
+    flags = st.booleans()
+    outside = draw(flags)
+    ports = tuple(
+        ServicePort(
+            "ns",
+            name,
+            protocol.lower(),
+            protocol,
+            f"10.96.0.{int(name[3:] or 0) + 1}",
+            80,
+            node_port=30000 if outside else 0,
+            vips=("1.2.3.4",) if outside and draw(flags) else (),
+            external_ips=("1.2.3.5",) if draw(flags) else (),
+            source_ranges=("10.0.0.0/8",) if draw(flags) else (),
+            internal_local=draw(flags),
+            external_local=draw(flags),
+            affinity_seconds=draw(st.sampled_from((0, 60))),
+        )
+        for protocol in draw(st.sets(st.sampled_from(("TCP", "UDP")), min_size=1))
+    )
+    numbers = draw(st.sets(st.integers(1, 9), max_size=4))
+    endpoints = tuple(
+        SliceEndpoint(
+            f"10.180.0.{number}", draw(st.sampled_from(("node1", "node2"))), draw(flags), draw(flags), draw(flags), ()
+        )
+        for number in sorted(numbers)
+    )
+    both = (("tcp", "TCP", 8080), ("udp", "UDP", 5353))
+    return Input(ports, (Slice("ns", f"{name}-1", name, 4, both, endpoints),))
+
+
+NAMES = ("svc1", "svc2", "svc3")
+worlds = st.fixed_dictionaries({f"ns/{name}": inputs(name) for name in NAMES})
+changes = st.dictionaries(st.sampled_from(NAMES), st.just(None)).flatmap(
+    lambda chosen: st.fixed_dictionaries({f"ns/{name}": inputs(name) for name in chosen})
+)
+
+
+def unordered(state: State) -> dict[tuple[str, str], object]:
+    return {place: Counter(rules) if place[1] in SHARED_CHAINS else rules for place, rules in state.items()}
+
+
+def assert_no_dangling_jumps(state: State) -> None:
+    chains = {chain for _, chain in state}
+    for rules in state.values():
+        for rule in rules:
+            target = rule.rpartition("-j ")[2]
+            assert not target.startswith("KUBE-") or target in chains
+
+
+@given(old=worlds, new=worlds)
+@settings(max_examples=60, deadline=None)
+def test_diff_leads_from_old_to_new(old: dict[str, Input], new: dict[str, Input]) -> None:
+    before, after = Desired(CONFIG, 4), Desired(CONFIG, 4)
+    before.advance(old, NODE, ())
+    after.advance(new, NODE, ())
+    update = diff(before.state(), after.state())
+    assert unordered(apply_update(before.state(), update)) == unordered(after.state())
+    assert not diff(after.state(), after.state())
+
+
+@given(start=worlds, steps=st.lists(changes, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_partial_updates_keep_the_kernel_right(start: dict[str, Input], steps: list[dict[str, Input]]) -> None:
+    desired = Desired(CONFIG, 4)
+    desired.advance(start, NODE, ())
+    kernel = desired.state()
+    for change in steps:
+        step = desired.advance(change, NODE, ())
+        assert not step.whole
+        kernel = apply_update(kernel, diff_services(step.old, step.new))
+        assert unordered(kernel) == unordered(desired.state())
+        assert_no_dangling_jumps(kernel)
+        jumps = [rule.endswith("-j KUBE-NODEPORTS") for rule in kernel["nat", "KUBE-SERVICES"]]
+        assert jumps == sorted(jumps)
+
+
+@given(old=worlds, new=worlds)
+@settings(max_examples=40, deadline=None)
+def test_no_prefix_of_an_update_has_a_dangling_jump(old: dict[str, Input], new: dict[str, Input]) -> None:
+    """A large update is committed in parts: after each part, every jump must lead to a chain that is there."""
+    desired = Desired(CONFIG, 4)
+    desired.advance(old, NODE, ())
+    kernel = desired.state()
+    step = desired.advance(new, NODE, ())
+    for chain in diff_services(step.old, step.new).chains:
+        kernel = apply_update(kernel, type(join_updates())((chain,)))
+        assert_no_dangling_jumps(kernel)
+
+
+def test_one_endpoint_writes_only_its_services_chains() -> None:
+    desired = Desired(CONFIG, 4)
+    port = ServicePort("ns", "web", "http", "TCP", "10.96.0.1", 80)
+    other = ServicePort("ns", "other", "http", "TCP", "10.96.0.2", 80)
+
+    def given_input(port: ServicePort, *numbers: int) -> Input:
+        found = tuple(SliceEndpoint(f"10.180.0.{number}", "", True, True, False, ()) for number in numbers)
+        return Input((port,), (Slice("ns", "s", port.service, 4, (("http", "TCP", 80),), found),))
+
+    desired.advance({"ns/web": given_input(port, 1, 2), "ns/other": given_input(other, 3)}, NODE, ())
+    step = desired.advance({"ns/web": given_input(port, 1, 2, 4)}, NODE, ())
+    update = diff_services(step.old, step.new)
+    assert sorted(chain.place[1][:8] for chain in update.chains) == ["KUBE-SEP", "KUBE-SVC"]
+    text = render_update(update).decode()
+    assert "KUBE-SERVICES -" not in text and text.count("COMMIT") == 1
+
+
+def test_large_updates_are_sent_in_parts_with_removals_last() -> None:
+    new: State = {("nat", f"KUBE-SEP-{number:016}"): ("-j ACCEPT",) for number in range(250)}
+    update = diff({("nat", "KUBE-SVC-OLD"): ()}, new)
+    text = render_update(update, 100).decode()
+    assert text.count("*nat") == text.count("COMMIT") == 3
+    assert text.endswith("-X KUBE-SVC-OLD\nCOMMIT\n")
+    assert render_update(update, 0).decode().count("COMMIT") == 1
+
+
+def test_a_service_rule_behind_the_nodeport_jump_is_repaired() -> None:
+    place = ("nat", "KUBE-SERVICES")
+    wanted = {place: ("-d 10.96.0.1/32 -j KUBE-SVC-A", "-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS")}
+    update = diff({place: wanted[place][::-1]}, wanted)
+    assert apply_update({place: wanted[place][::-1]}, update) == wanted
+
+
+def test_foreign_chains_are_left_alone() -> None:
+    update = diff({("nat", "DOCKER"): ("-j RETURN",), ("filter", "KUBE-SVC-X"): (), ("nat", "KUBE-SVC-X"): ()}, {})
+    assert [chain.place for chain in update.chains] == [("nat", "KUBE-SVC-X")]
+    assert not is_dynamic(("nat", "KUBE-MARK-MASQ"))
+
+
+def test_missing_hooks_go_to_the_head_in_order() -> None:
+    desired = Desired(CONFIG, 4)
+    kernel: State = {place: ("-j FOREIGN",) for place, _ in desired.hooks}
+    kernel = apply_update(kernel, missing_hooks(kernel, desired.hooks))
+    targets = [rule.rpartition("-j ")[2] for rule in kernel["filter", "INPUT"]]
+    assert targets == ["KUBE-FIREWALL", "KUBE-PROXY-FIREWALL", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES", "FOREIGN"]
+    assert not missing_hooks(kernel, desired.hooks)
+
+
+def test_a_failing_delete_is_seen_by_the_simulation() -> None:
+    update = diff_services({("nat", "KUBE-SERVICES"): ("-j A",)}, {})
+    with pytest.raises(ValueError, match="not in list"):
+        apply_update({("nat", "KUBE-SERVICES"): ()}, update)

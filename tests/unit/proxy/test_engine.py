@@ -1,0 +1,130 @@
+"""Pacing, inputs, and recompilation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netsim_proxy.config import ProxyConfig
+from netsim_proxy.desired import Desired, Input
+from netsim_proxy.inputs import Inputs, SlimCache, service_cutter
+from netsim_proxy.iptables import probability, quote
+from netsim_proxy.model import Node, cut_service, cut_slice
+from netsim_proxy.pace import TokenBucket, check_delay, failing_lines, retry_delay
+
+NODE = Node("node1")
+
+
+def test_token_bucket_allows_a_burst_of_two_and_then_one_a_period() -> None:
+    bucket = TokenBucket(1.0, 0.0)
+    assert [bucket.take(0.0), bucket.take(0.15)] == [0.0, 0.0]
+    assert bucket.take(0.3) == pytest.approx(0.7)
+    assert bucket.take(10.0) == 0.0
+
+
+def test_no_limit_without_a_period() -> None:
+    bucket = TokenBucket(0.0, 0.0)
+    assert [bucket.take(0.0) for _ in range(5)] == [0.0] * 5
+
+
+def test_delays() -> None:
+    assert [retry_delay(failures, 30.0) for failures in (1, 2, 3, 9)] == [0.5, 1.0, 2.0, 5.0]
+    assert retry_delay(5, 0.1) == 0.1
+    assert (check_delay(30.0, 0.1), check_delay(30.0, 3.0)) == (30.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    "message", ["iptables-restore: line 5 failed", "Error occurred at line: 5", "line 5: X failed"]
+)
+def test_failing_lines(message: str) -> None:
+    text = failing_lines("\n".join("abcdefghij"), message)
+    assert text.splitlines() == ["2: b", "3: c", "4: d", "5: e", "6: f", "7: g", "8: h"]
+    assert failing_lines("a", "no such thing") == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(2, "0.50000000000"), (3, "0.33333333349"), (1100, "0.00090909097"), (4, "0.25000000000")]
+)
+def test_probability_as_the_kernel_prints_it(count: int, text: str) -> None:
+    assert probability(count) == text
+
+
+def test_names_cannot_break_out_of_a_comment() -> None:
+    assert quote('a"\n-A INPUT') == '"a\\"?-A INPUT"'
+    assert quote("KUBE-SEP_1") == "KUBE-SEP_1"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"masquerade_bit": 32},
+        {"sync_period": 0.0},
+        {"nodeport_addresses": ("nonsense",)},
+        {"detect_local_mode": "BridgeInterface"},
+    ],
+)
+def test_bad_flags_are_refused(flags: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="--"):
+        ProxyConfig("n", **flags)
+
+
+def test_hostname_is_trimmed_and_lowered() -> None:
+    assert ProxyConfig("x", hostname_override=" Node-1 ").hostname == "node-1"
+
+
+def test_equal_values_are_no_news(make: Any) -> None:
+    inputs = Inputs(4)
+    ports, part = cut_service(make.service(), 4), cut_slice(make.slice(make.endpoint("10.0.0.1")))
+    assert not inputs.set_slice("ns/web", "web-1", part)  # of no Service yet
+    assert inputs.set_service("ns/web", ports)
+    assert not inputs.set_service("ns/web", cut_service(make.service(annotations={"a": "b"}), 4))
+    assert not inputs.set_slice("ns/web", "web-1", cut_slice(make.slice(make.endpoint("10.0.0.1"))))
+    assert inputs.take() == {"ns/web": Input(ports, (part,))}
+    assert not inputs.dirty
+    assert inputs.set_slice("ns/web", "web-1", None)
+    assert inputs.take() == {"ns/web": Input(ports, ())}
+    assert inputs.set_service("ns/web", ())
+    assert inputs.take() == {"ns/web": Input()}
+
+
+async def test_slim_cache_keeps_the_cut_and_the_identity(make: Any) -> None:
+    cache = SlimCache(service_cutter((4, 6)))
+    obj = make.service()
+    obj["metadata"] |= {"uid": "u", "resourceVersion": "5", "managedFields": ["much"]}
+    cache.replace([obj], "5")
+    kept = cache.get("ns/web")
+    assert kept is not None
+    assert kept["cut"] == {4: cut_service(obj, 4), 6: ()}
+    assert "managedFields" not in kept["metadata"]
+
+
+def test_large_clusters_lose_endpoint_comments(make: Any) -> None:
+    desired = Desired(ProxyConfig("node1"), 4)
+
+    def given_input(count: int) -> Input:
+        found = [make.endpoint(f"10.{number // 250}.0.{number % 250 + 1}") for number in range(count)]
+        part = cut_slice(make.slice(*found))
+        return Input(cut_service(make.service(), 4), (part,) if part else ())
+
+    def endpoint_comments() -> set[bool]:
+        return {
+            "--comment" in rule
+            for (_, chain), rules in desired.state().items()
+            if chain.startswith("KUBE-SEP")
+            for rule in rules
+        }
+
+    desired.advance({"ns/web": given_input(1000)}, NODE, ())
+    assert endpoint_comments() == {True}
+    assert desired.advance({"ns/web": given_input(1001)}, NODE, ()).whole
+    assert endpoint_comments() == {False}
+    assert desired.advance({"ns/web": given_input(999)}, NODE, ()).whole
+    assert endpoint_comments() == {True}
+
+
+def test_node_changes_recompile_everything(make: Any) -> None:
+    desired = Desired(ProxyConfig("node1"), 4)
+    desired.advance({}, NODE, ())
+    assert not desired.advance({}, NODE, ()).whole
+    assert desired.advance({}, Node("node1", ipv4="10.0.0.1"), ()).whole
