@@ -258,6 +258,15 @@ async def test_upgrade_hands_over_the_connection_with_early_bytes(doors: Any, pr
     writer.close()
 
 
+async def test_upgrade_without_connection_header_is_refused(doors: Any) -> None:
+    async def handler(request: Request) -> Response:
+        return Response(101, [("Upgrade", "SPDY/3.1")], upgrade=lambda stream: stream.close())
+
+    server = await doors.serve(handler)
+    response = await doors.client(server.port)(Request("POST", "/exec", headers=[("upgrade", "SPDY/3.1")]))
+    assert response.status == 400
+
+
 async def test_refused_upgrade_is_a_plain_answer(doors: Any) -> None:
     async def handler(request: Request) -> Response:
         return Response(403, [], b"no")

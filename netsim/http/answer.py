@@ -1,0 +1,122 @@
+"""Sending one HTTP/1.1 response over a connection: whole, streamed in chunks, or followed by the raw connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email.utils import formatdate
+from time import time
+
+from netsim.http.stream import Flow, RawStream
+from netsim.http.types import Request, Response
+from netsim.http.wire import BODILESS, BadHeader, render_response_head
+
+_JOIN_BELOW = 64 * 1024
+_CHUNKED = "Transfer-Encoding: chunked\r\n"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Job:
+    """One parsed request, or the refusal of an unparsable one, waiting for its turn on the connection."""
+
+    request: Request
+    keep_alive: bool = False
+    upgrade: bool = False
+    chunked: bool = True
+    refusal: Response | None = None
+
+
+class Clock:
+    """The Date field, formatted at most once a second."""
+
+    def __init__(self) -> None:
+        self._second, self._text = 0, ""
+
+    def date(self) -> str:
+        now = int(time())
+        if now != self._second:
+            self._second, self._text = now, formatdate(now, usegmt=True)
+        return self._text
+
+
+class Sender:
+    """The write side of one connection. Raises ConnectionError when it is lost or must be given up."""
+
+    def __init__(self, transport: asyncio.Transport, flow: Flow, clock: Clock) -> None:
+        self._transport, self._flow, self._clock = transport, flow, clock
+
+    async def send(self, response: Response, job: Job, keep: bool) -> bool:
+        """Send a response; whether the connection may be kept, given that the request allows it (`keep`)."""
+        if not isinstance(response.body, bytes):
+            return await self._stream(response, job, keep)
+        await self._whole(response, response.body, job, keep)
+        return keep
+
+    def _head(self, response: Response, framing: str, keep: bool) -> bytes:
+        date = self._clock.date()
+        try:
+            return render_response_head(response, framing=framing, date=date, keep_alive=keep)
+        except (BadHeader, UnicodeEncodeError):
+            log.exception("response headers that cannot be sent: %r", response.headers)
+            raise ConnectionAbortedError("unsendable response headers") from None
+
+    async def _whole(self, response: Response, body: bytes, job: Job, keep: bool) -> None:
+        bodiless = response.status in BODILESS
+        head = self._head(response, "" if bodiless else f"Content-Length: {len(body)}\r\n", keep)
+        if bodiless or job.request.method == "HEAD":
+            self._transport.write(head)
+        elif len(body) < _JOIN_BELOW:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines([head, body])
+        if self._flow.paused:
+            await self._flow.drain()
+
+    async def _stream(self, response: Response, job: Job, keep: bool) -> bool:
+        """Send the head at once, then every chunk as it comes; HTTP/1.0 gets a body ended by the close."""
+        keep = keep and job.chunked
+        body = response.body
+        assert not isinstance(body, bytes)
+        try:
+            self._transport.write(self._head(response, _CHUNKED if job.chunked else "", keep))
+            if job.request.method != "HEAD":
+                await self._chunks(body, job.chunked)
+            return keep
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            log.exception("%s %s: the body broke off", job.request.method, job.request.path)
+            # Without the last chunk the client knows that the body is not whole.
+            raise ConnectionAbortedError("body broke off") from error
+        finally:
+            close = getattr(body, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _chunks(self, body: AsyncIterator[bytes], chunked: bool) -> None:
+        async for chunk in body:
+            # An empty chunk would end the body.
+            if chunk:
+                self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                if self._flow.paused:
+                    await self._flow.drain()
+        if chunked:
+            self._transport.write(b"0\r\n\r\n")
+
+    async def hand_over(self, response: Response, raw: RawStream) -> None:
+        """Send 101 and give the connection to `response.upgrade`."""
+        assert response.upgrade is not None
+        response.status = 101
+        if not response.header("connection"):
+            response.headers.append(("Connection", "Upgrade"))
+        self._transport.write(self._head(response, "", True))
+        try:
+            await response.upgrade(raw)
+        except ConnectionError as error:
+            log.debug("upgraded connection ended: %s", error)
+        except Exception:
+            log.exception("the upgraded connection's handler failed")
