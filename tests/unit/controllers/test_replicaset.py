@@ -55,7 +55,7 @@ def test_creates_what_is_missing_and_counts(cluster: Any) -> None:
 def test_scales_down_by_deleting_the_least_useful(cluster: Any) -> None:
     cluster.create(REPLICA_SETS, replica_set(3))
     settle(cluster)
-    first, second, third = cluster.all(PODS)
+    first, second, _third = cluster.all(PODS)
     cluster.set_pod(first)
     cluster.set_pod(second, ready=False)
     cluster.patch(REPLICA_SETS, "web", "ns", {"spec": {"replicas": 1}})
