@@ -1,7 +1,7 @@
 """Admission: what Kubernetes' built-in plugins add to or refuse in new objects.
 
-NamespaceLifecycle, ServiceAccount, DefaultTolerationSeconds and Priority. The deciding functions are pure; `admit_create`
-looks up what they need.
+NamespaceLifecycle, ServiceAccount, DefaultTolerationSeconds and Priority. The deciding functions are pure;
+`admit_create` looks up what they need.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from netsim.server.requests import Target, parse_target
 from netsim.server.responses import error_response
 from netsim.server.services import ServiceAllocators
 from netsim.server.tokens import TokenSigner
-from netsim.store.types import Store, StoreError, Unavailable
+from netsim.store.types import Store, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -95,31 +95,36 @@ class ApiServer:
         self.core = None
 
     async def __call__(self, request: Request) -> Response:
-        call: Call | None = None
+        warnings: list[str] = []
         try:
-            core = self._ready()
-            target = parse_target(request)
-            user = await authenticate(core, request)
-            call = Call(request, target, user)
-            await core.authorizer.check(user, target)
-            if not target.is_resource:
-                return await paths.serve(core, call)
-            call.format = choose_format(request.header("accept"), _SHAPES)
-            if target.verb in _WRITES and target.subresource not in _STREAMING:
-                # a client that hangs up must not leave a write half accounted for
-                return await asyncio.shield(asyncio.ensure_future(dispatch(core, call)))
-            return await dispatch(core, call)
-        except StatusError as error:
-            return error_response(error, call.warnings if call else ())
-        except Unavailable as error:
-            log.error("%s %s: %s", request.method, request.path, error)
-            return error_response(errors.unavailable(f"the database refused the write: {error}"))
-        except StoreError as error:
-            log.exception("%s %s", request.method, request.path)
-            return error_response(errors.internal(str(error)))
+            return await self._answer(request, warnings)
         except Exception as error:
-            log.exception("%s %s", request.method, request.path)
-            return error_response(errors.internal(f"{type(error).__name__}: {error}"))
+            return error_response(refusal_of(request, error), warnings)
+
+    async def _answer(self, request: Request, warnings: list[str]) -> Response:
+        core = self._ready()
+        target = parse_target(request)
+        user = await authenticate(core, request)
+        call = Call(request, target, user, warnings=warnings)
+        await core.authorizer.check(user, target)
+        if not target.is_resource:
+            return await paths.serve(core, call)
+        call.format = choose_format(request.header("accept"), _SHAPES)
+        if target.verb in _WRITES and target.subresource not in _STREAMING:
+            # a client that hangs up must not leave a write half accounted for
+            return await asyncio.shield(asyncio.ensure_future(dispatch(core, call)))
+        return await dispatch(core, call)
+
+
+def refusal_of(request: Request, error: Exception) -> StatusError:
+    """The Status for an error: refusals as they are, everything unforeseen logged and a 500."""
+    if isinstance(error, StatusError):
+        return error
+    if isinstance(error, Unavailable):
+        log.error("%s %s: %s", request.method, request.path, error)
+        return errors.unavailable(f"the database refused the write: {error}")
+    log.error("%s %s", request.method, request.path, exc_info=error)
+    return errors.internal(f"{type(error).__name__}: {error}")
 
 
 async def dispatch(core: Core, call: Call) -> Response:

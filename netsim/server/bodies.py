@@ -106,7 +106,8 @@ def complete_type(kind: Kind, obj: Obj) -> Obj:
         )
     if found_version != kind.api_version:
         raise bad_request(
-            f"the API version in the data ({found_version}) does not match the expected API version ({kind.api_version})"
+            f"the API version in the data ({found_version}) does not match the expected API version "
+            f"({kind.api_version})"
         )
     if not isinstance(obj.get("metadata") or {}, dict):
         raise decoding_error(

@@ -46,8 +46,8 @@ class Listener:
 class ServerConfig:
     """Everything the API server is told. Addresses are text; the node port range is inclusive.
 
-    `advertise_address` and `advertise_port` are the endpoint of the `kubernetes` Service; `names` are further SANs of the
-    server's certificate; `issuer` is the issuer and default audience of ServiceAccount tokens.
+    `advertise_address` and `advertise_port` are the endpoint of the `kubernetes` Service; `names` are further SANs of
+    the server's certificate; `issuer` is the issuer and default audience of ServiceAccount tokens.
     """
 
     pki_dir: Path

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -65,7 +64,7 @@ def _alternatives(request: x509.CertificateSigningRequest) -> tuple[tuple[str, .
     except x509.ExtensionNotFound:
         return (), (), False
     dns = tuple(found.get_values_for_type(x509.DNSName))
-    addresses = tuple(str(ip_address(ip)) for ip in found.get_values_for_type(x509.IPAddress))
+    addresses = tuple(str(ip) for ip in found.get_values_for_type(x509.IPAddress))
     return dns, addresses, len(dns) + len(addresses) != len(found)
 
 

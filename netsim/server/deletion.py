@@ -94,8 +94,8 @@ def _check_preconditions(kind: Kind, item: Item, old: Obj, options: DeleteOption
         raise StatusError(
             409,
             "Conflict",
-            f'Operation cannot be fulfilled on {kind.kind}{"." + kind.group if kind.group else ""} "{name}": the UID in '
-            f"the precondition ({options.uid}) does not match the UID in record ({uid}). "
+            f'Operation cannot be fulfilled on {kind.kind}{"." + kind.group if kind.group else ""} "{name}": the UID '
+            f"in the precondition ({options.uid}) does not match the UID in record ({uid}). "
             "The object might have been deleted and then recreated",
             {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.kind},
         )
@@ -103,8 +103,8 @@ def _check_preconditions(kind: Kind, item: Item, old: Obj, options: DeleteOption
         raise errors.conflict(
             kind,
             name,
-            f"the ResourceVersion in the precondition ({options.revision}) does not match the ResourceVersion in record "
-            f"({item.revision}). The object might have been modified",
+            f"the ResourceVersion in the precondition ({options.revision}) does not match the ResourceVersion in "
+            f"record ({item.revision}). The object might have been modified",
         )
 
 

@@ -94,9 +94,8 @@ def signed(request: Obj, certificate: bytes, decision: csr.Decision, now: str) -
     if not any(c.get("type") == "Approved" for c in conditions):
         condition = {"type": "Approved", "status": "True", "reason": decision.reason, "message": decision.message}
         conditions = set_condition(conditions, {**condition, "lastUpdateTime": now}, now)
-    return {
-        **request, "status": {**status, "conditions": conditions, "certificate": base64.b64encode(certificate).decode()},
-    }  # fmt: skip
+    encoded = base64.b64encode(certificate).decode()
+    return {**request, "status": {**status, "conditions": conditions, "certificate": encoded}}
 
 
 async def _may_bootstrap(core: Core, spec: Obj) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netsim.api.errors import StatusError, method_not_allowed, no_such_resource, not_acceptable
 from netsim.api.kinds import KINDS
 from netsim.http.types import Request, Response
@@ -19,25 +21,27 @@ async def serve(core: Core, call: Call) -> Response:
     request = call.request
     if request.method not in ("GET", "HEAD"):
         raise method_not_allowed()
-    parts = [part for part in request.path.split("/") if part]
-    match parts:
-        case []:
-            return json_response({"paths": list(_ROOTS)})
-        case ["version"]:
-            return json_response(discovery.VERSION)
-        case ["healthz" | "livez" | "readyz", *_]:
-            return health(core, request, parts)
-        case ["api" | "apis"]:
-            return discovery_root(core, request, parts[0] == "api")
-        case ["api", version]:
-            return resources("", version)
-        case ["apis", group]:
-            return group_document(group)
-        case ["apis", group, version]:
-            return resources(group, version)
-        case ["openapi", *rest]:
-            return openapi_document(request, rest)
-    return not_found()
+    first, *rest = [part for part in request.path.split("/") if part] or [""]
+    handler = _HANDLERS.get(first)
+    return not_found() if handler is None else handler(core, request, [first, *rest])
+
+
+def _index(core: Core, request: Request, parts: list[str]) -> Response:
+    return json_response({"paths": list(_ROOTS)})
+
+
+def _version(core: Core, request: Request, parts: list[str]) -> Response:
+    return json_response(discovery.VERSION) if len(parts) == 1 else not_found()
+
+
+def _core_api(core: Core, request: Request, parts: list[str]) -> Response:
+    return discovery_root(core, request, True) if len(parts) == 1 else resources("", parts[1])
+
+
+def _group_apis(core: Core, request: Request, parts: list[str]) -> Response:
+    if len(parts) == 1:
+        return discovery_root(core, request, False)
+    return group_document(parts[1]) if len(parts) == 2 else resources(parts[1], parts[2])
 
 
 def not_found() -> Response:
@@ -92,9 +96,9 @@ def group_document(group: str) -> Response:
     return json_response(discovery.group_document(group)) if group in discovery.groups() else not_found()
 
 
-def openapi_document(request: Request, parts: list[str]) -> Response:
+def openapi_document(core: Core, request: Request, parts: list[str]) -> Response:
     """/openapi/v3 and its documents; /openapi/v2 as the protobuf that old clients insist on."""
-    match parts:
+    match parts[1:]:
         case ["v2"]:
             if "protobuf" not in request.header("accept"):
                 raise StatusError(406, "NotAcceptable", f"only {_SWAGGER} is served", {})
@@ -111,3 +115,15 @@ def openapi_document(request: Request, parts: list[str]) -> Response:
         return not_found()
     body, tag = found
     return tagged(request, body, tag, "application/json")
+
+
+_HANDLERS: dict[str, Callable[[Core, Request, list[str]], Response]] = {
+    "": _index,
+    "version": _version,
+    "healthz": health,
+    "livez": health,
+    "readyz": health,
+    "api": _core_api,
+    "apis": _group_apis,
+    "openapi": openapi_document,
+}

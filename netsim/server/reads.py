@@ -94,9 +94,8 @@ def _shaped_list(core: Core, call: Call, objects: list[Obj], metadata: Obj) -> O
         return _table(core, call, objects, metadata)
     version = call.format.version
     items = [{"metadata": obj["metadata"]} for obj in objects]
-    return {
-        "kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{version}", "metadata": metadata, "items": items,
-    }  # fmt: skip
+    head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{version}"}
+    return {**head, "metadata": metadata, "items": items}
 
 
 def list_bytes(core: Core, kind: Kind, found: Slice) -> bytes:

@@ -39,6 +39,7 @@ def asked_attributes(spec: Obj) -> Attributes:
         raise bad_request("spec: exactly one of resourceAttributes and nonResourceAttributes must be set")
     if path is not None:
         return Attributes(path.get("verb", ""), path=path.get("path", ""))
+    resource = resource or {}
     return Attributes(
         resource.get("verb", ""), resource.get("group", ""), resource.get("resource", ""),
         resource.get("subresource", ""), resource.get("namespace", ""), resource.get("name", ""),

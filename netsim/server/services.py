@@ -48,6 +48,11 @@ def node_ports(service: Obj | None) -> set[int]:
     return ports | ({spec["healthCheckNodePort"]} if spec.get("healthCheckNodePort") else set())
 
 
+def values_of(service: Obj) -> list[str | int]:
+    """Everything allocated to a Service: its IPs as text, its node ports as numbers."""
+    return [*cluster_ips(service), *sorted(node_ports(service))]
+
+
 def carry_over(new: Obj, old: Obj) -> Obj:
     """A changed Service with what it may leave out taken from the old one, and what its new type cannot have dropped
     (a PUT without clusterIP keeps it; NodePort to ClusterIP by one patched field works)."""
@@ -124,22 +129,29 @@ class ServiceAllocators:
 
     def restore(self, services: Iterable[Obj]) -> list[str]:
         """Take up the values of the stored Services; returns what does not fit, one text per finding."""
-        found: list[str] = []
-        for service in services:
-            owner = uid_of(service)
-            for ip in cluster_ips(service):
-                found += self._restored(service, f"cluster IP {ip}", lambda ip=ip: self._family(ip).take(ip, owner))  # type: ignore[misc]
-            for port in node_ports(service):
-                found += self._restored(service, f"node port {port}", lambda port=port: self.ports.take(port, owner))  # type: ignore[misc]
+        return [problem for service in services for problem in self._restored(service)]
+
+    def _restored(self, service: Obj) -> list[str]:
+        owner, found = uid_of(service), list[str]()
+        for value in values_of(service):
+            try:
+                self._take(value, owner)
+            except AllocationError as error:
+                found.append(f"service {key_of(service)}: {value}: {error}")
         return found
 
-    @staticmethod
-    def _restored(service: Obj, what: str, take: Callable[[], None]) -> list[str]:
-        try:
-            take()
-        except AllocationError as error:
-            return [f"service {key_of(service)}: {what}: {error}"]
-        return []
+    def _take(self, value: str | int, owner: str) -> None:
+        if isinstance(value, int):
+            self.ports.take(value, owner)
+        else:
+            self._family(value).take(value, owner)
+
+    def _give_back(self, values: Iterable[str | int], owner: str) -> None:
+        for value in values:
+            if isinstance(value, int):
+                self.ports.release(value, owner)
+            else:
+                self._family(value).release(value, owner)
 
     def _family(self, ip: str) -> IpAllocator:
         family = "IPv6" if ":" in ip else "IPv4"
@@ -165,17 +177,13 @@ class ServiceAllocators:
 
     def release(self, service: Obj) -> None:
         """Give back everything a deleted Service held."""
-        for ip in cluster_ips(service):
-            self._family(ip).release(ip, uid_of(service))
-        for port in node_ports(service):
-            self.ports.release(port, uid_of(service))
+        self._give_back(values_of(service), uid_of(service))
 
     def _release_later(self, old: Obj, new: Obj, reservation: Reservation) -> None:
-        owner = uid_of(old)
-        for ip in set(cluster_ips(old)) - set(cluster_ips(new)):
-            reservation.on_commit.append(lambda ip=ip: self._family(ip).release(ip, owner))  # type: ignore[misc]
-        for port in node_ports(old) - node_ports(new):
-            reservation.on_commit.append(lambda port=port: self.ports.release(port, owner))  # type: ignore[misc]
+        kept = values_of(new)
+        values = [value for value in values_of(old) if value not in kept]
+        if values:
+            reservation.on_commit.append(lambda: self._give_back(values, uid_of(old)))
 
     def _reserve_ips(self, new: Obj, old: Obj | None, reservation: Reservation) -> Obj:
         spec, owner = _spec(new), uid_of(new)

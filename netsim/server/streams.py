@@ -47,7 +47,7 @@ def choose_container(pod: Obj, asked: str) -> str:
             return str(annotated)
         listed = " ".join(ordinary)
         raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{listed}]")
-    return ordinary[0]
+    return str(ordinary[0])
 
 
 def node_address(node: Obj | None, preferred: Sequence[str] = ("InternalIP", "ExternalIP", "Hostname")) -> str:

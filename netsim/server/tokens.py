@@ -50,8 +50,8 @@ class TokenSigner:
         self._verified: dict[str, dict[str, Any]] = {}
 
     def sign(
-        self, account: Obj, *, audiences: Sequence[str] = (), seconds: int = DEFAULT_SECONDS, now: datetime, token_id: str,
-        bound: Obj | None = None, node: Obj | None = None,
+        self, account: Obj, *, now: datetime, token_id: str, audiences: Sequence[str] = (),
+        seconds: int = DEFAULT_SECONDS, bound: Obj | None = None, node: Obj | None = None,
     ) -> tuple[str, datetime]:  # fmt: skip
         """A token for the account, bound to `bound` (a Pod, Secret or Node object), and when it expires."""
         expires = now + timedelta(seconds=seconds)

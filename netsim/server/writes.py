@@ -31,7 +31,7 @@ APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+cbor")
 
 
 def typed_object(kind: Kind, obj: Obj, body: bytes, content_type: str, validation: str, warnings: list[str]) -> Obj:
-    """The body as a typed decoder would keep it: unknown fields dropped (and refused or warned of), wrong types a 400."""
+    """The body as a typed decoder keeps it: unknown fields dropped (and refused or warned of), wrong types a 400."""
     obj = complete_type(kind, obj)
     warnings += check_fields(kind, field_problems(kind, obj, body, content_type), validation)
     wrong = schema.typed_errors(kind, obj)
