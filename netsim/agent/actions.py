@@ -82,6 +82,7 @@ class PodActions:
             state.failures.pop("", None)
         except (CniFailed, OSError) as error:
             message = f"failed to create pod sandbox: {error}"
+            log.warning("pod %s: %s", podspec.full_name(pod), message)
             self.worker.event("FailedCreatePodSandBox", message, warning=True)
             state.failures[""] = backoff.fail(state.failures.get(""), "FailedCreatePodSandBox", message, now, first=0.5)
         self.worker.save()

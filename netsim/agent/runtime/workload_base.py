@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 
 class Connection(asyncio.Protocol):
@@ -12,8 +13,7 @@ class Connection(asyncio.Protocol):
     connections: set[asyncio.Transport] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         if self.connections is not None:
             self.connections.add(transport)
 

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import struct
 from collections.abc import Callable
+from typing import cast
 
 from netsim.agent.runtime.resp import Database, RespError, parse_command
 from netsim.agent.runtime.workload_base import Connection
@@ -46,8 +47,7 @@ class EchoDatagram(asyncio.DatagramProtocol):
         self.transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         if self.transport is not None:
