@@ -36,7 +36,6 @@ class ProxyConfig:
     hostname_override: str = ""
     sync_period: float = 30.0
     min_sync_period: float = 0.0
-    healthz_bind_address: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.masquerade_bit <= 31:

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from netsim.api.kinds import Obj
 from netsim.client.cache import Cache
 from netsim_proxy.config import Family
 from netsim_proxy.desired import Input
-from netsim_proxy.model import ServicePort, Slice, cut_service, cut_slice
+from netsim_proxy.model import ServicePort, Slice, cut_node, cut_service, cut_slice
+
+log = logging.getLogger(__name__)
 
 _KEPT = ("name", "namespace", "uid", "resourceVersion")
 
 
 class SlimCache(Cache):
-    """A cache that keeps, of each object, its identity and what `cut` makes of it (under "cut"): memory counts."""
+    """A cache that keeps, of each object, its identity and what `cut` makes of it (under "cut"): memory counts.
 
-    def __init__(self, cut: Any) -> None:
+    An object that cannot be cut is logged and taken for `nothing`: one bad object must not stop the others.
+    """
+
+    def __init__(self, cut: Callable[[Obj], Any], nothing: Any) -> None:
         super().__init__()
-        self._cut = cut
+        self._cut, self._nothing = cut, nothing
 
     def _slim(self, obj: Obj) -> Obj:
         metadata = {key: obj["metadata"][key] for key in _KEPT if key in obj["metadata"]}
-        return {
-            "apiVersion": obj.get("apiVersion"),
-            "kind": obj.get("kind"),
-            "metadata": metadata,
-            "cut": self._cut(obj),
-        }
+        slim = {"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind"), "metadata": metadata}
+        try:
+            return {**slim, "cut": self._cut(obj)}
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            log.error("%s %s is malformed and ignored: %r", obj.get("kind"), metadata.get("name"), error)
+            return {**slim, "cut": self._nothing}
 
     def replace(self, objects: Iterable[Obj], revision: str) -> None:
         super().replace((self._slim(obj) for obj in objects), revision)
@@ -37,14 +43,20 @@ class SlimCache(Cache):
         super().put(self._slim(obj), revision)
 
 
-def service_cutter(families: tuple[Family, ...]) -> Any:
-    """Cut a Service to its ports in each family."""
-    return lambda obj: {family: cut_service(obj, family) for family in families}
+def service_cache(families: tuple[Family, ...]) -> SlimCache:
+    """Services, cut to their ports by family."""
+    nothing: dict[Family, tuple[ServicePort, ...]] = dict.fromkeys(families, ())
+    return SlimCache(lambda obj: {family: cut_service(obj, family) for family in families}, nothing)
 
 
-def slice_cutter() -> Any:
-    """Cut an EndpointSlice."""
-    return cut_slice
+def slice_cache() -> SlimCache:
+    """EndpointSlices; None for one that is none of ours."""
+    return SlimCache(cut_slice, None)
+
+
+def node_cache() -> SlimCache:
+    """Nodes; None for one that cannot be read."""
+    return SlimCache(cut_node, None)
 
 
 class Inputs:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Final as Constant
 from typing import assert_never
 
@@ -49,10 +50,11 @@ def quote(text: str) -> str:
     """Text as iptables-save quotes it; control characters, which could end the line, become `?`."""
     if _PLAIN.match(text):
         return text
-    safe = "".join(character if character.isprintable() else "?" for character in text)
+    safe = text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
     return '"' + safe.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+@cache
 def probability(count: int) -> str:
     """`1/count` as the kernel keeps it, in 31 bits, and prints it (N-08)."""
     return f"{round(2**31 * round(1 / count, 10)) / 2**31:.11f}"

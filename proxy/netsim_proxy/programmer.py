@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netsim.host import conntrack, firewall, sysctl
 from netsim.host.exec import CommandFailed, CommandMissing
@@ -35,12 +35,27 @@ class SyncFailed(Exception):
     """The rules could not be read or written; the next sync compares everything."""
 
 
+def _with_liberal_tracking(config: ProxyConfig) -> ProxyConfig:
+    """Whether the kernel takes out-of-window TCP segments as valid; if so, INVALID packets are not dropped (F-01).
+
+    Read once; the flag sets it.
+    """
+    name = "net.netfilter.nf_conntrack_tcp_be_liberal"
+    try:
+        if config.conntrack_tcp_be_liberal:
+            sysctl.ensure_sysctl(name, 1)
+        return replace(config, conntrack_tcp_be_liberal=sysctl.read_sysctl(name) != "0")
+    except FileNotFoundError:
+        log.debug("no setting %s: connection tracking is not in use yet, its default is off", name)
+        return config
+
+
 class Programmer:
     """Owns the rules of one family. Call from one thread at a time."""
 
     def __init__(self, config: ProxyConfig, family: Family) -> None:
-        self._config, self._family = config, family
-        self._desired = Desired(config, family)
+        self._config, self._family = _with_liberal_tracking(config), family
+        self._desired = Desired(self._config, family)
         self._per_part = CHAINS_PER_PART if firewall.backend() == "nf_tables" else 0
         self._trusted = False
         self._udp: dict[PortKey, UdpPort] = {}

@@ -54,7 +54,9 @@ class _Plan:
     port: ServicePort
     chosen: Selection
     ctx: Context
+    name: str
     digest: str
+    chains: dict[str, str]
 
     @property
     def cluster_chain(self) -> str:
@@ -91,10 +93,7 @@ class _Plan:
         return self.chosen.exists and bool(self.port.vips and self.port.source_ranges)
 
     def comment(self, text: str) -> Comment:
-        return Comment(f"{self.port.name} {text}")
-
-    def endpoint_chain(self, endpoint: Endpoint) -> str:
-        return names.endpoint_chain(self.port.name, self.port.protocol, endpoint.text)
+        return Comment(f"{self.name} {text}")
 
     def to_address(self, address: str, target: Jump | Final, comment: Comment) -> Rule:
         """Match address and port of this Service."""
@@ -121,7 +120,9 @@ def host_cidr(address: str) -> str:
 def compile_port(port: ServicePort, endpoints: Sequence[Endpoint], ctx: Context) -> PortRules:
     """All rules of one Service port; `endpoints` are sorted by text, unfiltered."""
     chosen = select_endpoints(port, endpoints, ctx.zone, hints=ctx.hints)
-    plan = _Plan(port, chosen, ctx, names.service_hash(port.name, port.protocol))
+    name, reachable = port.name, {endpoint.text: endpoint for endpoint in chosen.reachable}
+    chains = {text: names.endpoint_chain(name, port.protocol, text) for text in reachable}
+    plan = _Plan(port, chosen, ctx, name, names.service_hash(name, port.protocol), chains)
     own: dict[str, tuple[Rule, ...]] = {}
     if chosen.exists:
         _balancing_chains(plan, own)
@@ -129,8 +130,8 @@ def compile_port(port: ServicePort, endpoints: Sequence[Endpoint], ctx: Context)
         own[plan.external_chain] = tuple(_external_chain(plan))
     if plan.filtered:
         own[plan.firewall_chain] = tuple(_firewall_chain(plan))
-    for endpoint in chosen.reachable:
-        own[plan.endpoint_chain(endpoint)] = _endpoint_chain(plan, endpoint)
+    for text, endpoint in reachable.items():
+        own[chains[text]] = _endpoint_chain(plan, endpoint, chains[text])
     shared = {place: tuple(rules) for place, rules in _shared_rules(plan).items() if rules}
     return PortRules(own, shared)
 
@@ -156,10 +157,11 @@ def _cluster_ip_masquerade(plan: _Plan) -> tuple[Rule, ...]:
 
 def _choice(plan: _Plan, endpoints: Sequence[Endpoint]) -> Iterator[Rule]:
     """Sticky clients first (A-01), then chance: 1/n, 1/(n-1), ... and the last endpoint takes the rest (N-09)."""
-    chains = [plan.endpoint_chain(endpoint) for endpoint in endpoints]
+    texts = [endpoint.text for endpoint in endpoints]
+    chains = [plan.chains[text] for text in texts]
     comments: list[tuple[Match, ...]] = [()] * len(chains)
     if plan.ctx.endpoint_comments:
-        comments = [(plan.comment(f"-> {endpoint.text}"),) for endpoint in endpoints]
+        comments = [(plan.comment(f"-> {text}"),) for text in texts]
     if plan.port.affinity_seconds:
         for chain, comment in zip(chains, comments, strict=True):
             yield Rule(Jump(chain), (*comment, RecentCheck(chain, plan.port.affinity_seconds)))
@@ -169,7 +171,7 @@ def _choice(plan: _Plan, endpoints: Sequence[Endpoint]) -> Iterator[Rule]:
 
 def _external_chain(plan: _Plan) -> Iterator[Rule]:
     """EXT: entry of NodePort, externalIP and load-balancer traffic (X-01 to X-03)."""
-    name = plan.port.name
+    name = plan.name
     if not plan.port.external_local:
         yield Rule(_MARK, (Comment(f"masquerade traffic for {name} external destinations"),))
         yield Rule(Jump(plan.cluster_chain))
@@ -195,13 +197,13 @@ def _firewall_chain(plan: _Plan) -> Iterator[Rule]:
     if any(node in network for network in networks):
         for vip in plan.port.vips:
             yield Rule(external, (comment,), source=host_cidr(vip))
-    yield Rule(None, (Comment(f"other traffic to {plan.port.name} will be dropped by {names.PROXY_FIREWALL}"),))
+    yield Rule(None, (Comment(f"other traffic to {plan.name} will be dropped by {names.PROXY_FIREWALL}"),))
 
 
-def _endpoint_chain(plan: _Plan, endpoint: Endpoint) -> tuple[Rule, ...]:
+def _endpoint_chain(plan: _Plan, endpoint: Endpoint, chain: str) -> tuple[Rule, ...]:
     """SEP: masquerade a pod that reaches itself, then DNAT (EP-01, A-02)."""
-    comment: tuple[Match, ...] = (Comment(plan.port.name),) if plan.ctx.endpoint_comments else ()
-    affinity: tuple[Match, ...] = (RecentSet(plan.endpoint_chain(endpoint)),) if plan.port.affinity_seconds else ()
+    comment: tuple[Match, ...] = (Comment(plan.name),) if plan.ctx.endpoint_comments else ()
+    affinity: tuple[Match, ...] = (RecentSet(chain),) if plan.port.affinity_seconds else ()
     return (
         Rule(_MARK, comment, source=host_cidr(endpoint.address)),
         Rule(
@@ -246,7 +248,7 @@ def _external_entries(plan: _Plan) -> Iterator[tuple[Place, Rule]]:
     for address in plan.port.vips:
         yield _NAT_SERVICES, plan.to_address(address, balanced, plan.comment("loadbalancer IP"))
     if plan.port.node_port:
-        matches = (Comment(plan.port.name), Transport(plan.port.node_port))
+        matches = (Comment(plan.name), Transport(plan.port.node_port))
         yield _NAT_NODE_PORTS, Rule(external, matches, protocol=plan.port.protocol.lower())
 
 

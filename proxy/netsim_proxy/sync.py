@@ -18,8 +18,8 @@ from netsim.client.events import record_event
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
 from netsim_proxy.config import Family, ProxyConfig
-from netsim_proxy.inputs import Inputs, SlimCache, service_cutter, slice_cutter
-from netsim_proxy.model import WATCH_SELECTOR, Node, Slice, cut_node
+from netsim_proxy.inputs import Inputs, node_cache, service_cache, slice_cache
+from netsim_proxy.model import WATCH_SELECTOR, Node, Slice
 from netsim_proxy.pace import TokenBucket, check_delay, retry_delay
 from netsim_proxy.programmer import Outcome, Programmer, SyncFailed
 
@@ -118,9 +118,9 @@ class Proxy:
     def __init__(self, config: ProxyConfig, client: Client) -> None:
         self._config, self._client = config, client
         self._loops = {family: FamilyLoop(config, family) for family in config.families}
-        self._services = SlimCache(service_cutter(config.families))
-        self._slices = SlimCache(slice_cutter())
-        self._nodes = SlimCache(cut_node)
+        self._services = service_cache(config.families)
+        self._slices = slice_cache()
+        self._nodes = node_cache()
         self._events: set[asyncio.Task[None]] = set()
         self._services.on_change(self._on_service)
         self._slices.on_change(self._on_slice)
@@ -171,7 +171,7 @@ class Proxy:
 
     def _on_node(self, _key: str, _old: Obj | None, new: Obj | None) -> None:
         # A Node that is gone is judged by its last state (H-09).
-        if new is not None:
+        if new is not None and new["cut"] is not None:
             for loop in self._loops.values():
                 loop.set_node(new["cut"])
 

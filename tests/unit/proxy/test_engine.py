@@ -8,7 +8,7 @@ import pytest
 
 from netsim_proxy.config import ProxyConfig
 from netsim_proxy.desired import Desired, Input
-from netsim_proxy.inputs import Inputs, SlimCache, service_cutter
+from netsim_proxy.inputs import Inputs, service_cache
 from netsim_proxy.iptables import probability, quote
 from netsim_proxy.model import Node, cut_service, cut_slice
 from netsim_proxy.pace import TokenBucket, check_delay, failing_lines, retry_delay
@@ -89,7 +89,7 @@ def test_equal_values_are_no_news(make: Any) -> None:
 
 
 async def test_slim_cache_keeps_the_cut_and_the_identity(make: Any) -> None:
-    cache = SlimCache(service_cutter((4, 6)))
+    cache = service_cache((4, 6))
     obj = make.service()
     obj["metadata"] |= {"uid": "u", "resourceVersion": "5", "managedFields": ["much"]}
     cache.replace([obj], "5")
@@ -97,6 +97,14 @@ async def test_slim_cache_keeps_the_cut_and_the_identity(make: Any) -> None:
     assert kept is not None
     assert kept["cut"] == {4: cut_service(obj, 4), 6: ()}
     assert "managedFields" not in kept["metadata"]
+
+
+async def test_a_malformed_object_is_logged_and_ignored(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    cache = service_cache((4,))
+    cache.replace([make.service(), make.service("bad", ports=[{"name": "no number"}])], "5")
+    kept = cache.get("ns/bad")
+    assert kept is not None and kept["cut"] == {4: ()}
+    assert "Service bad is malformed" in caplog.text
 
 
 def test_large_clusters_lose_endpoint_comments(make: Any) -> None:
