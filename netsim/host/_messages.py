@@ -64,7 +64,7 @@ Fields = tuple[tuple[str, int], ...]
 _WRITERS: tuple[Callable[[Any, int], bytes], ...] = (
     lambda value, length: int(value).to_bytes(length, sys.byteorder),
     lambda value, length: int(value).to_bytes(length, "big"),
-    lambda value, _: bytes(value),
+    lambda value, _: memoryview(value).tobytes(),
     lambda value, _: bytes.fromhex(value.replace(":", "")),
     lambda value, _: socket.inet_pton(socket.AF_INET, value),
     lambda value, _: socket.inet_pton(socket.AF_INET6, value),
@@ -88,14 +88,14 @@ class _Template:
         buffer = bytearray(self.body)
         self.fixed.pack_into(buffer, 0, *(given.get(name, 0) for name in self.names))
         for (offset, length, write), value in zip(self.slots, _leaves(attrs), strict=True):
-            data = write(value, length)
-            if len(data) != length:
+            data = _written(write, value, length)
+            if data is None or len(data) != length:
                 return None
             buffer[offset : offset + length] = data
         return bytes(buffer)
 
 
-_templates: dict[Any, _Template | None] = {}
+_templates: dict[Any, _Template] = {}
 
 
 def encode(kind: str, fields: Fields, attrs: Attrs) -> bytes:
@@ -110,8 +110,8 @@ def encode(kind: str, fields: Fields, attrs: Attrs) -> bytes:
     if template is not None and (body := template.fill(fields, attrs)) is not None:
         return body
     body = encode_whole(kind, fields, attrs)
-    if shape not in _templates and len(_templates) < MAX_TEMPLATES:
-        _templates[shape] = _learn(kind, body, fields, attrs)
+    if template is None and len(_templates) < MAX_TEMPLATES and (learnt := _learn(kind, body, fields, attrs)):
+        _templates[shape] = learnt
     return body
 
 
@@ -164,20 +164,22 @@ def _learn(kind: str, body: bytes, fields: Fields, attrs: Attrs) -> _Template | 
     places = list(_places(body, fixed.size, attrs))
     slots = []
     for (offset, length), value in zip(places, _leaves(attrs), strict=True):
-        writer = next((w for w in _WRITERS if _writes(w, value, body[offset : offset + length])), None)
-        if writer is None:
+        data = body[offset : offset + length]
+        writers = [writer for writer in _WRITERS if _written(writer, value, length) == data]
+        # A number such as 0 is the same in both byte orders: another one will tell.
+        if not writers or (length > 1 and len(writers) > 1):
             return None
-        slots.append((offset, length, writer))
+        slots.append((offset, length, writers[0]))
     template = _Template(body, fixed, names, tuple(slots))
     return template if template.fill(fields, attrs) == body else None
 
 
-def _writes(writer: Callable[[Any, int], bytes], value: Any, data: bytes) -> bool:
+def _written(writer: Callable[[Any, int], bytes], value: Any, length: int) -> bytes | None:
+    """The value's bytes, None when the writer is not for values like this."""
     try:
-        return writer(value, len(data)) == data
+        return writer(value, length)
     except (ValueError, TypeError, AttributeError, OverflowError, OSError):
-        # Not the writer of this sort of value.
-        return False
+        return None
 
 
 def _places(body: bytes, offset: int, attrs: tuple[Any, ...]) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,129 @@
+"""Leases: what the database allows."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from netsim_cni import errors, ipam
+from netsim_cni.errors import CniError
+from netsim_cni.ipam import Leases, leases_at
+from netsim_cni.ranges import parse_range_sets
+
+SETS = parse_range_sets({"ranges": [[{"subnet": "10.1.0.0/29"}], [{"subnet": "fd00::/64"}]]})
+
+
+@pytest.fixture
+def leases(tmp_path: Path) -> Iterator[Leases]:
+    store = Leases(str(tmp_path / "net.sqlite"))
+    yield store
+    store.close()
+
+
+def ips(leases: Leases, container: str, *requested: str) -> list[str]:
+    wanted = tuple(ip_address(text) for text in requested)
+    return [str(lease.ip) for lease in leases.allocate(SETS, (container, "eth0"), f"veth-{container}", wanted)]
+
+
+def test_one_address_of_each_set_and_the_next_after_the_last(leases: Leases) -> None:
+    assert ips(leases, "a") == ["10.1.0.2", "fd00::2"]
+    assert ips(leases, "b") == ["10.1.0.3", "fd00::3"]
+    assert [str(ip) for ip in leases.release(("b", "eth0"))] == ["10.1.0.3", "fd00::3"]
+    assert ips(leases, "c") == ["10.1.0.4", "fd00::4"]
+    assert leases.release(("nobody", "eth0")) == []
+
+
+def test_what_is_known_of_an_attachment(leases: Leases) -> None:
+    ips(leases, "a")
+    assert [str(lease.ip) for lease in leases.of(("a", "eth0"), SETS)] == ["10.1.0.2", "fd00::2"]
+    assert leases.link_of(("a", "eth0")) == "veth-a"
+    assert leases.link_of(("a", "eth1")) is None
+    assert [(h.container_id, h.ifname, h.link) for h in leases.holders()] == [("a", "eth0", "veth-a")]
+
+
+def test_exhaustion_names_the_range_and_leaves_nothing(leases: Leases) -> None:
+    for container in "abcde":
+        assert not leases.is_full(SETS)
+        ips(leases, container)
+    assert leases.is_full(SETS)
+    with pytest.raises(CniError, match=r"no IP addresses available in range set: 10\.1\.0\.1-10\.1\.0\.6") as caught:
+        ips(leases, "f")
+    assert caught.value.code == errors.NO_ADDRESS
+    leases.release(("c", "eth0"))
+    assert ips(leases, "f")[0] == "10.1.0.4"
+
+
+def test_requested_addresses(leases: Leases) -> None:
+    assert ips(leases, "a", "10.1.0.5") == ["10.1.0.5", "fd00::2"]
+    with pytest.raises(CniError, match=r"10\.1\.0\.5 is leased to another pod") as caught:
+        ips(leases, "b", "10.1.0.5")
+    assert caught.value.code == errors.ADDRESS_TAKEN
+    # The refused request took nothing, and a request does not move the turn.
+    assert ips(leases, "c") == ["10.1.0.2", "fd00::3"]
+
+
+def test_an_attachment_has_one_lease(leases: Leases) -> None:
+    ips(leases, "a")
+    with pytest.raises(CniError, match="call DEL first") as caught:
+        ips(leases, "a")
+    assert caught.value.code == errors.DUPLICATE_ATTACHMENT
+    assert len(leases.allocate(SETS, ("a", "eth1"), "veth", ())) == 2
+
+
+def test_the_database_itself_forbids_a_second_lease(leases: Leases) -> None:
+    ips(leases, "a")
+    with pytest.raises(ipam.sqlite3.IntegrityError):
+        leases._db.execute("INSERT INTO lease VALUES ('10.1.0.2', 0, 'x', 'eth0', 'l')")
+
+
+def test_a_file_put_in_the_place_of_the_database_is_opened_anew(tmp_path: Path) -> None:
+    first = leases_at(str(tmp_path), "net")
+    assert leases_at(str(tmp_path), "net") is first
+    for file in tmp_path.iterdir():
+        file.unlink()
+    second = leases_at(str(tmp_path), "net")
+    assert second is not first
+    assert second.holders() == []
+    ipam.close_all()
+
+
+def test_an_unusable_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CniError, match="cannot open the leases in") as caught:
+        leases_at(str(tmp_path / "file"), "net")
+    assert caught.value.code == errors.IO_FAILURE
+
+
+def _take(path: str, name: str, rounds: int, die_at: int) -> None:
+    store = Leases(path)
+    wide = parse_range_sets({"subnet": "10.2.0.0/20"})
+    for number in range(rounds):
+        if number == die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        store.allocate(wide, (f"{name}-{number}", "eth0"), "l")
+        if number % 2:
+            store.release((f"{name}-{number}", "eth0"))
+
+
+def test_processes_at_once_some_of_them_killed(tmp_path: Path) -> None:
+    path = str(tmp_path / "net.sqlite")
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_take, args=(path, f"p{n}", 60, 30 if n == 3 else -1)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0, -signal.SIGKILL]
+    store = Leases(path)
+    try:
+        assert len(store.holders()) == 3 * 30 + 15
+        held = [row[0] for row in store._db.execute("SELECT ip FROM lease")]
+        assert len(held) == len(set(held)) == 3 * 30 + 15
+    finally:
+        store.close()
