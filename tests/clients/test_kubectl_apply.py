@@ -64,10 +64,10 @@ def test_image_is_changed_in_place(kubectl: Any) -> None:
 def test_wide_output_has_the_columns(kubectl: Any) -> None:
     kubectl("apply", "-f", "-", stdin=APP)
     head, row = kubectl.out("get", "pod", "single", "-n", "shop", "-o", "wide").splitlines()
-    assert head.split() == "NAME READY STATUS RESTARTS AGE IP NODE NOMINATED NODE READINESS GATES".split()
+    assert head.split() == ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "NOMINATED", "NODE", "READINESS", "GATES"]
     assert row.split()[:4] == ["single", "0/1", "Pending", "0"]
     head, row = kubectl.out("get", "svc", "web", "-n", "shop", "-o", "wide").splitlines()
-    assert head.split() == "NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE SELECTOR".split()
+    assert head.split() == ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE", "SELECTOR"]
     assert "80:30080/TCP" in row and row.split()[-1] == "app=web"
     labels = kubectl.out("get", "deploy", "-n", "shop", "--show-labels")
     assert labels.splitlines()[1].split()[-1] == "app=web"
