@@ -52,23 +52,27 @@ def run_capture(
     """Capture on all points until `count` packets (0: no limit), `timeout` seconds or Ctrl-C; packets written.
 
     Packets come in the order of their times. `out` is a pcapng file, valid after every packet; `bpf_filter` is in
-    tcpdump's syntax; `ready` is called once packets are being seen. Raises CaptureError.
+    tcpdump's syntax; `ready` is called once packets are being seen. Raises CaptureError, before `out` is touched
+    unless it is `out` that cannot be written.
     """
     if not points:
         raise CaptureError("nothing to capture on: the target has no interface in this lab (is its pod running?)")
     program = compile_filter(bpf_filter) if bpf_filter else None
     with ExitStack() as stack:
-        file = stack.enter_context(_open_file(out, points)) if out else None
         sockets = stack.enter_context(_open_sockets(points, program))
+        file = stack.enter_context(_open_file(out, points)) if out else None
         received: queue.SimpleQueue[Captured] = queue.SimpleQueue()
         stop = stack.enter_context(_stop_on_signal())
         stack.enter_context(_sniffing(sockets, received))
         if ready:
             ready()
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        return _emit(
-            _in_order(received, lambda: stop.is_set() or time.monotonic() >= deadline), points, count, file, print
-        )
+        packets = _in_order(received, lambda: stop.is_set() or time.monotonic() >= deadline)
+        seen = _emit(packets, points, count, file, print)
+        lost = sum(sock.dropped() for sock in sockets)
+        if lost:
+            print(f"{lost} packets lost: the capture could not keep up; a filter makes it lighter")
+        return seen
 
 
 def compile_filter(text: str) -> Any:

@@ -76,6 +76,9 @@ def prepare_credentials(spec: LabSpec, paths: LabPaths) -> None:
         os.makedirs(paths.node_run(node.name), mode=0o750, exist_ok=True)
         server = f"https://{spec.control_plane_address}:{spec.fabric_port}"
         user = f"system:node:{node.name}"
+        serving = pki.issue_server(user, (node.name, node.address), ("system:nodes",))
+        write_private(f"{paths.node_state(node.name)}/kubelet.key", serving.key.decode())
+        write_private(f"{paths.node_state(node.name)}/kubelet.crt", serving.certificate.decode())
         _write_kubeconfig(pki, _node_kubeconfig(paths, node), server, user, "system:nodes", paths.lab)
 
 
@@ -111,20 +114,22 @@ def _async_component(
 
 def node_components(node: NodeProcess, paths: LabPaths, namespace: str | None) -> list[Component]:
     """A node's workload host and its agent with the proxy; both live in `namespace` (None: where we are)."""
-    workloads = Component(
-        f"{node.name}-workloads",
-        f"netsim workloads {node.name} [{paths.lab}]",
-        lambda: run_workload_host(paths.workloads_socket(node.name)),
-        f"{paths.logs}/{node.name}-workloads.log",
-    )
 
-    def main() -> None:
-        if namespace is not None:
-            netns.enter(namespace)
-        uvloop.run(serve_node(node))
+    def inside(main: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            if namespace is not None:
+                netns.enter(namespace)
+            main()
 
-    agent = Component(node.name, f"netsim node {node.name} [{paths.lab}]", main, f"{paths.logs}/{node.name}.log")
-    return [workloads, agent]
+        return run
+
+    def component(name: str, what: str, main: Callable[[], None]) -> Component:
+        return Component(name, f"netsim {what} {node.name} [{paths.lab}]", inside(main), f"{paths.logs}/{name}.log")
+
+    return [
+        component(f"{node.name}-workloads", "workloads", lambda: run_workload_host(paths.workloads_socket(node.name))),
+        component(node.name, "node", lambda: uvloop.run(serve_node(node))),
+    ]
 
 
 def control_plane(spec: LabSpec, paths: LabPaths, listeners: Listeners) -> ControlPlane:

@@ -19,6 +19,7 @@ from netsim.http.types import Handler, Peer
 from netsim.scheduler.run import run_scheduler
 from netsim.server.core import Listener, ServerConfig
 from netsim.server.serve import run_server
+from netsim.store.sqlite import SqliteStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,12 @@ class ControlPlane:
 async def serve_control_plane(plan: ControlPlane) -> None:
     """Run until a part ends; an error in one part ends the process, so that its parent starts it afresh."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
-    server = await run_server(plan.config, plan.database, plan.listeners, dial_node=plan.dial_node)
+    store = await SqliteStore.open(plan.database)
+    server = await run_server(plan.config, store, plan.listeners, plan.dial_node)
     try:
         async with asyncio.TaskGroup() as parts:
-            parts.create_task(run_controllers(_client(server.handler, "system:kube-controller-manager"), _config(plan)))
-            parts.create_task(run_scheduler(_client(server.handler, "system:kube-scheduler")))
+            parts.create_task(run_controllers(_client(server.app, "system:kube-controller-manager"), _config(plan)))
+            parts.create_task(run_scheduler(_client(server.app, "system:kube-scheduler")))
     finally:
         await server.close()
 

@@ -36,7 +36,7 @@ def run_inside(
     spec, paths = running_lab(lab)
     found = find_place(place, spec, paths)
     _enter(found, spec)
-    argv = command or [os.environ.get("SHELL", "/bin/sh")]
+    argv = [*(command or [])][(command or [""])[0] == "--" :] or [os.environ.get("SHELL", "/bin/sh")]
     try:
         os.execvpe(argv[0], argv, {**os.environ, "NETSIM_LAB": paths.lab, "NETSIM_PLACE": found.name})
     except OSError as error:

@@ -62,6 +62,11 @@ def write_private(path: str, text: str) -> None:
     temporary.replace(path)
 
 
+def read_authority(kubeconfig: str) -> str:
+    """The CA (PEM) that a node's kubeconfig trusts."""
+    return certificate_authority(Path(kubeconfig).read_text(encoding="utf-8"))
+
+
 async def _discover_ca(server: str, token: Token) -> str:
     """Read cluster-info over a connection that proves nothing; the token's signature proves the content."""
     unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import ssl
 from dataclasses import dataclass, field
 
 import netsim_cni.plugin
 from netsim.agent.config import AgentConfig
 from netsim.agent.run import run_agent
+from netsim.cli.join import ensure_serving_certificate, read_authority
 from netsim.cli.node_routes import run_node_routes
 from netsim.client.kubeconfig import load_client
+from netsim.client.rest import Client
 from netsim_proxy.config import ProxyConfig
 from netsim_proxy.sync import run_proxy
 
@@ -38,12 +41,23 @@ async def serve_node(node: NodeProcess) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     client = load_client(node.kubeconfig)
     try:
+        tls = await _kubelet_tls(node, client)
         async with asyncio.TaskGroup() as parts:
-            parts.create_task(run_agent(_agent(node), client, {"netsim": netsim_cni.plugin.invoke}))
+            parts.create_task(run_agent(_agent(node), client, {"netsim": netsim_cni.plugin.invoke}, kubelet_ssl=tls))
             parts.create_task(run_proxy(ProxyConfig(node.name, cluster_cidr=(node.cluster_cidr,)), client))
-            parts.create_task(run_node_routes(node.name, client))
+            parts.create_task(run_node_routes(node.name, client, node.cluster_cidr))
     finally:
         await client.close()
+
+
+async def _kubelet_tls(node: NodeProcess, client: Client) -> ssl.SSLContext:
+    """TLS of the kubelet API: only holders of a certificate of the cluster's CA get in."""
+    certificate, key = await ensure_serving_certificate(client, node.name, node.address, node.state_dir)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(cadata=read_authority(node.kubeconfig))
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def _agent(node: NodeProcess) -> AgentConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 from netsim.host import mount
 from netsim.host._libc import unshare
@@ -22,6 +23,9 @@ def own_mounts() -> None:
 
 def replace_file(path: str, content: str) -> None:
     """Show `content` at `path` to this process and its children only (needs `own_mounts` first)."""
-    descriptor = os.memfd_create("netsim-file", 0)
-    os.write(descriptor, content.encode())
-    mount.bind(f"/proc/self/fd/{descriptor}", os.path.realpath(path))
+    with tempfile.TemporaryDirectory(prefix="netsim-") as directory:
+        mount.mount("tmpfs", directory, "tmpfs", "size=64k")
+        with open(f"{directory}/file", "w", encoding="utf-8") as file:
+            file.write(content)
+        mount.bind(f"{directory}/file", os.path.realpath(path))
+        mount.unmount(directory, lazy=True)  # the file lives on under its new name

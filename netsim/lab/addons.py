@@ -79,6 +79,11 @@ def _deployment(spec: LabSpec) -> Obj:
     }
 
 
+def _arguments(spec: LabSpec) -> list[str]:
+    ranges = [word for cidr in (spec.service_cidr, spec.pod_cidr) for word in ("--cluster-cidr", cidr)]
+    return ["--zone", spec.cluster_domain, *ranges, "--health", "0.0.0.0:8080", "--ready", "0.0.0.0:8181"]
+
+
 def _pod(spec: LabSpec) -> Obj:
     return {
         "serviceAccountName": "coredns",
@@ -90,7 +95,7 @@ def _pod(spec: LabSpec) -> Obj:
                 "name": "coredns",
                 "image": "netsim/dns",
                 "imagePullPolicy": "IfNotPresent",
-                "args": ["--zone", spec.cluster_domain],
+                "args": _arguments(spec),
                 "ports": [
                     {"name": "dns", "containerPort": 53, "protocol": "UDP"},
                     {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},

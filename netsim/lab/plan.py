@@ -18,6 +18,8 @@ _IFNAMSIZ = 15
 # An IPv4 lab keeps IPv6 off, so that captures show the lesson and not router solicitations.
 _QUIET = (("net.ipv6.conf.all.disable_ipv6", "1"), ("net.ipv6.conf.default.disable_ipv6", "1"))
 
+_ROUTER = (*_QUIET, ("net.ipv4.ip_forward", "1"), ("net.ipv4.conf.all.send_redirects", "0"))
+
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
@@ -38,10 +40,16 @@ class Cable:
 
 @dataclass(frozen=True, slots=True)
 class FabricPlan:
-    """Everything below the cluster: namespaces, the bridge `fabric0` in the first of them, cables."""
+    """Everything below the cluster: namespaces, the bridge `fabric0` in the first of them, cables.
+
+    `gateway` (CIDR) is the bridge's address. It answers "network unreachable" for what is outside of the lab, and
+    swallows what is for `silent` destinations, as networks do with a Service address that no rule has rewritten.
+    """
 
     namespaces: tuple[Namespace, ...]
     cables: tuple[Cable, ...]
+    gateway: str
+    silent: str
 
 
 def plan_fabric(spec: LabSpec) -> FabricPlan:
@@ -50,7 +58,8 @@ def plan_fabric(spec: LabSpec) -> FabricPlan:
     machines += [(node.name, node.address) for node in spec.nodes]
     names = (FABRIC, *(name for name, _ in machines))
     cables = tuple(Cable(name, port_name(name), f"{ip}/{spec.prefix_length}") for name, ip in machines)
-    return FabricPlan(tuple(Namespace(name) for name in names), cables)
+    namespaces = tuple(Namespace(name, _ROUTER if name == FABRIC else _QUIET) for name in names)
+    return FabricPlan(namespaces, cables, f"{spec.gateway_address}/{spec.prefix_length}", spec.service_cidr)
 
 
 def port_name(machine: str) -> str:

@@ -75,6 +75,11 @@ class LabSpec:
         return self.api_port if self.advertised else API_PORT
 
     @property
+    def gateway_address(self) -> str:
+        """The fabric's own address, every machine's default gateway: beyond it there is nothing."""
+        return self._host(self.fabric_cidr, 1)
+
+    @property
     def client_address(self) -> str:
         return self._host(self.fabric_cidr, 3)
 
