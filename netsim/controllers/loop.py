@@ -91,10 +91,13 @@ class Runner:
             await asyncio.sleep(0)
             return
         due = self._queue.next_time()
+        # Not wait_for: Python 3.11's loses a cancellation that comes together with the result.
+        timer = None if due is None else asyncio.get_running_loop().call_at(due, self._turn.set)
         try:
-            await asyncio.wait_for(self._turn.wait(), None if due is None else max(due - _seconds(), 0))
-        except TimeoutError:
-            return
+            await self._turn.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
         self._turn.clear()
 
     def _start_some(self) -> None:
@@ -145,8 +148,8 @@ class Runner:
             self._turn.set()
 
     async def _observe_and_apply(self, key: str) -> bool:
-        assert_observe = self._controller.observe
-        facts = await assert_observe(self._client, key, self._view(key)) if assert_observe else {}
+        observe = self._controller.observe
+        facts = await observe(self._client, key, self._view(key)) if observe is not None else {}
         return await self._apply(key, self._controller.reconcile(key, self._view(key, facts)))
 
     async def _apply(self, key: str, writes: Writes) -> bool:
