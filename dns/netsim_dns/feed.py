@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from netsim.api.kinds import ENDPOINT_SLICES, NAMESPACES, SERVICES, Kind
 from netsim.client.cache import Cache
@@ -26,6 +27,7 @@ class Feed:
         self._index = index
         self._caches: list[Cache] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._synced: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to list and watch; returns at once."""
@@ -33,37 +35,40 @@ class Feed:
             cache = Cache()
             cache.on_change(self._applier(kind))
             self._caches.append(cache)
-            self._tasks.append(
-                asyncio.create_task(Reflector(self._client, kind, cache).run(), name=f"dns {kind.plural}")
-            )
-        self._tasks.append(asyncio.create_task(self._mark_synced(), name="dns sync"))
+            self._run(Reflector(self._client, kind, cache).run(), f"watch of {kind.plural}")
+        self._synced = self._run(self._mark_synced(), "first sync")
 
     async def wait_synced(self, seconds: float) -> bool:
         """Has every kind been listed within so many seconds?"""
-        try:
-            async with asyncio.timeout(seconds):
-                await asyncio.gather(*(cache.wait_synced() for cache in self._caches))
-        except TimeoutError:
-            return False
-        if not self._index.synced:
-            self._index.set_synced()
-        return True
+        assert self._synced is not None, "start comes first"
+        done, _ = await asyncio.wait((self._synced,), timeout=seconds)
+        return bool(done)
 
     async def close(self) -> None:
         """Stop watching."""
         for task in self._tasks:
             task.cancel()
-        for task, result in zip(self._tasks, await asyncio.gather(*self._tasks, return_exceptions=True), strict=True):
-            if isinstance(result, Exception):
-                LOG.error("dns: %s ended: %r", task.get_name(), result)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _run(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(_report)
+        self._tasks.append(task)
+        return task
 
     async def _mark_synced(self) -> None:
         await asyncio.gather(*(cache.wait_synced() for cache in self._caches))
-        if not self._index.synced:
-            self._index.set_synced()
+        self._index.set_synced()
 
     def _applier(self, kind: Kind) -> Callable[[str, Obj | None, Obj | None], None]:
         def apply(_key: str, old: Obj | None, new: Obj | None) -> None:
             self._index.apply(kind.kind, old, new, int(time.time()))
 
         return apply
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """Say at once that a watch has failed for good: what is answered will grow old."""
+    failure = None if task.cancelled() else task.exception()
+    if failure:
+        LOG.error("dns: the %s failed", task.get_name(), exc_info=failure)

@@ -66,9 +66,12 @@ async def serve(options: argparse.Namespace, config: DnsConfig) -> None:
 
         await server.run_dns_objects(config, load_objects(options.file))
         return
-    from netsim.client.kubeconfig import in_cluster_client, load_client
+    from netsim.client.kubeconfig import KubeconfigError, in_cluster_client, load_client
 
-    client = load_client(options.kubeconfig) if options.kubeconfig else in_cluster_client()
+    try:
+        client = load_client(options.kubeconfig) if options.kubeconfig else in_cluster_client()
+    except KubeconfigError as failure:
+        raise ConfigError(f"{failure}; give --kubeconfig or -f, see --help") from failure
     try:
         await server.run_dns(config, client)
     finally:

@@ -153,6 +153,8 @@ async def _serve(
     health, ready = probes
     server = DnsServer(make_responder(index, config))
     try:
+        if stop.is_set():
+            return
         await server.start()
         where = ", ".join(f"{listen[0]}:{port}" for listen, port in zip(config.listen, server.ports, strict=True))
         LOG.info("dns: zone %s on %s, no upstream: other names are SERVFAIL", config.zone, where)

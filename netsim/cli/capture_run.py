@@ -69,7 +69,7 @@ def run_capture(
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         packets = _in_order(received, lambda: stop.is_set() or time.monotonic() >= deadline)
         seen = _emit(packets, points, count, file, print)
-        lost = sum(sock.dropped() for sock in sockets)
+        lost = sum(sock.dropped() for sock in sockets if not sock.closed)
         if lost:
             print(f"{lost} packets lost: the capture could not keep up; a filter makes it lighter")
         return seen

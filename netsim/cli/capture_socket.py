@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from typing import Any
@@ -37,8 +38,13 @@ class CaptureSocket(L2ListenSocket):  # type: ignore[misc]  # scapy has no types
             self._filter(program)
 
     def recv_raw(self, x: int = MTU) -> tuple[Any, bytes | None, float | None]:
-        """As scapy's, but a packet on loopback is seen once (coming in), not twice."""
-        data, address, stamp = self._recv_raw(self.ins, x)
+        """As scapy's, but a packet on loopback is seen once (coming in), and an interface gone down falls silent."""
+        try:
+            data, address, stamp = self._recv_raw(self.ins, x)
+        except OSError as error:
+            if error.errno != errno.ENETDOWN:
+                raise
+            return None, None, None  # said once by the kernel; if the interface comes up again, so do its packets
         outgoing = address[2] == socket.PACKET_OUTGOING
         if outgoing and address[3] == LOOPBACK_HARDWARE:
             return None, None, None

@@ -193,3 +193,32 @@ async def test_run_dns_serves_until_told_to_stop(api: FakeApi, monkeypatch: pyte
     signal.raise_signal(signal.SIGTERM)
     async with asyncio.timeout(5):
         await running
+
+
+async def test_a_stop_before_the_first_sync_is_obeyed_at_once(api: FakeApi) -> None:
+    api.closed = set(api.objects)
+    settings = {"startup_timeout": 0.2, "lameduck": 60.0, "health_listen": None, "ready_listen": None}
+    config = DnsConfig(listen=(("127.0.0.1", 0),), **settings)  # type: ignore[arg-type]
+    running = asyncio.create_task(run_dns(config, client_of(api)))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not running.done():
+            await asyncio.sleep(0.01)
+            if signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, None):
+                signal.raise_signal(signal.SIGTERM)
+        await running
+
+
+async def test_a_watch_that_fails_for_good_is_logged(api: FakeApi, caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(request: Request) -> Response:
+        raise RuntimeError("no such luck")
+
+    feed = Feed(client_of(broken), Index())
+    await feed.start()
+    try:
+        async with asyncio.timeout(5):
+            while "no such luck" not in caplog.text:
+                await asyncio.sleep(0.005)
+    finally:
+        await feed.close()
+    assert "the watch of services failed" in caplog.text

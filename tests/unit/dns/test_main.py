@@ -91,3 +91,9 @@ def test_bad_files_are_named(tmp_path: Path, text: str, capsys: pytest.CaptureFi
 def test_a_missing_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-f", "/nonexistent.yaml"]) == 1
     assert "/nonexistent.yaml" in capsys.readouterr().err
+
+
+def test_a_process_outside_pods_is_told_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert main(["--listen", "127.0.0.1:0"]) == 1
+    assert "netsim dns: KUBERNETES_SERVICE_HOST is not set" in capsys.readouterr().err
