@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -26,32 +27,25 @@ _Key = tuple[str, ...]
 
 @dataclass(slots=True)
 class _Recorded:
-    """An event already in the API; `count` is the number of times it was seen."""
+    """An event seen `count` times; its `name` is "" until it is in the API. The lock keeps its writes in order."""
 
-    name: str
-    namespace: str
-    count: int
+    name: str = ""
+    count: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class _Recorder:
-    """What one client has recorded, newest last, bounded."""
+    """What one client has recorded, bounded; the least recently repeated goes first."""
 
     def __init__(self) -> None:
         self._recorded: OrderedDict[_Key, _Recorded] = OrderedDict()
 
-    def find(self, key: _Key) -> _Recorded | None:
-        found = self._recorded.get(key)
-        if found is not None:
-            self._recorded.move_to_end(key)
-        return found
-
-    def remember(self, key: _Key, recorded: _Recorded) -> None:
-        self._recorded[key] = recorded
+    def entry(self, key: _Key) -> _Recorded:
+        recorded = self._recorded.setdefault(key, _Recorded())
+        self._recorded.move_to_end(key)
         while len(self._recorded) > REMEMBERED:
             self._recorded.popitem(last=False)
-
-    def forget(self, key: _Key) -> None:
-        self._recorded.pop(key, None)
+        return recorded
 
 
 _recorders: WeakKeyDictionary[Client, _Recorder] = WeakKeyDictionary()
@@ -87,33 +81,30 @@ async def record_event(
     The same event again (object, type, reason, message, component) patches count and lastTimestamp. Events inform
     and must stop nothing: a failure to record is logged, not raised.
     """
-    recorder = _recorders.setdefault(client, _Recorder())
     key = (uid_of(obj) or name_of(obj), namespace_of(obj), type, reason, message, component, host)
+    recorded = _recorders.setdefault(client, _Recorder()).entry(key)
     now = format_time(datetime.now(UTC))
-    try:
-        if not await _repeat(client, recorder, key, now):
+    async with recorded.lock:
+        try:
+            if recorded.name and await _repeat(client, recorded, namespace_of(obj) or "default", now):
+                return
             name = f"{name_of(obj)}.{time.time_ns():x}"
-            event = render_event(obj, name, type, reason, message, now, component=component, host=host)
-            # Remembered before the answer is there: a repeat meanwhile must not make a second one.
-            recorder.remember(key, _Recorded(name, event["metadata"]["namespace"], 1))
-            await client.create(EVENTS, event)
-    except (StatusError, OSError) as error:
-        recorder.forget(key)
-        log.warning("event %s for %s not recorded: %s", reason, name_of(obj), error)
+            await client.create(
+                EVENTS, render_event(obj, name, type, reason, message, now, component=component, host=host)
+            )
+            recorded.name, recorded.count = name, 1
+        except (StatusError, OSError) as error:
+            log.warning("event %s for %s not recorded: %s", reason, name_of(obj), error)
 
 
-async def _repeat(client: Client, recorder: _Recorder, key: _Key, now: str) -> bool:
-    """Count one more of an event recorded before; False if there is none (any more)."""
-    recorded = recorder.find(key)
-    if recorded is None:
-        return False
-    recorded.count += 1
+async def _repeat(client: Client, recorded: _Recorded, namespace: str, now: str) -> bool:
+    """Count one more of an event recorded before; False if the API has it no longer."""
+    patch = {"count": recorded.count + 1, "lastTimestamp": now}
     try:
-        patch = {"count": recorded.count, "lastTimestamp": now}
-        await client.patch(EVENTS, recorded.name, patch, recorded.namespace)
+        await client.patch(EVENTS, recorded.name, patch, namespace)
     except StatusError as error:
-        if error.code != 404:
-            raise
-        recorder.forget(key)
-        return False
+        if error.code == 404:
+            return False
+        raise
+    recorded.count += 1
     return True

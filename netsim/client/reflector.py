@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 FIRST_DELAY = 0.02
 LAST_DELAY = 1.0
 WATCH_SECONDS = (300, 600)
+WATCH_GRACE = 30
 PAGE = 1000
 
 
@@ -121,20 +122,23 @@ class Reflector:
 
     async def _watch(self, state: WatchState) -> None:
         """One watch request, until the server ends it; the next resumes from `state.revision`."""
+        seconds = random.randint(*WATCH_SECONDS)
         chunks = await self._client.watch(
             self._kind,
             self._namespace,
             resource_version=state.revision,
             label_selector=self._labels,
             field_selector=self._fields,
-            timeout_seconds=random.randint(*WATCH_SECONDS),
+            timeout_seconds=seconds,
         )
         splitter = LineSplitter()
         before, started = state.revision, asyncio.get_running_loop().time()
         try:
-            async for chunk in chunks:
-                for line in splitter.feed(chunk):
-                    self._apply(state, line)
+            # The server ends the watch; one that does not has forgotten us.
+            async with asyncio.timeout(seconds + WATCH_GRACE):
+                async for chunk in chunks:
+                    for line in splitter.feed(chunk):
+                        self._apply(state, line)
         finally:
             close = getattr(chunks, "aclose", None)
             if close is not None:

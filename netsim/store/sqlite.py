@@ -40,7 +40,7 @@ class SqliteStore:
         self._broadcaster = Broadcaster()
         self._queue: deque[_Queued] = deque()
         self._busy = False
-        self._refusal: str = ""
+        self._refusal = self._trouble = ""
         self._garbage: Sequence[int] = []
         self._floor_wanted = 0
         self._trims: deque[asyncio.Future[None]] = deque()
@@ -142,6 +142,7 @@ class SqliteStore:
             self._state.apply(events)
             self._broadcaster.publish(events, self._state.floor)
             _resolve(batch, outcomes)
+            self._trouble = ""
         else:
             self._failed(batch, error)
         if len(self._state) > self._history + self._history // 10:
@@ -150,7 +151,10 @@ class SqliteStore:
 
     def _failed(self, batch: _Batch, error: BaseException) -> None:
         failure = error if isinstance(error, Unavailable) else Unavailable(f"the write failed: {error!r}")
-        log.error("store: %s", failure)
+        if str(failure) != self._trouble:
+            # A full disk under load is worth one line, not one a write.
+            self._trouble = str(failure)
+            log.error("store: %s", failure)
         if not isinstance(error, Unavailable) or isinstance(error, BrokenDatabase):
             self._refusal = f"{failure}; open the store again"
             batch = [*batch, *self._queue]

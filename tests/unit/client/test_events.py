@@ -91,10 +91,9 @@ async def test_repeats_count_up_and_others_do_not(api: EventApi, client: Client)
 
 
 async def test_repeats_at_once_make_one_event(api: EventApi, client: Client) -> None:
-    await record_event(client, POD, "Warning", "BackOff", "again", component="kubelet")
     same = (record_event(client, POD, "Warning", "BackOff", "again", component="kubelet") for _ in range(5))
     await asyncio.gather(*same)
-    assert [event["count"] for event in api.events.values()] == [6]
+    assert [event["count"] for event in api.events.values()] == [5]
 
 
 async def test_an_expired_event_is_made_anew(api: EventApi, client: Client) -> None:
