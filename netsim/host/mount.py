@@ -6,7 +6,7 @@ import errno
 import os
 from dataclasses import dataclass
 
-from netsim.host._libc import MNT_DETACH, MS_BIND, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, MS_SHARED, umount
+from netsim.host._libc import MNT_DETACH, MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT, MS_SHARED, MS_SLAVE, umount
 from netsim.host._libc import mount as mount_
 
 _shared: set[str] = set()  # directories this process has already seen on a shared mount
@@ -166,5 +166,8 @@ def _make_target(path: str, *, directory: bool) -> None:
 
 
 def make_private(path: str) -> None:
-    """Stop mounts under `path` from being seen in other mount namespaces, and the other way round."""
-    mount_("none", path, "none", MS_REC | MS_PRIVATE)
+    """Let no mount made here from now on be seen in other mount namespaces.
+
+    What is unmounted there still goes here: a copy that stayed would hold deleted network namespaces.
+    """
+    mount_("none", path, "none", MS_REC | MS_SLAVE)

@@ -95,12 +95,13 @@ def test_delete_may_be_repeated_and_leaves_no_mount(make: Make, directory: str) 
     assert os.listdir(f"{directory}/netns") == []
 
 
-def test_unmounting_reaches_other_mount_namespaces(make: Make) -> None:
+@pytest.mark.parametrize("propagation", ["unchanged", "slave"])
+def test_unmounting_reaches_other_mount_namespaces(make: Make, propagation: str) -> None:
     """A process with a mount namespace of its own would otherwise keep every namespace it had a copy of."""
     path = make("a")
     here = netns.inode(path)
     child = subprocess.Popen(
-        ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", "echo; read x; stat -c %i " + path],
+        ["unshare", "--mount", "--propagation", propagation, "sh", "-c", "echo; read x; stat -c %i " + path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
