@@ -225,7 +225,7 @@ def _literal(text: str) -> str:
 
 
 def _cannot(value: Any, go_type: str) -> str:
-    found = {"integer": "number"}.get(_json_type(value), _json_type(value))
+    found = {"integer": "number", "boolean": "bool"}.get(_json_type(value), _json_type(value))
     if isinstance(value, (int, float)) and not isinstance(value, bool) and go_type in _INT_BOUNDS:
         found = f"number {value}"
     return f"json: cannot unmarshal {found} into Go struct field {{place}} of type {_literal(go_type)}"

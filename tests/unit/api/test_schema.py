@@ -1,0 +1,137 @@
+"""Unknown fields, wrong types, duplicates, and the OpenAPI documents."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from netsim.api import kinds, schema
+from netsim.api.openapi import openapi_index, openapi_paths
+
+
+def test_unknown_fields_are_found_at_any_depth() -> None:
+    pod = {
+        "foo": 1,
+        "metadata": {"labels": {"anything": "goes"}, "nam": "x"},
+        "spec": {"containers": [{"name": "a"}, {"imagee": "b"}]},
+    }
+    assert schema.unknown_fields(kinds.PODS, pod) == ["foo", "metadata.nam", "spec.containers[1].imagee"]
+    assert schema.unknown_fields(("policy", "v1", "Eviction"), {"x": 1}) == ["x"]
+
+
+def test_strict_message_is_the_recorded_one() -> None:
+    message = schema.strict_error(kinds.CONFIG_MAPS, ['unknown field "foo"'])
+    expected = 'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "foo"'
+    assert message == expected
+
+
+def test_prune_drops_what_a_decoder_drops() -> None:
+    pod: dict[str, Any] = {
+        "foo": 1,
+        "metadata": {"labels": {"a": None, "b": "c"}, "name": None},
+        "spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": 1}}}, None]},
+    }
+    assert schema.prune(kinds.PODS, pod) == {
+        "metadata": {"labels": {"b": "c"}},
+        "spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "1"}}}, {}]},
+    }
+    assert pod["foo"] == 1
+
+
+def unmarshal(found: str, field: str, wanted: str) -> str:
+    return f"json: cannot unmarshal {found} into Go struct field {field} of type {wanted}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "obj", "message"),
+    [
+        (
+            kinds.DEPLOYMENTS,
+            {"spec": {"replicas": "3"}},
+            unmarshal("string", "DeploymentSpec.spec.replicas", "int32"),
+        ),
+        (
+            kinds.DEPLOYMENTS,
+            {"spec": {"replicas": 2**31}},
+            unmarshal("number 2147483648", "DeploymentSpec.spec.replicas", "int32"),
+        ),
+        (kinds.CONFIG_MAPS, {"data": {"a": 1}}, unmarshal("number", "ConfigMap.data", "string")),
+        (kinds.CONFIG_MAPS, {"data": []}, unmarshal("array", "ConfigMap.data", "map[string]string")),
+        (
+            kinds.PODS,
+            {"spec": {"containers": {"name": "a"}}},
+            unmarshal("object", "PodSpec.spec.containers", "[]v1.Container"),
+        ),
+        (
+            kinds.PODS,
+            {"spec": {"containers": [{"env": [{"name": "a", "value": 1}]}]}},
+            unmarshal("number", "EnvVar.spec.containers.env.value", "string"),
+        ),
+        (kinds.PODS, {"spec": "x"}, unmarshal("string", "Pod.spec", "v1.PodSpec")),
+        (kinds.PODS, {"spec": {"hostNetwork": 1}}, unmarshal("number", "PodSpec.spec.hostNetwork", "bool")),
+        (kinds.SECRETS, {"data": {"a": "?"}}, "illegal base64 data at input byte 0"),
+        (
+            kinds.SERVICES,
+            {"spec": {"ports": [{"port": 1.5}]}},
+            unmarshal("number 1.5", "ServicePort.spec.ports.port", "int32"),
+        ),
+        (
+            kinds.SERVICES,
+            {"spec": {"ports": [{"targetPort": True}]}},
+            unmarshal("bool", "ServicePort.spec.ports.targetPort", "intstr.IntOrString"),
+        ),
+    ],
+)
+def test_wrong_types(kind: kinds.Kind, obj: dict[str, Any], message: str) -> None:
+    found = schema.typed_errors(kind, obj)
+    assert [cause.message for cause in found] == [message]
+    assert schema.decode_error(kind, found).endswith(message)
+
+
+def test_quantities_and_times_are_read() -> None:
+    bad = {"spec": {"containers": [{"resources": {"limits": {"cpu": "1 Gi"}}}]}}
+    [cause] = schema.typed_errors(kinds.PODS, bad)
+    assert cause.message.startswith("quantities must match") and cause.field == (
+        "spec.containers[0].resources.limits[cpu]"
+    )
+    [cause] = schema.typed_errors(kinds.LEASES, {"spec": {"renewTime": "now"}})
+    assert cause.message.startswith('parsing time "now"')
+    fine = {"metadata": {"creationTimestamp": None}, "spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}
+    assert schema.typed_errors(kinds.LEASES, fine) == []
+
+
+def test_duplicate_fields() -> None:
+    body = b'{"metadata": {"name": "a", "name": "b"}, "spec": [{"x": 1, "x": 2}], "kind": "A"}'
+    assert schema.duplicate_fields(body) == ["metadata.name", "spec[0].x"]
+    assert schema.duplicate_fields(b'{"a": {"b": 1}, "c": {"b": 1}}') == []
+    with pytest.raises(ValueError, match="Expecting"):
+        schema.duplicate_fields(b"{")
+
+
+def test_every_kind_has_a_patch_operation_that_validates() -> None:
+    documents = openapi_paths(kinds.KINDS)
+    for kind in kinds.KINDS:
+        if not kind.stored:
+            continue
+        path = f"{kind.path('{namespace}')}/{{name}}"
+        operation = documents[kind.base.removeprefix("/")]["paths"][path]["patch"]
+        gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+        assert operation["x-kubernetes-group-version-kind"] == gvk
+        names = {parameter["name"] for parameter in operation["parameters"]}
+        assert names >= {"fieldValidation", "dryRun", "fieldManager", "force"}
+
+
+def test_documents_are_closed_and_hashed_by_content() -> None:
+    documents = openapi_paths(kinds.KINDS)
+    assert list(documents)[:2] == ["api/v1", "apis/apps/v1"]
+    for document in documents.values():
+        text = json.dumps(document)
+        schemas = document["components"]["schemas"]
+        mentioned = {part.partition('"')[0] for part in text.split(schema.REF)[1:]}
+        assert mentioned and mentioned <= schemas.keys()
+    before = openapi_index(documents)["paths"]["api/v1"]["serverRelativeURL"]
+    documents["api/v1"]["info"]["version"] = "other"
+    after = openapi_index(documents)["paths"]["api/v1"]["serverRelativeURL"]
+    assert before.startswith("/openapi/v3/api/v1?hash=") and before != after
