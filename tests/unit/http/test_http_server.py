@@ -310,3 +310,25 @@ async def test_close_cancels_running_handlers_and_waits(doors: Any) -> None:
     await asyncio.wait_for(server.close(), TIMEOUT)
     assert ended.is_set()
     writer.close()
+
+
+async def test_request_that_does_not_arrive_whole_is_timed_out(doors: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netsim.http.connection.HEAD_TIMEOUT", 0.05)
+    server = await doors.serve(echo)
+    assert (await raw_talk(server.port, b"GET / HTTP/1.1\r\nHost: x\r\n")).startswith(b"HTTP/1.1 408 ")
+    assert (await raw_talk(server.port, b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc")).startswith(
+        b"HTTP/1.1 408 "
+    )
+
+
+async def test_idle_connection_is_left_alone(doors: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netsim.http.connection.HEAD_TIMEOUT", 0.02)
+    server = await doors.serve(echo)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    async with asyncio.timeout(TIMEOUT):
+        for _ in range(2):
+            await asyncio.sleep(0.06)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(len("GET / [] 0"))
+    writer.close()
