@@ -70,7 +70,7 @@ class Agent:
                     self.states[worker.uid] = worker.state
 
     def find(self, namespace: str, name: str) -> PodWorker | None:
-        """The worker of a pod that has a record, by namespace and name; the newest if one of that name is still ending."""
+        """The worker of a pod that has a record, by namespace and name; the newest if several have that name."""
         found = [w for w in self.workers.values() if w.state and (w.state.namespace, w.state.name) == (namespace, name)]
         return max(found, key=lambda w: w.state.created_at if w.state else 0.0, default=None)
 

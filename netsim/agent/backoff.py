@@ -1,4 +1,4 @@
-"""Crash back-off of containers and of failing steps, with kubelet's figures (10 s doubling to 300 s, forgotten after 10 min)."""
+"""Crash back-off of containers and failing steps, with kubelet's figures (10 s to 300 s, forgotten in 10 min)."""
 
 from __future__ import annotations
 

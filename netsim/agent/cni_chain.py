@@ -71,7 +71,7 @@ class CniChain:
         return [name.removesuffix(".json") for name in os.listdir(self.cache_dir) if name.endswith(".json")]
 
     def load(self) -> Config:
-        """The conflist of the network: the first of net_d by name; raises CniFailed when there is none or it is broken."""
+        """The network's conflist: the first of net_d by name; raises CniFailed when there is none or it is broken."""
         names = sorted(n for n in _listdir(self.net_d) if n.endswith((".conflist", ".conf", ".json")))
         if not names:
             raise CniFailed(

@@ -11,8 +11,8 @@ VERSION = "v1.36.2+netsim"
 class AgentConfig:
     """Settings of one agent.
 
-    `run_dir` (on a tmpfs, "/run/netsim/LAB/NODE") holds sandboxes, containers, logs and sockets; `state_dir` is for what
-    outlives a boot; `net_d` holds the CNI conflists; `cgroup` is a path below every cgroup root, without a leading slash.
+    `run_dir` (on a tmpfs, "/run/netsim/LAB/NODE") holds sandboxes, containers, logs and sockets; `state_dir` is for
+    what outlives a boot; `net_d` holds the CNI conflists; `cgroup` is a path below every cgroup root.
     `catalogues` are YAML files that extend the packaged image catalogue, later ones win.
     """
 
@@ -38,5 +38,5 @@ class AgentConfig:
 
     @property
     def netns_dir(self) -> str:
-        """Namespaces of a lab's pods lie beside its nodes' (`/run/netsim/LAB/netns`), so that one look finds them all."""
+        """Namespaces of a lab's pods lie beside its nodes' (`/run/netsim/LAB/netns`): one look finds them all."""
         return f"{self.run_dir.rsplit('/', 1)[0]}/netns"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from netsim.agent.config import AgentConfig
 from netsim.agent.eventlog import EventLog
@@ -53,9 +54,9 @@ class Context:
         await self.engine.call(self.engine.processes.remove, container.id)
         worker.actions.ended(container, Ended(KILLED, False), time.time())
 
-    def spawn(self, work: object) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine beside everything else; its failure is logged."""
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 

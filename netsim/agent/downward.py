@@ -15,7 +15,7 @@ _SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['([^']*)'\]$")
 
 
 def field_value(pod: Obj, path: str) -> str:
-    """The text of a fieldRef's fieldPath; a list or map (podIPs, labels) comes out as kubelet writes it in env or files."""
+    """The text of a fieldRef's fieldPath; a list or map (podIPs, labels) comes out as kubelet writes it."""
     match = _SUBSCRIPT.match(path)
     if match:
         return str((pod["metadata"].get(match[1]) or {}).get(match[2], ""))

@@ -1,4 +1,4 @@
-"""A container's environment: declared variables, references and the variables of Services, as kubelet makes them. Pure."""
+"""A container's environment: declared variables, references and Services' variables, as kubelet makes them. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REFERENCE = re.compile(r"\$(\$|\(([^()]*)\))")
 
 
 class ConfigError(Exception):
-    """A variable or volume refers to something that does not exist; the container waits as CreateContainerConfigError."""
+    """A variable or volume refers to something that is not there; the container waits (CreateContainerConfigError)."""
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
@@ -95,7 +95,7 @@ def _key(kind: str, ref: Obj, fetch: Fetch) -> str | None:
 
 
 def service_env(pod: Obj, services: Iterable[Obj]) -> dict[str, str]:
-    """Variables of the Services of the pod's namespace (unless enableServiceLinks is false) and of default/kubernetes."""
+    """Variables of the Services of the pod's namespace (unless enableServiceLinks is false) and default/kubernetes."""
     namespace, links = pod["metadata"]["namespace"], pod["spec"].get("enableServiceLinks", True)
     chosen: dict[str, Obj] = {}
     for service in services:

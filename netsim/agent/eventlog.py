@@ -1,4 +1,4 @@
-"""Events about pods, written to the API in the background: they never hold up a pod, and are dropped when too many wait."""
+"""Events about pods, written in the background: they never hold up a pod, and are dropped when too many wait."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Container:
     """The newest attempt of one container. `exit` is None while it runs; `previous` is the attempt before it.
 
     `backoff` (seconds) and `backoff_at` are the crash back-off in force and when it was last raised. `ready` and
-    `started` are the probes' verdicts; `unhealthy` is a failed liveness or startup probe's message, which asks for a kill.
+    `started` are the probes' verdicts; `unhealthy` names a failed liveness or startup probe, which asks for a kill.
     """
 
     name: str

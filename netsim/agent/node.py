@@ -144,7 +144,7 @@ def _still(status: Obj) -> Obj:
 
 
 class NodeKeeper:
-    """Registers the node and keeps its lease and status fresh. `network` says what pods' network lacks, "" if nothing."""
+    """Registers the node and keeps its lease and status fresh. `network` says what the network lacks, or ""."""
 
     def __init__(self, config: AgentConfig, client: Client, machine: Machine, network: Callable[[], str]) -> None:
         self.config, self.client, self.machine, self.network = config, client, machine, network

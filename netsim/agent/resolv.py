@@ -51,7 +51,7 @@ def _option(word: str) -> tuple[str, str]:
 
 
 def pod_resolv(pod: Obj, node: Resolv, cluster_dns: tuple[str, ...], domain: str) -> tuple[Resolv, list[str]]:
-    """The pod's resolver configuration and the messages of the warnings (DNSConfigForming, MissingClusterDNS) it deserves."""
+    """The pod's resolver configuration, and warnings about it (MissingClusterDNS, DNSConfigForming)."""
     policy = _policy(pod)
     warnings = []
     if policy == "ClusterFirst" and not cluster_dns:
@@ -64,8 +64,9 @@ def pod_resolv(pod: Obj, node: Resolv, cluster_dns: tuple[str, ...], domain: str
     cut = limit(merged)
     if cut != merged:
         warnings.append(
-            f"pod {podspec.full_name(pod)}: dnsConfig is over the resolver's limits ({MAX_NAMESERVERS} nameservers, {MAX_SEARCHES} search"
-            f" domains of {MAX_SEARCH_CHARS} characters), some were left out; the applied line is: {' '.join(cut.nameservers + cut.searches)}"
+            f"pod {podspec.full_name(pod)}: dnsConfig is over the resolver's limits ({MAX_NAMESERVERS} nameservers,"
+            f" {MAX_SEARCHES} search domains of {MAX_SEARCH_CHARS} characters), some were left out;"
+            f" applied: {' '.join(cut.nameservers + cut.searches)}"
         )
     return cut, warnings
 

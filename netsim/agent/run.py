@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
+from typing import Any
 
 from netsim.agent.agent import Agent
 from netsim.agent.cni_chain import CniChain, Plugin
@@ -34,15 +35,19 @@ async def run_agent(
     """Run the agent of one node until cancelled; containers outlive it and are adopted by the next one.
 
     `plugins` are CNI plugins called in process, by type; others are executed from `config.cni_path`. The kubelet API is
-    served where `kubelet_ssl` is given (it must require client certificates), on `kubelet_socket` or else on
-    `config.node_ip`:`config.kubelet_port`. Run it in the node's network namespace.
+    served with `kubelet_ssl` (which must require client certificates) on `kubelet_socket`, or else on
+    `config.node_ip`:`config.kubelet_port`; without it only on a unix socket, which root alone can reach. Run it in the node's network namespace.
     """
     os.makedirs(config.run_dir, mode=0o700, exist_ok=True)
     services, pods, nodes = Cache(), Cache(), Cache()
     machine = read_machine()
     chain = CniChain(config.net_d, f"{config.run_dir}/cni", plugins, config.cni_path)
     parts: list[Agent] = []
-    workloads = WorkloadClient(config.workload_socket, lambda found: parts[0].workloads_listed(found))
+
+    def listed(containers: list[dict[str, Any]]) -> None:
+        parts[0].workloads_listed(containers)
+
+    workloads = WorkloadClient(config.workload_socket, listed)
     engine = Engine(config, chain, workloads, PodObjects(client, services), machine.capacity)
     events = EventLog(client, config.node_name)
     agent = Agent(Context(config, client, engine, events, Records(config.run_dir)))
@@ -53,7 +58,7 @@ async def run_agent(
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(workloads.run())
-            if kubelet_ssl is not None:
+            if kubelet_ssl is not None or (kubelet_socket is not None and kubelet_socket.family == socket.AF_UNIX):
                 sock = kubelet_socket or _listen(config.node_ip, config.kubelet_port)
                 tasks.create_task(_serve_kubelet(agent, sock, kubelet_ssl))
             await keeper.register()
@@ -85,15 +90,15 @@ def _listen(address: str, port: int) -> socket.socket:
         raise OSError(
             error.errno, f"kubelet API on {address}:{port}: {error.strerror}; end what uses the port"
         ) from error
-    sock.setblocking(False)
     return sock
 
 
-async def _serve_kubelet(agent: Agent, sock: socket.socket, context: ssl.SSLContext) -> None:
+async def _serve_kubelet(agent: Agent, sock: socket.socket, context: ssl.SSLContext | None) -> None:
     from netsim.agent.server import KubeletApi
     from netsim.http.server import serve
 
-    server = await serve(KubeletApi(agent), sock, ssl=context)
+    sock.setblocking(False)
+    server = await serve(KubeletApi(agent), sock, ssl=context, trusted=sock.family == socket.AF_UNIX)
     try:
         await asyncio.Event().wait()
     finally:

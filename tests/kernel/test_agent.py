@@ -22,8 +22,10 @@ import pytest
 from netsim.api.patch import merge_patch
 from netsim.host import cgroup, mount, netns, process
 from netsim.host.netlink import Netlink
+from netsim.http.client import HttpClient
 from netsim.http.server import serve
 from netsim.http.types import Request, Response
+from netsim.http.websocket import connect
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -32,9 +34,9 @@ NODE = "agenttest-node"
 NODE_IP = "10.231.0.11"
 CIDR = "10.244.231.0/24"
 AGENT = """
-import asyncio, os, sys, logging
+import asyncio, os, socket, sys, logging
 from netsim.host import netns
-run_dir, node_ip, path, socket = sys.argv[1:]
+run_dir, node_ip, path, api = sys.argv[1:]
 netns.enter(path)
 logging.basicConfig(level=logging.INFO)
 from netsim.agent.config import AgentConfig
@@ -45,8 +47,13 @@ import netsim_cni.plugin
 lab = os.path.basename(os.path.dirname(run_dir))
 config = AgentConfig("agenttest-node", lab, node_ip, run_dir, run_dir + "/state", run_dir + "/net.d", cgroup="netsim/" + lab)
 async def main():
-    client = Client(HttpClient("unix:" + socket))
-    await run_agent(config, client, {"netsim": netsim_cni.plugin.invoke})
+    client = Client(HttpClient("unix:" + api))
+    path = run_dir + "/kubelet.sock"
+    if os.path.exists(path):
+        os.unlink(path)
+    kubelet = socket.socket(socket.AF_UNIX)
+    kubelet.bind(path)
+    await run_agent(config, client, {"netsim": netsim_cni.plugin.invoke}, kubelet)
 asyncio.run(main())
 """
 HOST = """
@@ -357,3 +364,91 @@ async def test_agent_restart_adopts_and_cleans_up(node: Node) -> None:
     assert [n for g in groups for n in os.listdir(g) if os.path.isdir(f"{g}/{n}")] == []
 
 
+
+
+async def exec_in(node: Node, pod: str, container: str, command: list[str], *, stdin: bytes | None = None, tty: bool = False) -> tuple[int, bytes, bytes]:
+    """A v5 exec session with the agent's kubelet API: (exit status, stdout, stderr)."""
+    client = HttpClient(f"unix:{node.run_dir}/kubelet.sock")
+    query = [("command", word) for word in command] + [("stdout", "true"), ("stderr", "true")]
+    query += [("stdin", "true")] if stdin is not None else []
+    query += [("tty", "true")] if tty else []
+    web = await connect(client, Request("GET", f"/exec/default/{pod}/{container}", query), ["v5.channel.k8s.io"])
+    if tty:
+        await web.send(b"\x04" + b'{"Width":123,"Height":45}\n')
+    if stdin is not None:
+        await web.send(b"\x00" + stdin)
+        await web.send(b"\xff\x00")
+    output = {1: b"", 2: b"", 3: b""}
+    while (message := await asyncio.wait_for(web.recv(), 20)) is not None:
+        output[message[0]] += message[1:]
+    await client.close()
+    status = json.loads(output[3])
+    if status["status"] == "Success":
+        return 0, output[1], output[2]
+    causes = (status.get("details") or {}).get("causes") or []
+    return (int(causes[0]["message"]), output[1], output[2]) if causes else (-1, output[1], status["message"].encode())
+
+
+async def logs(node: Node, pod: str, container: str, **query: str) -> bytes:
+    client = HttpClient(f"unix:{node.run_dir}/kubelet.sock")
+    answer = await client(Request("GET", f"/containerLogs/default/{pod}/{container}", list(query.items())))
+    await client.close()
+    assert answer.status == 200 and isinstance(answer.body, bytes)
+    return answer.body
+
+
+async def test_exec_and_logs_of_both_kinds(node: Node) -> None:
+    script = "i=0; while [ $i -lt 5 ]; do echo line $i; i=$((i+1)); done; trap 'exit 0' TERM; while :; do sleep 0.1; done"
+    limits = {"limits": {"memory": "64Mi", "cpu": "500m"}}
+    node.api.pod("real", [{"name": "c", "image": "busybox", "command": ["sh", "-c", script], "resources": limits}])
+    node.api.pod("web", [{"name": "w", "image": "nginx"}])
+    for name in ("real", "web"):
+        await until(lambda name=name: node.api.ready(name), f"{name} Ready")
+    assert await exec_in(node, "real", "c", ["sh", "-c", "echo hello; echo oops >&2; exit 7"]) == (7, b"hello\n", b"oops\n")
+    assert await exec_in(node, "real", "c", ["cat"], stdin=b"x" * 300_000) == (0, b"x" * 300_000, b"")
+    code, out, _ = await exec_in(node, "web", "w", ["sh", "-c", "hostname; curl -s http://127.0.0.1/; cat /etc/resolv.conf; ls /root /home"])
+    assert code == 0 and out.startswith(b"web\n") and b"pod: web" in out and b"search default.svc.cluster.local svc.cluster.local cluster.local" in out
+    code, out, _ = await exec_in(node, "web", "w", ["stty", "size"], tty=True)
+    assert (code, out) == (0, b"45 123\r\n")
+    code, _, message = await exec_in(node, "web", "w", ["/no/such"])
+    assert code != 0
+    code, out, _ = await exec_in(node, "web", "w", ["ping", "-c1", "-W2", node.api.status("real")["podIP"]])
+    assert code == 0, out
+    assert await logs(node, "real", "c", tailLines="2") == b"line 3\nline 4\n"
+    assert await logs(node, "real", "c", limitBytes="6") == b"line 0"
+    await until(lambda: "GET / HTTP/1.1" in node.log("web", "w"), "access log")
+    assert b"nginx started" in await logs(node, "web", "w")
+    node.api.pod("eater", [{"name": "c", "image": "busybox", "command": ["sh", "-c", "x=a; while :; do x=$x$x; done"], "resources": limits}], restartPolicy="Never")
+    await until(lambda: node.api.status("eater").get("phase") == "Failed", "OOM")
+    found = node.api.container("eater", "c")["state"]["terminated"]
+    assert (found["reason"], found["exitCode"]) == ("OOMKilled", 137)
+
+
+async def test_probes_and_in_pod_port_clash(node: Node) -> None:
+    ready = {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1}
+    node.api.pod("probed", [{"name": "w", "image": "nginx", "ports": [{"name": "http", "containerPort": 80}], "readinessProbe": ready}])
+    await until(lambda: node.api.ready("probed"), "Ready by probe")
+    alive = {"exec": {"command": ["test", "-e", "/tmp/ok"]}, "periodSeconds": 1, "failureThreshold": 1}
+    script = "trap 'exit 0' TERM; touch /tmp/ok; sleep 2; rm /tmp/ok; while :; do sleep 0.1; done"
+    node.api.pod("sick", [{"name": "c", "image": "busybox", "command": ["sh", "-c", script], "livenessProbe": alive}])
+    await until(lambda: node.api.container("sick", "c")["restartCount"] >= 1, "restart by liveness")
+    node.api.pod("clash", [{"name": "a", "image": "nginx"}, {"name": "b", "image": "httpd"}])
+    await until(lambda: node.api.container("clash", "b")["restartCount"] >= 1 or node.api.container("clash", "a")["restartCount"] >= 1, "clash restarts")
+    assert "bind() to 0.0.0.0:80 failed (98" in node.log("clash", "b") + node.log("clash", "a")
+    assert not node.api.ready("clash")
+
+
+async def test_many_workload_pods_are_quick(node: Node) -> None:
+    names = [f"p{i}" for i in range(100)]
+    begun = time.monotonic()
+    for name in names:
+        node.api.pod(name, [{"name": "w", "image": "nginx"}])
+    await until(lambda: all(node.api.ready(n) for n in names), "100 pods Ready", 30)
+    took = time.monotonic() - begun
+    print(f"100 pods Ready after {took:.2f} s")
+    begun = time.monotonic()
+    for name in names:
+        node.api.delete_pod(name)
+    await until(lambda: not any(p == "pods" for p, _ in node.api.objects), "100 pods gone", 30)
+    print(f"100 pods gone after {time.monotonic() - begun:.2f} s")
+    assert took < 20

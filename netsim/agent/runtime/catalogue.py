@@ -45,7 +45,7 @@ class CatalogueError(Exception):
 
 
 def parse_reference(text: str) -> Reference:
-    """ "nginx:1.7.9" -> docker.io/library/nginx, tag 1.7.9; a first part with a dot, a colon or "localhost" is a registry."""
+    """ "nginx:1.7.9" -> docker.io/library/nginx, tag 1.7.9; a first part with a dot or colon is a registry."""
     rest, _, digest = text.partition("@")
     head, slash, tail = rest.rpartition("/")
     name, _, tag = tail.partition(":")
@@ -88,7 +88,8 @@ class Catalogue:
         hint = f"the nearest name in the catalogue is {near[0]!r}" if near else "no name in the catalogue is like it"
         return (
             f"image {text!r} is not in netsim's image catalogue; {hint}. "
-            "Use a name from the catalogue, or add this one to a catalogue file of the lab (images: {NAME: {kind: http, ports: [80]}})"
+            "Use a name from the catalogue, or add this one to a catalogue file of the lab"
+            " (images: {NAME: {kind: http, ports: [80]}})"
         )
 
 
@@ -97,7 +98,7 @@ def _short(name: str) -> str:
 
 
 def parse_catalogue(document: Any, source: str) -> dict[str, Image]:
-    """Entries of a catalogue document (`{images: {NAME: {kind, ports, server, tag, command, programs}}}`) by full name."""
+    """Entries of a catalogue document (`{images: {NAME: {kind, ports, server, …}}}`) by full name."""
     images = document.get("images") if isinstance(document, Mapping) else None
     if not isinstance(images, Mapping):
         raise CatalogueError(f"{source}: expected a mapping `images:` from image names to workloads")
@@ -157,7 +158,7 @@ def load_catalogue(paths: Iterable[str] = ()) -> Catalogue:
 
 
 def is_in_process(image: Image, command: list[str] | None) -> bool:
-    """Whether a container runs in the workload host: its image is a workload and its command, if any, is the image's own."""
+    """Whether a container runs in the workload host: its image is a workload, and so is its command, if it has one."""
     if image.kind == "command":
         return False
     return not command or command[0] in image.programs or os.path.basename(command[0]) in image.programs

@@ -1,4 +1,4 @@
-"""Container logs in the CRI format (`TIME STREAM F|P TEXT`): one writer, and pure selection of what a reader asked for."""
+"""Container logs in the CRI format (`TIME STREAM F|P TEXT`): a writer, and pure selection for a reader."""
 
 from __future__ import annotations
 

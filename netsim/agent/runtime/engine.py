@@ -73,7 +73,7 @@ class Engine:
     # sandbox
 
     async def create_sandbox(self, pod: Obj) -> Sandbox:
-        """Namespaces and network of a pod; what is left of an earlier try is removed first. Raises CniFailed, OSError."""
+        """Namespaces and network of a pod; leftovers of an earlier try are removed. Raises CniFailed, OSError."""
         if podspec.host_network(pod):
             return Sandbox("", [self.config.node_ip], time.time(), host_network=True)
         return await self.call(self._create_sandbox, pod)
@@ -212,7 +212,7 @@ class Engine:
         """The variables of a real process, with PATH, HOSTNAME and HOME as images have them."""
         fetch = await self.objects.fetch(pod["metadata"]["namespace"], references(pod, spec))
         live = {"podIP": state.ips[0] if state.ips else "", "podIPs": [{"ip": i} for i in state.ips]}
-        live |= {"hostIP": self.config.node_ip, "hostIPs": [{"ip": self.config.node_ip}]}  # type: ignore[dict-item]
+        live |= {"hostIP": self.config.node_ip, "hostIPs": [{"ip": self.config.node_ip}]}
         declared = container_env(pod, spec, self.objects.services.values(), fetch, self.capacity, live)
         base = {"PATH": DEFAULT_PATH, "HOSTNAME": resolv.pod_hostname(pod), "HOME": "/root"}
         base |= {"TERM": "xterm"} if spec.get("tty") else {}
@@ -383,7 +383,7 @@ def _sandbox(state: PodState) -> Sandbox:
 
 
 def _arguments(spec: Obj, image: Image) -> list[str]:
-    """command and args as Kubernetes combines them with an image's own; an image's netsim program is found in any installation."""
+    """command and args as Kubernetes combines them with an image's own; `netsim` is found in any installation."""
     words = [*(spec.get("command") or image.command), *(spec.get("args") or [])]
     if image.netsim and words[:1] == ["netsim"] and not os.path.exists(f"{sys.prefix}/bin/netsim"):
         return [sys.executable, "-m", "netsim.cli", *words[1:]]

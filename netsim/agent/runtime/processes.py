@@ -1,7 +1,7 @@
 """Real-process containers through conmon and runc. conmon holds the container, so an agent's death stops nothing.
 
-All of a container lies in its bundle directory; its id is its name in runc, conmon, the cgroup and `exits/ID`. Functions
-block: call them on a thread, except `ExitWatch`, which belongs to the event loop.
+All of a container lies in its bundle directory; its id is its name in runc, conmon, the cgroup and `exits/ID`.
+Functions block: call them on a thread, except `ExitWatch`, which belongs to the event loop.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Processes:
             os.close(writer)
             with os.fdopen(reader, "rb") as pipe:
                 answer = pipe.readline()
-        said = json.loads(answer) if answer else {"data": -1, "message": "conmon ended without an answer"}
+        said: Obj = json.loads(answer) if answer else {"data": -1, "message": "conmon ended without an answer"}
         if said["data"] < 0:
             raise CreateFailed(clean_message(said.get("message") or f"conmon failed with {said['data']}"))
         return int(said["data"])

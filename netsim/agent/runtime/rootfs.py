@@ -90,7 +90,7 @@ def system_binds() -> list[Bind]:
 
 
 def netsim_binds() -> list[Bind]:
-    """netsim's own installation for its own images: the interpreter's prefixes and the packages' directories outside /usr."""
+    """netsim's own installation for its own images: interpreter and packages, as far as they are outside /usr."""
     import netsim
 
     wanted = [os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, *_package_dirs(netsim.__path__))]

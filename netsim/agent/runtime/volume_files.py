@@ -1,4 +1,4 @@
-"""Writing volumes to disk. A volume of files is changed as a whole, by switching one link (`..data`), as kubelet does."""
+"""Writing volumes to disk. A volume of files changes as a whole, by switching one link (`..data`), as kubelet does."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ class Connection(asyncio.Protocol):
     connections: set[asyncio.Transport] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = stream = cast(asyncio.Transport, transport)
         if self.connections is not None:
-            self.connections.add(transport)
+            self.connections.add(stream)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.transport is not None and self.connections is not None:

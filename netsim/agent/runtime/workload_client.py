@@ -32,7 +32,7 @@ class WorkloadClient:
     that the agent thought were running and that are not in it have died with a former host.
     """
 
-    def __init__(self, socket_path: str, on_connect: Callable[[list[dict[str, Any]]], None]) -> None:
+    def __init__(self, socket_path: str, on_connect: Callable[[list[dict[str, Any]]], object]) -> None:
         self.socket_path, self.on_connect = socket_path, on_connect
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -111,10 +111,10 @@ class WorkloadClient:
     async def stop(self, container: str) -> None:
         await self._ask("stop", container=container)
 
-    async def wait_connected(self, timeout: float) -> None:
-        """Wait for the host; raises WorkloadHostGone after `timeout` seconds."""
+    async def wait_connected(self, seconds: float) -> None:
+        """Wait for the host; raises WorkloadHostGone after `seconds`."""
         try:
-            await asyncio.wait_for(self._up.wait(), timeout)
+            await asyncio.wait_for(self._up.wait(), seconds)
         except TimeoutError:
             raise WorkloadHostGone(
                 f"no workload host answers at {self.socket_path}; start it with `netsim workloads`"

@@ -59,7 +59,7 @@ class HttpWorkload:
         return 200, "text/plain; charset=utf-8", text
 
     def _agnhost(self, ask: Ask) -> str | None:
-        """The agnhost netexec paths that network tests use; its "/" and unknown paths tell what every web workload tells."""
+        """The agnhost netexec paths that network tests use; other paths tell what every web workload tells."""
         parts = urlsplit(ask.path)
         match parts.path:
             case "/hostname" | "/hostName":

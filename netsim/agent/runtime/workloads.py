@@ -1,8 +1,9 @@
 """The workload host: one process per node in which all in-process containers of the node live.
 
-It is apart from the agent: when the agent dies everything here answers on, and a new agent finds it by `list`. The control
-protocol is JSON lines over a unix socket: `{"id": 1, "op": "start", "spec": {…}}`, `{"id": 2, "op": "stop", "container": ID}`,
-`{"id": 3, "op": "list"}`; each is answered by `{"id": N, …}` or `{"id": N, "error": TEXT}`.
+It is apart from the agent: when the agent dies everything here answers on, and a new agent finds it by `list`. The
+control protocol is JSON lines over a unix socket: `{"id": 1, "op": "start", "spec": {…}}`,
+`{"id": 2, "op": "stop", "container": ID}`, `{"id": 3, "op": "list"}`;
+each is answered by `{"id": N, …}` or `{"id": N, "error": TEXT}`.
 """
 
 from __future__ import annotations
@@ -160,7 +161,8 @@ def _ports(spec: WorkloadSpec) -> str:
 def _families(spec: WorkloadSpec) -> list[tuple[int, str]]:
     six = any(":" in ip for ip in spec.ips)
     four = any(":" not in ip for ip in spec.ips) or not six
-    return [(socket.AF_INET, "0.0.0.0")] * four + [(socket.AF_INET6, "::")] * six
+    both: list[tuple[int, str]] = [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")]
+    return [pair for pair, wanted in zip(both, (four, six), strict=True) if wanted]
 
 
 def _bind(path: str, family: int, kind: int, address: str, port: int) -> socket.socket:

@@ -1,0 +1,180 @@
+"""`kubectl exec`: a command in a container, its streams over a WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import re
+from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from netsim.agent.context import Context
+from netsim.agent.env import ConfigError
+from netsim.agent.remote_streams import PROTOCOLS, STDERR, STDOUT, Channels, exit_status, failure_status
+from netsim.agent.runtime.exec_process import end, resize, start_piped, start_terminal
+from netsim.agent.runtime.processes import CreateFailed
+from netsim.agent.worker import PodWorker
+from netsim.api.errors import StatusError
+from netsim.http.types import Request, Response
+from netsim.http.websocket import WebSocket, accept
+
+log = logging.getLogger(__name__)
+CHUNK = 32 * 1024
+_RUNC_START = re.compile(r"(exec failed: .*|unable to start container process: .*)", re.DOTALL)
+RUNC_FAILURE = 255
+
+
+def answer_exec(context: Context, request: Request, worker: PodWorker, name: str) -> Response:
+    """The 101 that begins an exec session, or why there is none."""
+    command = request.params("command")
+    if not command:
+        return Response(400, [("Content-Type", "text/plain")], b"exec: you must specify at least one command parameter")
+    stdin, tty = _flag(request, "stdin") or _flag(request, "input"), _flag(request, "tty")
+
+    async def run(socket: WebSocket) -> None:
+        channels = Channels(socket)
+        try:
+            if worker.pod is None or worker.state is None:
+                raise ProcessLookupError("the pod is gone")
+            target = await context.engine.exec_target(worker.pod, worker.state, name)
+            root = context.engine.processes.root
+            await (_terminal if tty else _piped)(channels, root, target, command, stdin)
+        except (CreateFailed, ConfigError, StatusError, OSError) as error:
+            log.info("exec in %s: %s", name, error)
+            with contextlib.suppress(ConnectionError):  # the client may have gone away, which is why we are here
+                await channels.finish(failure_status(str(error)))
+
+    return accept(request, PROTOCOLS, run)
+
+
+def _flag(request: Request, name: str) -> bool:
+    return request.param(name) in ("true", "1")
+
+
+async def _piped(channels: Channels, root: str, target: str, command: list[str], stdin: bool) -> None:
+    process = await start_piped(root, target, command, stdin=stdin)
+    assert process.stdout is not None and process.stderr is not None
+    writer = process.stdin
+
+    async def feed(data: bytes) -> None:
+        if writer is not None and not writer.is_closing():
+            with contextlib.suppress(ConnectionError):  # the command does not read (any more): its own affair
+                writer.write(data)
+                await writer.drain()
+
+    async def finish_input() -> None:
+        if writer is not None:
+            writer.close()
+
+    output = [_copy(process.stdout, channels, STDOUT), _copy(process.stderr, channels, STDERR)]
+    await _session(channels, process, feed, finish_input, lambda _w, _h: None, output)
+
+
+async def _copy(reader: asyncio.StreamReader, channels: Channels, channel: int) -> bytes:
+    """Send a stream to its end; gives its last bytes."""
+    last = b""
+    while data := await reader.read(CHUNK):
+        last = data[-1024:]
+        await channels.send(channel, data)
+    return last
+
+
+async def _terminal(channels: Channels, root: str, target: str, command: list[str], stdin: bool) -> None:
+    process, master = await start_terminal(root, target, command)
+    try:
+
+        async def feed(data: bytes) -> None:
+            if stdin:
+                await _write_all(master, data)
+
+        async def finish_input() -> None:
+            await _write_all(master, b"\x04")
+
+        def size(width: int, height: int) -> None:
+            resize(master, width, height)
+
+        await _session(channels, process, feed, finish_input, size, [_copy_terminal(master, channels)])
+    finally:
+        os.close(master)
+
+
+async def _copy_terminal(master: int, channels: Channels) -> bytes:
+    last = b""
+    while data := await _read_terminal(master):
+        last = data[-1024:]
+        await channels.send(STDOUT, data)
+    return last
+
+
+async def _read_terminal(master: int) -> bytes:
+    """Next output of a terminal, b"" once nobody holds its other side."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return os.read(master, CHUNK)
+        except BlockingIOError:
+            await _ready(loop.add_reader, loop.remove_reader, master)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                return b""
+            raise
+
+
+async def _write_all(master: int, data: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    while data:
+        try:
+            data = data[os.write(master, data) :]
+        except BlockingIOError:
+            await _ready(loop.add_writer, loop.remove_writer, master)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                return
+            raise
+
+
+async def _ready(add: Callable[..., object], remove: Callable[[int], object], fd: int) -> None:
+    event = asyncio.Event()
+    add(fd, event.set)
+    try:
+        await event.wait()
+    finally:
+        remove(fd)
+
+
+async def _session(
+    channels: Channels,
+    process: Process,
+    feed: Callable[[bytes], Awaitable[None]],
+    finish_input: Callable[[], Awaitable[None]],
+    size: Callable[[int, int], None],
+    output: list[Coroutine[Any, Any, bytes]],
+) -> None:
+    """Until the command ends or the client goes away; then the command is killed and the client told, respectively."""
+    receiving: asyncio.Future[None] = asyncio.ensure_future(channels.receive(feed, finish_input, size))
+    sending: asyncio.Future[list[bytes]] = asyncio.gather(*output)
+    try:
+        waited: list[asyncio.Future[Any]] = [receiving, sending]
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            last = b"".join(await sending)
+            code = await process.wait()
+            await channels.finish(_final(code, last))
+    finally:
+        for task in (receiving, sending):
+            task.cancel()
+        await asyncio.gather(receiving, sending, return_exceptions=True)
+        await end(process)
+
+
+def _final(code: int, last: bytes) -> dict[str, object]:
+    """runc answers 255 with its own message when it could not start the command: no exit status of the command."""
+    text = last.decode(errors="replace")
+    match = _RUNC_START.search(text) if code == RUNC_FAILURE and "exec failed" in text else None
+    if match:
+        return failure_status("error executing command in container: " + match[1].strip().rstrip('"'))
+    return exit_status(code if code >= 0 else 128 - code)
