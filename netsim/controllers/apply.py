@@ -11,12 +11,11 @@ from netsim.api.errors import StatusError
 from netsim.api.kinds import Obj
 from netsim.api.objects import name_of, namespace_of
 from netsim.client.rest import Client
+from netsim.controllers.controller import PARALLEL
 from netsim.controllers.writes import Announce, Create, Delete, Note, Patch, Requeue, Update, Write, Writes
 
 log = logging.getLogger(__name__)
 
-PARALLEL = 64
-"""Writes of one reconcile under way at once."""
 BATCH_GROWTH = 4
 
 Recorder = Callable[[Note], None]

@@ -19,8 +19,8 @@ from netsim.api.objects import (
 )
 from netsim.api.selectors import label_selector_of
 from netsim.controllers import rollout
+from netsim.controllers.controller import Controller
 from netsim.controllers.deployment_status import deployment_status, is_complete, seconds_to_deadline
-from netsim.controllers.loop import Controller
 from netsim.controllers.pods import is_finished
 from netsim.controllers.refs import claim
 from netsim.controllers.rollout import DESIRED, MAXIMUM, Bounds, Targets, bounds_of, replicas_of

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from netsim.api.kinds import ENDPOINTS, PODS, SERVICES, Obj
 from netsim.api.objects import deletion_timestamp, dig, labels_of, metadata, name_of, namespace_of
-from netsim.controllers.loop import Controller
+from netsim.controllers.controller import Controller
 from netsim.controllers.service_endpoints import (
     HEADLESS,
     Ports,

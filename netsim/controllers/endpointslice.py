@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from netsim.api.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES, Obj
 from netsim.api.objects import deletion_timestamp, dig, labels_of, name_of, namespace_of
-from netsim.controllers.loop import Controller
+from netsim.controllers.controller import Controller
 from netsim.controllers.refs import controller_reference, is_controlled_by
 from netsim.controllers.service_endpoints import (
     HEADLESS,

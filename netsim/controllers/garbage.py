@@ -5,11 +5,9 @@ A work key is one object, "RESOURCE NAMESPACE/NAME". It is looked at when it or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from netsim.api.errors import StatusError
-from netsim.api.kinds import Kind, Obj, by_kind, split_api_version
+from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import (
     deletion_timestamp,
     key_of,
@@ -18,14 +16,14 @@ from netsim.api.objects import (
     owner_references,
     uid_of,
 )
-from netsim.client.rest import Client
-from netsim.controllers.loop import Controller, Wake
+from netsim.controllers.controller import Controller, Wake
+from netsim.controllers.facts import PRESENT, absent_owners
+from netsim.controllers.refs import kind_of_reference
 from netsim.controllers.view import OWNER, UID, View
 from netsim.controllers.writes import Write, Writes, delete_of, patch_of
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 _POLICIES = {FOREGROUND: "Foreground", ORPHAN: "Orphan"}
-_PRESENT = "present"
 
 
 class Collector:
@@ -36,7 +34,7 @@ class Collector:
 
     def controller(self) -> Controller:
         watches = tuple((kind, self._wake(kind)) for kind in self._kinds.values())
-        return Controller("garbage-collector-controller", self.reconcile, watches, observe=self.observe)
+        return Controller("garbage-collector-controller", self.reconcile, watches, observe=absent_owners(self.absent))
 
     def key(self, kind: Kind, obj: Obj) -> str:
         """The work key of an object."""
@@ -83,13 +81,13 @@ class Collector:
                 keys.append(self.key(kind, owner))
         return keys
 
-    async def observe(self, client: Client, key: str, view: View) -> Mapping[str, Any]:
-        """Which owners that the caches do not hold the server has all the same (or cannot judge)."""
+    def absent(self, key: str, view: View) -> tuple[str, list[Obj]]:
+        """The object's namespace, and its references to owners that the caches do not hold."""
         found = self.find(view, key)
         if found is None:
-            return {}
-        absent = [ref for ref in owner_references(found[1]) if self.owner(view, ref) is None]
-        return {ref["uid"]: _PRESENT for ref in absent if await _exists(client, found[1], ref)}
+            return "", []
+        obj = found[1]
+        return namespace_of(obj), [ref for ref in owner_references(obj) if self.owner(view, ref) is None]
 
     def reconcile(self, key: str, view: View) -> Writes:
         """One object: as an owner being deleted, and as a dependent."""
@@ -135,29 +133,9 @@ class Collector:
         """solid: there, or not known to be gone; waiting: in a foreground deletion; absent."""
         owner = self.owner(view, reference)
         if owner is None:
-            return "solid" if view.facts.get(reference["uid"]) == _PRESENT else "absent"
+            return "solid" if view.facts.get(reference["uid"]) == PRESENT else "absent"
         waiting = deletion_timestamp(owner) and _has_finalizer(owner, FOREGROUND)
         return "waiting" if waiting else "solid"
-
-
-def kind_of_reference(reference: Obj) -> Kind | None:
-    """The served kind an owner reference names."""
-    group, version = split_api_version(str(reference.get("apiVersion", "")))
-    return by_kind(group, version, str(reference.get("kind", "")))
-
-
-async def _exists(client: Client, obj: Obj, reference: Obj) -> bool:
-    """Whether the server has that owner. A kind that is not served here cannot be judged: it counts as there."""
-    kind = kind_of_reference(reference)
-    if kind is None:
-        return True
-    try:
-        owner = await client.get(kind, reference["name"], namespace_of(obj) if kind.namespaced else None)
-    except StatusError as error:
-        if error.code == 404:
-            return False
-        raise
-    return uid_of(owner) == str(reference["uid"])
 
 
 def _finalizers(obj: Obj) -> list[str]:

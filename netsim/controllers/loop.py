@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any
 
-from netsim.api.kinds import Kind, Obj
+from netsim.api.kinds import Obj
 from netsim.api.objects import key_of, uid_of
 from netsim.client.rest import Client
-from netsim.controllers.apply import PARALLEL, Outcome, Recorder, apply_writes, failures
+from netsim.controllers.apply import Outcome, Recorder, apply_writes, failures
+from netsim.controllers.controller import Controller, Wake
 from netsim.controllers.expectations import TIMEOUT, Expectations, Expected, revision_of
 from netsim.controllers.queue import WorkQueue
 from netsim.controllers.view import Cached, View
@@ -21,27 +21,9 @@ from netsim.controllers.writes import Delete, Requeue, Writes
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
-Wake = Callable[[View, Obj | None, Obj | None], Iterable[str]]
-"""(view, old, new) -> the keys which that change of an object concerns."""
-Observe = Callable[[Client, str, View], Awaitable[Mapping[str, Any]]]
-
 _CHECK_AGAIN = 1.0
 _SLICE = 64
 """Keys reconciled in one go before the event loop gets its turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Controller:
-    """A pure `reconcile` and what wakes it. `observe`, where there is one, gathers facts which the caches do not
-    hold, for `View.facts`. `rest` seconds pass at least between a round that wrote and the next of the same key,
-    so that a burst of changes becomes one write. `parallel` keys are worked on at once."""
-
-    name: str
-    reconcile: Callable[[str, View], Writes]
-    watches: tuple[tuple[Kind, Wake], ...]
-    observe: Observe | None = None
-    rest: float = 0.0
-    parallel: int = PARALLEL
 
 
 class Runner:

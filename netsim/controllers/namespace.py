@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
-from netsim.api.errors import StatusError
-from netsim.api.kinds import EVENTS, KINDS, NAMESPACES, Kind, Obj
+from netsim.api.kinds import EVENTS, NAMESPACES, Kind, Obj
 from netsim.api.objects import deletion_timestamp, namespace_of, set_condition, status_of
 from netsim.api.times import format_time
-from netsim.client.rest import Client
-from netsim.controllers.loop import Controller, Wake
+from netsim.controllers.controller import Controller, Wake
+from netsim.controllers.facts import CONTENTS, contents_of
 from netsim.controllers.view import View
 from netsim.controllers.wakes import by_own_key
 from netsim.controllers.writes import Requeue, Update, Write, Writes, delete_of, patch_of
@@ -20,38 +17,15 @@ from netsim.controllers.writes import Requeue, Update, Write, Writes, delete_of,
 FINALIZER = "kubernetes"
 _LOOK_AGAIN = 2.0
 
-NAMESPACED: tuple[Kind, ...] = tuple(
-    kind for kind in KINDS if kind.namespaced and kind.stored and kind.group != "events.k8s.io"
-)
-"""Every kind of which a namespace may hold objects; Events are one store with two views."""
-
 Contents = Sequence[tuple[Kind, Obj]]
-
-
-async def _observe(client: Client, key: str, view: View) -> Mapping[str, Any]:
-    """What a leaving namespace still holds, asked of the server itself: caches would be too early or too late."""
-    namespace = view.get(NAMESPACES, key)
-    if namespace is None or not deletion_timestamp(namespace):
-        return {}
-    lists = await asyncio.gather(*(_list(client, kind, key) for kind in NAMESPACED))
-    return {"contents": [(kind, obj) for kind, items in zip(NAMESPACED, lists, strict=True) for obj in items]}
-
-
-async def _list(client: Client, kind: Kind, namespace: str) -> list[Obj]:
-    try:
-        return list((await client.list(kind, namespace)).get("items") or [])
-    except StatusError as error:
-        if error.code == 404:  # the server does not serve this kind
-            return []
-        raise
 
 
 def reconcile(key: str, view: View) -> Writes:
     """Delete what is left; when nothing is, let the namespace go. Events are deleted last: deletions make some."""
     namespace = view.get(NAMESPACES, key)
-    if namespace is None or not deletion_timestamp(namespace) or "contents" not in view.facts:
+    if namespace is None or not deletion_timestamp(namespace) or CONTENTS not in view.facts:
         return []
-    contents: Contents = view.facts["contents"]
+    contents: Contents = view.facts[CONTENTS]
     if not contents:
         return [_finalize(namespace)] if FINALIZER in _finalizers(namespace) else []
     others = [(kind, obj) for kind, obj in contents if kind is not EVENTS]
@@ -99,4 +73,4 @@ def controller(cached: Iterable[Kind]) -> Controller:
     """The controller, woken by the `cached` kinds."""
     watches: list[tuple[Kind, Wake]] = [(NAMESPACES, by_own_key)]
     watches += [(kind, _wake_contents) for kind in cached if kind.namespaced]
-    return Controller("namespace-controller", reconcile, tuple(watches), observe=_observe, rest=0.05)
+    return Controller("namespace-controller", reconcile, tuple(watches), observe=contents_of, rest=0.05)

@@ -7,13 +7,12 @@ the server itself just before (`observe`): what they say is the only record of w
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from netsim.api.kinds import NODES, Obj
 from netsim.api.objects import name_of
-from netsim.client.rest import Client
-from netsim.controllers.loop import Controller
+from netsim.controllers.controller import Controller
+from netsim.controllers.facts import NODES_NOW, all_nodes
 from netsim.controllers.view import View
 from netsim.controllers.writes import Note, Patch, Write, Writes, typed
 
@@ -27,9 +26,9 @@ def controller(cluster_cidrs: Iterable[str], node_masks: Iterable[int]) -> Contr
     pools = [_pool(cidr, mask) for cidr, mask in zip(cluster_cidrs, node_masks, strict=True)]
 
     def reconcile(key: str, view: View) -> Writes:
-        return plan_cidrs(pools, view.facts.get("nodes") or [])
+        return plan_cidrs(pools, view.facts.get(NODES_NOW) or [])
 
-    return Controller("node-ipam-controller", reconcile, ((NODES, _wake),), observe=_observe)
+    return Controller("node-ipam-controller", reconcile, ((NODES, _wake),), observe=all_nodes)
 
 
 def _pool(cidr: str, mask: int) -> tuple[Network, int]:
@@ -41,12 +40,6 @@ def _pool(cidr: str, mask: int) -> tuple[Network, int]:
 
 def _wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
     return (ALL,) if new is not None and not new["spec"].get("podCIDR") else ()
-
-
-async def _observe(client: Client, key: str, view: View) -> Mapping[str, Any]:
-    if all(node["spec"].get("podCIDR") for node in view.values(NODES)):
-        return {}
-    return {"nodes": (await client.list(NODES)).get("items") or []}
 
 
 def plan_cidrs(pools: list[tuple[Network, int]], nodes: Iterable[Obj]) -> list[Write]:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from netsim.api.kinds import LEASES, NODES, PODS, Obj
 from netsim.api.objects import condition, dig, is_pod_ready, name_of, namespace_of, set_condition, status_of
 from netsim.api.times import format_time
-from netsim.controllers.loop import Controller
+from netsim.controllers.controller import Controller
 from netsim.controllers.pods import is_finished
 from netsim.controllers.view import NODE, View
 from netsim.controllers.wakes import by_own_key

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
-from netsim.api.errors import StatusError
 from netsim.api.kinds import NODES, PODS, Obj
 from netsim.api.objects import deletion_timestamp, dig, name_of, set_condition, status_of
 from netsim.api.times import format_time
-from netsim.client.rest import Client
-from netsim.controllers.loop import Controller
+from netsim.controllers.controller import Controller
+from netsim.controllers.facts import PRESENT, node_presence
 from netsim.controllers.pods import is_finished
 from netsim.controllers.view import NODE, View
 from netsim.controllers.writes import Requeue, Write, Writes, delete_of, patch_of
 
 QUARANTINE = 40.0
 """Seconds a Node must have been gone: one that is created anew at once keeps its pods (as in Kubernetes)."""
-_PRESENT = "present"
 
 
 @dataclass(slots=True)
@@ -38,26 +35,15 @@ def controller(quarantine: float = QUARANTINE) -> Controller:
 
     def reconcile(key: str, view: View) -> Writes:
         pods = view.by_index(PODS, NODE, key)
-        if view.get(NODES, key) is not None or view.facts.get(_PRESENT) or not pods:
+        if view.get(NODES, key) is not None or view.facts.get(PRESENT) or not pods:
             missing.since.pop(key, None)
             return []
         wait = quarantine - missing.seconds(key, view.now)
         return [Requeue(wait)] if wait > 0 else [write for pod in pods for write in _collect(pod, view.now)]
 
-    return Controller("pod-garbage-collector", reconcile, ((NODES, _wake_node), (PODS, _wake_pod)), observe=_observe)
-
-
-async def _observe(client: Client, key: str, view: View) -> Mapping[str, Any]:
-    """Whether the server has a Node which the cache has not (yet)."""
-    if view.get(NODES, key) is not None:
-        return {}
-    try:
-        await client.get(NODES, key)
-    except StatusError as error:
-        if error.code == 404:
-            return {}
-        raise
-    return {_PRESENT: True}
+    return Controller(
+        "pod-garbage-collector", reconcile, ((NODES, _wake_node), (PODS, _wake_pod)), observe=node_presence
+    )
 
 
 def _collect(pod: Obj, now: datetime) -> list[Write]:

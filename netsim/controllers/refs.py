@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from netsim.api.kinds import Kind, Obj
+from netsim.api.kinds import Kind, Obj, by_kind, split_api_version
 from netsim.api.objects import (
     controller_of,
     deletion_timestamp,
@@ -31,6 +31,12 @@ def controller_reference(kind: Kind, owner: Obj) -> Obj:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def kind_of_reference(reference: Obj) -> Kind | None:
+    """The served kind an owner reference names."""
+    group, version = split_api_version(str(reference.get("apiVersion", "")))
+    return by_kind(group, version, str(reference.get("kind", "")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from netsim.api.objects import (
 )
 from netsim.api.selectors import label_selector_of
 from netsim.api.times import format_time
-from netsim.controllers.loop import Controller
+from netsim.controllers.controller import Controller
 from netsim.controllers.pods import is_active, is_available, ready_seconds
 from netsim.controllers.ranking import choose_victims
 from netsim.controllers.refs import claim, controller_reference

@@ -23,8 +23,9 @@ from netsim.controllers import (
     serviceaccount,
     taint_eviction,
 )
+from netsim.controllers.controller import Controller
 from netsim.controllers.garbage import Collector
-from netsim.controllers.loop import Clock, Controller, Runner
+from netsim.controllers.loop import Clock, Runner
 from netsim.controllers.recorder import EventRecorder
 from netsim.controllers.view import indexes_of
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from netsim.api.kinds import CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS, Obj
 from netsim.api.objects import deletion_timestamp, name_of, namespace_of
-from netsim.controllers.loop import Controller, Wake
+from netsim.controllers.controller import Controller, Wake
 from netsim.controllers.view import View
 from netsim.controllers.wakes import by_own_key
 from netsim.controllers.writes import Create, Update, Write, Writes

@@ -9,7 +9,7 @@ from datetime import datetime
 from netsim.api.kinds import NODES, PODS, Obj
 from netsim.api.objects import deletion_timestamp, dig, key_of
 from netsim.api.times import seconds_between
-from netsim.controllers.loop import Controller
+from netsim.controllers.controller import Controller
 from netsim.controllers.node_lifecycle import wake_pods_of_tainted
 from netsim.controllers.pods import is_finished
 from netsim.controllers.view import View

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import controller_of, deletion_timestamp, key_of, labels_of, namespace_of
 from netsim.api.selectors import label_selector_of
-from netsim.controllers.loop import Wake
+from netsim.controllers.controller import Wake
 from netsim.controllers.view import NAMESPACE, View
 
 

@@ -26,7 +26,8 @@ def add(cluster: Any, kind: Kind, name: str, *owners: Obj) -> Obj:
 
 async def collect(cluster: Any, make_client: Any, rounds: int = 12) -> None:
     """Look at every object again and again until nothing is written."""
-    collector = Collector(CACHED)
+    collector = Collector(CACHED).controller()
+    assert collector.observe is not None
     client = make_client(cluster, random.Random(1))
     for _ in range(rounds):
         cluster.sync()
@@ -74,7 +75,8 @@ async def test_a_cache_that_lags_deletes_nothing(cluster: Any, make_client: Any)
     owner = add(cluster, REPLICA_SETS, "owner")
     child = add(cluster, PODS, "child", reference(owner, REPLICA_SETS))
     cluster.caches[PODS.resource].put(child, "2")  # the owner is not in its cache
-    collector = Collector(CACHED)
+    collector = Collector(CACHED).controller()
+    assert collector.observe is not None
     facts = await collector.observe(make_client(cluster, random.Random(1)), "pods ns/child", cluster.view())
     assert collector.reconcile("pods ns/child", cluster.view(**facts)) == []
 

@@ -14,8 +14,9 @@ from netsim.api.errors import StatusError
 from netsim.api.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS, Obj
 from netsim.controllers import deployment, replicaset
 from netsim.controllers.apply import apply_writes
+from netsim.controllers.controller import Controller
 from netsim.controllers.expectations import Expectations, Expected
-from netsim.controllers.loop import Controller, Runner
+from netsim.controllers.loop import Runner
 from netsim.controllers.queue import WorkQueue
 from netsim.controllers.writes import Announce, Create, Delete, Note
 

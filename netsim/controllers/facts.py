@@ -1,0 +1,82 @@
+"""The controllers' reading door: what the server itself says, where caches may be too early or too late to judge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from netsim.api.errors import StatusError
+from netsim.api.kinds import KINDS, NAMESPACES, NODES, Kind, Obj
+from netsim.api.objects import deletion_timestamp, uid_of
+from netsim.client.rest import Client
+from netsim.controllers.controller import Observe
+from netsim.controllers.refs import kind_of_reference
+from netsim.controllers.view import View
+
+PRESENT, CONTENTS, NODES_NOW = "present", "contents", "nodes"
+
+NAMESPACED: tuple[Kind, ...] = tuple(
+    kind for kind in KINDS if kind.namespaced and kind.stored and kind.group != "events.k8s.io"
+)
+"""Every kind of which a namespace may hold objects; Events are one store with two views."""
+
+
+async def all_nodes(client: Client, key: str, view: View) -> Mapping[str, Any]:
+    """NODES_NOW: all Nodes, if one of the cached ones has no pod CIDR."""
+    if all(node["spec"].get("podCIDR") for node in view.values(NODES)):
+        return {}
+    return {NODES_NOW: (await client.list(NODES)).get("items") or []}
+
+
+async def node_presence(client: Client, key: str, view: View) -> Mapping[str, Any]:
+    """PRESENT: whether the server has a Node which the cache has not (yet)."""
+    if view.get(NODES, key) is not None:
+        return {}
+    return {PRESENT: await _find(client, NODES, key) is not None}
+
+
+async def contents_of(client: Client, key: str, view: View) -> Mapping[str, Any]:
+    """CONTENTS: (kind, object) of everything in a namespace that is being deleted."""
+    namespace = view.get(NAMESPACES, key)
+    if namespace is None or not deletion_timestamp(namespace):
+        return {}
+    lists = await asyncio.gather(*(_list(client, kind, key) for kind in NAMESPACED))
+    return {CONTENTS: [(kind, obj) for kind, items in zip(NAMESPACED, lists, strict=True) for obj in items]}
+
+
+def absent_owners(absent: Callable[[str, View], tuple[str, list[Obj]]]) -> Observe:
+    """uid -> PRESENT for each owner reference which `absent(key, view)` gives with the object's namespace, and whose
+    owner the server has. An owner of a kind that is not served here cannot be judged and counts as there."""
+
+    async def observe(client: Client, key: str, view: View) -> Mapping[str, Any]:
+        namespace, references = absent(key, view)
+        return {ref["uid"]: PRESENT for ref in references if await _has_owner(client, namespace, ref)}
+
+    return observe
+
+
+async def _has_owner(client: Client, namespace: str, reference: Obj) -> bool:
+    kind = kind_of_reference(reference)
+    if kind is None:
+        return True
+    owner = await _find(client, kind, reference["name"], namespace if kind.namespaced else "")
+    return owner is not None and uid_of(owner) == reference["uid"]
+
+
+async def _find(client: Client, kind: Kind, name: str, namespace: str = "") -> Obj | None:
+    try:
+        return await client.get(kind, name, namespace or None)
+    except StatusError as error:
+        if error.code == 404:
+            return None
+        raise
+
+
+async def _list(client: Client, kind: Kind, namespace: str) -> list[Obj]:
+    try:
+        return list((await client.list(kind, namespace)).get("items") or [])
+    except StatusError as error:
+        if error.code == 404:  # the server does not serve this kind
+            return []
+        raise
