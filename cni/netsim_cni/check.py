@@ -1,14 +1,16 @@
-"""CHECK: what of an attachment is missing, from what the kernel shows (pure, but for `observe`)."""
+"""CHECK: what of an attachment is missing, from what the kernel shows (pure; `perform.observe` looks)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from netsim.host.netlink import Address, Link, Netlink, NetlinkError, Route
 from netsim_cni.config import Request
 from netsim_cni.plan import host_routes, pod_address, pod_routes
 from netsim_cni.ranges import Lease
+
+if TYPE_CHECKING:
+    from netsim.host.netlink import Address, Link, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +20,6 @@ class Side:
     link: Link | None
     addresses: list[Address]
     routes: list[Route]
-
-
-def observe(netns: str | None, link: str, families: set[int]) -> Side:
-    """The interface `link` in a namespace (None: this one); OSError when it cannot be entered."""
-    with Netlink(netns) as netlink:
-        try:
-            found = netlink.link(link)
-        except NetlinkError:
-            return Side(None, [], [])
-        routes = [route for family in families for route in netlink.routes(family) if route.dev == found.index]
-        return Side(found, netlink.addresses(found.index), routes)
 
 
 def find_faults(request: Request, leases: list[Lease], host: Side, pod: Side, master: int) -> list[str]:

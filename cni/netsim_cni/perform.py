@@ -6,6 +6,7 @@ import errno
 
 from netsim.host.netlink import Netlink, NetlinkError
 from netsim.host.sysctl import ensure_sysctl
+from netsim_cni.check import Side
 from netsim_cni.errors import DUPLICATE_ATTACHMENT, UNKNOWN_CONTAINER, WIRING_FAILED, CniError
 from netsim_cni.plan import Op, Plan
 from netsim_cni.ranges import Lease
@@ -41,6 +42,17 @@ def unwire(link: str) -> bool:
                 return False
             raise CniError(WIRING_FAILED, str(error)) from error
     return True
+
+
+def observe(netns: str | None, link: str, families: set[int]) -> Side:
+    """The interface `link` in a namespace (None: this one); OSError when it cannot be entered."""
+    with Netlink(netns) as netlink:
+        try:
+            found = netlink.link(link)
+        except NetlinkError:
+            return Side(None, [], [])
+        routes = [route for family in families for route in netlink.routes(family) if route.dev == found.index]
+        return Side(found, netlink.addresses(found.index), routes)
 
 
 def ensure_forwarding(leases: list[Lease]) -> None:

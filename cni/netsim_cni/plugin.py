@@ -80,7 +80,8 @@ def _del(request: Request, store: Leases) -> Result:
 
 
 def _check(request: Request, store: Leases) -> Result:
-    from netsim_cni.check import find_faults, observe, prev_result_faults
+    from netsim_cni.check import find_faults, prev_result_faults
+    from netsim_cni.perform import observe
 
     config = request.config
     if config.prev_result is None:
@@ -103,7 +104,7 @@ def _check(request: Request, store: Leases) -> Result:
 
 
 def _bridge_index(request: Request, families: set[int]) -> int:
-    from netsim_cni.check import observe
+    from netsim_cni.perform import observe
 
     if request.config.mode == "routed":
         return 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json as jsonlib
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,3 +153,20 @@ def test_wrong_environment(conf: Conf, command: str, version: str, env: dict[str
 def test_del_needs_no_namespace(conf: Conf) -> None:
     request = parse_request("DEL", conf(), {"CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0", "CNI_NETNS": ""})
     assert request.key == ("c1", "eth0")
+
+
+README = Path(__file__).parents[3] / "cni" / "README.md"
+
+
+def test_the_readmes_example_is_a_configuration() -> None:
+    found = re.search(r"```json\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    conflist = jsonlib.loads(found.group(1))
+    (plugin,) = conflist["plugins"]
+    config = parse_config(plugin | {key: conflist[key] for key in ("cniVersion", "name")})
+    assert (config.name, config.mode, str(config.range_sets[0][0].subnet)) == ("pods", "routed", "10.244.1.0/24")
+
+
+def test_the_readme_names_every_field() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert [field for field in FIELDS if field not in text] == []
