@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Iterable, Iterator
 
@@ -49,10 +48,9 @@ def pods_of(view: View, service: Obj) -> list[Obj]:
 
 def address_of(pod: Obj, family: str) -> str:
     """The pod's address of that family, "" if it has none."""
-    wanted = 6 if family == "IPv6" else 4
     listed = [entry.get("ip", "") for entry in dig(pod, "status", "podIPs") or []]
     addresses = listed or [dig(pod, "status", "podIP")]
-    return next((ip for ip in addresses if ip and ipaddress.ip_address(ip).version == wanted), "")
+    return next((ip for ip in addresses if ip and (":" in ip) == (family == "IPv6")), "")
 
 
 def ports_for(service: Obj, pod: Obj) -> Ports:
