@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from netsim.api import errors, kinds
 from netsim.api.errors import StatusError
 from netsim.http.types import Request, Response
-from netsim.server import paths, reads, reviews, subresources, watch, writes
+from netsim.server import discovery, paths, reads, reviews, subresources, watch, writes
 from netsim.server.authn import authenticate
 from netsim.server.authz import Authorizer
 from netsim.server.bootstrap import bootstrap, service_address
@@ -109,6 +109,8 @@ class ApiServer:
         await core.authorizer.check(user, target)
         if not target.is_resource:
             return await paths.serve(core, call)
+        if target.group and target.group not in discovery.groups():
+            return paths.not_found()
         call.format = choose_format(request.header("accept"), _SHAPES)
         if target.verb in _WRITES and target.subresource not in _STREAMING:
             # a client that hangs up must not leave a write half accounted for

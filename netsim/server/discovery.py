@@ -25,6 +25,7 @@ VERSION: Obj = {
 AGGREGATED = "APIGroupDiscoveryList"
 
 
+@lru_cache
 def groups() -> list[str]:
     """Named groups in the order of the table."""
     return list(dict.fromkeys(kind.group for kind in KINDS if kind.group))

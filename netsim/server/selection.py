@@ -16,6 +16,7 @@ from netsim.api.selectors import (
     parse_label_selector,
 )  # fmt: skip
 from netsim.server.codec import key_of, prefix_of
+from netsim.server.views import event_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ class Selection:
     def matches(self, obj: Obj) -> bool:
         if not self.labels.matches(labels_of(obj)):
             return False
-        return not self.fields.requirements or self.fields.matches(obj, fields.reader(self.kind))
+        if not self.fields.requirements:
+            return True
+        return self.fields.matches(event_view(obj) if is_view(self.kind) else obj, fields.reader(self.kind))
 
 
 def compile_selection(kind: Kind, namespace: str, label_selector: str, field_selector: str) -> Selection:

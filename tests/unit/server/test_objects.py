@@ -1,0 +1,187 @@
+"""Creating, changing and deleting objects: metadata, generations, status, defaults, grace, finalizers, dry runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+PODS = "/api/v1/namespaces/default/pods"
+MAPS = "/api/v1/namespaces/default/configmaps"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+DEPLOYMENT = {
+    "metadata": {"name": "web"},
+    "spec": {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x:1"}]}},
+    },
+}
+
+
+async def revision(api: Any) -> str:
+    return (await api.get(MAPS))["metadata"]["resourceVersion"]
+
+
+async def test_pod_gets_its_defaults_and_account(api: Any, pod: Any) -> None:
+    made = await api.post(PODS, pod("p"))
+    spec = made["spec"]
+    assert spec["securityContext"] == {} and spec["restartPolicy"] == "Always" and spec["priority"] == 0
+    assert spec["serviceAccountName"] == "default"
+    assert [t["key"] for t in spec["tolerations"]] == ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]
+    mount = spec["containers"][0]["volumeMounts"][0]
+    assert mount["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount"
+    volume = spec["volumes"][0]
+    assert volume["name"] == mount["name"] and volume["name"].startswith("kube-api-access-")
+    assert made["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
+    plain = await api.post(PODS, pod("plain", automountServiceAccountToken=False))
+    assert "volumes" not in plain["spec"]
+
+
+async def test_update_that_changes_nothing_is_no_write(api: Any) -> None:
+    made = await api.post(MAPS, {"metadata": {"name": "a"}, "data": {"k": "v"}})
+    before = await revision(api)
+    again = await api.ok("PUT", f"{MAPS}/a", made)
+    assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    await api.merge(f"{MAPS}/a", {"data": {"k": "v"}})
+    assert await revision(api) == before
+
+
+async def test_generation_counts_spec_changes_only(api: Any) -> None:
+    assert (await api.post(DEPLOYMENTS, DEPLOYMENT))["metadata"]["generation"] == 1
+    assert (await api.merge(f"{DEPLOYMENTS}/web", {"metadata": {"labels": {"x": "y"}}}))["metadata"]["generation"] == 1
+    status = await api.merge(f"{DEPLOYMENTS}/web/status", {"status": {"replicas": 1}, "spec": {"replicas": 9}})
+    assert (status["metadata"]["generation"], status["spec"]["replicas"]) == (1, 1)
+    changed = await api.merge(f"{DEPLOYMENTS}/web", {"spec": {"replicas": 2}, "status": {"replicas": 7}})
+    assert (changed["metadata"]["generation"], changed["status"]["replicas"]) == (2, 1)
+    assert "generation" not in (await api.post(MAPS, {"metadata": {"name": "m"}}))["metadata"]
+
+
+async def test_scale(api: Any) -> None:
+    await api.post(DEPLOYMENTS, DEPLOYMENT)
+    scale = await api.get(f"{DEPLOYMENTS}/web/scale")
+    assert (scale["kind"], scale["spec"], scale["status"]) == ("Scale", {"replicas": 1}, {"replicas": 0, "selector": "a=b"})
+    assert (await api.merge(f"{DEPLOYMENTS}/web/scale", {"spec": {"replicas": 3}}))["spec"]["replicas"] == 3
+    await api.ok("PUT", f"{DEPLOYMENTS}/web/scale", {**scale, "metadata": {"name": "web"}, "spec": {"replicas": 0}})
+    assert (await api.get(f"{DEPLOYMENTS}/web"))["spec"]["replicas"] == 0
+    stale = {**scale, "spec": {"replicas": 4}}
+    assert (await api.refused("PUT", f"{DEPLOYMENTS}/web/scale", stale))["reason"] == "Conflict"
+
+
+async def test_binding_sets_the_node_once(api: Any, pod: Any) -> None:
+    await api.post(PODS, pod("p"))
+    binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}}
+    assert (await api.post(f"{PODS}/p/binding", binding))["status"] == "Success"
+    bound = await api.get(f"{PODS}/p")
+    assert bound["spec"]["nodeName"] == "n1"
+    assert bound["status"]["conditions"][0]["type"] == "PodScheduled"
+    status = await api.refused("POST", f"{PODS}/p/binding", binding)
+    assert status["code"] == 409 and 'already assigned to node "n1"' in status["message"]
+
+
+async def test_scheduled_pod_is_deleted_with_grace(api: Any, pod: Any) -> None:
+    await api.post(PODS, pod("p", nodeName="n1"))
+    marked = await api.ok("DELETE", f"{PODS}/p")
+    metadata = marked["metadata"]
+    assert metadata["deletionGracePeriodSeconds"] == 30
+    assert metadata["deletionTimestamp"] == "2026-11-22T12:00:30Z"
+    shorter = await api.ok("DELETE", f"{PODS}/p", {"gracePeriodSeconds": 5})
+    assert shorter["metadata"]["deletionTimestamp"] == "2026-11-22T12:00:05Z"
+    assert (await api.ok("DELETE", f"{PODS}/p", {"gracePeriodSeconds": 0}))["status"] == "Success"
+    assert (await api.refused("GET", f"{PODS}/p"))["code"] == 404
+
+
+async def test_finalizers_and_propagation(api: Any) -> None:
+    await api.post(MAPS, {"metadata": {"name": "f", "finalizers": ["x.y/z"]}})
+    marked = await api.ok("DELETE", f"{MAPS}/f")
+    assert marked["metadata"]["deletionTimestamp"]
+    await api.merge(f"{MAPS}/f", {"metadata": {"finalizers": None}})
+    assert (await api.refused("GET", f"{MAPS}/f"))["code"] == 404
+    await api.post(DEPLOYMENTS, DEPLOYMENT)
+    foreground = await api.ok("DELETE", f"{DEPLOYMENTS}/web", {"propagationPolicy": "Foreground"})
+    assert foreground["metadata"]["finalizers"] == ["foregroundDeletion"]
+    assert (await api.refused("DELETE", f"{DEPLOYMENTS}/web", {"propagationPolicy": "Sideways"}))["code"] == 422
+
+
+async def test_namespace_goes_through_terminating_and_finalize(api: Any) -> None:
+    await api.post("/api/v1/namespaces", {"metadata": {"name": "t"}})
+    assert {i["metadata"]["name"] for i in (await api.get("/api/v1/namespaces/t/serviceaccounts"))["items"]} == {"default"}
+    marked = await api.ok("DELETE", "/api/v1/namespaces/t")
+    assert marked["status"]["phase"] == "Terminating"
+    status = await api.refused("POST", "/api/v1/namespaces/t/configmaps", {"metadata": {"name": "late"}})
+    assert (status["code"], status["details"]["causes"][0]["reason"]) == (403, "NamespaceTerminating")
+    await api.ok("PUT", "/api/v1/namespaces/t/finalize", {**marked, "spec": {"finalizers": []}})
+    assert (await api.refused("GET", "/api/v1/namespaces/t"))["code"] == 404
+
+
+async def test_deleted_furniture_comes_back(api: Any) -> None:
+    before = await api.get("/api/v1/namespaces/default/serviceaccounts/default")
+    await api.ok("DELETE", "/api/v1/namespaces/default/serviceaccounts/default")
+    async with asyncio.timeout(5):
+        while True:
+            response = await api.send("GET", "/api/v1/namespaces/default/serviceaccounts/default")
+            if response.status == 200:
+                break
+            await asyncio.sleep(0)
+    assert before["metadata"]["uid"].encode() not in response.body
+
+
+async def test_dry_run_has_no_effects(api: Any) -> None:
+    before = await revision(api)
+    made = await api.post(f"{MAPS}?dryRun=All", {"metadata": {"generateName": "d-"}})
+    assert "resourceVersion" not in made["metadata"]
+    services = "/api/v1/namespaces/default/services"
+    body = {"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30001}]}}
+    await api.post(f"{services}?dryRun=All", body)
+    await api.ok("DELETE", "/api/v1/namespaces/default/serviceaccounts/default", {"dryRun": ["All"]})
+    assert await revision(api) == before
+    assert (await api.post(services, body))["spec"]["ports"][0]["nodePort"] == 30001
+
+
+async def test_yaml_untyped_and_bare_bodies(api: Any) -> None:
+    made = await api.ok("POST", MAPS, b"metadata: {name: y}\ndata: {a: b}\n", content_type="application/yaml")
+    assert made["data"] == {"a": "b"}
+    assert (await api.ok("POST", MAPS, {"metadata": {"name": "bare"}}, content_type=""))["kind"] == "ConfigMap"
+    status = await api.refused("POST", MAPS, {"metadata": {"name": "t"}, "data": {"a": 1}})
+    assert status["code"] == 400 and "cannot unmarshal number" in status["message"]
+
+
+async def test_warnings_for_unknown_and_duplicate_fields(api: Any) -> None:
+    body = b'{"metadata":{"name":"w","name":"w"},"foo":1}'
+    response = await api.send("POST", MAPS, body)
+    warnings = [value for name, value in response.headers if name == "Warning"]
+    assert warnings == ['299 - "duplicate field \\"metadata.name\\""', '299 - "unknown field \\"foo\\""']
+    status = await api.refused("POST", f"{MAPS}?fieldValidation=Strict", body)
+    assert 'strict decoding error: duplicate field "metadata.name", unknown field "foo"' in status["message"]
+
+
+async def test_both_views_of_an_event(api: Any) -> None:
+    event = {
+        "metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"},
+        "reason": "R", "message": "m", "type": "Normal",
+    }  # fmt: skip
+    await api.post("/api/v1/namespaces/default/events", event)
+    view = await api.get("/apis/events.k8s.io/v1/namespaces/default/events/e")
+    assert (view["regarding"]["name"], view["note"], view["apiVersion"]) == ("p", "m", "events.k8s.io/v1")
+    found = await api.get("/api/v1/events?fieldSelector=involvedObject.name=p,type=Normal")
+    assert len(found["items"]) == 1
+    view = await api.get("/apis/events.k8s.io/v1/events?fieldSelector=regarding.name=p")
+    assert view["items"][0]["note"] == "m"
+
+
+@pytest.mark.parametrize("count", [8])
+async def test_concurrent_patches_all_land(api: Any, count: int) -> None:
+    await api.post(MAPS, {"metadata": {"name": "race"}})
+    await asyncio.gather(*(api.merge(f"{MAPS}/race", {"data": {f"k{i}": "v"}}) for i in range(count)))
+    assert len((await api.get(f"{MAPS}/race"))["data"]) == count
+
+
+async def test_eviction_and_ephemeral_containers(api: Any, pod: Any) -> None:
+    await api.post(PODS, pod("p", nodeName="n1"))
+    patch = {"spec": {"ephemeralContainers": [{"name": "dbg", "image": "busybox"}]}}
+    strategic = "application/strategic-merge-patch+json"
+    changed = await api.ok("PATCH", f"{PODS}/p/ephemeralcontainers", patch, content_type=strategic)
+    assert changed["spec"]["ephemeralContainers"][0]["name"] == "dbg"
+    eviction = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}}
+    assert (await api.post(f"{PODS}/p/eviction", eviction))["status"] == "Success"
+    assert (await api.get(f"{PODS}/p"))["metadata"]["deletionGracePeriodSeconds"] == 30

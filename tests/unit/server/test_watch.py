@@ -1,0 +1,133 @@
+"""Watches: order, selector transitions, initial events, history, Tables, timeouts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from netsim.api.kinds import CONFIG_MAPS
+
+MAPS = "/api/v1/namespaces/default/configmaps"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+def line(event: dict[str, Any]) -> tuple[str, str, Any]:
+    metadata = event["object"]["metadata"]
+    return event["type"], metadata["name"], metadata.get("labels")
+
+
+async def change_three_times(api: Any) -> None:
+    """As in the recording: created with x=1, relabelled x=2, deleted."""
+    await api.post(MAPS, {"metadata": {"name": "w2", "labels": {"x": "1"}}})
+    await api.merge(f"{MAPS}/w2", {"metadata": {"labels": {"x": "2"}}})
+    await api.ok("DELETE", f"{MAPS}/w2")
+
+
+async def revision(api: Any) -> int:
+    return int((await api.get(MAPS))["metadata"]["resourceVersion"])
+
+
+async def test_from_a_revision_in_order(api: Any) -> None:
+    start = await revision(api)
+    await change_three_times(api)
+    events = await api.watch(f"{MAPS}?watch=1&resourceVersion={start}", 3)
+    assert [line(event) for event in events] == [
+        ("ADDED", "w2", {"x": "1"}),
+        ("MODIFIED", "w2", {"x": "2"}),
+        ("DELETED", "w2", {"x": "2"}),
+    ]
+    revisions = [int(event["object"]["metadata"]["resourceVersion"]) for event in events]
+    assert revisions == [start + 1, start + 2, start + 3]
+    assert all(event["object"]["kind"] == "ConfigMap" for event in events)
+
+
+async def test_leaving_the_selector_is_deleted_with_old_labels_and_new_revision(api: Any) -> None:
+    start = await revision(api)
+    await change_three_times(api)
+    events = await api.watch(f"{MAPS}?watch=True&labelSelector=x=1&resourceVersion={start}", 2)
+    assert [line(event) for event in events] == [("ADDED", "w2", {"x": "1"}), ("DELETED", "w2", {"x": "1"})]
+    assert int(events[1]["object"]["metadata"]["resourceVersion"]) == start + 2
+    events = await api.watch(f"{MAPS}?watch=1&labelSelector=x=2&resourceVersion={start}", 2)
+    assert [line(event) for event in events] == [("ADDED", "w2", {"x": "2"}), ("DELETED", "w2", {"x": "2"})]
+
+
+async def test_without_revision_what_is_there_comes_first(api: Any) -> None:
+    await api.post(MAPS, {"metadata": {"name": "w1"}})
+    for query in ("watch=1", "watch=true&resourceVersion=0"):
+        events = await api.watch(f"{MAPS}?{query}", 3, lambda: change_three_times(api))
+        names = [event["object"]["metadata"]["name"] for event in events]
+        assert {"kube-root-ca.crt", "w1"} <= set(names)
+        assert events[0]["type"] == "ADDED"
+
+
+async def test_watch_list_ends_its_initial_events_with_a_bookmark(api: Any) -> None:
+    await api.post(MAPS, {"metadata": {"name": "w1"}})
+    base = f"{MAPS}?watch=1&fieldSelector=metadata.name=w1"
+    query = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+    now = await revision(api)
+    events = await api.watch(f"{base}&{query}&allowWatchBookmarks=true", 2)
+    assert events[0]["type"] == "ADDED"
+    bookmark = events[1]
+    assert bookmark["type"] == "BOOKMARK"
+    assert bookmark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    assert int(bookmark["object"]["metadata"]["resourceVersion"]) == now
+    status = await api.refused("GET", f"{base}&sendInitialEvents=true&allowWatchBookmarks=true")
+    assert (status["code"], status["message"]) == (
+        422,
+        'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: '
+        "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+    )
+    assert status["details"]["causes"][0]["field"] == "resourceVersionMatch"
+
+
+async def test_history_that_is_gone_is_410(api: Any) -> None:
+    api.app.core.hub._oldest = 5
+    response = await api.send("GET", f"{MAPS}?watch=1&resourceVersion=1")
+    assert response.status == 200
+    event = json.loads(response.body)
+    assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
+    assert event["object"]["message"].startswith("too old resource version: 1 (")
+
+
+async def test_timeout_ends_the_stream(api: Any) -> None:
+    start = await revision(api)
+    response = await api.send("GET", f"{MAPS}?watch=1&timeoutSeconds=1&resourceVersion={start}")
+    async with asyncio.timeout(5):
+        assert [chunk async for chunk in response.body] == []
+    assert api.app.core.hub.watchers == 4  # the server's own controllers
+
+
+async def test_table_watch_sends_columns_once(api: Any) -> None:
+    start = await revision(api)
+    await change_three_times(api)
+    events = await api.watch(f"{MAPS}?watch=1&resourceVersion={start}", 3, accept=TABLE)
+    tables = [event["object"] for event in events]
+    assert [table["kind"] for table in tables] == ["Table"] * 3
+    assert [column["name"] for column in tables[0]["columnDefinitions"]] == ["Name", "Data", "Age"]
+    assert tables[1]["columnDefinitions"] is None
+    assert tables[2]["rows"][0]["cells"] == ["w2", 0, "0s"]
+    assert tables[2]["rows"][0]["object"]["metadata"]["resourceVersion"] == str(start + 3)
+
+
+async def test_future_revision_waits(api: Any) -> None:
+    start = await revision(api)
+    events = await api.watch(f"{MAPS}?watch=1&resourceVersion={start + 1}", 2, lambda: change_three_times(api))
+    assert [event["type"] for event in events] == ["MODIFIED", "DELETED"]
+
+
+async def test_deprecated_watch_path_and_single_object(api: Any) -> None:
+    start = await revision(api)
+    await change_three_times(api)
+    path = f"/api/v1/watch/namespaces/default/configmaps?resourceVersion={start}"
+    assert [event["type"] for event in await api.watch(path, 3)] == ["ADDED", "MODIFIED", "DELETED"]
+    await api.post(MAPS, {"metadata": {"name": "w1"}})
+    assert (await api.get(f"{MAPS}/w1?watch=1"))["metadata"]["name"] == "w1"
+
+
+async def test_watchers_share_one_encoding(api: Any) -> None:
+    start = await revision(api)
+    await api.post(MAPS, {"metadata": {"name": "one"}})
+    subscriptions = [api.app.core.hub.subscribe("/registry/core/configmaps/", start) for _ in range(3)]
+    lines = {id((await s.take())[0].line(CONFIG_MAPS, "ADDED")) for s in subscriptions}
+    assert len(lines) == 1
