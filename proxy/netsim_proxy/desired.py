@@ -73,7 +73,7 @@ class Desired:
         stale = set(changes)
         count = self._endpoints + sum(_count(self._inputs.get(key)) - self._old(key).endpoints for key in stale)
         context = make_context(self.config, node, self.family, count)
-        whole = context != self._context or old_fixed != self._fixed or len(stale) > 50
+        whole = context != self._context or old_fixed != self._fixed
         if context != self._context:
             stale |= self._inputs.keys()
         self._context, self._endpoints = context, count

@@ -35,6 +35,11 @@ class ChainUpdate:
     append: tuple[str, ...] = ()
     remove: bool = False
 
+    @property
+    def lines(self) -> int:
+        """Number of rules written or deleted."""
+        return len(self.delete) + len(self.insert) + len(self.append)
+
 
 @dataclass(frozen=True, slots=True)
 class Update:
@@ -48,7 +53,12 @@ class Update:
     @property
     def lines(self) -> int:
         """Number of rules written or deleted."""
-        return sum(len(chain.delete) + len(chain.insert) + len(chain.append) for chain in self.chains)
+        return sum(chain.lines for chain in self.chains)
+
+    @property
+    def shared_lines(self) -> int:
+        """Number of rules written to or deleted from chains that many Services share."""
+        return sum(chain.lines for chain in self.chains if not is_dynamic(chain.place))
 
 
 _LEAVES_FIRST = (
@@ -102,7 +112,7 @@ def _chain_change(place: Place, old: Sequence[str] | None, new: tuple[str, ...])
         return None
     if place[1] in SHARED_CHAINS and _jumps_last(old):
         change = _by_rule(place, old, new)
-        if change is None or len(change.delete) + len(change.insert) + len(change.append) <= len(new) // 10:
+        if change is None or change.lines <= len(new) // 10:
             return change
     return ChainUpdate(place, rewrite=True, append=new)
 

@@ -19,6 +19,9 @@ from netsim_proxy.iptables import parse_save
 from netsim_proxy.model import Node
 from netsim_proxy.pace import failing_lines
 
+SHARED_RULES = 200
+"""Deleting one rule takes time linear in its chain: beyond this many, chains are compared and rewritten as a whole."""
+
 log = logging.getLogger(__name__)
 
 
@@ -77,7 +80,10 @@ class Programmer:
         self._note_udp(step)
         full = check or step.whole or not self._trusted
         self._trusted = False
-        update = self._full_update() if full else diff_services(step.old, step.new)
+        update = Update() if full else diff_services(step.old, step.new)
+        full = full or update.shared_lines > SHARED_RULES
+        if full:
+            update = self._full_update()
         self._send(update)
         self._trusted = True
         self._clean_conntrack()
