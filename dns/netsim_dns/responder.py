@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from .answer import answer
 from .config import CACHE_TTL_MIN, DnsConfig
+from .names import lower
 from .records import Index
-from .types import SERVFAIL
+from .types import AAAA, NS, SERVFAIL, SOA, TXT, A, Answer, Question
 from .wire import (
     HEADER_SIZE,
     OPCODE_NOTIFY,
@@ -30,7 +31,40 @@ KEPT_QUERY_MAX = 512
 # an OPT with options: a cookie, for one, never comes twice, so that keeping its answer would only fill the table
 PLAIN_OPT = 11
 
-Kept = dict[bytes, bytes | tuple[Reply, int]]
+# length of flags and counts, which an answer without id begins with
+_COUNTS = HEADER_SIZE - 2
+# labels that the SOA adds to the zone: it may point at the question's, and then has their case
+_NAMED_IN_SOA = frozenset((b"dns", b"hostmaster"))
+_NAMED_BY_QUESTION = frozenset((A, AAAA, SOA, TXT))
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Ready answers without id, by the query without id and with its name in lower case.
+
+    `any_case` holds, for answers whose records only point into the question, the question's length: they serve
+    a query that spells the name otherwise once its question is put in.
+    """
+
+    answers: dict[bytes, bytes | tuple[Reply, int]] = field(default_factory=dict)
+    any_case: dict[bytes, int] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        self.answers.clear()
+        self.any_case.clear()
+
+    def keep(self, key: bytes, data: bytes, reply: Reply, limit: int, written: bytes) -> None:
+        """Keep the answer to `data`, unless it serves only a spelling that will hardly come again."""
+        plain, size = key == data[2:], len(reply.question)
+        if len(self.answers) >= KEPT_MAX:
+            self.clear()
+        if reply.any_case and data[HEADER_SIZE : HEADER_SIZE + size] == reply.question:
+            self.any_case[key] = size
+            written = _respelled(written, key[_COUNTS : _COUNTS + size])
+            reply.question = key[_COUNTS : _COUNTS + size]
+        elif not plain:
+            return
+        self.answers[key] = (reply, limit) if reply.varies else written
 
 
 @dataclass(slots=True)
@@ -45,14 +79,14 @@ class Responder:
     config: DnsConfig
     local: frozenset[bytes] = frozenset()
     _generation: int = -1
-    _udp: Kept = field(default_factory=dict)
-    _tcp: Kept = field(default_factory=dict)
+    _udp: _Kept = field(default_factory=_Kept)
+    _tcp: _Kept = field(default_factory=_Kept)
 
     def udp(self, data: bytes) -> bytes | None:
         """Answer to a datagram; None if it deserves none."""
         if self._generation != self.index.generation:
             self._forget()
-        kept = self._udp.get(data[2:])
+        kept = self._udp.answers.get(data[2:])
         if kept.__class__ is bytes:
             return data[:2] + kept
         return self._respond(data, kept, self._udp, self.config.udp_max)
@@ -61,28 +95,28 @@ class Responder:
         """Answer to a message of a stream, without its length; None if it deserves none."""
         if self._generation != self.index.generation:
             self._forget()
-        return self._respond(data, self._tcp.get(data[2:]), self._tcp, TCP_LIMIT)
+        return self._respond(data, self._tcp.answers.get(data[2:]), self._tcp, TCP_LIMIT)
 
     def _forget(self) -> None:
         self._udp.clear()
         self._tcp.clear()
         self._generation = self.index.generation
 
-    def _respond(self, data: bytes, kept: bytes | tuple[Reply, int] | None, table: Kept, most: int) -> bytes | None:
-        if isinstance(kept, bytes):
-            return data[:2] + kept
-        if kept is not None:
-            return data[:2] + kept[0].render(kept[1], random.shuffle)
+    def _respond(self, data: bytes, ready: bytes | tuple[Reply, int] | None, kept: _Kept, most: int) -> bytes | None:
+        if ready is not None:
+            return data[:2] + _rendered(ready)
         if len(data) < HEADER_SIZE:
             return None
+        key = _lower_case(data)
+        size = kept.any_case.get(key)
+        if size is not None:
+            return data[:2] + _respelled(_rendered(kept.answers[key]), data[HEADER_SIZE : HEADER_SIZE + size])
         reply, limit = self._reply(data, most)
         if reply is None:
             return None
         written = reply.render(limit, random.shuffle)
         if len(data) <= KEPT_QUERY_MAX and len(reply.opt) <= PLAIN_OPT:
-            if len(table) >= KEPT_MAX:
-                table.clear()
-            table[data[2:]] = (reply, limit) if reply.varies else written
+            kept.keep(key, data, reply, limit, written)
         return data[:2] + written
 
     def _reply(self, data: bytes, most: int) -> tuple[Reply | None, int]:
@@ -102,7 +136,31 @@ class Responder:
         found = answer(query.question, self.index, self.config, self.local)
         if query.opcode == OPCODE_NOTIFY and self.config.cache_ttl:
             found = replace(found, ttl=CACHE_TTL_MIN)
-        return build_reply(query, found)
+        reply = build_reply(query, found)
+        reply.any_case = _serves_any_case(query.question, found)
+        return reply
+
+
+def _rendered(ready: bytes | tuple[Reply, int]) -> bytes:
+    return ready if isinstance(ready, bytes) else ready[0].render(ready[1], random.shuffle)
+
+
+def _lower_case(data: bytes) -> bytes:
+    """A query without id, its name in lower case; the bytes up to the first zero are nothing but name."""
+    end = data.find(b"\0", HEADER_SIZE)
+    return data[2:HEADER_SIZE] + data[HEADER_SIZE:end].lower() + data[end:]
+
+
+def _respelled(written: bytes, question: bytes) -> bytes:
+    """An answer without id, with the question as this client spelled it."""
+    return written[:_COUNTS] + question + written[_COUNTS + len(question) :]
+
+
+def _serves_any_case(question: Question, found: Answer) -> bool:
+    """Do all names in the answer come from the question, and does its spelling make no difference to the answer?"""
+    if question.qtype == NS or found.additional or _NAMED_IN_SOA & set(lower(question.qname)):
+        return False
+    return all(record.rtype in _NAMED_BY_QUESTION for record in found.answer + found.authority)
 
 
 def _limit(query: Query, most: int) -> int:

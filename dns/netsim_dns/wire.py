@@ -176,7 +176,10 @@ def _check_client_subnet(option: bytes) -> None:
 
 @dataclass(slots=True)
 class Reply:
-    """An answer ready to be sent, in pieces: `render` puts the addresses in a new order each time (RFC 1794)."""
+    """An answer ready to be sent, in pieces: `render` puts the addresses in a new order each time (RFC 1794).
+
+    `any_case`: the same records serve the same question in any spelling.
+    """
 
     flags: int
     question: bytes
@@ -185,6 +188,7 @@ class Reply:
     authority: list[bytes] = field(default_factory=list)
     additional: list[bytes] = field(default_factory=list)
     opt: bytes = b""
+    any_case: bool = False
 
     @property
     def varies(self) -> bool:

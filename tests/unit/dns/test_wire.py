@@ -139,6 +139,43 @@ def test_every_answer_parses_fits_and_belongs_to_its_question(wire: bytes) -> No
                 check_negative(reply)
 
 
+WARM: dict[str, Responder] = {}
+
+
+@settings(max_examples=500, deadline=None)
+@given(queries)
+def test_kept_answers_are_those_of_a_fresh_responder(wire: bytes) -> None:
+    """Whatever was asked before, in whatever spelling; only the order of addresses may differ."""
+    warm = WARM.setdefault("", fixture_responder())
+    for _ in range(2):
+        kept, fresh = warm.udp(wire), fixture_responder().udp(wire)
+        assert kept is not None
+        assert fresh is not None
+        assert (len(kept), kept[:12], kept[12 : 12 + question_length(wire)]) == (
+            len(fresh),
+            fresh[:12],
+            fresh[12 : 12 + question_length(wire)],
+        )
+        one, two = dns.message.from_wire(kept), dns.message.from_wire(fresh)
+        if not one.flags & dns.flags.TC:
+            assert spelled(one) == spelled(two)
+
+
+def spelled(message: dns.message.Message) -> list[list[str]]:
+    sections = (message.question, message.answer, message.authority, message.additional)
+    return [sorted(line for rrset in section for line in str(rrset).splitlines()) for section in sections]
+
+
+def test_names_in_mixed_case_are_kept_once(responders: dict[str, Responder]) -> None:
+    responder = fixture_responder()
+    for number in range(200):
+        name = "".join(c.upper() if number >> i & 1 else c for i, c in enumerate("svc1.testns"))
+        data = responder.udp(dns.message.make_query(f"{name}.svc.cluster.local.", "A").to_wire())
+        assert data is not None
+        assert name.partition(".")[0].encode() in data
+    assert len(responder._udp.answers) == 1
+
+
 def limit_of(question: dns.message.Message) -> int:
     return min(max(512, question.payload), 4096) if question.edns >= 0 else 512
 
@@ -258,7 +295,8 @@ def test_kept_answers_are_bounded(responders: dict[str, Responder], monkeypatch:
     responder = responders["p1"]
     for i in range(50):
         responder.udp(dns.message.make_query(f"n{i}.testns.svc.cluster.local.", "A").to_wire())
-    assert len(responder._udp) <= 10
+    assert 0 < len(responder._udp.answers) <= 10
+    assert len(responder._udp.any_case) <= 10
 
 
 def test_parse_query_keeps_labels_of_any_bytes() -> None:
