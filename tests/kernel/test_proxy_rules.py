@@ -136,6 +136,40 @@ def test_random_changes_leave_exactly_the_desired_rules(inside: InNetns, seed: i
     assert not outcome.full
 
 
+def test_many_services_at_once_are_added_and_removed_in_parts(inside: InNetns) -> None:
+    node = Node("node1", ipv4="192.168.0.2")
+
+    def balanced(number: int) -> Input:
+        address = f"{number // 250}.{number % 250 + 1}"
+        port = ServicePort(
+            "ns",
+            f"svc{number}",
+            "p",
+            "TCP",
+            f"10.96.{address}",
+            80,
+            node_port=30000 + number,
+            vips=(f"203.0.{address}",),
+            source_ranges=("198.51.100.0/24",),
+            external_local=True,
+        )
+        entry = SliceEndpoint(f"10.180.{address}", "node1", True, True, False, ())
+        return Input((port,), (Slice("ns", "s", port.service, 4, (("p", "TCP", 80),), (entry,)),))
+
+    programmer = inside(Programmer, ProxyConfig("node1"), 4)
+    inside(programmer.sync, {}, node)
+    empty = parse_save(inside(firewall.save, 4))
+    inside(programmer.sync, {f"ns/svc{number}": balanced(number) for number in range(150)}, node)
+    full = parse_save(inside(firewall.save, 4))
+    assert len(full) == len(empty) + 150 * 5
+    assert_same(
+        {place: rules for place, rules in full.items() if place in programmer._desired.state()},
+        programmer._desired.state(),
+    )
+    inside(programmer.sync, {f"ns/svc{number}": Input() for number in range(150)}, node)
+    assert parse_save(inside(firewall.save, 4)) == empty
+
+
 def test_foreign_rules_keep_their_place_and_counters(inside: InNetns) -> None:
     foreign = (
         "*nat\n:MINE - [0:0]\n-A POSTROUTING -s 10.9.0.0/16 -j MINE\n[7:420] -A MINE -j RETURN\nCOMMIT\n"
