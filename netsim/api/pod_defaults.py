@@ -19,8 +19,6 @@ def default_pod(pod: Obj) -> None:
     spec.setdefault("enableServiceLinks", True)
     spec.setdefault("priority", 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    if spec.get("serviceAccount") and not spec.get("serviceAccountName"):
-        spec["serviceAccountName"] = spec["serviceAccount"]
     for container in containers(spec):
         _requests_from_limits(container)
         if spec.get("hostNetwork"):
@@ -36,6 +34,10 @@ def default_pod_spec(spec: Obj) -> None:
     fill(spec, restartPolicy="Always", dnsPolicy="ClusterFirst", terminationGracePeriodSeconds=30)
     fill(spec, schedulerName="default-scheduler")
     spec.setdefault("securityContext", {})
+    account = spec.get("serviceAccountName") or spec.get("serviceAccount")
+    if account:
+        # The older field is kept equal, as clients of either read it.
+        spec["serviceAccountName"] = spec["serviceAccount"] = account
     for container in containers(spec):
         _default_container(container)
     for volume in spec.get("volumes") or ():

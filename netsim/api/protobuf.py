@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, cast
 
 from netsim.api.kinds import Obj
@@ -35,7 +35,7 @@ class ProtobufError(ValueError):
 
 @cache
 def _facts() -> tuple[dict[str, str], Messages]:
-    facts = json.loads(resources.files("netsim.api").joinpath("protobuf.json").read_bytes())
+    facts = json.loads(Path(__file__).with_name("protobuf.json").read_bytes())
     messages = {
         name: {int(number): (row[0], row[1], row[2] if len(row) > 2 else "") for number, row in rows.items()}
         for name, rows in facts["messages"].items()

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, cast
 
 from netsim.api.errors import TYPE_INVALID, Cause
@@ -28,7 +28,7 @@ _INT_BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 @cache
 def definitions() -> dict[str, Schema]:
     """Every type by its OpenAPI name, such as io.k8s.api.core.v1.Pod. Shared: not to be changed."""
-    return cast(dict[str, Schema], json.loads(resources.files("netsim.api").joinpath("schema.json").read_bytes()))
+    return cast(dict[str, Schema], json.loads(Path(__file__).with_name("schema.json").read_bytes()))
 
 
 @cache

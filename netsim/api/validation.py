@@ -65,6 +65,11 @@ def validate_create(kind: Kind, obj: Obj) -> list[Cause]:
 
 def validate_update(kind: Kind, new: Obj, old: Obj) -> list[Cause]:
     """Every reason why `old` may not become `new`: the rules of creation, and what is immutable. For the main
-    resource; binding, ephemeral containers and status have handlers of their own in the server."""
+    resource and status; see `validate_ephemeral_containers` for that subresource, a binding has no rules here."""
     found = list(validate_metadata.metadata_update(new, old)) + validate_create(kind, new)
     return found + list(_UPDATE_RULES[kind](new, old) if kind in _UPDATE_RULES else ())
+
+
+def validate_ephemeral_containers(new: Obj, old: Obj) -> list[Cause]:
+    """Every reason why a write to pods/ephemeralcontainers may not turn `old` into `new` (both defaulted)."""
+    return list(validate_pods.ephemeral_update(new, old))

@@ -96,6 +96,15 @@ def test_pod_defaults() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "given_names",
+    [{"serviceAccountName": "a"}, {"serviceAccount": "a"}, {"serviceAccountName": "a", "serviceAccount": "b"}],
+)
+def test_both_names_of_the_service_account_agree(given_names: dict[str, str]) -> None:
+    spec = set_defaults(kinds.PODS, pod(**given_names))["spec"]
+    assert spec["serviceAccountName"] == spec["serviceAccount"] == "a"
+
+
 def test_pod_status_defaults() -> None:
     assert set_defaults(kinds.PODS, pod())["status"] == {"phase": "Pending", "qosClass": "BestEffort"}
     running = {**pod(), "status": {"phase": "Running", "qosClass": "Burstable"}}

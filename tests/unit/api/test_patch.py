@@ -165,6 +165,21 @@ def test_strategic_apply_is_idempotent_and_loses_nothing(pod: Any, changes: Any)
     assert pod == before
 
 
+def strategic_diff(old: list[Any], new: list[Any]) -> dict[str, Any]:
+    """The patch that kubectl apply would send to turn one list of containers into another."""
+    had, want = {c["name"]: c for c in old}, {c["name"]: c for c in new}
+    changed = [c for name, c in want.items() if had.get(name) != c]
+    gone = [{"name": name, "$patch": "delete"} for name in had if name not in want]
+    order = [{"name": c["name"]} for c in new]
+    return {"spec": {"$setElementOrder/containers": order, "containers": [*changed, *gone]}}
+
+
+@given(images, images)
+def test_strategic_merge_of_a_list_diff_gives_the_target_in_its_order(old: Any, new: Any) -> None:
+    merged = strategic_merge_patch({"spec": {"containers": old}}, strategic_diff(old, new), POD)
+    assert merged["spec"]["containers"] == new
+
+
 labels = st.dictionaries(st.sampled_from("abcd"), st.sampled_from("123"), max_size=4)
 
 
