@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from netsim.host._libc import MNT_DETACH, MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT, MS_SHARED, MS_SLAVE, umount
@@ -85,11 +88,15 @@ def share_directory(directory: str) -> None:
     directory = os.path.realpath(directory)
     if directory in _shared:
         return
-    here = mount_of(read_mounts(), directory)
-    if not here.shared:
-        if here.target != directory:
-            mount_(directory, directory, "none", MS_BIND)
-        mount_("none", directory, "none", MS_SHARED)
+    with _locked(directory):
+        mounts = read_mounts()
+        here = mount_of(mounts, directory)
+        below = directory.rstrip("/") + "/"
+        # A bind over a directory in use would hide what is mounted there.
+        if not here.shared and not any(m.target.startswith(below) for m in mounts):
+            if here.target != directory:
+                mount_(directory, directory, "none", MS_BIND)
+            mount_("none", directory, "none", MS_SHARED)
     _shared.add(directory)
 
 
@@ -97,21 +104,43 @@ def unshare_directory(directory: str) -> None:
     """Undo `share_directory` when nothing is left in the directory; else nothing happens."""
     directory = os.path.realpath(directory)
     try:
-        if os.listdir(directory):
+        if not _is_empty(directory):
             return
+        _shared.discard(directory)
+        with _locked(directory):
+            _remove_self_bind(directory)
     except FileNotFoundError:
-        return
-    _shared.discard(directory)
+        return  # somebody else has removed the directory, which an unmounted one only can be
+
+
+def _is_empty(directory: str) -> bool:
+    """Looks at one entry only: a thousand pods are deleted one by one."""
+    with os.scandir(directory) as entries:
+        return next(entries, None) is None
+
+
+def _remove_self_bind(directory: str) -> None:
     mounts = read_mounts()
     here = mount_of(mounts, directory)
-    if here.target != directory or not _is_self_bind(mounts, here):
+    if not _is_empty(directory) or here.target != directory or not _is_self_bind(mounts, here):
         return
     try:
         umount(directory)
     except OSError as error:
-        # Another process has just put something there, or removed it first.
-        if error.errno not in (errno.EBUSY, errno.EINVAL, errno.ENOENT):
+        # In use again, so it stays; lazily, what is being mounted there would go as well.
+        if error.errno != errno.EBUSY:
             raise
+
+
+@contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    """One thread of one process at a time decides on a directory's mount; the parent is locked, to keep it free."""
+    fd = os.open(os.path.dirname(directory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def mount_of(mounts: list[Mount], path: str) -> Mount:

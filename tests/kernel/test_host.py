@@ -377,3 +377,18 @@ def test_processes_of_a_namespace(make: Make) -> None:
         child.kill()
         child.wait(5)
     assert process.processes_in_netns({netns.inode(path)}) == []
+
+
+def test_directories_made_and_emptied_by_threads_at_once_keep_their_namespaces(directory: str) -> None:
+    """A namespace stays one while others come and go, and the last undoes the directory's mount."""
+
+    def cycle(number: int) -> bool:
+        path = f"{directory}/netns/t{number}"
+        netns.create(path)
+        alive = netns.exists(path)
+        netns.delete(path)
+        return alive and not os.path.exists(path)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(cycle, range(200)))
+    assert mount.mounts_under(directory) == []
