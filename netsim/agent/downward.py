@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from netsim.agent.model import Obj
-from netsim.agent.quantities import parse_quantity
+from netsim.api.quantity import parse_quantity
 
 _SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['([^']*)'\]$")
 

@@ -91,7 +91,9 @@ class FakeApi:
             return self.create(plural, namespace, body)
         found = self.objects.get((plural, key))
         if found is None:
-            return self.answer({"kind": "Status", "code": 404, "reason": "NotFound", "message": f"{plural} {key} not found"}, 404)
+            return self.answer(
+                {"kind": "Status", "code": 404, "reason": "NotFound", "message": f"{plural} {key} not found"}, 404
+            )
         if request.method == "PATCH":
             return self.answer(self.put(plural, key, merge_patch(found, body)))
         if request.method == "DELETE":
@@ -149,7 +151,11 @@ class FakeApi:
         uid = str(uuid.uuid4())
         meta = {"name": name, "namespace": "default", "uid": uid}
         kind = {"apiVersion": "v1", "kind": "Pod"}
-        self.put("pods", f"default/{name}", {**kind, "metadata": meta, "spec": {"nodeName": NODE, "containers": containers, **spec}})
+        self.put(
+            "pods",
+            f"default/{name}",
+            {**kind, "metadata": meta, "spec": {"nodeName": NODE, "containers": containers, **spec}},
+        )
         return uid
 
     def delete_pod(self, name: str, grace: int = 1) -> None:
@@ -182,7 +188,11 @@ class Node:
     def build(self) -> None:
         netns.create(self.netns)
         os.makedirs(self.run_dir)
-        self.api.put("nodes", NODE, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "uid": "n"}, "spec": {"podCIDR": CIDR}})
+        self.api.put(
+            "nodes",
+            NODE,
+            {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "uid": "n"}, "spec": {"podCIDR": CIDR}},
+        )
         netns.run_in(self.netns, self._wire)
 
     @staticmethod
@@ -193,7 +203,11 @@ class Node:
             link.set_up("agt0")
 
     def start(self, what: str) -> None:
-        code, arguments = (AGENT, [self.run_dir, NODE_IP, self.netns, self.socket]) if what == "agent" else (HOST, [self.netns, f"{self.run_dir}/workloads.sock"])
+        code, arguments = (
+            (AGENT, [self.run_dir, NODE_IP, self.netns, self.socket])
+            if what == "agent"
+            else (HOST, [self.netns, f"{self.run_dir}/workloads.sock"])
+        )
         log = open(f"{self.run_dir}/{what}.log", "ab")
         with log:
             self.processes[what] = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=log, stderr=log)
@@ -294,7 +308,9 @@ async def test_two_workloads_share_localhost(node: Node) -> None:
     pod = node.api.objects[("pods", "default/pair")]
     containers = [{**pod["spec"]["containers"][0], "image": "tomcat:9"}, pod["spec"]["containers"][1]]
     node.api.put("pods", "default/pair", {**pod, "spec": {**pod["spec"], "containers": containers}})
-    await until(lambda: node.api.container("pair", "web")["restartCount"] == 1 and node.api.ready("pair"), "replacement")
+    await until(
+        lambda: node.api.container("pair", "web")["restartCount"] == 1 and node.api.ready("pair"), "replacement"
+    )
     assert node.api.container("pair", "db")["restartCount"] == 0
     assert node.api.status("pair")["podIP"] == address
     assert "image: tomcat:9" in await asyncio.to_thread(netns.run_in, node.netns, get, address, 8080)
@@ -306,7 +322,13 @@ async def test_two_workloads_share_localhost(node: Node) -> None:
 async def test_real_process_logs_exit_codes_and_back_off(node: Node) -> None:
     script = "echo out; echo err >&2; cat /etc/hostname; exit 3"
     node.api.pod("crash", [{"name": "c", "image": "busybox", "command": ["sh", "-c", script]}], restartPolicy="Always")
-    await until(lambda: "waiting" in node.api.container("crash", "c")["state"] and node.api.container("crash", "c")["restartCount"] == 1, "back-off")
+    await until(
+        lambda: (
+            "waiting" in node.api.container("crash", "c")["state"]
+            and node.api.container("crash", "c")["restartCount"] == 1
+        ),
+        "back-off",
+    )
     found = node.api.container("crash", "c")
     assert found["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert found["lastState"]["terminated"]["exitCode"] == 3
@@ -320,15 +342,29 @@ async def test_real_process_logs_exit_codes_and_back_off(node: Node) -> None:
     await until(lambda: node.api.status("nope").get("phase") == "Failed", "Failed")
     assert node.api.container("nope", "c")["state"]["terminated"]["reason"] == "StartError"
     node.api.pod("badimage", [{"name": "c", "image": "ngnix"}])
-    await until(lambda: node.api.container("badimage", "c")["state"].get("waiting", {}).get("reason") == "ImagePullBackOff", "ImagePullBackOff")
+    await until(
+        lambda: node.api.container("badimage", "c")["state"].get("waiting", {}).get("reason") == "ImagePullBackOff",
+        "ImagePullBackOff",
+    )
     message = node.api.container("badimage", "c")["state"]["waiting"]["message"]
     assert "'ngnix'" in message and "'nginx'" in message
 
 
 async def test_agent_restart_adopts_and_cleans_up(node: Node) -> None:
-    node.api.put("configmaps", "default/conf", {"kind": "ConfigMap", "metadata": {"name": "conf", "namespace": "default"}, "data": {"key": "value"}})
-    sleeper = {"name": "s", "image": "busybox", "command": ["sh", "-c", 'trap "exit 0" TERM; cat /conf/key; echo $POD; while :; do sleep 0.1; done']}
-    sleeper |= {"env": [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}], "volumeMounts": [{"name": "conf", "mountPath": "/conf"}]}
+    node.api.put(
+        "configmaps",
+        "default/conf",
+        {"kind": "ConfigMap", "metadata": {"name": "conf", "namespace": "default"}, "data": {"key": "value"}},
+    )
+    sleeper = {
+        "name": "s",
+        "image": "busybox",
+        "command": ["sh", "-c", 'trap "exit 0" TERM; cat /conf/key; echo $POD; while :; do sleep 0.1; done'],
+    }
+    sleeper |= {
+        "env": [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+        "volumeMounts": [{"name": "conf", "mountPath": "/conf"}],
+    }
     node.api.pod("real", [sleeper], volumes=[{"name": "conf", "configMap": {"name": "conf"}}])
     node.api.pod("web", [{"name": "w", "image": "nginx"}])
     node.api.pod("orphan", [{"name": "w", "image": "nginx"}, dict(sleeper, name="x", env=[], volumeMounts=[])])
@@ -364,9 +400,9 @@ async def test_agent_restart_adopts_and_cleans_up(node: Node) -> None:
     assert [n for g in groups for n in os.listdir(g) if os.path.isdir(f"{g}/{n}")] == []
 
 
-
-
-async def exec_in(node: Node, pod: str, container: str, command: list[str], *, stdin: bytes | None = None, tty: bool = False) -> tuple[int, bytes, bytes]:
+async def exec_in(
+    node: Node, pod: str, container: str, command: list[str], *, stdin: bytes | None = None, tty: bool = False
+) -> tuple[int, bytes, bytes]:
     """A v5 exec session with the agent's kubelet API: (exit status, stdout, stderr)."""
     client = HttpClient(f"unix:{node.run_dir}/kubelet.sock")
     query = [("command", word) for word in command] + [("stdout", "true"), ("stderr", "true")]
@@ -398,16 +434,29 @@ async def logs(node: Node, pod: str, container: str, **query: str) -> bytes:
 
 
 async def test_exec_and_logs_of_both_kinds(node: Node) -> None:
-    script = "i=0; while [ $i -lt 5 ]; do echo line $i; i=$((i+1)); done; trap 'exit 0' TERM; while :; do sleep 0.1; done"
+    script = (
+        "i=0; while [ $i -lt 5 ]; do echo line $i; i=$((i+1)); done; trap 'exit 0' TERM; while :; do sleep 0.1; done"
+    )
     limits = {"limits": {"memory": "64Mi", "cpu": "500m"}}
     node.api.pod("real", [{"name": "c", "image": "busybox", "command": ["sh", "-c", script], "resources": limits}])
     node.api.pod("web", [{"name": "w", "image": "nginx"}])
     for name in ("real", "web"):
         await until(lambda name=name: node.api.ready(name), f"{name} Ready")
-    assert await exec_in(node, "real", "c", ["sh", "-c", "echo hello; echo oops >&2; exit 7"]) == (7, b"hello\n", b"oops\n")
+    assert await exec_in(node, "real", "c", ["sh", "-c", "echo hello; echo oops >&2; exit 7"]) == (
+        7,
+        b"hello\n",
+        b"oops\n",
+    )
     assert await exec_in(node, "real", "c", ["cat"], stdin=b"x" * 300_000) == (0, b"x" * 300_000, b"")
-    code, out, _ = await exec_in(node, "web", "w", ["sh", "-c", "hostname; curl -s http://127.0.0.1/; cat /etc/resolv.conf; ls /root /home"])
-    assert code == 0 and out.startswith(b"web\n") and b"pod: web" in out and b"search default.svc.cluster.local svc.cluster.local cluster.local" in out
+    code, out, _ = await exec_in(
+        node, "web", "w", ["sh", "-c", "hostname; curl -s http://127.0.0.1/; cat /etc/resolv.conf; ls /root /home"]
+    )
+    assert (
+        code == 0
+        and out.startswith(b"web\n")
+        and b"pod: web" in out
+        and b"search default.svc.cluster.local svc.cluster.local cluster.local" in out
+    )
     code, out, _ = await exec_in(node, "web", "w", ["stty", "size"], tty=True)
     assert (code, out) == (0, b"45 123\r\n")
     code, _, message = await exec_in(node, "web", "w", ["/no/such"])
@@ -418,7 +467,18 @@ async def test_exec_and_logs_of_both_kinds(node: Node) -> None:
     assert await logs(node, "real", "c", limitBytes="6") == b"line 0"
     await until(lambda: "GET / HTTP/1.1" in node.log("web", "w"), "access log")
     assert b"nginx started" in await logs(node, "web", "w")
-    node.api.pod("eater", [{"name": "c", "image": "busybox", "command": ["sh", "-c", "x=a; while :; do x=$x$x; done"], "resources": limits}], restartPolicy="Never")
+    node.api.pod(
+        "eater",
+        [
+            {
+                "name": "c",
+                "image": "busybox",
+                "command": ["sh", "-c", "x=a; while :; do x=$x$x; done"],
+                "resources": limits,
+            }
+        ],
+        restartPolicy="Never",
+    )
     await until(lambda: node.api.status("eater").get("phase") == "Failed", "OOM")
     found = node.api.container("eater", "c")["state"]["terminated"]
     assert (found["reason"], found["exitCode"]) == ("OOMKilled", 137)
@@ -426,14 +486,23 @@ async def test_exec_and_logs_of_both_kinds(node: Node) -> None:
 
 async def test_probes_and_in_pod_port_clash(node: Node) -> None:
     ready = {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1}
-    node.api.pod("probed", [{"name": "w", "image": "nginx", "ports": [{"name": "http", "containerPort": 80}], "readinessProbe": ready}])
+    node.api.pod(
+        "probed",
+        [{"name": "w", "image": "nginx", "ports": [{"name": "http", "containerPort": 80}], "readinessProbe": ready}],
+    )
     await until(lambda: node.api.ready("probed"), "Ready by probe")
     alive = {"exec": {"command": ["test", "-e", "/tmp/ok"]}, "periodSeconds": 1, "failureThreshold": 1}
     script = "trap 'exit 0' TERM; touch /tmp/ok; sleep 2; rm /tmp/ok; while :; do sleep 0.1; done"
     node.api.pod("sick", [{"name": "c", "image": "busybox", "command": ["sh", "-c", script], "livenessProbe": alive}])
     await until(lambda: node.api.container("sick", "c")["restartCount"] >= 1, "restart by liveness")
     node.api.pod("clash", [{"name": "a", "image": "nginx"}, {"name": "b", "image": "httpd"}])
-    await until(lambda: node.api.container("clash", "b")["restartCount"] >= 1 or node.api.container("clash", "a")["restartCount"] >= 1, "clash restarts")
+    await until(
+        lambda: (
+            node.api.container("clash", "b")["restartCount"] >= 1
+            or node.api.container("clash", "a")["restartCount"] >= 1
+        ),
+        "clash restarts",
+    )
     assert "bind() to 0.0.0.0:80 failed (98" in node.log("clash", "b") + node.log("clash", "a")
     assert not node.api.ready("clash")
 

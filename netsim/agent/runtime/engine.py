@@ -310,7 +310,7 @@ class Engine:
             return container.id
         helper = container_id(podspec.uid(pod), name + "/exec", container.attempt)
         async with self._locks.setdefault(helper, asyncio.Lock()):
-            if not os.path.isdir(self.processes.bundle(helper)):
+            if not await self.call(self.processes.helper_lives, helper):
                 env = await self.environment(pod, spec, state, None)
                 await self.prepare_pod(pod, state)
                 wanted = self._process_spec(
@@ -321,6 +321,8 @@ class Engine:
         return helper
 
     def _create_helper(self, helper: str, wanted: ProcessSpec) -> None:
+        if os.path.isdir(self.processes.bundle(helper)):
+            self.processes.remove(helper)
         self._mount(helper)
         self.processes.create_helper(helper, oci_config(wanted))
 

@@ -72,11 +72,25 @@ class Processes:
     def create_helper(self, container: str, config: Obj) -> None:
         """Make and start a container without conmon and without output: nobody waits for its end."""
         self._write_config(container, config)
-        try:
-            self._runc(["run", "--detach", "--bundle", self.bundle(container), container])
-        except CreateFailed:
+        bundle, log = self.bundle(container), f"{self.bundle(container)}/runc.log"
+        argv = ["runc", "--root", self.root, "--log", log, "run", "--detach", "--pid-file", f"{bundle}/pid"]
+        argv += ["--bundle", bundle, container]
+        # Not through `run`: the container keeps runc's output streams, and a pipe would never come to its end.
+        null = subprocess.DEVNULL
+        done = subprocess.run(argv, stdin=null, stdout=null, stderr=null, timeout=CREATE_SECONDS, check=False)
+        if done.returncode != 0:
+            with open(log, encoding="utf-8", errors="replace") as file:
+                message = clean_message(file.read())
             self.remove(container)
-            raise
+            raise CreateFailed(message)
+
+    def helper_lives(self, container: str) -> bool:
+        """Whether a helper was made and its process is still there."""
+        try:
+            with open(f"{self.bundle(container)}/pid", encoding="ascii") as file:
+                return os.path.exists(f"/proc/{int(file.read())}")
+        except (FileNotFoundError, ValueError):
+            return False
 
     def _write_config(self, container: str, config: Obj) -> None:
         with open(f"{self.bundle(container)}/config.json", "w", encoding="utf-8") as file:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netsim.agent.model import Obj
-from netsim.agent.quantities import parse_quantity
+from netsim.api.quantity import parse_quantity
 
 CPU_PERIOD = 100_000
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from netsim.agent.probe_runner import ProbeRunner
+from netsim.agent.probes import ProbeState, http_request, http_verdict, parse_probe, resolve_port, step
+
+
+def judge(probe, results):
+    found = ProbeState()
+    for good in results:
+        found = step(probe, found, good)
+    return found.verdict
+
+
+@pytest.mark.parametrize(
+    ("results", "verdict"),
+    [([], None), ([True], None), ([True, True], True), ([True, False, True], None), ([True, True, False], True)]
+    + [([True, True, False, False, False], False), ([False] * 3 + [True], False), ([False] * 3 + [True] * 2, True)],
+)
+def test_thresholds(results, verdict):
+    raw = {"tcpSocket": {"port": 80}, "successThreshold": 2, "failureThreshold": 3}
+    assert judge(parse_probe("readiness", {"readinessProbe": raw}), results) is verdict
+
+
+def test_defaults():
+    probe = parse_probe("liveness", {"livenessProbe": {"exec": {"command": ["x"]}}})
+    assert (probe.delay, probe.period, probe.timeout, probe.successes, probe.failures) == (0, 10, 1, 1, 3)
+    assert parse_probe("startup", {"livenessProbe": {}}) is None
+
+
+def test_ports_by_name():
+    container = {"name": "c", "ports": [{"name": "web", "containerPort": 8080}]}
+    assert resolve_port("web", container) == 8080 and resolve_port("81", container) == 81
+    with pytest.raises(ValueError, match="'nope' is not the name of a port"):
+        resolve_port("nope", container)
+
+
+def test_http():
+    text = http_request({"path": "ok", "httpHeaders": [{"name": "Host", "value": "x"}]}, "::1", 80)
+    assert text.startswith(b"GET /ok HTTP/1.1\r\nhost: x\r\n") and b"host: [::1]:80" in http_request({}, "::1", 80)
+    assert http_verdict(b"HTTP/1.1 302 Found\r\n")[0] and not http_verdict(b"HTTP/1.1 404 NF\r\n")[0]
+    assert http_verdict(b"SSH-2.0\r\n") == (False, "the answer is not HTTP")
+
+
+async def test_startup_holds_back_readiness_and_liveness_asks_for_a_kill(container):
+    codes = iter([1, 0, 0, 1, 1, 1, 1, 1])
+    running, messages, changed = container(), [], asyncio.Event()
+
+    async def execute(command):
+        return next(codes), "said"
+
+    def on_change():
+        changed.set()
+
+    quick = {"exec": {"command": ["x"]}, "periodSeconds": 0.001, "failureThreshold": 2}
+    spec = {"name": "c", "startupProbe": quick, "livenessProbe": quick}
+    task = asyncio.create_task(ProbeRunner(spec, running, "", execute, on_change, messages.append).run())
+    async with asyncio.timeout(5):
+        while not running.unhealthy:
+            changed.clear()
+            await changed.wait()
+    task.cancel()
+    assert running.started and running.ready and running.unhealthy == "liveness probe"
+    assert messages[0] == "Startup probe failed: said" and "Liveness probe failed: said" in messages
