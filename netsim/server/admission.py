@@ -11,6 +11,7 @@ from netsim.api.errors import Cause
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp
 from netsim.server import rbac
+from netsim.server.authz import node_creation_problem
 from netsim.server.core import Core
 from netsim.server.rbac import User
 
@@ -43,6 +44,9 @@ def check_namespace_deletion(kind: Kind, name: str) -> None:
 
 async def admit_create(core: Core, kind: Kind, obj: Obj, user: User) -> Obj:
     """The object with everything the plugins add; raises 403 for what they refuse."""
+    problem = node_creation_problem(user, kind, obj)
+    if problem:
+        raise errors.forbidden(kind, obj["metadata"]["name"], problem)
     if kind is kinds.PODS:
         return await _admit_pod(core, obj)
     if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:

@@ -10,7 +10,7 @@ from netsim.api import errors, kinds
 from netsim.api.errors import StatusError
 from netsim.http.types import Request, Response
 from netsim.server import discovery, paths, reads, reviews, subresources, watch, writes
-from netsim.server.authn import authenticate
+from netsim.server.authn import effective_user
 from netsim.server.authz import Authorizer
 from netsim.server.bootstrap import bootstrap, service_address
 from netsim.server.codec import Decoder
@@ -104,7 +104,7 @@ class ApiServer:
     async def _answer(self, request: Request, warnings: list[str]) -> Response:
         core = self._ready()
         target = parse_target(request)
-        user = await authenticate(core, request)
+        user = await effective_user(core, request)
         call = Call(request, target, user, warnings=warnings)
         await core.authorizer.check(user, target)
         if not target.is_resource:

@@ -7,9 +7,10 @@ from datetime import UTC
 
 from netsim.api import errors, kinds
 from netsim.http.types import Request
+from netsim.server.authz import refusal
 from netsim.server.core import Core
-from netsim.server.rbac import User
-from netsim.server.tokens import TokenError, bootstrap_secret_name, bootstrap_user, looks_like_bootstrap
+from netsim.server.rbac import SERVICE_ACCOUNT_PREFIX, Attributes, User
+from netsim.server.tokens import TokenError, account_groups, bootstrap_secret_name, bootstrap_user, looks_like_bootstrap
 
 log = logging.getLogger(__name__)
 
@@ -46,3 +47,36 @@ async def check_token(core: Core, token: str, audiences: tuple[str, ...] = ()) -
     except (TokenError, ValueError) as error:
         log.info("a bearer token was refused: %s", error)
         raise errors.unauthorized() from None
+
+
+def impersonated(request: Request) -> User | None:
+    """The user of the Impersonate-User and Impersonate-Group headers, if they are set."""
+    name = request.header("impersonate-user")
+    groups = tuple(value for header, value in request.headers if header == "impersonate-group")
+    if not name:
+        if groups:
+            raise errors.bad_request("requested groups without impersonating a user")
+        return None
+    if name == ANONYMOUS.name:
+        return User(name, groups or ANONYMOUS.groups)
+    if name.startswith(SERVICE_ACCOUNT_PREFIX) and not groups:
+        groups = account_groups(name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")[0])
+    return User(name, (*groups, "system:authenticated") if "system:authenticated" not in groups else groups)
+
+
+async def effective_user(core: Core, request: Request) -> User:
+    """The authenticated user, or the one it impersonates and may (RBAC verb impersonate)."""
+    user = await authenticate(core, request)
+    wanted = impersonated(request)
+    if wanted is None:
+        return user
+    asked = [Attributes("impersonate", "", "users", name=wanted.name)]
+    if wanted.name.startswith(SERVICE_ACCOUNT_PREFIX):
+        namespace, _, account = wanted.name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
+        asked = [Attributes("impersonate", "", "serviceaccounts", namespace=namespace, name=account)]
+    given = [value for header, value in request.headers if header == "impersonate-group"]
+    asked += [Attributes("impersonate", "", "groups", name=group) for group in given]
+    for attributes in asked:
+        if not await core.authorizer.allows(user, attributes):
+            raise refusal(user, attributes)
+    return wanted

@@ -123,6 +123,16 @@ def node_problem(user: User, target: Target) -> str:
     return ""
 
 
+def node_creation_problem(user: User, kind: Kind, obj: Obj) -> str:
+    """What a node may not create: a Node or Lease of another name, a pod that does not run on it."""
+    node = node_name(user)
+    if not node:
+        return ""
+    if kind in (kinds.NODES, kinds.LEASES) and obj["metadata"].get("name") != node:
+        return f'node "{node}" is not allowed to create {kind.singular} "{obj["metadata"].get("name")}"'
+    return node_pod_problem(user, obj) if kind is kinds.PODS else ""
+
+
 def node_pod_problem(user: User, pod: Obj) -> str:
     """What a node may not do: write a pod that runs elsewhere."""
     node = node_name(user)

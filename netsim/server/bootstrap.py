@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from ipaddress import ip_network
+
+import yaml
 
 from netsim.api import kinds
 from netsim.api.kinds import Kind, Obj
@@ -29,6 +32,8 @@ async def bootstrap(core: Core) -> None:
     for obj in roles.namespaced():
         kind = kinds.ROLES if obj["kind"] == "Role" else kinds.ROLE_BINDINGS
         await ensure(core, kind, obj["metadata"]["namespace"], obj)
+    info = {"kubeconfig": cluster_info(core.config, core.pki.ca_pem)}
+    await ensure(core, kinds.CONFIG_MAPS, "kube-public", {"metadata": {"name": "cluster-info"}, "data": info})
     await ensure(core, kinds.SERVICES, "default", api_service(core.config))
     await _put(core, kinds.ENDPOINTS, api_endpoints(core.config))
     await _put(core, kinds.ENDPOINT_SLICES, api_slice(core.config))
@@ -47,6 +52,15 @@ async def _put(core: Core, kind: Kind, obj: Obj) -> None:
         }
 
     await lifecycle.update_object(core, kind, "default", obj["metadata"]["name"], change, SERVER)
+
+
+def cluster_info(config: ServerConfig, ca_pem: bytes) -> str:
+    """The kubeconfig without credentials by which joining nodes learn the server's address and CA (as kubeadm has it)."""
+    host = f"[{config.advertise_address}]" if ":" in config.advertise_address else config.advertise_address
+    cluster = {"certificate-authority-data": base64.b64encode(ca_pem).decode()}
+    cluster["server"] = f"https://{host}:{config.advertise_port}"
+    document = {"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "", "cluster": cluster}]}
+    return yaml.safe_dump({**document, "contexts": None, "current-context": "", "preferences": {}, "users": None})
 
 
 def service_address(config: ServerConfig) -> str:

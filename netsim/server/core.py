@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import socket
+from ssl import SSLContext
 from typing import TYPE_CHECKING
 
 from netsim.api import errors
@@ -79,6 +80,7 @@ class Core:
     authorizer: Authorizer
     services: ServiceAllocators
     decoder: Decoder = field(default_factory=Decoder)
+    kubelet_tls: SSLContext | None = None
 
     def now(self) -> str:
         """The API time now."""

@@ -83,8 +83,11 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
     generation rises when anything but metadata and status changed.
     """
     metadata = _merged_metadata(new["metadata"], old["metadata"])
-    if sub in ("status", "approval"):
+    if sub == "status":
         return {**old, "status": new.get("status") or {}}
+    if sub == "approval":
+        conditions = (new.get("status") or {}).get("conditions") or []
+        return {**old, "status": {**(old.get("status") or {}), "conditions": conditions}}
     if sub == "binding":
         return {**new, "metadata": metadata}
     if sub == "ephemeralcontainers":
@@ -92,6 +95,8 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
     result = {**new, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
     if kind.status:
         result = _with(result, "status", old.get("status"))
+    if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:
+        result = _with(result, "spec", old.get("spec"))
     if kind is kinds.NAMESPACES:
         result = _namespace_update(result, old, sub)
     if kind.generation and spec_changed(result, old):

@@ -16,6 +16,7 @@ from netsim.api.kinds import Obj
 from netsim.http.client import HttpClient
 from netsim.http.types import ByteStream, Request, Response
 from netsim.server.core import Call, Core
+from netsim.server.pki import Pki
 from netsim.server.requests import parse_bool
 
 _HOP = ("host", "connection", "content-length", "transfer-encoding", "authorization", "upgrade", "keep-alive")
@@ -69,15 +70,21 @@ async def _pod_and_client(core: Core, call: Call) -> tuple[Obj, HttpClient]:
 
 
 def kubelet_client(core: Core, address: str) -> HttpClient:
-    """A client of a node's kubelet that shows the server's client certificate. The node's own serving certificate is
-    checked against the lab's CA, not by name."""
+    """A client of a node's kubelet that shows the server's client certificate."""
+    if core.kubelet_tls is None:
+        core.kubelet_tls = kubelet_context(core.pki)
+    host = f"[{address}]" if ":" in address else address
+    return HttpClient(f"https://{host}:{core.config.kubelet_port}", ssl=core.kubelet_tls, dial=core.dial_node)
+
+
+def kubelet_context(pki: Pki) -> ssl.SSLContext:
+    """TLS towards kubelets: their serving certificates are checked against the lab's CA, not by name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.load_verify_locations(cadata=core.pki.ca_pem.decode())
-    cert, key = core.pki.client_files("apiserver-kubelet-client", "kube-apiserver-kubelet-client", ("system:masters",))
+    context.load_verify_locations(cadata=pki.ca_pem.decode())
+    cert, key = pki.client_files("apiserver-kubelet-client", "kube-apiserver-kubelet-client", ("system:masters",))
     context.load_cert_chain(cert, key)
-    host = f"[{address}]" if ":" in address else address
-    return HttpClient(f"https://{host}:{core.config.kubelet_port}", ssl=context, dial=core.dial_node)
+    return context
 
 
 def _forwarded(call: Call, path: str, query: list[tuple[str, str]]) -> Request:

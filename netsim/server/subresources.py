@@ -15,14 +15,14 @@ from netsim.api.selectors import label_selector_of
 from netsim.api.times import format_time
 from netsim.http.types import Request, Response
 from netsim.server import deletion, lifecycle, streams
-from netsim.server.authz import node_pod_problem
+from netsim.server.authz import node_name, node_pod_problem
 from netsim.server.bodies import decode_body
 from netsim.server.core import Call, Core
 from netsim.server.reads import get_object
 from netsim.server.requests import parse_write_options
 from netsim.server.responses import json_response
 from netsim.server.tokens import MAX_SECONDS, MIN_SECONDS
-from netsim.server.writes import patch_object, read_object, read_patch, update
+from netsim.server.writes import check_node_pod, patch_object, read_object, read_patch, update
 
 SCALE = Kind("autoscaling", "v1", "Scale", "scales", "scale")
 BINDING = Kind("", "v1", "Binding", "bindings", "binding")
@@ -48,10 +48,7 @@ async def _status(core: Core, call: Call) -> Response:
     if call.target.verb == "get":
         return await get_object(core, call)
     if call.kind is kinds.PODS:
-        pod = await core.find(call.kind, call.namespace, call.target.name)
-        problem = node_pod_problem(call.user, pod) if pod is not None else ""
-        if problem:
-            raise errors.forbidden(call.kind, call.target.name, problem)
+        await check_node_pod(core, call)
     return await (update if call.target.verb == "update" else patch_object)(core, call, name)
 
 
@@ -183,6 +180,8 @@ async def _token(core: Core, call: Call) -> Response:
         cause = Cause(INVALID, f"Invalid value: {seconds}: {why}", "spec.expirationSeconds")
         raise errors.invalid(TOKEN_REQUEST, "", [cause])
     bound = await _bound_object(core, call, spec.get("boundObjectRef"))
+    if node_name(call.user) and (bound is None or bound.get("kind") != "Pod"):
+        raise errors.forbidden(call.kind, call.target.name, "a node may only request tokens bound to its own pods")
     token, expires = core.tokens.sign(
         account, audiences=spec.get("audiences") or (), seconds=seconds, now=core.clock().astimezone(UTC),
         token_id=core.new_uid(), bound=bound,

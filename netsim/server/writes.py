@@ -8,11 +8,12 @@ import orjson
 
 from netsim.api import errors, patch, schema
 from netsim.api.errors import FORBIDDEN, Cause, StatusError, bad_request, invalid_named
-from netsim.api.kinds import EVENTS_V1, Kind, Obj
+from netsim.api.kinds import EVENTS_V1, PODS, Kind, Obj
 from netsim.api.patch_errors import PatchError
 from netsim.api.strategic import strategic_merge_patch
 from netsim.http.types import Response
 from netsim.server import deletion, lifecycle
+from netsim.server.authz import node_pod_problem
 from netsim.server.bodies import check_fields, complete_type, decode_body, field_problems, media_type
 from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
@@ -174,6 +175,8 @@ async def delete(core: Core, call: Call) -> Response:
     """DELETE of one object: its Status when it is gone, the object while it waits."""
     options = deletion.parse_delete_options(call.request)
     kind = stored_kind(call.kind)
+    if kind is PODS:
+        await check_node_pod(core, call)
     outcome = await deletion.delete_object(core, kind, call.namespace, call.target.name, options)
     if not outcome.removed:
         return _answer(core, call, outcome)
@@ -181,6 +184,14 @@ async def delete(core: Core, call: Call) -> Response:
     details = {key: value for key, value in details.items() if value} | {"uid": outcome.obj["metadata"]["uid"]}
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
     return json_response(status)
+
+
+async def check_node_pod(core: Core, call: Call) -> None:
+    """403 when a node writes a pod that runs elsewhere (NodeRestriction)."""
+    pod = await core.find(call.kind, call.namespace, call.target.name)
+    problem = node_pod_problem(call.user, pod) if pod is not None else ""
+    if problem:
+        raise errors.forbidden(call.kind, call.target.name, problem)
 
 
 async def delete_collection(core: Core, call: Call) -> Response:

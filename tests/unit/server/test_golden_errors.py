@@ -59,7 +59,9 @@ async def test_recorded_answers(api: Any) -> None:
             ours, expected = text.strip().splitlines()[0], str(expected).strip().splitlines()[0]
         if index in (46, 48, 49):  # the recording is cut short, or its list holds nil for no items
             ours = {key: ours[key] for key in ("kind", "apiVersion")} if isinstance(ours, dict) else ours
-            expected = {key: expected[key] for key in ("kind", "apiVersion")} if isinstance(expected, dict) else expected
+            expected = (
+                {key: expected[key] for key in ("kind", "apiVersion")} if isinstance(expected, dict) else expected
+            )
         ours, expected = same_words(masked(ours), masked(expected))
         if (response.status, ours) != (case["status"], expected):
             problems.append(f"{index} {case['method']} {case['path']} {response.status}\n  {ours}\n  {expected}")

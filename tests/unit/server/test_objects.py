@@ -60,7 +60,11 @@ async def test_generation_counts_spec_changes_only(api: Any) -> None:
 async def test_scale(api: Any) -> None:
     await api.post(DEPLOYMENTS, DEPLOYMENT)
     scale = await api.get(f"{DEPLOYMENTS}/web/scale")
-    assert (scale["kind"], scale["spec"], scale["status"]) == ("Scale", {"replicas": 1}, {"replicas": 0, "selector": "a=b"})
+    assert (scale["kind"], scale["spec"], scale["status"]) == (
+        "Scale",
+        {"replicas": 1},
+        {"replicas": 0, "selector": "a=b"},
+    )
     assert (await api.merge(f"{DEPLOYMENTS}/web/scale", {"spec": {"replicas": 3}}))["spec"]["replicas"] == 3
     await api.ok("PUT", f"{DEPLOYMENTS}/web/scale", {**scale, "metadata": {"name": "web"}, "spec": {"replicas": 0}})
     assert (await api.get(f"{DEPLOYMENTS}/web"))["spec"]["replicas"] == 0
@@ -105,7 +109,9 @@ async def test_finalizers_and_propagation(api: Any) -> None:
 
 async def test_namespace_goes_through_terminating_and_finalize(api: Any) -> None:
     await api.post("/api/v1/namespaces", {"metadata": {"name": "t"}})
-    assert {i["metadata"]["name"] for i in (await api.get("/api/v1/namespaces/t/serviceaccounts"))["items"]} == {"default"}
+    assert {i["metadata"]["name"] for i in (await api.get("/api/v1/namespaces/t/serviceaccounts"))["items"]} == {
+        "default"
+    }
     marked = await api.ok("DELETE", "/api/v1/namespaces/t")
     assert marked["status"]["phase"] == "Terminating"
     status = await api.refused("POST", "/api/v1/namespaces/t/configmaps", {"metadata": {"name": "late"}})

@@ -17,10 +17,16 @@ from netsim.api.kinds import LEASES, NODES
 
 def bootstrap() -> Policy:
     cluster = list(roles.cluster_roles())
-    cluster = [{**role, "rules": aggregate_rules(role, cluster)} if "aggregationRule" in role else role for role in cluster]
+    cluster = [
+        {**role, "rules": aggregate_rules(role, cluster)} if "aggregationRule" in role else role for role in cluster
+    ]
     spaced = list(roles.namespaced())
     extra = [
-        {"metadata": {"name": name}, "roleRef": {"kind": "ClusterRole", "name": name}, "subjects": [{"kind": "User", "name": name}]}
+        {
+            "metadata": {"name": name},
+            "roleRef": {"kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "User", "name": name}],
+        }
         for name in ("view", "edit", "admin")
     ]
     return compile_policy(
@@ -43,7 +49,9 @@ def path(url: str) -> Attributes:
     return Attributes("get", path=url)
 
 
-def res(verb: str, resource: str, group: str = "", sub: str = "", namespace: str = "default", name: str = "") -> Attributes:
+def res(
+    verb: str, resource: str, group: str = "", sub: str = "", namespace: str = "default", name: str = ""
+) -> Attributes:
     return Attributes(verb, group, resource, sub, namespace, name)
 
 

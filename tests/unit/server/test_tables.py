@@ -32,7 +32,11 @@ def pod(name: str, statuses: list[Any] = (), spec: Any = None, **status: Any) ->
     base = {"containers": [{"name": "a"}, {"name": "b"}], "nodeName": "n2"}
     if status.pop("deleted", False):
         metadata["deletionTimestamp"] = ago(0)
-    return {"metadata": metadata, "spec": {**base, **(spec or {})}, "status": {**status, "containerStatuses": list(statuses)}}
+    return {
+        "metadata": metadata,
+        "spec": {**base, **(spec or {})},
+        "status": {**status, "containerStatuses": list(statuses)},
+    }
 
 
 RUNS = {"ready": True, "state": {"running": {}}}

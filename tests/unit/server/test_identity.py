@@ -1,0 +1,231 @@
+"""Keys, certificates, tokens, certificate requests, and who gets in with them."""
+
+from __future__ import annotations
+
+import base64
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from netsim.http.types import Peer, Request
+from netsim.server import csr
+from netsim.server.pki import ensure_pki
+from netsim.server.tokens import TokenError, TokenSigner, bootstrap_user, render_bootstrap_secret
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
+PODS = "/api/v1/namespaces/default/pods"
+CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+
+
+def node_peer(name: str) -> Peer:
+    return Peer(common_name=f"system:node:{name}", organizations=("system:nodes",))
+
+
+def test_pki_is_private_and_reused(tmp_path: Path) -> None:
+    first = ensure_pki(tmp_path / "pki", ["10.96.0.1", "172.30.0.2"])
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "pki").glob("*.key")}
+    assert modes == {0o600}
+    before = {path.name: path.read_bytes() for path in (tmp_path / "pki").iterdir()}
+    again = ensure_pki(tmp_path / "pki", ["10.96.0.1", "172.30.0.2"])
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "pki").iterdir()}
+    assert again.ca_pem == first.ca_pem
+    ensure_pki(tmp_path / "pki", ["10.96.0.1", "192.0.2.7"])
+    cert = x509.load_pem_x509_certificate((tmp_path / "pki/server.crt").read_bytes())
+    names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {"kubernetes.default.svc.cluster.local", "localhost"} <= set(names.get_values_for_type(x509.DNSName))
+    assert {"127.0.0.1", "10.96.0.1", "192.0.2.7"} <= {str(ip) for ip in names.get_values_for_type(x509.IPAddress)}
+    cert.verify_directly_issued_by(first.ca_certificate)
+
+
+def test_client_certificate_names(tmp_path: Path) -> None:
+    pki = ensure_pki(tmp_path)
+    cert = x509.load_pem_x509_certificate(pki.issue_client("me", ("a", "b")).certificate)
+    assert cert.subject.rfc4514_string() == "CN=me,O=b,O=a"
+
+
+ACCOUNT = {"metadata": {"name": "bot", "namespace": "ns", "uid": "u1"}}
+POD = {"kind": "Pod", "metadata": {"name": "p", "namespace": "ns", "uid": "u2"}}
+
+
+async def found(kind: Any, namespace: str, name: str) -> Any:
+    return {"serviceaccounts": ACCOUNT, "pods": POD}[kind.plural]
+
+
+async def replaced(kind: Any, namespace: str, name: str) -> Any:
+    return {"metadata": {"uid": "another"}}
+
+
+async def test_token_holds_within_its_bounds() -> None:
+    signer = TokenSigner(ec.generate_private_key(ec.SECP256R1()), "https://issuer")
+    token, expires = signer.sign(ACCOUNT, now=NOW, token_id="t", seconds=600, bound=POD)
+    assert expires == NOW + timedelta(seconds=600)
+    user = await signer.authenticate(token, found, NOW)
+    assert (user.name, user.uid) == ("system:serviceaccount:ns:bot", "u1")
+    assert user.extra["authentication.kubernetes.io/pod-name"] == ("p",)
+    assert "system:serviceaccounts:ns" in user.groups
+    with pytest.raises(TokenError, match="expired"):
+        await signer.authenticate(token, found, NOW + timedelta(seconds=601))
+    with pytest.raises(TokenError, match="is gone"):
+        await signer.authenticate(token, replaced, NOW)
+    with pytest.raises(TokenError, match="audience"):
+        await signer.authenticate(token, found, NOW, ("other",))
+    other = TokenSigner(ec.generate_private_key(ec.SECP256R1()), "https://issuer")
+    with pytest.raises(TokenError):
+        await other.authenticate(token, found, NOW)
+
+
+def test_bootstrap_tokens() -> None:
+    token = "abcdef.0123456789abcdef"
+    secret = render_bootstrap_secret(token, expiration="2026-11-22T13:00:00Z")
+    assert "system:bootstrappers" in bootstrap_user(secret, token, NOW).groups
+    for wrong, when in (("abcdef.0123456789abcdee", NOW), (token, NOW + timedelta(hours=2))):
+        with pytest.raises(TokenError):
+            bootstrap_user(secret, wrong, when)
+    with pytest.raises(TokenError):
+        bootstrap_user(None, token, NOW)
+    with pytest.raises(ValueError, match="6 characters"):
+        render_bootstrap_secret("short")
+
+
+def request_pem(common_name: str, organization: str = "system:nodes", names: tuple[str, ...] = ()) -> bytes:
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+    request = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM)
+
+
+def request_spec(
+    pem: bytes, signer: str = csr.CLIENT_SIGNER, usage: str = "client auth", **more: Any
+) -> dict[str, Any]:
+    usages = ["digital signature", usage]
+    return {"request": base64.b64encode(pem).decode(), "signerName": signer, "usages": usages, **more}
+
+
+@pytest.mark.parametrize(
+    ("pem", "options", "bootstrapper", "approved"),
+    [
+        (request_pem("system:node:n1"), {"username": "system:bootstrap:a"}, True, True),
+        (request_pem("system:node:n1"), {"username": "somebody"}, False, False),
+        (request_pem("system:node:n1"), {"username": "system:node:n1", "groups": ["system:nodes"]}, False, True),
+        (request_pem("system:node:n1"), {"username": "system:node:n2", "groups": ["system:nodes"]}, False, False),
+        (request_pem("system:node:n1", names=("x.y",)), {"username": "system:bootstrap:a"}, True, False),
+        (request_pem("kubernetes-admin", "system:masters"), {"username": "system:bootstrap:a"}, True, False),
+        (request_pem("system:node:n1"), {"usage": "server auth"}, True, False),
+        (
+            request_pem("system:node:n1", names=("n1",)),
+            {"signer": csr.SERVING_SIGNER, "usage": "server auth", "username": "system:node:n1", "groups": ["system:nodes"]},
+            False, True,
+        ),
+        (
+            request_pem("system:node:n1", names=("n1",)),
+            {"signer": csr.SERVING_SIGNER, "usage": "server auth", "username": "system:bootstrap:a"}, True, False,
+        ),
+        (request_pem("system:node:n1"), {"signer": "other.io/signer"}, True, False),
+    ],
+)  # fmt: skip
+def test_which_requests_are_approved(pem: bytes, options: dict[str, Any], bootstrapper: bool, approved: bool) -> None:
+    spec = request_spec(pem, **options)
+    _, wanted = csr.parse_request(spec)
+    assert csr.decide(spec, wanted, bootstrapper=bootstrapper).approve is approved
+
+
+async def test_node_joins_with_a_bootstrap_token(api: Any) -> None:
+    token = "abcdef.0123456789abcdef"
+    await api.post("/api/v1/namespaces/kube-system/secrets", render_bootstrap_secret(token))
+    body = {"metadata": {"name": "join", "generateName": ""}, "spec": request_spec(request_pem("system:node:n9"))}
+    forged = {**body["spec"], "username": "system:node:n9", "groups": ["system:nodes"]}
+    made = await api.post(CSRS, {**body, "spec": forged}, token=token)
+    assert made["spec"]["username"] == "system:bootstrap:abcdef"
+    revision = made["metadata"]["resourceVersion"]
+    signed = made
+    while "certificate" not in (signed.get("status") or {}):
+        events = await api.watch(f"{CSRS}?watch=1&resourceVersion={revision}&fieldSelector=metadata.name=join", 1)
+        signed = events[0]["object"]
+        revision = signed["metadata"]["resourceVersion"]
+    cert = x509.load_pem_x509_certificate(base64.b64decode(signed["status"]["certificate"]))
+    cert.verify_directly_issued_by(api.app.pki.ca_certificate)
+    assert cert.subject.rfc4514_string() == "CN=system:node:n9,O=system:nodes"
+    assert signed["status"]["conditions"][0]["type"] == "Approved"
+
+
+async def test_pod_token_dies_with_the_pod(api: Any, pod: Any) -> None:
+    made = await api.post(PODS, pod("p", nodeName="n1"))
+    reference = {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": made["metadata"]["uid"]}
+    ask = {"spec": {"audiences": [], "boundObjectRef": reference}}
+    answer = await api.post(f"{ACCOUNTS}/default/token", ask, peer=node_peer("n1"))
+    token = answer["status"]["token"]
+    who = await api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, token=token)
+    assert who["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
+    assert (await api.refused("POST", f"{ACCOUNTS}/default/token", ask, peer=node_peer("n2")))["code"] == 403
+    assert (await api.refused("POST", f"{ACCOUNTS}/default/token", {"spec": {}}, peer=node_peer("n1")))["code"] == 403
+    review = {"spec": {"token": token}}
+    reviews = "/apis/authentication.k8s.io/v1/tokenreviews"
+    assert (await api.post(reviews, review))["status"]["authenticated"] is True
+    await api.ok("DELETE", f"{PODS}/p", {"gracePeriodSeconds": 0})
+    assert (await api.refused("GET", "/version", token=token))["code"] == 401
+    assert "authenticated" not in (await api.post(reviews, review))["status"]
+
+
+async def test_node_restriction(api: Any, pod: Any) -> None:
+    nodes = "/api/v1/nodes"
+    await api.post(nodes, {"metadata": {"name": "n1"}}, peer=node_peer("n1"))
+    assert (await api.refused("POST", nodes, {"metadata": {"name": "n2"}}, peer=node_peer("n1")))["code"] == 403
+    await api.post(PODS, pod("p", nodeName="n2"))
+    patch, merge = {"status": {"phase": "Running"}}, "application/merge-patch+json"
+    refused = await api.refused("PATCH", f"{PODS}/p/status", patch, content_type=merge, peer=node_peer("n1"))
+    assert "can only modify pods with spec.nodeName set to itself" in refused["message"]
+    assert (await api.merge(f"{PODS}/p/status", patch, peer=node_peer("n2")))["status"]["phase"] == "Running"
+    assert (await api.refused("DELETE", f"{PODS}/p", peer=node_peer("n1")))["code"] == 403
+
+
+async def test_anonymous_and_cluster_info(api: Any) -> None:
+    nobody = Peer(address="127.0.0.1")
+    info = await api.get("/api/v1/namespaces/kube-public/configmaps/cluster-info", peer=nobody)
+    assert "https://127.0.0.1:6443" in info["data"]["kubeconfig"]
+    status = await api.refused("GET", "/api/v1/namespaces/default/pods/x", peer=nobody)
+    assert status["message"] == (
+        'pods "x" is forbidden: User "system:anonymous" cannot get resource "pods" in API group "" in the namespace '
+        '"default"'
+    )
+    status = await api.refused("GET", "/metrics", peer=nobody)
+    assert status["message"] == 'forbidden: User "system:anonymous" cannot get path "/metrics"'
+
+
+async def test_roles_are_effective_at_once_and_do_not_escalate(api: Any) -> None:
+    group = "/apis/rbac.authorization.k8s.io/v1"
+    eve = Peer(common_name="eve")
+    subject = {"kind": "User", "name": "eve", "apiGroup": "rbac.authorization.k8s.io"}
+    reference = {"kind": "ClusterRole", "name": "admin", "apiGroup": "rbac.authorization.k8s.io"}
+    binding = {"metadata": {"name": "eve"}, "subjects": [subject], "roleRef": reference}
+    await api.post(f"{group}/namespaces/default/rolebindings", binding)
+    assert (await api.send("GET", PODS, peer=eve)).status == 200
+    assert (await api.send("GET", "/api/v1/namespaces/kube-system/pods", peer=eve)).status == 403
+    rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+    role = {"metadata": {"name": "all"}, "rules": rules}
+    status = await api.refused("POST", f"{group}/namespaces/default/roles", role, peer=eve)
+    assert status["code"] == 403 and "attempting to grant RBAC permissions not currently held" in status["message"]
+    await api.ok("DELETE", f"{group}/namespaces/default/rolebindings/eve")
+    assert (await api.send("GET", PODS, peer=eve)).status == 403
+
+
+async def test_impersonation(api: Any) -> None:
+    headers = [("impersonate-user", "someone")]
+    response = await api.app(Request("GET", PODS, [], headers, b"", Peer(trusted=True)))
+    assert response.status == 403 and b'User \\"someone\\" cannot list' in response.body
+    response = await api.app(Request("GET", PODS, [], headers, b"", Peer(common_name="eve")))
+    assert response.status == 403 and b"cannot impersonate resource" in response.body
