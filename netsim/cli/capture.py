@@ -9,7 +9,7 @@ import typer
 
 from netsim.cli.fault import Fault
 from netsim.cli.options import Lab, make_app, need_root, running_lab
-from netsim.lab.capture_plan import CaptureFacts, NodeFact, Obj, PodFact, plan_capture, pods_behind
+from netsim.lab.capture_plan import CaptureFacts, NodeFact, Obj, PodFact, plan_captures, pods_behind
 from netsim.lab.paths import LabPaths
 from netsim.lab.places import NoSuchPlace
 from netsim.lab.plan import CLIENT
@@ -20,7 +20,7 @@ app = make_app()
 
 @app.command("capture", epilog="Example: netsim capture svc/web -c 20 -w web.pcapng tcp port 80")
 def capture(
-    target: Annotated[str, typer.Argument(metavar="POD|NODE|SERVICE|client", help="Where; NAMESPACE/NAME as well.")],
+    target: Annotated[str, typer.Argument(metavar="POD|NODE|SERVICE|client", help="Where; several with commas.")],
     expression: Annotated[list[str] | None, typer.Argument(metavar="[FILTER]", help="As tcpdump's.")] = None,
     count: Annotated[int, typer.Option("-c", "--count", min=0, help="Stop after so many packets.")] = 0,
     out: Annotated[str, typer.Option("-w", "--write", metavar="FILE.pcapng", help="Write them to a file.")] = "",
@@ -30,14 +30,15 @@ def capture(
     """Show packets where they pass, each interface under its own name.
 
     A pod is its eth0 and its node's end of the cable; a node all its interfaces; a Service all pods behind it
-    and every node's eth0. Ctrl-C ends it; the file is whole at any time and opens in Wireshark.
+    and every node's eth0. NAMESPACE/NAME, svc/NAME or pod/NAME say which is meant. Ctrl-C ends it; the file is
+    whole at any time and opens in Wireshark.
     """
     need_root("capture")
     spec, paths = running_lab(lab)
     from netsim.cli.capture_run import CaptureError, run_capture
 
     try:
-        points = plan_capture(target, read_facts(spec, paths))
+        points = plan_captures(target, read_facts(spec, paths))
         places = ", ".join(point.label for point in points)
         filter_text = " ".join(expression or ())
         seen = run_capture(

@@ -68,6 +68,12 @@ def pods_behind(services: Iterable[Obj], slices: Iterable[Obj]) -> dict[Key, tup
     return {key: tuple(pods) for key, pods in behind.items()}
 
 
+def plan_captures(targets: str, facts: CaptureFacts) -> list[CapturePoint]:
+    """Capture points of several targets, separated by commas; a point that two of them share is there once."""
+    points = [point for target in targets.split(",") for point in plan_capture(target.strip(), facts)]
+    return list(dict.fromkeys(points))
+
+
 def plan_capture(target: str, facts: CaptureFacts) -> list[CapturePoint]:
     """Capture points of `client`, a node, a pod or a Service; the latter two as NAME or NAMESPACE/NAME.
 

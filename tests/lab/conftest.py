@@ -1,4 +1,4 @@
-"""A real lab for the tests that need one, shared by all tests of a run; and one of their own for those that break it."""
+"""A real lab for the tests that need one, shared by a whole run; and one of their own for tests that break it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _SHOW = """
-ip -o link; ip -o address; ip route show table all; ip neigh; iptables-save | grep -v '^[#:]'; ip6tables-save | grep -v '^[#:]'
+ip -o link; ip -o address; ip route show table all; ip neigh
+iptables-save | grep -v '^[#:]'; ip6tables-save | grep -v '^[#:]'
 sysctl -a 2>/dev/null | grep -E '^net\\.ipv4\\.(ip_forward|conf\\.all)'
 """
 
