@@ -56,11 +56,11 @@ def _parse_yaml(body: bytes) -> Any:
 
 
 def _parse_protobuf(body: bytes) -> Any:
-    from netsim.api import protobuf
+    from netsim.api.protobuf import ProtobufError, decode
 
     try:
-        return protobuf.decode(body)
-    except protobuf.ProtobufError as error:
+        return decode(body)
+    except ProtobufError as error:
         raise ValueError(str(error)) from None
 
 

@@ -20,9 +20,8 @@ from netsim.server.pki import Pki
 from netsim.server.requests import parse_bool
 
 _HOP = ("host", "connection", "content-length", "transfer-encoding", "authorization", "upgrade", "keep-alive")
-_LOG_OPTIONS = (
-    "follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream",
-)  # fmt: skip
+_LOG_OPTIONS = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
+_LOG_SWITCHES = ("follow", "previous", "timestamps")
 _STREAM_OPTIONS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
 
 
@@ -107,7 +106,8 @@ async def log(core: Core, call: Call) -> Response:
     request = call.request
     pod, client = await _pod_and_client(core, call)
     container = choose_container(pod, request.param("container"))
-    query = [(name, value) for name, value in request.query if name in _LOG_OPTIONS]
+    query = [(name, "true") for name in _LOG_SWITCHES if parse_bool(request.param(name))]
+    query += [(name, value) for name, value in request.query if name in _LOG_OPTIONS]
     try:
         answer = await client.stream(_forwarded(call, _kubelet_path("containerLogs", pod, container), query))
     except OSError as error:

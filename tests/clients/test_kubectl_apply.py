@@ -64,7 +64,19 @@ def test_image_is_changed_in_place(kubectl: Any) -> None:
 def test_wide_output_has_the_columns(kubectl: Any) -> None:
     kubectl("apply", "-f", "-", stdin=APP)
     head, row = kubectl.out("get", "pod", "single", "-n", "shop", "-o", "wide").splitlines()
-    assert head.split() == ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "NOMINATED", "NODE", "READINESS", "GATES"]
+    assert head.split() == [
+        "NAME",
+        "READY",
+        "STATUS",
+        "RESTARTS",
+        "AGE",
+        "IP",
+        "NODE",
+        "NOMINATED",
+        "NODE",
+        "READINESS",
+        "GATES",
+    ]
     assert row.split()[:4] == ["single", "0/1", "Pending", "0"]
     head, row = kubectl.out("get", "svc", "web", "-n", "shop", "-o", "wide").splitlines()
     assert head.split() == ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE", "SELECTOR"]

@@ -48,7 +48,8 @@ def test_unknown_kind_and_missing_object(kubectl: Any) -> None:
 
 
 def test_selector_must_match_template(kubectl: Any) -> None:
-    body = "spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: c}}, spec: {containers: [{name: c, image: x}]}}}"
+    template = "{metadata: {labels: {a: c}}, spec: {containers: [{name: c, image: x}]}}"
+    body = f"spec: {{selector: {{matchLabels: {{a: b}}}}, template: {template}}}"
     text = kubectl.refusal("create", "-f", "-", stdin=manifest("Deployment", "d", body, "apps/v1"))
     assert "`selector` does not match template `labels`" in text
 

@@ -22,6 +22,7 @@ from netsim.server.tokens import TokenError, TokenSigner, bootstrap_user, render
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 PODS = "/api/v1/namespaces/default/pods"
+SERVING = {"signer": csr.SERVING_SIGNER, "usage": "server auth"}
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 
 
@@ -128,12 +129,12 @@ def request_spec(
         (request_pem("system:node:n1"), {"usage": "server auth"}, True, False),
         (
             request_pem("system:node:n1", names=("n1",)),
-            {"signer": csr.SERVING_SIGNER, "usage": "server auth", "username": "system:node:n1", "groups": ["system:nodes"]},
+            {**SERVING, "username": "system:node:n1", "groups": ["system:nodes"]},
             False, True,
         ),
         (
             request_pem("system:node:n1", names=("n1",)),
-            {"signer": csr.SERVING_SIGNER, "usage": "server auth", "username": "system:bootstrap:a"}, True, False,
+            {**SERVING, "username": "system:bootstrap:a"}, True, False,
         ),
         (request_pem("system:node:n1"), {"signer": "other.io/signer"}, True, False),
     ],

@@ -6,13 +6,21 @@ from typing import Any
 
 import pytest
 
+from netsim.api.kinds import LEASES, NODES
 from netsim.server import roles
 from netsim.server.authz import node_pod_problem, node_problem
 from netsim.server.rbac import (
-    Attributes, Policy, Rule, User, aggregate_rules, compile_policy, denial, rule_of, uncovered,
+    Attributes,
+    Policy,
+    Rule,
+    User,
+    aggregate_rules,
+    compile_policy,
+    denial,
+    rule_of,
+    uncovered,
 )  # fmt: skip
 from netsim.server.requests import Target
-from netsim.api.kinds import LEASES, NODES
 
 
 def bootstrap() -> Policy:
@@ -124,7 +132,8 @@ def test_role_binding_holds_in_its_namespace_only() -> None:
     role = {"metadata": {"name": "r"}, "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]}
     subject = {"kind": "ServiceAccount", "name": "bot"}
     binding = {
-        "metadata": {"name": "b", "namespace": "a"}, "roleRef": {"kind": "ClusterRole", "name": "r"}, "subjects": [subject],
+        "metadata": {"name": "b", "namespace": "a"}, "subjects": [subject],
+        "roleRef": {"kind": "ClusterRole", "name": "r"},
     }  # fmt: skip
     bound = compile_policy([role], [], [], [binding])
     bot = User("system:serviceaccount:a:bot")

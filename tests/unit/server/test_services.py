@@ -76,7 +76,8 @@ def test_restore_tells_of_double_use() -> None:
 def test_carry_over() -> None:
     old = {
         "spec": {
-            "type": "NodePort", "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9"], "externalTrafficPolicy": "Cluster",
+            "type": "NodePort", "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9"],
+            "externalTrafficPolicy": "Cluster",
             "ports": [{"name": "a", "port": 80, "nodePort": 30001}, {"name": "b", "port": 81, "nodePort": 30002}],
         }
     }  # fmt: skip
@@ -108,7 +109,8 @@ async def test_refusals(api: Any) -> None:
     assert status["details"]["causes"] == [
         {
             "reason": "FieldValueInvalid", "field": "spec.clusterIPs",
-            "message": 'Invalid value: ["10.96.0.1"]: failed to allocate IP 10.96.0.1: provided IP is already allocated',
+            "message": 'Invalid value: ["10.96.0.1"]: failed to allocate IP 10.96.0.1: '
+            "provided IP is already allocated",
         }
     ]  # fmt: skip
     status = await api.refused("POST", SERVICES, body("s", clusterIP="10.1.2.3"))

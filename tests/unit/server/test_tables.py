@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from netsim.api.times import format_time
 from netsim.server.table import build_table, definitions, printer_of
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+GATED = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}
 READY = {"type": "Ready", "status": "True"}
 
 
@@ -27,7 +29,7 @@ def cells(kind: kinds.Kind, found: dict[str, Any]) -> list[Any]:
     return build_table(kind, [found], {}, NOW)["rows"][0]["cells"]
 
 
-def pod(name: str, statuses: list[Any] = (), spec: Any = None, **status: Any) -> dict[str, Any]:  # type: ignore[assignment]
+def pod(name: str, statuses: Sequence[Any] = (), spec: Any = None, **status: Any) -> dict[str, Any]:
     metadata = {"name": name, "creationTimestamp": ago(1)}
     base = {"containers": [{"name": "a"}, {"name": "b"}], "nodeName": "n2"}
     if status.pop("deleted", False):
@@ -93,7 +95,7 @@ def ended(**state: Any) -> dict[str, Any]:
         (pod("k-term", [RUNS, RUNS], phase="Running", deleted=True), ["k-term", "2/2", "Terminating", "0"]),
         (pod("l-lost", phase="Running", reason="NodeLost"), ["l-lost", "0/2", "NodeLost", "0"]),
         (
-            pod("m-gate", phase="Pending", conditions=[{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]),
+            pod("m-gate", phase="Pending", conditions=[GATED]),
             ["m-gate", "0/2", "SchedulingGated", "0"],
         ),
     ],
@@ -114,7 +116,9 @@ INGRESS = {"loadBalancer": {"ingress": [{"ip": "8.8.4.4"}, {"hostname": "h.x"}]}
     ("found", "expected"),
     [
         (
-            service("lb2", INGRESS, type="LoadBalancer", clusterIP="10.96.197.142", ports=[{"port": 80, "nodePort": 31170}]),
+            service(
+                "lb2", INGRESS, type="LoadBalancer", clusterIP="10.96.197.142", ports=[{"port": 80, "nodePort": 31170}]
+            ),
             ["lb2", "LoadBalancer", "10.96.197.142", "8.8.4.4,h.x", "80:31170/TCP", "20m", "<none>"],
         ),
         (
@@ -137,7 +141,10 @@ INGRESS = {"loadBalancer": {"ingress": [{"ip": "8.8.4.4"}, {"hostname": "h.x"}]}
             ["s4", "ExternalName", "<none>", "foo.bar", "<none>", "20m", "<none>"],
         ),
         (
-            service("xip", type="ClusterIP", clusterIP="10.96.174.99", externalIPs=["9.9.9.8", "9.9.9.7"], ports=[{"port": 80}]),
+            service(
+                "xip", type="ClusterIP", clusterIP="10.96.174.99", externalIPs=["9.9.9.8", "9.9.9.7"],
+                ports=[{"port": 80}],
+            ),
             ["xip", "ClusterIP", "10.96.174.99", "9.9.9.8,9.9.9.7", "80/TCP", "20m", "<none>"],
         ),
     ],
@@ -166,8 +173,8 @@ def test_nodes() -> None:
         "node-role.kubernetes.io/worker": "", "node-role.kubernetes.io/control-plane": "", "kubernetes.io/role": "zed",
     }  # fmt: skip
     assert cells(kinds.NODES, full) == [
-        "n2", "Ready,SchedulingDisabled", "control-plane,worker,zed", "0s", "v1.36", "10.0.0.2", "1.2.3.4", "Deb", "6.1",
-        "x://1",
+        "n2", "Ready,SchedulingDisabled", "control-plane,worker,zed", "0s", "v1.36", "10.0.0.2", "1.2.3.4", "Deb",
+        "6.1", "x://1",
     ]  # fmt: skip
     lost = obj("n3", status={"conditions": [{"type": "Ready", "status": "Unknown"}]})
     assert cells(kinds.NODES, lost)[1] == "NotReady"

@@ -1,0 +1,94 @@
+"""Discovery, OpenAPI, version and health, beside the recording of a real API server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from netsim.api.kinds import KINDS
+from netsim.http.types import Peer, Request
+from netsim.server.negotiate import JSON, Format, choose_format
+from netsim.server.openapi import SWAGGER_STUB
+from netsim.server.requests import parse_bool
+
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+KUBECTL_TABLE = (
+    "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
+)
+
+
+async def test_version_and_health(api: Any) -> None:
+    for path in ("/version", "/version/"):
+        assert (await api.get(path))["gitVersion"] == "v1.36.2+netsim"
+    for path in ("/healthz", "/livez", "/readyz", "/readyz/ping"):
+        assert (await api.send("GET", path)).body == b"ok"
+    assert b"[+]store ok" in (await api.send("GET", "/readyz?verbose")).body
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/", "/apis", "/apis/"])
+async def test_aggregated_discovery_has_an_etag(api: Any, path: str) -> None:
+    response = await api.send("GET", path, accept=AGGREGATED)
+    assert response.header("content-type") == "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    assert (response.header("cache-control"), response.header("vary")) == ("public", "Accept")
+    document = json.loads(response.body)
+    assert document["kind"] == "APIGroupDiscoveryList"
+    headers = [("accept", AGGREGATED), ("if-none-match", response.header("etag"))]
+    again = await api.app(Request("GET", path, [], headers, b"", Peer(trusted=True)))
+    assert (again.status, again.body) == (304, b"")
+    assert (await api.get(path))["kind"] in ("APIVersions", "APIGroupList")
+
+
+async def test_every_kind_is_discovered_both_ways(api: Any) -> None:
+    for kind in KINDS:
+        legacy = await api.get(kind.base)
+        names = {entry["name"] for entry in legacy["resources"]}
+        assert {kind.plural, *(f"{kind.plural}/{sub.name}" for sub in kind.subresources)} <= names
+    groups = (await api.get("/apis"))["groups"]
+    assert [group["name"] for group in groups] == list(dict.fromkeys(kind.group for kind in KINDS if kind.group))
+
+
+async def test_openapi_names_the_patch_of_every_kind(api: Any) -> None:
+    index = (await api.get("/openapi/v3"))["paths"]
+    found = set()
+    for entry in index.values():
+        document = await api.get(entry["serverRelativeURL"])
+        schemas = document["components"]["schemas"]
+        for path in document["paths"].values():
+            patch = path.get("patch")
+            if patch:
+                found.add(tuple(patch["x-kubernetes-group-version-kind"].values()))
+                assert {"fieldValidation", "dryRun"} <= {parameter["name"] for parameter in patch["parameters"]}
+        references = json.dumps(schemas).split('"$ref": "#/components/schemas/')[1:]
+        assert {reference.partition('"')[0] for reference in references} <= set(schemas)
+    assert found == {(kind.group, kind.version, kind.kind) for kind in KINDS if kind.stored}
+
+
+async def test_swagger_is_protobuf_only(api: Any) -> None:
+    assert (await api.refused("GET", "/openapi/v2"))["code"] == 406
+    old = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    response = await api.send("GET", "/openapi/v2", accept=old)
+    assert response.body == SWAGGER_STUB and response.body.startswith(b"\n\x032.0")
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", JSON),
+        ("*/*", JSON),
+        ("application/json, */*", JSON),
+        (KUBECTL_TABLE, Format("Table", "v1")),
+        ("application/vnd.kubernetes.protobuf,application/json", JSON),
+        ("application/vnd.kubernetes.protobuf, */*", JSON),
+        ("application/yaml", Format(yaml=True)),
+        ("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", Format("PartialObjectMetadata", "v1")),
+    ],
+)
+def test_first_acceptable_representation(accept: str, expected: Format) -> None:
+    assert choose_format(accept, ("Table", "PartialObjectMetadata")) == expected
+
+
+def test_booleans_are_gos() -> None:
+    assert all(map(parse_bool, ("1", "t", "T", "true", "TRUE", "True")))
+    assert not any(map(parse_bool, ("0", "f", "F", "false", "FALSE", "False", "")))
