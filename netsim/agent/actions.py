@@ -155,6 +155,7 @@ class PodActions:
 
     def _fail(self, state: PodState, spec: Obj, reason: str, message: str, first: float) -> None:
         name = spec["name"]
+        log.warning("pod %s/%s, container %s: %s: %s", state.namespace, state.name, name, reason, message)
         self.worker.event("Failed", f"Error: {message}", warning=True)
         state.failures[name] = backoff.fail(
             state.failures.get(name), reason, message, time.time(), image=spec["image"], first=first

@@ -36,7 +36,8 @@ async def run_agent(
 
     `plugins` are CNI plugins called in process, by type; others are executed from `config.cni_path`. The kubelet API is
     served with `kubelet_ssl` (which must require client certificates) on `kubelet_socket`, or else on
-    `config.node_ip`:`config.kubelet_port`; without it only on a unix socket, which root alone can reach. Run it in the node's network namespace.
+    `config.node_ip`:`config.kubelet_port`; without it only on a unix socket, which root alone can reach. Run it in the
+    node's network namespace.
     """
     os.makedirs(config.run_dir, mode=0o700, exist_ok=True)
     services, pods, nodes = Cache(), Cache(), Cache()

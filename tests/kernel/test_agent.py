@@ -45,7 +45,8 @@ from netsim.client.rest import Client
 from netsim.http.client import HttpClient
 import netsim_cni.plugin
 lab = os.path.basename(os.path.dirname(run_dir))
-config = AgentConfig("agenttest-node", lab, node_ip, run_dir, run_dir + "/state", run_dir + "/net.d", cgroup="netsim/" + lab)
+net_d, cgroup = run_dir + "/net.d", "netsim/" + lab
+config = AgentConfig("agenttest-node", lab, node_ip, run_dir, run_dir + "/state", net_d, cgroup=cgroup)
 async def main():
     client = Client(HttpClient("unix:" + api))
     path = run_dir + "/kubelet.sock"
@@ -80,7 +81,7 @@ class FakeApi:
         parts = parts[2:] if parts[0] == "api" else parts[3:]
         namespace = parts[1] if parts[0] == "namespaces" and len(parts) > 2 else ""
         parts = parts[2:] if namespace else parts
-        plural, name, sub = (parts + ["", ""])[:3]
+        plural, name, sub = ([*parts, "", ""])[:3]
         key = f"{namespace}/{name}" if namespace else name
         body = json.loads(request.body) if request.body else {}
         if request.method == "GET" and not name:
@@ -208,8 +209,7 @@ class Node:
             if what == "agent"
             else (HOST, [self.netns, f"{self.run_dir}/workloads.sock"])
         )
-        log = open(f"{self.run_dir}/{what}.log", "ab")
-        with log:
+        with open(f"{self.run_dir}/{what}.log", "ab") as log:
             self.processes[what] = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=log, stderr=log)
 
     def kill(self, what: str, number: int = signal.SIGKILL) -> None:
@@ -272,6 +272,9 @@ async def node() -> AsyncIterator[Node]:
         made.start("agent")
         yield made
     finally:
+        for (plural, key), obj in made.api.objects.items():
+            if plural == "pods":
+                print(key, json.dumps(obj.get("status")))
         for what in ("agent", "workloads"):
             path = Path(f"{made.run_dir}/{what}.log")
             print(what, path.read_text() if path.exists() else "")
@@ -459,7 +462,7 @@ async def test_exec_and_logs_of_both_kinds(node: Node) -> None:
     )
     code, out, _ = await exec_in(node, "web", "w", ["stty", "size"], tty=True)
     assert (code, out) == (0, b"45 123\r\n")
-    code, _, message = await exec_in(node, "web", "w", ["/no/such"])
+    code, _, _message = await exec_in(node, "web", "w", ["/no/such"])
     assert code != 0
     code, out, _ = await exec_in(node, "web", "w", ["ping", "-c1", "-W2", node.api.status("real")["podIP"]])
     assert code == 0, out

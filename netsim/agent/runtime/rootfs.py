@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Sequence
 
 from netsim.agent.runtime.spec import Bind
@@ -35,13 +36,19 @@ FILES = {
 }
 # Tables that are the same everywhere and hold nothing private.
 COPIED = ("etc/services", "etc/protocols")
+_making = threading.Lock()  # several pods may want the first root at once
 MERGED_USR = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 
 def ensure_base(path: str) -> str:
     """Make the skeleton at `path` unless it is there; it is never changed afterwards, as overlays lie on it."""
-    if os.path.isdir(path):
-        return path
+    with _making:
+        if not os.path.isdir(path):
+            _make_base(path)
+    return path
+
+
+def _make_base(path: str) -> None:
     draft = f"{path}.{os.getpid()}"
     shutil.rmtree(draft, ignore_errors=True)
     os.makedirs(draft)
@@ -56,7 +63,6 @@ def ensure_base(path: str) -> str:
     _link_usr(draft)
     _link_alternatives(draft)
     os.rename(draft, path)
-    return path
 
 
 def _write(path: str, text: str) -> None:

@@ -17,8 +17,16 @@ def judge(probe, results):
 
 @pytest.mark.parametrize(
     ("results", "verdict"),
-    [([], None), ([True], None), ([True, True], True), ([True, False, True], None), ([True, True, False], True)]
-    + [([True, True, False, False, False], False), ([False] * 3 + [True], False), ([False] * 3 + [True] * 2, True)],
+    [
+        ([], None),
+        ([True], None),
+        ([True, True], True),
+        ([True, False, True], None),
+        ([True, True, False], True),
+        ([True, True, False, False, False], False),
+        ([False] * 3 + [True], False),
+        ([False] * 3 + [True] * 2, True),
+    ],
 )
 def test_thresholds(results, verdict):
     raw = {"tcpSocket": {"port": 80}, "successThreshold": 2, "failureThreshold": 3}
