@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import time
 from dataclasses import asdict, dataclass
 
@@ -96,14 +95,6 @@ def scale(lab: Lab, replicas: int) -> float:
     return seconds
 
 
-def unscale(lab: Lab) -> None:
-    """Back to one replica, and wait until the others are gone, so that the next round starts as this one did."""
-    lab.api("PATCH", _DEPLOYMENT, {"spec": {"replicas": 1}})
-    wait_for("pods gone", lambda: len(lab.api("GET", "/api/v1/namespaces/default/pods")["items"]) == 1)
-    for node in _NODES:
-        wait_for(f"rules of {node}", lambda node=node: lab.rules(node, "default/bench") == 1)
-
-
 def ask_service(lab: Lab, replicas: int) -> str:
     """Ask through the ClusterIP until every replica has answered."""
     address = lab.api("GET", "/api/v1/namespaces/default/services/bench")["spec"]["clusterIP"]
@@ -151,9 +142,6 @@ def measure_command(rounds: int) -> list[Row]:
         timed(list(command))
         return [1000 * timed(list(command)) for _ in range(rounds)]
 
-    kubectl = subprocess.run([NETSIM, "kubectl", "config", "view"], capture_output=True, check=False)
-    if kubectl.returncode:
-        raise SystemExit(f"scripts/bench: netsim kubectl: {kubectl.stderr.decode()}")
     peer = statistics.median(milliseconds(find_kubectl(), "version", "--client"))
     commands = (("--help",), ("ls",), ("ls", "-o", "json"))
     return [
@@ -183,7 +171,8 @@ def main() -> None:
     if options.output == "json":
         print(json.dumps([asdict(row) for row in rows]))
         return
-    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; medians of {options.rounds} rounds (commands: 5 times more)\n")
+    load = f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}"
+    print(f"{load}; medians of {options.rounds} rounds, of commands 5 times more\n")
     print(f"{'work':<46} {'netsim':>7} {'':<4}{'min-max':>11} {'goal':>8} {'':<7}{'peer':>8} {'ratio':>7}  who")
     print("\n".join([*(row.render() for row in rows), "", *notes]))
 
