@@ -39,7 +39,7 @@ def capture(
 
     try:
         points = plan_captures(target, read_facts(spec, paths))
-        places = ", ".join(point.label for point in points)
+        places = _say_places(points)
         filter_text = " ".join(expression or ())
         seen = run_capture(
             points,
@@ -52,6 +52,12 @@ def capture(
     except (NoSuchPlace, CaptureError) as error:
         raise Fault(str(error)) from None
     typer.echo(f"{seen} packets" + (f", written to {out}" if out else ""), err=True)
+
+
+def _say_places(labels: list[str]) -> str:
+    """The places in a line that a terminal holds."""
+    few = ", ".join(labels[:3])
+    return few if len(labels) <= 3 else f"{len(labels)} interfaces: {few}, …"
 
 
 def read_facts(spec: LabSpec, paths: LabPaths) -> CaptureFacts:

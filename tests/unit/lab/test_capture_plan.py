@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netsim.lab.capture_plan import CaptureFacts, NodeFact, PodFact, plan_capture, pods_behind
+from netsim.lab.capture_plan import CaptureFacts, NodeFact, PodFact, plan_capture, plan_captures, pods_behind
 from netsim.lab.places import NoSuchPlace
 
 NODES = {
@@ -66,6 +66,13 @@ def labels(target: str) -> list[str]:
 )
 def test_targets(target: str, expected: list[str]) -> None:
     assert labels(target) == expected
+
+
+def test_several_targets_share_a_place_only_once() -> None:
+    assert [p.label for p in plan_captures("web-a, node-2,agent", FACTS)] == [
+        *labels("web-a"),
+        *labels("node-2"),
+    ]
 
 
 def test_a_pod_is_captured_in_its_own_namespace_and_its_nodes() -> None:
