@@ -8,7 +8,7 @@ up to `"metadata":{` is the same for all objects of a kind, so a GET, a LIST or 
 from __future__ import annotations
 
 from collections import OrderedDict
-from functools import lru_cache
+from collections.abc import Iterable
 from typing import cast
 
 import orjson
@@ -35,7 +35,6 @@ def key_of(kind: Kind, namespace: str, name: str) -> str:
     return prefix_of(kind, namespace) + name
 
 
-@lru_cache
 def _head(kind: Kind) -> bytes:
     return f'{{"kind":"{kind.kind}","apiVersion":"{kind.api_version}","metadata":{{'.encode()
 
@@ -53,9 +52,10 @@ def wire(kind: Kind, value: bytes, revision: int) -> bytes:
     return b'%s"resourceVersion":"%d",%s' % (head, revision, value[len(head) :])
 
 
-def wire_in_list(kind: Kind, value: bytes, revision: int) -> bytes:
-    """A stored value as an item of a list: without kind and apiVersion, as Kubernetes writes lists."""
-    return b'{"metadata":{"resourceVersion":"%d",%s' % (revision, value[len(_head(kind)) :])
+def wire_list(kind: Kind, items: Iterable[Item]) -> list[bytes]:
+    """Items of a list: without kind and apiVersion, as Kubernetes writes lists."""
+    start = len(_head(kind))
+    return [b'{"metadata":{"resourceVersion":"%d",%s' % (item.revision, item.value[start:]) for item in items]
 
 
 def decode(value: bytes, revision: int) -> Obj:

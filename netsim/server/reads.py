@@ -13,7 +13,7 @@ from netsim.api.errors import StatusError, bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.http.types import Response
 from netsim.server import table
-from netsim.server.codec import wire_in_list
+from netsim.server.codec import wire_list
 from netsim.server.core import Call, Core
 from netsim.server.requests import ListOptions, parse_list_options
 from netsim.server.responses import json_response, respond
@@ -101,10 +101,7 @@ def _shaped_list(core: Core, call: Call, objects: list[Obj], metadata: Obj) -> O
 def list_bytes(core: Core, kind: Kind, found: Slice) -> bytes:
     """A List's JSON from the stored bytes of its items."""
     head = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.api_version}","metadata":'.encode()
-    if is_view(kind):
-        items = [core.wire(kind, item) for item in found.items]
-    else:
-        items = [wire_in_list(kind, item.value, item.revision) for item in found.items]
+    items = [core.wire(kind, item) for item in found.items] if is_view(kind) else wire_list(kind, found.items)
     return b'%s%s,"items":[%s]}' % (head, orjson.dumps(found.metadata), b",".join(items))
 
 
