@@ -85,7 +85,7 @@ class PodActions:
             log.warning("pod %s: %s", podspec.full_name(pod), message)
             self.worker.event("FailedCreatePodSandBox", message, warning=True)
             state.failures[""] = backoff.fail(state.failures.get(""), "FailedCreatePodSandBox", message, now, first=0.5)
-        self.worker.save()
+        # No record yet: the CNI chain has its own, and a sandbox without containers is made again after a crash.
 
     async def _remove_sandbox(self) -> None:
         state = self.worker.state

@@ -19,9 +19,11 @@ class Records:
 
     def save(self, state: PodState) -> None:
         directory = f"{self.directory}/{state.uid}"
-        os.makedirs(directory, exist_ok=True)
+        text = json.dumps(dump_state(state))
+        if not os.path.isdir(directory):
+            os.makedirs(directory)
         with open(f"{directory}/record.new", "w", encoding="utf-8") as file:
-            json.dump(dump_state(state), file)
+            file.write(text)
         os.replace(f"{directory}/record.new", f"{directory}/record.json")
 
     def load(self) -> dict[str, PodState]:

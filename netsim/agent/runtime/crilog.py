@@ -41,13 +41,27 @@ class LogFile:
         """Append what is pending; a log whose directory is gone (its pod was removed) is dropped."""
         data, self._pending = b"".join(self._pending), []
         try:
-            with open(self.path, "ab", buffering=0) as file:
-                file.write(data)
-                full = file.tell() > MAX_BYTES
+            size = self._append(data)
         except FileNotFoundError:
-            return
-        if full:
+            if not self._make_directory():
+                return
+            size = self._append(data)
+        if size > MAX_BYTES:
             os.replace(self.path, self.path + ".1")
+
+    def _append(self, data: bytes) -> int:
+        with open(self.path, "ab", buffering=0) as file:
+            file.write(data)
+            return file.tell()
+
+    def _make_directory(self) -> bool:
+        """Make POD/logs/CONTAINER, unless POD is gone."""
+        directory = os.path.dirname(self.path)
+        pod = os.path.dirname(os.path.dirname(directory))
+        if not os.path.isdir(pod):
+            return False
+        os.makedirs(directory, exist_ok=True)
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ class Engine:
         self.capacity = capacity
         self.processes = Processes(config.run_dir)
         self.pool = ThreadPoolExecutor(config.parallel, thread_name_prefix="agent")
+        # Making namespaces is the kernel's work under one lock: more threads would only fight over the interpreter's.
+        self.sandbox_pool = ThreadPoolExecutor(2, thread_name_prefix="sandbox")
         self._catalogue: tuple[tuple[int, ...], Catalogue] | None = None
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -76,7 +78,7 @@ class Engine:
         """Namespaces and network of a pod; leftovers of an earlier try are removed. Raises CniFailed, OSError."""
         if podspec.host_network(pod):
             return Sandbox("", [self.config.node_ip], time.time(), host_network=True)
-        return await self.call(self._create_sandbox, pod)
+        return await asyncio.get_running_loop().run_in_executor(self.sandbox_pool, self._create_sandbox, pod)
 
     def _create_sandbox(self, pod: Obj) -> Sandbox:
         uid, meta = podspec.uid(pod), pod["metadata"]
@@ -139,7 +141,6 @@ class Engine:
         await self._check_references(pod, spec)
         sandbox = _sandbox(state)
         log = self.log_path(podspec.uid(pod), spec["name"], attempt)
-        os.makedirs(os.path.dirname(log), exist_ok=True)
         meta = pod["metadata"]
         wanted = WorkloadSpec(
             container, image.kind, sandbox.netns, meta["name"], meta["namespace"], self.config.node_name, spec["name"],
@@ -365,7 +366,8 @@ class Engine:
         log.flush()
 
     def close(self) -> None:
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self.pool, self.sandbox_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 PAUSE = ["/usr/bin/sleep", "infinity"]

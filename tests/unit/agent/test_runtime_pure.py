@@ -179,7 +179,7 @@ def test_a_written_line_is_read_back(epoch, text):
 
 
 def test_log_file_drops_what_its_removed_pod_wrote(tmp_path):
-    log = LogFile(str(tmp_path / "gone" / "0.log"))
+    log = LogFile(str(tmp_path / "gone" / "logs" / "c" / "0.log"))
     log.add(b"x")
     log.flush()
     assert not log.dirty and not (tmp_path / "gone").exists()
