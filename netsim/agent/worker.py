@@ -143,7 +143,11 @@ class PodWorker:
         def unhealthy(message: str) -> None:
             self.event("Unhealthy", message, warning=True)
 
-        runner = ProbeRunner(spec, container, host, execute, self.changed.set, unhealthy)
+        def verdict() -> None:
+            self.save()
+            self.changed.set()
+
+        runner = ProbeRunner(spec, container, host, execute, verdict, unhealthy)
         self.spawn_probes(container.name, runner.run())
 
     def spawn_probes(self, name: str, work: Coroutine[Any, Any, None]) -> None:

@@ -524,3 +524,28 @@ async def test_many_workload_pods_are_quick(node: Node) -> None:
     await until(lambda: not any(p == "pods" for p, _ in node.api.objects), "100 pods gone", 30)
     print(f"100 pods gone after {time.monotonic() - begun:.2f} s")
     assert took < 20
+
+
+async def test_netsim_images_and_the_hosts_files_stay_hidden(node: Node) -> None:
+    node.api.pod("help", [{"name": "c", "image": "netsim/dns", "command": ["netsim", "--help"]}], restartPolicy="Never")
+    look = (
+        "cat /etc/shadow /root/.bashrc; ls -A /root /home /var; touch /usr/x; echo $MY $KUBERNETES_SERVICE_HOST; id -u"
+    )
+    container = {
+        "name": "c",
+        "image": "busybox",
+        "command": ["sh", "-c", look],
+        "env": [{"name": "MY", "value": "own"}],
+    }
+    service = {"metadata": {"name": "kubernetes", "namespace": "default", "uid": "k"}}
+    service["spec"] = {"clusterIP": "10.96.0.1", "ports": [{"port": 443}]}  # type: ignore[assignment]
+    node.api.put("services", "default/kubernetes", {"apiVersion": "v1", "kind": "Service", **service})
+    node.api.pod("look", [{**container, "securityContext": {"runAsUser": 1234}}], restartPolicy="Never")
+    for name in ("help", "look"):
+        ended = {"Succeeded", "Failed"}
+        await until(lambda name=name: node.api.status(name).get("phase") in ended, f"{name} ended")
+    assert node.api.status("help")["phase"] == "Succeeded", node.log("help", "c")
+    assert "Usage" in node.log("help", "c")
+    text = node.log("look", "c")
+    assert "/etc/shadow: No such file" in text and "cannot touch '/usr/x'" in text
+    assert "stdout F own 10.96.0.1" in text and "stdout F 1234" in text
