@@ -16,6 +16,7 @@ from netsim.lab.join import TokenError, parse_token
 from netsim.lab.paths import LabPaths
 
 app = make_app()
+_TAKEN = ("netns", "pki", "logs")
 
 
 @app.command(epilog="Example: netsim node --server https://192.168.56.10:6443 --token abcdef.0123456789abcdef")
@@ -30,33 +31,45 @@ def node(
 ) -> None:
     """Run a node in the foreground: agent, service proxy and workload host. It joins with the token the first time.
 
-    SIGTERM or Ctrl-C stops it: its containers end, its rules stay; started again, it takes up where it was.
+    SIGTERM or Ctrl-C stops it and takes it out of the Services; started again, it takes up where it was.
     """
     need_root("node")
     match = re.fullmatch(r"https://(\[[0-9a-f:]+\]|[^/:]+):(\d+)/?", server)
     if match is None:
         raise Fault(f"--server {server}: expected https://ADDRESS:PORT, such as https://192.168.56.10:6443")
     server = server.rstrip("/")
-    name = (name or socket.gethostname()).lower()
+    name = _check_name((name or socket.gethostname()).lower())
     paths = lab_paths(lab)
     kubeconfig = _ensure_kubeconfig(paths, server, token, name)
     address = address or _address_towards(match[1].strip("[]"), int(match[2]))
     _run(paths, name, address, kubeconfig, cluster_dns, cluster_cidr)
 
 
+def _check_name(name: str) -> str:
+    """A node's name is a name in the API and a directory here, beside those of the lab."""
+    from netsim.api.names import is_dns1123_subdomain
+
+    if not is_dns1123_subdomain(name) or name in _TAKEN:
+        raise Fault(f"--name {name!r}: not usable; give lower-case letters, digits, '-' and '.', such as worker-1")
+    return name
+
+
 def _ensure_kubeconfig(paths: LabPaths, server: str, token: str, name: str) -> str:
+    from netsim.cli.join import credentials_trouble, join_cluster
+
     directory = paths.node_state(name)
     kubeconfig = f"{directory}/kubelet.conf"
+    trouble = "this node has not joined yet"
     if os.path.exists(kubeconfig):
+        trouble = credentials_trouble(kubeconfig, server)
+    if not trouble:
         return kubeconfig
     if not token:
-        raise Fault("--token: this node has not joined yet; make a token with `netsim token` on the control plane")
+        raise Fault(f"--token: {trouble}; make a token with `netsim token` on the control plane")
     try:
         parsed = parse_token(token)
     except TokenError as error:
         raise Fault(str(error)) from None
-    from netsim.cli.join import join_cluster
-
     os.makedirs(directory, mode=0o750, exist_ok=True)
     asyncio.run(join_cluster(server, parsed, name, kubeconfig))
     print(f"node {name} has joined {server}", flush=True)
@@ -90,6 +103,7 @@ def _run(paths: LabPaths, name: str, address: str, kubeconfig: str, cluster_dns:
         cluster_dns=cluster_dns,
         cluster_domain="cluster.local",
         cluster_cidr=cluster_cidr,
+        stop_means_down=True,
     )
     os.makedirs(paths.node_run(name), mode=0o750, exist_ok=True)
     os.makedirs(paths.logs, mode=0o750, exist_ok=True)

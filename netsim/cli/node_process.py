@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import ssl
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import netsim_cni.plugin
 from netsim.agent.config import AgentConfig
 from netsim.agent.run import run_agent
+from netsim.api.errors import StatusError
+from netsim.api.kinds import NODES
+from netsim.api.times import format_time
 from netsim.cli.join import ensure_serving_certificate, read_authority
 from netsim.cli.node_routes import run_node_routes
 from netsim.client.kubeconfig import load_client
 from netsim.client.rest import Client
 from netsim_proxy.config import ProxyConfig
 from netsim_proxy.sync import run_proxy
+
+log = logging.getLogger(__name__)
+_FAREWELL = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +42,44 @@ class NodeProcess:
     cluster_domain: str
     cluster_cidr: str
     labels: dict[str, str] = field(default_factory=dict)
+    # In a lab the agent may be stopped alone and started again while its containers serve on.
+    stop_means_down: bool = False
 
 
 async def serve_node(node: NodeProcess) -> None:
-    """Run until a part ends; an error in one part ends the process, so that its parent starts it afresh."""
+    """Run until SIGTERM, or until a part ends: an error ends the process, so that its parent starts it afresh."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     client = load_client(node.kubeconfig)
     try:
-        tls = await _kubelet_tls(node, client)
-        async with asyncio.TaskGroup() as parts:
-            parts.create_task(run_agent(_agent(node), client, {"netsim": netsim_cni.plugin.invoke}, kubelet_ssl=tls))
-            parts.create_task(run_proxy(ProxyConfig(node.name, cluster_cidr=(node.cluster_cidr,)), client))
-            parts.create_task(run_node_routes(node.name, client, node.cluster_cidr))
+        parts = asyncio.create_task(_run_parts(node, client))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, parts.cancel)
+        await asyncio.wait({parts})
+        if not parts.cancelled():
+            return parts.result()
+        if node.stop_means_down:
+            await _say_not_ready(node.name, client)
     finally:
         await client.close()
+
+
+async def _run_parts(node: NodeProcess, client: Client) -> None:
+    tls = await _kubelet_tls(node, client)
+    async with asyncio.TaskGroup() as parts:
+        parts.create_task(run_agent(_agent(node), client, {"netsim": netsim_cni.plugin.invoke}, kubelet_ssl=tls))
+        parts.create_task(run_proxy(ProxyConfig(node.name, cluster_cidr=(node.cluster_cidr,)), client))
+        parts.create_task(run_node_routes(node.name, client, node.cluster_cidr))
+
+
+async def _say_not_ready(node: str, client: Client) -> None:
+    """As a kubelet's graceful shutdown: the pods leave their Services at once, not when the lease has run out."""
+    now = format_time(datetime.now(UTC))
+    ready = {"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "node is shutting down"}
+    times = {"lastHeartbeatTime": now, "lastTransitionTime": now}
+    patch = {"status": {"conditions": [ready | times]}}
+    try:
+        await asyncio.wait_for(client.patch(NODES, node, patch, type="strategic", sub="status"), _FAREWELL)
+    except (OSError, StatusError, TimeoutError) as error:
+        log.warning("node %s stops without telling the API server: %s", node, str(error) or "no answer")
 
 
 async def _kubelet_tls(node: NodeProcess, client: Client) -> ssl.SSLContext:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import typer
 from netsim.cli.fault import Fault
 from netsim.cli.options import Lab, lab_paths, make_app, need_root
 from netsim.lab.join import Token, TokenError, parse_token
+from netsim.lab.labfile import NoSuchLab, read_lab, write_lab
 from netsim.lab.paths import LabPaths
 from netsim.lab.topology import LabSpec, TopologyError, plan_server
 
@@ -38,11 +40,22 @@ def server(
         spec = plan_server(lab, advertise_address, port, pod_cidr=pod_cidr, service_cidr=service_cidr)
     except (TokenError, TopologyError) as error:
         raise Fault(str(error)) from None
-    sock = _listen(advertise_address, port)
+    _check_not_a_lab(paths)
+    sock = _listen(port)
     _serve(spec, paths, sock, first)
 
 
-def _listen(address: str, port: int) -> socket.socket:
+def _check_not_a_lab(paths: LabPaths) -> None:
+    """A lab that `netsim up` made has a server of its own; both would write the same files."""
+    try:
+        present = read_lab(paths)
+    except NoSuchLab:
+        return
+    if not present.advertised:
+        raise Fault(f"--lab {paths.lab}: a lab of that name runs on this machine; end it, or give another name")
+
+
+def _listen(port: int) -> socket.socket:
     """All addresses, so that both 127.0.0.1 and the advertised one work."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -63,11 +76,13 @@ def _serve(spec: LabSpec, paths: LabPaths, sock: socket.socket, token: Token | N
     os.makedirs(paths.run, mode=0o711, exist_ok=True)
     os.makedirs(paths.state, mode=0o711, exist_ok=True)
     prepare_credentials(spec, paths)
+    write_lab(spec, paths)
     Path(paths.api_socket).unlink(missing_ok=True)  # a leftover of an earlier run; the port is our lock
     unix = socket.socket(socket.AF_UNIX)
     unix.bind(paths.api_socket)
     os.chmod(paths.api_socket, 0o600)
     unix.listen(64)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # one way to stop, and it is clean
     with suppress(KeyboardInterrupt):  # Ctrl-C is how a foreground server is stopped
         uvloop.run(_run(spec, paths, Listeners(unix, sock, None), token))
 
@@ -96,10 +111,7 @@ async def _prepare_cluster(spec: LabSpec, paths: LabPaths, token: Token | None) 
             await publish_token(client, paths, spec, token, expiration)
     finally:
         await client.close()
-    print(f"API server https://{spec.control_plane_address}:{spec.api_port}; kubeconfig {paths.kubeconfig}", flush=True)
+    url = f"https://{spec.control_plane_address}:{spec.fabric_port}"
+    print(f"API server {url}; kubeconfig {paths.kubeconfig}", flush=True)
     if token is not None:
-        print(
-            f"Join a node with: netsim node --server https://{spec.control_plane_address}:{spec.api_port}"
-            f" --token {token}",
-            flush=True,
-        )
+        print(f"Join a node with: netsim node --server {url} --token {token}", flush=True)

@@ -13,7 +13,7 @@ from netsim.client.kubeconfig import render_kubeconfig
 from netsim.client.rest import Client
 from netsim.http.types import Request
 from netsim.lab.addons import Obj, render_addons
-from netsim.lab.join import CLUSTER_INFO, SIGNATURE_PREFIX, Token, cluster_info, sign, token_secret
+from netsim.lab.join import CLUSTER_INFO, Token, cluster_info, cluster_info_patch, token_secret, tokens_in
 from netsim.lab.paths import LabPaths
 from netsim.lab.topology import LabSpec
 
@@ -54,20 +54,29 @@ async def create_unless_present(client: Client, obj: Obj) -> None:
 
 
 async def publish_token(client: Client, paths: LabPaths, spec: LabSpec, token: Token, expiration: datetime) -> None:
-    """Make the API server accept a join token, and sign the public cluster-info with it."""
-    await create_unless_present(client, token_secret(token, format_time(expiration)))
+    """Make the API server accept a join token, and sign the public cluster-info with every token there is."""
+    await _put_token(client, token, expiration)
     with open(f"{paths.pki}/ca.crt", encoding="ascii") as file:
-        kubeconfig = render_kubeconfig(f"https://{spec.control_plane_address}:{spec.api_port}", file.read())
+        kubeconfig = render_kubeconfig(f"https://{spec.control_plane_address}:{spec.fabric_port}", file.read())
+    # Read before the tokens: the signature of one that is made meanwhile is then never taken for a stale one.
+    present = await _cluster_info(client)
+    wanted = cluster_info(kubeconfig, *tokens_in((await client.list(SECRETS, "kube-system"))["items"]))
+    if present is None:
+        await create_unless_present(client, wanted)
+    await client.patch(CONFIG_MAPS, CLUSTER_INFO, cluster_info_patch(present or {}, wanted), "kube-public")
+
+
+async def _put_token(client: Client, token: Token, expiration: datetime) -> None:
+    """Create the token's Secret, or renew the one that is there: its secret part and its expiration."""
+    secret = token_secret(token, format_time(expiration))
+    await create_unless_present(client, secret)
+    await client.patch(SECRETS, secret["metadata"]["name"], {"data": secret["data"]}, "kube-system")
+
+
+async def _cluster_info(client: Client) -> Obj | None:
     try:
-        await client.create(CONFIG_MAPS, cluster_info(kubeconfig, token), "kube-public")
+        return await client.get(CONFIG_MAPS, CLUSTER_INFO, "kube-public")
     except StatusError as error:
-        if error.reason != "AlreadyExists":
+        if error.code != 404:
             raise
-        signature = {"data": {"kubeconfig": kubeconfig, f"{SIGNATURE_PREFIX}{token.id}": sign(kubeconfig, token)}}
-        await client.patch(CONFIG_MAPS, CLUSTER_INFO, signature, "kube-public")
-
-
-async def forget_token(client: Client, token_id: str) -> None:
-    """Revoke a join token."""
-    await client.delete(SECRETS, f"bootstrap-token-{token_id}", "kube-system")
-    await client.patch(CONFIG_MAPS, CLUSTER_INFO, {"data": {f"{SIGNATURE_PREFIX}{token_id}": None}}, "kube-public")
+        return None

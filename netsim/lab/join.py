@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ import yaml
 Obj = dict[str, Any]
 _TOKEN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
 CLUSTER_INFO = "cluster-info"
+TOKEN_TYPE = "bootstrap.kubernetes.io/token"
 SIGNATURE_PREFIX = "jws-kubeconfig-"
 BOOTSTRAP_GROUP = "system:bootstrappers:kubeadm:default-node-token"
 
@@ -82,20 +84,38 @@ def token_secret(token: Token, expiration: str = "") -> Obj:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "type": "bootstrap.kubernetes.io/token",
+        "type": TOKEN_TYPE,
         "metadata": {"name": f"bootstrap-token-{token.id}", "namespace": "kube-system"},
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
     }
 
 
-def cluster_info(kubeconfig: str, token: Token) -> Obj:
+def tokens_in(secrets: Iterable[Obj]) -> list[Token]:
+    """The tokens of those Secrets that are bootstrap tokens meant for signing."""
+    found = []
+    for secret in secrets:
+        if secret.get("type") == TOKEN_TYPE:
+            data = {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+            if data.get("usage-bootstrap-signing") == "true":
+                found.append(Token(data.get("token-id", ""), data.get("token-secret", "")))
+    return found
+
+
+def cluster_info(kubeconfig: str, *tokens: Token) -> Obj:
     """The ConfigMap that a joining node reads; one signature entry per token."""
+    signatures = {f"{SIGNATURE_PREFIX}{token.id}": sign(kubeconfig, token) for token in tokens}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": CLUSTER_INFO, "namespace": "kube-public"},
-        "data": {"kubeconfig": kubeconfig, f"{SIGNATURE_PREFIX}{token.id}": sign(kubeconfig, token)},
+        "data": {"kubeconfig": kubeconfig, **signatures},
     }
+
+
+def cluster_info_patch(present: Obj, wanted: Obj) -> Obj:
+    """The merge patch that makes `present` say what `wanted` says, without signatures of tokens that are gone."""
+    stale = {key: None for key in present.get("data") or {} if key.startswith(SIGNATURE_PREFIX)}
+    return {"data": {**stale, **wanted["data"]}}
 
 
 def trusted_kubeconfig(config_map: Obj, token: Token) -> str:
@@ -113,6 +133,26 @@ def certificate_authority(kubeconfig: str) -> str:
     """The CA (PEM) inside a cluster-info kubeconfig."""
     clusters = yaml.safe_load(kubeconfig)["clusters"]
     return base64.b64decode(clusters[0]["cluster"]["certificate-authority-data"]).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCredentials:
+    """What a node's kubeconfig holds, but for the key: the server's URL, its CA and the client certificate (PEM)."""
+
+    server: str
+    ca_pem: str
+    certificate_pem: str
+
+
+def node_credentials(kubeconfig: str) -> NodeCredentials:
+    """Read a kubeconfig that netsim wrote for a node; ValueError when it is damaged."""
+    try:
+        document = yaml.safe_load(kubeconfig)
+        server = document["clusters"][0]["cluster"]["server"]
+        certificate = base64.b64decode(document["users"][0]["user"]["client-certificate-data"]).decode("ascii")
+    except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"not a node's kubeconfig: {error!r}") from None
+    return NodeCredentials(server, certificate_authority(kubeconfig), certificate)
 
 
 def certificate_request(node: str, request_pem: bytes, *, serving: bool) -> Obj:
