@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="ne
 Obj = dict[str, Any]
 NODE = "agenttest-node"
 NODE_IP = "10.231.0.11"
+ENDED = ("Succeeded", "Failed")
 CIDR = "10.244.231.0/24"
 AGENT = """
 import asyncio, os, socket, sys, logging
@@ -336,8 +337,8 @@ async def test_real_process_logs_exit_codes_and_back_off(node: Node) -> None:
     assert found["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert found["lastState"]["terminated"]["exitCode"] == 3
     assert found["lastState"]["terminated"]["reason"] == "Error"
-    log = node.log("crash", "c")
-    assert "stdout F out" in log and "stderr F err" in log and "stdout F crash" in log
+    assert await logs(node, "crash", "c", previous="true", stream="Stdout") == b"out\ncrash\n"
+    assert await logs(node, "crash", "c", stream="Stderr") == b"err\n"
     node.api.pod("once", [{"name": "c", "image": "busybox", "command": ["true"]}], restartPolicy="Never")
     await until(lambda: node.api.status("once").get("phase") == "Succeeded", "Succeeded")
     assert node.api.container("once", "c")["state"]["terminated"]["reason"] == "Completed"
@@ -542,10 +543,10 @@ async def test_netsim_images_and_the_hosts_files_stay_hidden(node: Node) -> None
     node.api.put("services", "default/kubernetes", {"apiVersion": "v1", "kind": "Service", **service})
     node.api.pod("look", [{**container, "securityContext": {"runAsUser": 1234}}], restartPolicy="Never")
     for name in ("help", "look"):
-        ended = {"Succeeded", "Failed"}
-        await until(lambda name=name: node.api.status(name).get("phase") in ended, f"{name} ended")
+        await until(lambda name=name: node.api.status(name).get("phase") in ENDED, f"{name} ended")
     assert node.api.status("help")["phase"] == "Succeeded", node.log("help", "c")
     assert "Usage" in node.log("help", "c")
-    text = node.log("look", "c")
-    assert "/etc/shadow: No such file" in text and "cannot touch '/usr/x'" in text
-    assert "stdout F own 10.96.0.1" in text and "stdout F 1234" in text
+    errors = (await logs(node, "look", "c", stream="Stderr")).decode()
+    assert "/etc/shadow: No such file" in errors and "cannot touch '/usr/x'" in errors
+    output = (await logs(node, "look", "c", stream="Stdout")).decode()
+    assert output.endswith("own 10.96.0.1\n1234\n")
