@@ -33,25 +33,24 @@ async def bootstrap(core: Core) -> None:
         kind = kinds.ROLES if obj["kind"] == "Role" else kinds.ROLE_BINDINGS
         await ensure(core, kind, obj["metadata"]["namespace"], obj)
     info = {"kubeconfig": cluster_info(core.config, core.pki.ca_pem)}
-    await ensure(core, kinds.CONFIG_MAPS, "kube-public", {"metadata": {"name": "cluster-info"}, "data": info})
-    await ensure(core, kinds.SERVICES, "default", api_service(core.config))
+    await _put(
+        core, kinds.CONFIG_MAPS, {"metadata": {"name": "cluster-info", "namespace": "kube-public"}, "data": info}
+    )
+    await _put(core, kinds.SERVICES, api_service(core.config))
     await _put(core, kinds.ENDPOINTS, api_endpoints(core.config))
     await _put(core, kinds.ENDPOINT_SLICES, api_slice(core.config))
 
 
 async def _put(core: Core, kind: Kind, obj: Obj) -> None:
-    """Create, or bring up to date, an object in namespace default."""
-    await ensure(core, kind, "default", obj)
+    """Create, or bring up to date, an object that follows from the configuration."""
+    namespace = obj["metadata"]["namespace"]
+    await ensure(core, kind, namespace, obj)
 
     def change(old: Obj) -> Obj:
-        return {
-            **obj,
-            "kind": kind.kind,
-            "apiVersion": kind.api_version,
-            "metadata": {**old["metadata"], **obj["metadata"]},
-        }
+        metadata = {**old["metadata"], **obj["metadata"]}
+        return {**obj, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
 
-    await lifecycle.update_object(core, kind, "default", obj["metadata"]["name"], change, SERVER)
+    await lifecycle.update_object(core, kind, namespace, obj["metadata"]["name"], change, SERVER)
 
 
 def cluster_info(config: ServerConfig, ca_pem: bytes) -> str:

@@ -65,7 +65,7 @@ class Subscription:
         self._wake = asyncio.Event()
 
     def push(self, frame: Frame) -> None:
-        if frame.event.revision <= self.after or not frame.event.key.startswith(self.prefix):
+        if self.closed or frame.event.revision <= self.after or not frame.event.key.startswith(self.prefix):
             return
         self._frames.append(frame)
         if len(self._frames) > BACKLOG:

@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from netsim.api.kinds import CONFIG_MAPS
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -131,3 +133,15 @@ async def test_watchers_share_one_encoding(api: Any) -> None:
     subscriptions = [api.app.core.hub.subscribe("/registry/core/configmaps/", start) for _ in range(3)]
     lines = {id((await s.take())[0].line(CONFIG_MAPS, "ADDED")) for s in subscriptions}
     assert len(lines) == 1
+
+
+async def test_a_watcher_that_falls_behind_is_cut_off(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netsim.server.hub.BACKLOG", 2)
+    start = await revision(api)
+    subscription = api.app.core.hub.subscribe("/registry/core/configmaps/", start)
+    await change_three_times(api)
+    while api.app.core.hub.revision < start + 3:
+        await asyncio.sleep(0)
+    assert subscription.closed
+    assert len(await subscription.take()) == 3
+    api.app.core.hub.unsubscribe(subscription)
