@@ -19,7 +19,7 @@ from netsim.agent import podspec, resolv, volumes
 from netsim.agent.cni_chain import CniChain, cni_args
 from netsim.agent.config import AgentConfig
 from netsim.agent.env import ConfigError, container_env, expand, references
-from netsim.agent.model import Container, Obj, PodState, Sandbox
+from netsim.agent.model import Container, Kind, Obj, PodState, Sandbox
 from netsim.agent.objects import PodObjects
 from netsim.agent.runtime import crilog, rootfs
 from netsim.agent.runtime.catalogue import (
@@ -124,16 +124,11 @@ class Engine:
         """
         image = self.image(spec["image"])
         container = container_id(podspec.uid(pod), spec["name"], attempt)
-        if is_in_process(image, spec.get("command")):
-            started = await self._start_workload(pod, spec, state, attempt, image, container)
-            kind = "workload"
-        else:
-            started = await self._start_process(pod, spec, state, attempt, image, container)
-            kind = "process"
-        return Container(
-            spec["name"], container, spec["image"], attempt, "workload" if kind == "workload" else "process", started,
-            image_id(spec["image"]),
-        )  # fmt: skip
+        kind: Kind = "workload" if is_in_process(image, spec.get("command")) else "process"
+        begin = self._start_workload if kind == "workload" else self._start_process
+        started = await begin(pod, spec, state, attempt, image, container)
+        identity = image_id(spec["image"])
+        return Container(spec["name"], container, spec["image"], attempt, kind, started, identity)
 
     async def _start_workload(
         self, pod: Obj, spec: Obj, state: PodState, attempt: int, image: Image, container: str
