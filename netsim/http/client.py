@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +14,8 @@ from netsim.http.types import Request, Response
 from netsim.http.wire import render_request
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-MAX_IDLE = 32
+MAX_IDLE = 8
+MAX_WHOLE = 8  # a burst shares these: a wait for one costs less than a TLS handshake, on both sides
 
 Dial = Callable[[str, int], Awaitable[socket.socket]]
 
@@ -23,8 +25,9 @@ class HttpClient:
 
     `base` is `http://host:port[/prefix]`, `https://…` or `unix:/path`. `headers` are sent with every request that
     does not name them itself. `dial(host, port)` returns a connected socket (opened in another network namespace,
-    for example). `timeout` bounds, in seconds, connecting plus the wait for a whole response, or for the head of a
-    streamed or upgraded one. `server_name` overrides the name that the server's certificate is checked against.
+    for example). `timeout` bounds, in seconds, getting a connection plus the wait for a whole response, or for the head
+    of a streamed or upgraded one. At most `MAX_WHOLE` requests for whole responses are under way at once.
+    `server_name` overrides the name that the server's certificate is checked against.
 
     Raises OSError (ConnectionError, TimeoutError, ssl.SSLError among them) when there is no answer; never for a status.
     """
@@ -49,6 +52,7 @@ class HttpClient:
         self._idle: list[ClientConnection] = []
         self._busy: set[ClientConnection] = set()
         self._closed = False
+        self._turns = asyncio.Semaphore(MAX_WHOLE)
 
     def _parse_base(self, base: str, ssl: tls.SSLContext | None) -> None:
         if base.startswith("unix:"):
@@ -85,16 +89,21 @@ class HttpClient:
 
     async def _exchange(self, request: Request, mode: Mode) -> Response:
         payload = render_request(request, prefix=self._prefix, host=self._authority, defaults=self._headers)
-        async with asyncio.timeout(self._timeout):
-            connection = self._take_idle()
-            if connection is not None:
-                try:
-                    return await self._send(connection, payload, request.method, mode)
-                except StaleConnection:
-                    # The server had closed the pooled connection before it saw the request, or so it seems.
-                    if request.method not in IDEMPOTENT:
-                        raise
-            return await self._send(await self._connect(), payload, request.method, mode)
+        # Streams and upgraded connections last as long as their users please: they are not counted.
+        turn = self._turns if mode == "whole" else contextlib.nullcontext()
+        async with asyncio.timeout(self._timeout), turn:
+            return await self._attempt(payload, request.method, mode)
+
+    async def _attempt(self, payload: bytes, method: str, mode: Mode) -> Response:
+        connection = self._take_idle()
+        if connection is not None:
+            try:
+                return await self._send(connection, payload, method, mode)
+            except StaleConnection:
+                # The server had closed the pooled connection before it saw the request, or so it seems.
+                if method not in IDEMPOTENT:
+                    raise
+        return await self._send(await self._connect(), payload, method, mode)
 
     async def _send(self, connection: ClientConnection, payload: bytes, method: str, mode: Mode) -> Response:
         self._busy.add(connection)

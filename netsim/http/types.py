@@ -38,11 +38,17 @@ class Request:
 
     def header(self, name: str, default: str = "") -> str:
         """First value of a header, by its lower-case name."""
-        return next((v for k, v in self.headers if k == name), default)
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return default
 
     def param(self, name: str, default: str = "") -> str:
         """First value of a query parameter."""
-        return next((v for k, v in self.query if k == name), default)
+        for key, value in self.query:
+            if key == name:
+                return value
+        return default
 
     def params(self, name: str) -> list[str]:
         """All values of a repeated query parameter, in order."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from netsim.http.client import HttpClient
+from netsim.http.client import MAX_WHOLE, HttpClient
 from netsim.http.types import Request, Response
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -75,6 +75,24 @@ async def test_connections_are_kept_and_shared(doors: Any) -> None:
     assert ports == {1}
     bodies = await asyncio.gather(*(client(Request("GET", f"/{n}")) for n in range(20)))
     assert [response.body for response in bodies] == [f"/{n}".encode() for n in range(20)]
+
+
+async def test_a_burst_shares_few_connections(doors: Any) -> None:
+    most, release = 0, asyncio.Event()
+
+    async def handler(request: Request) -> Response:
+        nonlocal most
+        most = max(most, len(server.connections))
+        if most == MAX_WHOLE:
+            release.set()
+        await release.wait()
+        return Response(200, [], request.path.encode())
+
+    server = await doors.serve(handler)
+    client = doors.client(server.port)
+    bodies = await asyncio.gather(*(client(Request("GET", f"/{n}")) for n in range(5 * MAX_WHOLE)))
+    assert [response.body for response in bodies] == [f"/{n}".encode() for n in range(5 * MAX_WHOLE)]
+    assert most == MAX_WHOLE
 
 
 async def test_stale_connection_is_replaced_once_for_idempotent_requests(scripted: Any) -> None:
