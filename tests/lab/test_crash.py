@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from netsim.host.process import processes_in_netns
 from support.labs import NETSIM, Lab, field, until
 
 pytestmark = pytest.mark.root
@@ -73,6 +74,12 @@ def kill(lab: Lab, component: str) -> int:
     return until(lambda: pid if (pid := lab.pids()[component]) not in (0, old) else 0, why=f"{component} restarted")
 
 
+def processes_of(lab: Lab, pod: dict) -> list[int]:
+    """Processes that live in a pod's network namespace."""
+    path = f"/run/netsim/{lab.name}/netns/pod-{pod['metadata']['uid']}"
+    return processes_in_netns({os.stat(path).st_ino})
+
+
 def test_killing_the_server_loses_nothing_and_breaks_nothing(web: Lab):
     with request_loop(web) as result:
         for n in range(3):
@@ -105,7 +112,8 @@ def test_killing_the_agents_breaks_nothing_and_restarts_no_pod(web: Lab):
 def test_killing_a_dns_process_is_healed_and_names_go_on(web: Lab):
     pods = web.get("-n", "kube-system", "pods", "-l", "k8s-app=kube-dns")["items"]
     victim = pods[0]["metadata"]["name"]
-    web.kubectl("-n", "kube-system", "exec", victim, "--", "sh", "-c", "kill -9 1", check=False)
+    (pid,) = processes_of(web, pods[0])
+    os.kill(pid, signal.SIGKILL)
 
     def restarted() -> bool:
         pod = web.get("-n", "kube-system", "pod", victim)
