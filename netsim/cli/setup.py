@@ -6,7 +6,7 @@ import asyncio
 from datetime import datetime
 
 from netsim.api.errors import StatusError
-from netsim.api.kinds import CONFIG_MAPS, SECRETS, by_kind
+from netsim.api.kinds import CONFIG_MAPS, SECRETS, Kind, by_kind
 from netsim.api.times import format_time
 from netsim.cli.fault import Fault
 from netsim.client.kubeconfig import render_kubeconfig
@@ -46,11 +46,23 @@ async def create_unless_present(client: Client, obj: Obj) -> None:
     kind = by_kind(group, version, obj["kind"])
     if kind is None:
         raise Fault(f"{obj['kind']} ({obj['apiVersion']}) is not served by this API server")
+    name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace")
     try:
-        await client.create(kind, obj, obj["metadata"].get("namespace"))
-    except StatusError as error:
-        if error.reason != "AlreadyExists":
+        await client.create(kind, obj, namespace)
+    except StatusError:
+        # A Service with a fixed address is Invalid, not AlreadyExists: the address is taken, by itself.
+        if await get_if_present(client, kind, name, namespace) is None:
             raise
+
+
+async def get_if_present(client: Client, kind: Kind, name: str, namespace: str | None = None) -> Obj | None:
+    """The object, None when there is none."""
+    try:
+        return await client.get(kind, name, namespace)
+    except StatusError as error:
+        if error.code != 404:
+            raise
+        return None
 
 
 async def publish_token(client: Client, paths: LabPaths, spec: LabSpec, token: Token, expiration: datetime) -> None:
@@ -59,7 +71,7 @@ async def publish_token(client: Client, paths: LabPaths, spec: LabSpec, token: T
     with open(f"{paths.pki}/ca.crt", encoding="ascii") as file:
         kubeconfig = render_kubeconfig(f"https://{spec.control_plane_address}:{spec.fabric_port}", file.read())
     # Read before the tokens: the signature of one that is made meanwhile is then never taken for a stale one.
-    present = await _cluster_info(client)
+    present = await get_if_present(client, CONFIG_MAPS, CLUSTER_INFO, "kube-public")
     wanted = cluster_info(kubeconfig, *tokens_in((await client.list(SECRETS, "kube-system"))["items"]))
     if present is None:
         await create_unless_present(client, wanted)
@@ -71,12 +83,3 @@ async def _put_token(client: Client, token: Token, expiration: datetime) -> None
     secret = token_secret(token, format_time(expiration))
     await create_unless_present(client, secret)
     await client.patch(SECRETS, secret["metadata"]["name"], {"data": secret["data"]}, "kube-system")
-
-
-async def _cluster_info(client: Client) -> Obj | None:
-    try:
-        return await client.get(CONFIG_MAPS, CLUSTER_INFO, "kube-public")
-    except StatusError as error:
-        if error.code != 404:
-            raise
-        return None

@@ -71,6 +71,8 @@ async def check_cluster(spec: LabSpec, paths: LabPaths) -> list[Part]:
     parts = [Part("API server", True, f"https://127.0.0.1:{spec.api_port}")]
     parts += [_node(n) for n in nodes["items"]]
     parts.append(_pods(pods["items"]))
+    if not spec.nodes:  # `netsim server`: the nodes, and so the way to the DNS, are on other machines
+        return parts
     name = f"kubernetes.default.svc.{spec.cluster_domain}"
     answers = await asyncio.to_thread(dns_answers, paths.netns(spec.nodes[0].name), spec.dns_ip, name)
     return [*parts, Part("cluster DNS", answers, f"{spec.dns_ip} {'answers' if answers else 'does not answer'}")]
