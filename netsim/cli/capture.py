@@ -39,7 +39,7 @@ def capture(
 
     try:
         points = plan_captures(target, read_facts(spec, paths))
-        places = _say_places(points)
+        places = _say_places([point.label for point in points])
         filter_text = " ".join(expression or ())
         seen = run_capture(
             points,

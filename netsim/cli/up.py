@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +41,7 @@ def up(
     _build(spec, lab_paths(spec.name), timeout)
 
 
-def _describe(lab: str, nodes: int | None, file: Path | None, options: dict[str, object]) -> LabSpec:
+def _describe(lab: str, nodes: int | None, file: Path | None, options: Mapping[str, object]) -> LabSpec:
     try:
         if file is None:
             return plan_lab(lab, 3 if nodes is None else nodes, **options)
@@ -51,7 +52,7 @@ def _describe(lab: str, nodes: int | None, file: Path | None, options: dict[str,
         raise Fault(str(error)) from None
 
 
-def _from_file(file: Path, lab: str | None, options: dict[str, object]) -> LabSpec:
+def _from_file(file: Path, lab: str | None, options: Mapping[str, object]) -> LabSpec:
     import yaml
 
     try:

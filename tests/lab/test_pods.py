@@ -120,7 +120,8 @@ def test_environment_and_files_come_from_where_the_manifest_says(lab: Lab, names
 def test_a_pod_does_not_see_the_machines_files(lab: Lab, namespace: str):
     lab.kubectl("apply", "-n", namespace, "-f", "-", input=pod("jail", "sleep infinity"))
     lab.wait_ready("-n", namespace, "pod/jail")
-    script = "ls -A /root /home /run/netsim /var/lib/netsim 2>/dev/null; touch /usr/x 2>/dev/null && echo wrote; ps ax | wc -l"
+    look = "ls -A /root /home /run/netsim /var/lib/netsim 2>/dev/null"
+    script = f"{look}; touch /usr/x 2>/dev/null && echo wrote; ps ax | wc -l"
     shown = lab.kubectl("exec", "-n", namespace, "jail", "--", "sh", "-c", script)
     assert "netsim" not in shown.replace("/run/netsim", "").replace("/var/lib/netsim", "") and "wrote" not in shown
     assert int(shown.split()[-1]) < 10

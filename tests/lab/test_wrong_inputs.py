@@ -10,6 +10,8 @@ pytestmark = pytest.mark.root
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: c, image: {image}}}]}}\n"
 
+SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+
 
 def refused(lab: Lab, manifest: str, namespace: str) -> str:
     done = lab.netsim("kubectl", "apply", "-n", namespace, "-f", "-", input=manifest, check=False)
@@ -25,15 +27,15 @@ def refused(lab: Lab, manifest: str, namespace: str) -> str:
         (POD.format(name="Not_A_Name", image="nginx"), "metadata.name: Invalid value"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {}\n", "spec.containers: Required value"),
         (
-            "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: c, image: nginx, prots: []}]}\n",
+            POD.format(name="x", image="nginx, prots: []"),
             'unknown field "spec.containers[0].prots"',
         ),
         (
-            "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {type: NodePort, ports: [{port: 80, nodePort: 80}]}\n",
+            SERVICE.format(name="x", spec="type: NodePort, ports: [{port: 80, nodePort: 80}]"),
             "provided port is not in the valid range",
         ),
         (
-            "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {ports: [{port: 80}, {port: 81}]}\n",
+            SERVICE.format(name="x", spec="ports: [{port: 80}, {port: 81}]"),
             "spec.ports[0].name: Required value",
         ),
     ],
@@ -44,12 +46,9 @@ def test_a_wrong_manifest_is_refused(lab: Lab, namespace: str, manifest: str, sa
 
 
 def test_a_node_port_is_given_once(lab: Lab, namespace: str):
-    spec = "{type: NodePort, ports: [{port: 80, nodePort: 31999}]}"
-    service = "apiVersion: v1\nkind: Service\nmetadata: {{name: {}}}\nspec: " + spec.replace("{", "{{").replace(
-        "}", "}}"
-    )
-    lab.kubectl("apply", "-n", namespace, "-f", "-", input=service.format("first"))
-    assert "provided port is already allocated" in refused(lab, service.format("second"), namespace)
+    spec = "type: NodePort, ports: [{port: 80, nodePort: 31999}]"
+    lab.kubectl("apply", "-n", namespace, "-f", "-", input=SERVICE.format(name="first", spec=spec))
+    assert "provided port is already allocated" in refused(lab, SERVICE.format(name="second", spec=spec), namespace)
     assert lab.kubectl("get", "-n", namespace, "service", "-o", "name").split() == ["service/first"]
 
 
