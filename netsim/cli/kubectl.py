@@ -6,13 +6,14 @@ import os
 import sys
 from typing import NoReturn
 
+from netsim.lab.paths import LabPaths
 from netsim.lab.tools import find_kubectl
 
 
 def run_kubectl(arguments: list[str]) -> NoReturn:
     """Become kubectl. The lab comes from NETSIM_LAB only, since every option belongs to kubectl."""
     lab = os.environ.get("NETSIM_LAB", "default")
-    kubeconfig = f"/var/lib/netsim/{lab}/admin.conf"
+    kubeconfig = LabPaths(lab).kubeconfig
     if "/" in lab or not os.access(kubeconfig, os.R_OK):
         sys.exit(_explain(lab, kubeconfig))
     program = find_kubectl()

@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "exec": ("exec", "A shell or command inside a node, a pod or the outside client.", "Network"),
     "capture": ("capture", "Capture packets at several places at once.", "Network"),
     "doctor": ("doctor", "What this machine has and lacks, with the mend.", "Machine"),
+    "completion": ("completion", "Print a bash completion script.", "Machine"),
     "server": ("server", "Run the API server, controllers and scheduler alone.", "Components"),
     "node": ("node", "Run a node (agent and service proxy) alone.", "Components"),
     "proxy": ("proxy", "Run the service proxy alone, or render its rules.", "Components"),

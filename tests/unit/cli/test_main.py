@@ -47,3 +47,15 @@ def test_wrong_input_is_one_clear_message(arguments: list[str], says: str):
     assert done.returncode == 1
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_completion_knows_verbs_and_their_options():
+    script = subprocess.run(
+        [sys.executable, "-m", "netsim.cli", "completion"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    ask = 'COMP_WORDS=(netsim {}); COMP_CWORD={}; _netsim; echo "${{COMPREPLY[*]}}"'
+    asked = [ask.format("do", 1), ask.format("up --no", 2)]
+    shell = subprocess.run(
+        ["bash", "-c", f"{script}\n" + "\n".join(asked)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert shell.stdout.splitlines() == ["down doctor", "--nodes"]

@@ -1,0 +1,64 @@
+"""`netsim completion`: a bash script that completes verbs, options, labs and places; kubectl completes itself."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import typer.main
+
+from netsim.cli.main import VERBS
+from netsim.cli.options import make_app
+
+app = make_app()
+
+SCRIPT = """\
+# bash completion of netsim; load it with: source <(netsim completion)
+_netsim() {{
+    local word=${{COMP_WORDS[COMP_CWORD]}} verb=${{COMP_WORDS[1]}} before=${{COMP_WORDS[COMP_CWORD-1]}} options=
+    COMPREPLY=()
+    if [ "$COMP_CWORD" = 1 ]; then
+        COMPREPLY=($(compgen -W "{verbs}" -- "$word"))
+        return
+    fi
+    case $verb in
+        kubectl)
+            local found
+            found=$(netsim kubectl __complete "${{COMP_WORDS[@]:2:COMP_CWORD-2}}" "$word" 2>/dev/null | sed '/^:/d;s/\\t.*//')
+            COMPREPLY=($(compgen -W "$found" -- "$word"))
+            return ;;
+{cases}
+    esac
+    if [ "$before" = --lab ]; then
+        COMPREPLY=($(compgen -W "$(netsim ls -o json 2>/dev/null | grep -o '"name": "[^"]*' | cut -d'"' -f4)" -- "$word"))
+    elif [[ $word == -* ]]; then
+        COMPREPLY=($(compgen -W "$options" -- "$word"))
+    elif [ "$verb" = exec ] || [ "$verb" = capture ]; then
+        local places
+        places=$(netsim kubectl get nodes,pods -o name 2>/dev/null | cut -d/ -f2)
+        COMPREPLY=($(compgen -W "client $places" -- "$word"))
+    else
+        COMPREPLY=($(compgen -f -- "$word"))
+    fi
+}}
+complete -F _netsim netsim
+"""
+
+
+@app.command(epilog="Example: netsim completion > /etc/bash_completion.d/netsim")
+def completion() -> None:
+    """Print a bash completion script."""
+    print(render_script({verb: _options(module) for verb, (module, _, _) in VERBS.items() if module}), end="")
+
+
+def render_script(options: dict[str, list[str]]) -> str:
+    """The script, from every verb's options."""
+    cases = "\n".join(f'        {verb}) options="{" ".join(names)}" ;;' for verb, names in options.items())
+    return SCRIPT.format(verbs=" ".join(VERBS), cases=cases)
+
+
+def _options(module: str) -> list[str]:
+    command: Any = typer.main.get_command(importlib.import_module(f"netsim.cli.{module}").app)
+    return sorted(
+        {"--help", *(name for parameter in command.params for name in parameter.opts if name.startswith("-"))}
+    )
