@@ -24,13 +24,15 @@ _netsim() {{
     case $verb in
         kubectl)
             local found
-            found=$(netsim kubectl __complete "${{COMP_WORDS[@]:2:COMP_CWORD-2}}" "$word" 2>/dev/null | sed '/^:/d;s/\\t.*//')
+            found=$(netsim kubectl __complete "${{COMP_WORDS[@]:2:COMP_CWORD-2}}" "$word" 2>/dev/null)
+            found=$(sed '/^:/d;s/\\t.*//' <<<"$found")
             COMPREPLY=($(compgen -W "$found" -- "$word"))
             return ;;
 {cases}
     esac
     if [ "$before" = --lab ]; then
-        COMPREPLY=($(compgen -W "$(netsim ls -o json 2>/dev/null | grep -o '"name": "[^"]*' | cut -d'"' -f4)" -- "$word"))
+        options=$(netsim ls -o json 2>/dev/null | grep -o '"name": "[^"]*' | cut -d'"' -f4)
+        COMPREPLY=($(compgen -W "$options" -- "$word"))
     elif [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$word"))
     elif [ "$verb" = exec ] || [ "$verb" = capture ]; then

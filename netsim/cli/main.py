@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "node": ("node", "Run a node (agent and service proxy) alone.", "Components"),
     "proxy": ("proxy", "Run the service proxy alone, or render its rules.", "Components"),
     "dns": ("", "Run the cluster DNS server alone.", "Components"),
+    "workloads": ("workloads", "Run a node's workload host alone.", "Components"),
     "token": ("token", "Make a join token on the control plane's machine.", "Components"),
 }
 
