@@ -243,7 +243,8 @@ class PodActions:
 
     async def _ended_within(self, container: Container, seconds: float) -> bool:
         try:
-            await asyncio.wait_for(self._exits[container.name].wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._exits[container.name].wait()
         except TimeoutError:
             return False
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
@@ -13,6 +14,7 @@ from fractions import Fraction
 
 from netsim.agent.config import VERSION, AgentConfig
 from netsim.agent.model import Obj
+from netsim.agent.podspec import newest
 from netsim.api.errors import StatusError
 from netsim.api.kinds import LEASES, NODES
 from netsim.api.times import format_micro_time, format_time
@@ -133,9 +135,10 @@ def _conditions(old: list[Obj], network: str, now: str) -> list[Obj]:
     return made + [c for c in old if c["type"] not in wanted]
 
 
-def same_status(one: Obj, other: Obj) -> bool:
-    """Whether two statuses differ in heartbeats only."""
-    return _still(one) == _still(other)
+def shows(have: Obj, want: Obj) -> bool:
+    """Whether a Node's status says all that is wanted, whatever the heartbeats; what others put there is no matter."""
+    have, want = _still(have), _still(want)
+    return all(have.get(key) == value for key, value in want.items())
 
 
 def _still(status: Obj) -> Obj:
@@ -144,19 +147,31 @@ def _still(status: Obj) -> Obj:
 
 
 class NodeKeeper:
-    """Registers the node and keeps its lease and status fresh. `network` says what the network lacks, or ""."""
+    """Registers the node and keeps its lease and status fresh.
 
-    def __init__(self, config: AgentConfig, client: Client, machine: Machine, network: Callable[[], str]) -> None:
-        self.config, self.client, self.machine, self.network = config, client, machine, network
+    `network` says what the network lacks, or ""; `watched` gives the API's Node, None while it is not known. The status
+    is compared with that Node, not with what was sent: the node controller writes into it when the agent was silent.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        client: Client,
+        machine: Machine,
+        network: Callable[[], str],
+        watched: Callable[[], Obj | None],
+    ) -> None:
+        self.config, self.client, self.machine, self.network, self.watched = config, client, machine, network, watched
         self.changed = asyncio.Event()
-        self._sent: Obj = {}
+        self._answer: Obj = {}
         self._sent_at = float("-inf")
 
     async def register(self) -> Obj:
         """Create the Node, or put our labels on the one that is there; tries until the API answers."""
         while True:
             try:
-                return await self._register()
+                self._answer = await self._register()
+                return self._answer
             except (OSError, StatusError) as error:
                 log.warning("register node %s: %s", self.config.node_name, error)
                 await asyncio.sleep(RETRY_SECONDS)
@@ -181,22 +196,27 @@ class NodeKeeper:
                 await self._renew()
             except (OSError, StatusError) as error:
                 log.warning("node %s: %s", self.config.node_name, error)
-                await asyncio.sleep(RETRY_SECONDS)
+                # A deleted Node is not made again until the agent starts again, as with a kubelet.
+                gone = isinstance(error, StatusError) and error.code == 404
+                await asyncio.sleep(RENEW_SECONDS if gone else RETRY_SECONDS)
                 continue
-            try:
-                await asyncio.wait_for(self.changed.wait(), RENEW_SECONDS)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):  # nothing has changed, and the lease is due
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await self.changed.wait()
 
     async def _report(self) -> None:
-        now, clock = datetime.now(UTC), asyncio.get_running_loop().time()
-        if not self._sent:
-            self._sent = (await self.client.get(NODES, self.config.node_name)).get("status") or {}
-        status = render_status(self.config, self.machine, self._sent, self.network(), now)
-        if same_status(status, self._sent) and clock - self._sent_at < REPORT_SECONDS:
+        clock = asyncio.get_running_loop().time()
+        status = self.due(clock)
+        if status is None:
             return
-        await self.client.patch(NODES, self.config.node_name, {"status": status}, sub="status")
-        self._sent, self._sent_at = status, clock
+        self._answer = await self.client.patch(NODES, self.config.node_name, {"status": status}, sub="status")
+        self._sent_at = clock
+
+    def due(self, clock: float) -> Obj | None:
+        """The status to write at `clock` (the loop's seconds), None when the API's Node shows it already."""
+        old = newest(self.watched(), self._answer).get("status") or {}
+        status = render_status(self.config, self.machine, old, self.network(), datetime.now(UTC))
+        return None if shows(old, status) and clock - self._sent_at < REPORT_SECONDS else status
 
     async def _renew(self) -> None:
         name, now = self.config.node_name, format_micro_time(datetime.now(UTC))

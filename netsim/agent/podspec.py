@@ -55,6 +55,20 @@ def grace_seconds(pod: Obj) -> float:
     return float(value)
 
 
+def newest(watched: Obj | None, answer: Obj | None) -> Obj:
+    """The later of two states of one object: as it is watched, and as our own last write was answered.
+
+    The watch lags behind the answer; without the answer a status would be written twice. {} when there is neither.
+    """
+    known = [o for o in (watched, answer) if o]
+    return max(known, key=_revision, default={})
+
+
+def _revision(obj: Obj) -> int:
+    text = str(obj["metadata"].get("resourceVersion") or "")
+    return int(text) if text.isdigit() else 0
+
+
 def restarts(policy: str, code: int) -> bool:
     """Whether a container that ended with `code` is started again under a restartPolicy."""
     return policy == "Always" or (policy == "OnFailure" and code != 0)

@@ -80,7 +80,8 @@ class ProbeRunner:
 
     async def _ask(self, probe: Probe) -> tuple[bool, str]:
         try:
-            return await asyncio.wait_for(self._handler(probe), probe.timeout)
+            async with asyncio.timeout(probe.timeout):
+                return await self._handler(probe)
         except TimeoutError:
             return False, f"no answer within {probe.timeout:g} s (timeoutSeconds)"
         except (OSError, ValueError) as error:

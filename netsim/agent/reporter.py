@@ -1,60 +1,69 @@
-"""Writes a pod's status to the API when it differs from what was written last."""
+"""Writes a pod's status to the API when the API's Pod does not show it."""
 
 from __future__ import annotations
 
 import logging
 
 from netsim.agent.model import Obj, PodState
+from netsim.agent.podspec import newest
 from netsim.agent.status import build_status
 from netsim.api.errors import StatusError
 from netsim.api.kinds import PODS
 from netsim.client.rest import Client
 
 log = logging.getLogger(__name__)
+REFUSED = (404, 409, 422)
 
 
 class Reporter:
-    """The status of one pod as the API has it from us."""
+    """The status of one pod, compared with the Pod as it is watched: others (the node controller) write into it too."""
 
     def __init__(self, client: Client, host_ip: str) -> None:
         self.client, self.host_ip = client, host_ip
-        self._sent: Obj | None = None
+        self._answer: Obj | None = None
+        self._refused: tuple[Obj, Obj] | None = None
 
     def due(self, pod: Obj, state: PodState, now: float) -> Obj | None:
-        """The status to write, None when nothing has changed."""
-        basis = pod if self._sent is None else {**pod, "status": _newest(pod.get("status") or {}, self._sent)}
-        status = build_status(basis, state, now, self.host_ip)
-        return None if _contains(basis.get("status") or {}, status) else status
+        """The status to write, None when it is there already or was refused for this very Pod."""
+        basis = newest(pod, self._answer)
+        status = build_status({**pod, "status": basis.get("status") or {}}, state, now, self.host_ip)
+        if basis is pod:
+            self._answer = None
+        if self._refused == (pod["metadata"], _timeless(status)):
+            return None
+        return None if contains(basis.get("status") or {}, status) else status
 
     async def send(self, pod: Obj, status: Obj) -> bool:
         """Write it; False when it should be tried again. A pod that is gone or replaced needs no status."""
         meta = pod["metadata"]
         patch = {"metadata": {"uid": meta["uid"]}, "status": status}
         try:
-            await self.client.patch(PODS, meta["name"], patch, meta["namespace"], sub="status")
+            answer = await self.client.patch(PODS, meta["name"], patch, meta["namespace"], sub="status")
+            self._answer = {"metadata": answer["metadata"], "status": answer.get("status") or {}}
         except StatusError as error:
-            if error.code in (404, 409, 422):
+            if error.code in REFUSED:
                 log.info("status of pod %s/%s refused: %s", meta["namespace"], meta["name"], error.message)
-                self._sent = status
+                self._refused = (meta, _timeless(status))
                 return True
             log.warning("status of pod %s/%s: %s", meta["namespace"], meta["name"], error.message)
             return False
         except OSError as error:
             log.warning("status of pod %s/%s: %s", meta["namespace"], meta["name"], error)
             return False
-        self._sent = status
         return True
 
 
-def _newest(seen: Obj, sent: Obj) -> Obj:
-    """What we wrote, with conditions of others (readiness gates) as last seen."""
-    ours = {c["type"] for c in sent["conditions"]}
-    return {
-        **sent,
-        "conditions": sent["conditions"] + [c for c in seen.get("conditions") or [] if c["type"] not in ours],
-    }
+def contains(have: Obj, want: Obj) -> bool:
+    """Whether every field of a wanted status is there already; null is as good as absent."""
+    return all(_without_nulls(have.get(key)) == _without_nulls(value) for key, value in want.items())
 
 
-def _contains(have: Obj, want: Obj) -> bool:
-    """Whether every field of a wanted status is there already."""
-    return all(have.get(key) == value for key, value in want.items())
+def _timeless(status: Obj) -> Obj:
+    """A status without its conditions, whose times are those of the trial; containerStatuses tell what they say."""
+    return {key: value for key, value in status.items() if key != "conditions"}
+
+
+def _without_nulls(value: object) -> object:
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    return [_without_nulls(v) for v in value] if isinstance(value, list) else value

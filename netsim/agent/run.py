@@ -53,7 +53,7 @@ async def run_agent(
     events = EventLog(client, config.node_name)
     agent = Agent(Context(config, client, engine, events, Records(config.run_dir)))
     parts.append(agent)
-    keeper = NodeKeeper(config, client, machine, agent.network_trouble)
+    keeper = NodeKeeper(config, client, machine, agent.network_trouble, lambda: nodes.get(config.node_name))
     agent.load()
     own = f"spec.nodeName={config.node_name}"
     try:
@@ -67,7 +67,7 @@ async def run_agent(
             tasks.create_task(Reflector(client, NODES, nodes, field_selector=f"metadata.name={config.node_name}").run())
             tasks.create_task(events.run())
             nodes.on_change(agent.node_changed)
-            nodes.on_change(lambda *_: keeper.changed.set() if agent.network_trouble() == "" else None)
+            nodes.on_change(lambda *_: keeper.changed.set())
             tasks.create_task(keeper.run())
             tasks.create_task(Reflector(client, PODS, pods, field_selector=own).run())
             # Service variables are part of a container's start: without the Services it would start wrongly.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Coroutine
@@ -89,10 +90,9 @@ class PodWorker:
         timeouts += [SLOW_START] if self.busy and not self._slow() else []
         if not self.busy:
             self._report()
-        try:
-            await asyncio.wait_for(self.changed.wait(), min(timeouts, default=None))
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):  # time to plan again
+            async with asyncio.timeout(min(timeouts, default=None)):
+                await self.changed.wait()
 
     async def _perform(self, key: str, action: Action) -> None:
         try:

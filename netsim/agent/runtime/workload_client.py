@@ -114,7 +114,8 @@ class WorkloadClient:
     async def wait_connected(self, seconds: float) -> None:
         """Wait for the host; raises WorkloadHostGone after `seconds`."""
         try:
-            await asyncio.wait_for(self._up.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._up.wait()
         except TimeoutError:
             raise WorkloadHostGone(
                 f"no workload host answers at {self.socket_path}; start it with `netsim workloads`"
