@@ -69,6 +69,7 @@ def _from_file(file: Path, lab: str | None, options: Mapping[str, object]) -> La
 
 def _build(spec: LabSpec, paths: LabPaths, timeout: float) -> None:
     from netsim.cli.bringup import BringUpFailed, bring_up
+    from netsim.host.exec import CommandFailed, CommandMissing
     from netsim.lab.labfile import LabExists, claim_lab
     from netsim.lab.teardown import destroy_lab
 
@@ -80,9 +81,9 @@ def _build(spec: LabSpec, paths: LabPaths, timeout: float) -> None:
     progress = Progress()
     try:
         bring_up(spec, paths, progress, timeout)
-    except BringUpFailed as error:
+    except (BringUpFailed, CommandFailed, CommandMissing, OSError) as error:
         destroy_lab(paths)
-        raise Fault(f"lab `{spec.name}` did not come up and was removed again: {error}") from None
+        raise Fault(f"lab `{spec.name}` did not come up and was removed again: {error}{_lacks()}") from None
     except BaseException:
         progress.done(f"stopping: removing lab `{spec.name}` again")
         destroy_lab(paths)
@@ -91,12 +92,23 @@ def _build(spec: LabSpec, paths: LabPaths, timeout: float) -> None:
 
 
 def _check_machine() -> None:
+    """Programs and rights, before anything is made; the kernel's features show when they are used."""
+    problems = _problems(features=False)
+    if problems:
+        raise Fault(f"this machine lacks what a lab needs (see `netsim doctor`):{problems}")
+
+
+def _lacks() -> str:
+    """What the kernel lacks, if that may be why a lab did not come up."""
+    problems = _problems(features=True)
+    return f"\nthis machine lacks (see `netsim doctor`):{problems}" if problems else ""
+
+
+def _problems(features: bool) -> str:
     from netsim.lab.doctor import blocking_problems, judge, look
 
-    problems = blocking_problems(judge(look(features=False)))
-    if problems:
-        lines = "\n".join(f"  {p.name}: {p.found}; {p.mend}" for p in problems)
-        raise Fault(f"this machine lacks what a lab needs (see `netsim doctor`):\n{lines}")
+    found = blocking_problems(judge(look(features)))
+    return "".join(f"\n  {p.name}: {p.found}; {p.mend}" for p in found)
 
 
 def _say_how_to_go_on(spec: LabSpec, paths: LabPaths) -> None:

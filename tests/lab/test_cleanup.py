@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -103,4 +104,14 @@ def test_a_taken_port_is_named_and_nothing_is_left(host: Host):
     finally:
         listener.kill()
         listener.wait()
+    assert snapshot(host, NAME) == before
+
+
+def test_a_machine_without_iptables_is_told_so(host: Host, tmp_path: Path):
+    for program in ("unshare", "ip", "conntrack", "runc", "conmon", "sh"):
+        (tmp_path / program).symlink_to(shutil.which(program) or program)
+    before = snapshot(host, NAME)
+    done = host.run("env", f"PATH={tmp_path}", *NETSIM, "up", "--lab", NAME)
+    assert done.returncode == 1
+    assert "apt-get install iptables" in done.stderr
     assert snapshot(host, NAME) == before

@@ -241,12 +241,12 @@ def test_services_go_on_and_nodes_start_while_the_control_plane_is_away(web: Mac
     for worker in workers.values():
         answers = worker.run("sh", "-c", f"for i in 1 2 3 4 5 6; do curl -s --max-time 3 http://{address}:8080/; done")
         assert len(re.findall(r"^node: *worker-", answers.stdout, re.M)) == 6
-    assert workers["worker-2"].stop("netsim") == 0
-    workers["worker-2"].start("netsim", *SERVICES["worker-2"].command)
+    assert workers["worker-1"].stop("netsim") == 0
+    workers["worker-1"].start("netsim", *SERVICES["worker-1"].command)
     web.start("netsim", *SERVICES["control-plane"].command)
     until(lambda: web.kubectl("get", "--raw", "/readyz", check=False) == "ok", 15, "the API server is ready again")
     assert web.kubectl("get", "pods", "-o", "name") == pods
-    until(lambda: set(answering_nodes(web, "shell-1", "http://web:8080/")) == set(WORKERS), 20, "both workers answer")
+    until(lambda: set(answering_nodes(web, "shell-2", "http://web:8080/")) == set(WORKERS), 20, "both workers answer")
     assert ready_nodes(web) == set(WORKERS)
 
 

@@ -1,6 +1,8 @@
 import ipaddress
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,3 +71,12 @@ def test_a_lone_server_is_reached_at_its_own_address():
     spec = plan_server("vm", "192.168.56.10", 6443, pod_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16")
     assert (spec.control_plane_address, spec.fabric_port) == ("192.168.56.10", 6443)
     assert LabSpec("x", ()).fabric_port == 6443
+
+
+def test_the_example_is_a_lab_file_that_names_every_field():
+    path = Path(__file__).parents[3] / "docs" / "examples" / "lab.yaml"
+    document = yaml.safe_load(path.read_text())
+    assert [n.name for n in parse_lab_file(document).nodes] == ["east-1", "east-2", "west-1"]
+    with pytest.raises(TopologyError) as caught:
+        parse_lab_file({**document, "unknown": 1})
+    assert str(caught.value).endswith(", ".join(sorted(document)))
