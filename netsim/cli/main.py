@@ -33,9 +33,11 @@ def main() -> NoReturn:
     """Entry point. Help, version, `kubectl` and `dns` need no option parser, so none is loaded for them."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        sys.exit(print(render_help()))
+        print(render_help())
+        sys.exit(0)
     if arguments[0] in ("-V", "--version", "version"):
-        sys.exit(print(f"netsim {__version__}"))
+        print(f"netsim {__version__}")
+        sys.exit(0)
     if arguments[0] == "kubectl":
         from netsim.cli.kubectl import run_kubectl
 
