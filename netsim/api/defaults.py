@@ -7,11 +7,11 @@ times. Address families are defaulted to single-stack IPv4 unless the object or 
 from __future__ import annotations
 
 import base64
-import copy
 from collections.abc import Callable
 
 from netsim.api import kinds
 from netsim.api.kinds import Kind, Obj
+from netsim.api.objects import copy_json
 from netsim.api.pod_defaults import default_pod, default_pod_spec, fill
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -21,7 +21,7 @@ _CLIENT_IP_SECONDS = 10800
 def set_defaults(kind: Kind, obj: Obj) -> Obj:
     """A copy of `obj` with every absent field that Kubernetes defaults filled in. The object must have the types of
     its schema (`schema.typed_errors`) and no nulls (`schema.prune`)."""
-    filled = copy.deepcopy(obj)
+    filled: Obj = copy_json(obj)
     filler = _FILLERS.get(kind)
     if filler is not None:
         filler(filled)

@@ -128,3 +128,10 @@ def dig(obj: Mapping[str, Any] | None, *path: str) -> Any:
             return None
         value = value.get(key)
     return value
+
+
+def copy_json(value: Any) -> Any:
+    """A deep copy of a JSON value: several times as quick as `copy.deepcopy`, which must expect cycles."""
+    if isinstance(value, dict):
+        return {key: copy_json(item) for key, item in value.items()}
+    return [copy_json(item) for item in value] if isinstance(value, list) else value

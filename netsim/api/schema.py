@@ -21,8 +21,8 @@ Gvk = tuple[str, str, str]
 
 REF = "#/components/schemas/"
 _GVK = "x-kubernetes-group-version-kind"
-_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
-_INT_BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+INT_BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 
 @cache
@@ -105,7 +105,7 @@ def _prune(value: Any, schema: Schema) -> Any:
         items = facts.get("items", {})
         return [_prune({} if item is None and "$ref" in items else item, items) for item in value]
     if not isinstance(value, dict):
-        return str(value) if name == _QUANTITY else value
+        return str(value) if name == QUANTITY else value
     properties = facts.get("properties")
     if properties is None:
         below = facts.get("additionalProperties")
@@ -176,7 +176,7 @@ def _object_errors(value: Obj, name: str, facts: Schema, place: _Place) -> Itera
 
 def _mismatch(value: Any, name: str, facts: Schema) -> str:
     """A decoder's message with `{place}` to fill in, or "" if the value fits."""
-    if name == _QUANTITY:
+    if name == QUANTITY:
         fits = isinstance(value, (str, int, float)) and not isinstance(value, bool) and is_quantity(value)
         return "" if fits else _literal(QUANTITY_MESSAGE)
     if facts.get("format") == "int-or-string":
@@ -192,16 +192,17 @@ def _mismatch(value: Any, name: str, facts: Schema) -> str:
 
 def _bad_content(value: Any, facts: Schema) -> str:
     form = facts.get("format")
-    if form in _INT_BOUNDS and not _INT_BOUNDS[form][0] <= value <= _INT_BOUNDS[form][1]:
+    if form in INT_BOUNDS and not INT_BOUNDS[form][0] <= value <= INT_BOUNDS[form][1]:
         return _cannot(value, str(form))
     if form == "byte":
-        return _bad_base64(value)
+        return bad_base64(value)
     if form == "date-time":
-        return _bad_time(value)
+        return bad_time(value)
     return ""
 
 
-def _bad_time(text: str) -> str:
+def bad_time(text: str) -> str:
+    """What a decoder says to a time that is not RFC 3339, "" for one that is."""
     try:
         parse_time(text)
     except ValueError:
@@ -211,7 +212,8 @@ def _bad_time(text: str) -> str:
     return ""
 
 
-def _bad_base64(text: str) -> str:
+def bad_base64(text: str) -> str:
+    """What a decoder says to text that is not base64, "" for base64."""
     try:
         binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error:
@@ -226,7 +228,7 @@ def _literal(text: str) -> str:
 
 def _cannot(value: Any, go_type: str) -> str:
     found = {"integer": "number", "boolean": "bool"}.get(_json_type(value), _json_type(value))
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and go_type in _INT_BOUNDS:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and go_type in INT_BOUNDS:
         found = f"number {value}"
     return f"json: cannot unmarshal {found} into Go struct field {{place}} of type {_literal(go_type)}"
 

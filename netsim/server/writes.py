@@ -10,11 +10,19 @@ from netsim.api import errors, patch, schema
 from netsim.api.errors import FORBIDDEN, Cause, StatusError, bad_request, invalid_named
 from netsim.api.kinds import EVENTS_V1, PODS, Kind, Obj
 from netsim.api.patch_errors import PatchError
+from netsim.api.schema_fit import fits
 from netsim.api.strategic import strategic_merge_patch
 from netsim.http.types import Response
 from netsim.server import deletion, lifecycle
 from netsim.server.authz import node_pod_problem
-from netsim.server.bodies import check_fields, complete_type, decode_body, field_problems, media_type
+from netsim.server.bodies import (
+    check_fields,
+    complete_type,
+    decode_body,
+    duplicate_problems,
+    field_problems,
+    media_type,
+)
 from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
 from netsim.server.lifecycle import Change, Outcome
@@ -34,12 +42,15 @@ APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+cbor")
 def typed_object(kind: Kind, obj: Obj, body: bytes, content_type: str, validation: str, warnings: list[str]) -> Obj:
     """The body as a typed decoder keeps it: unknown fields dropped (and refused or warned of), wrong types a 400."""
     obj = complete_type(kind, obj)
-    warnings += check_fields(kind, field_problems(kind, obj, body, content_type), validation)
-    wrong = schema.typed_errors(kind, obj)
-    if wrong:
-        raise bad_request(schema.decode_error(kind, wrong))
-    pruned = schema.prune(kind, obj)
-    return pruned if isinstance(pruned.get("metadata"), dict) else {**pruned, "metadata": {}}
+    if fits(kind, obj):
+        warnings += check_fields(kind, duplicate_problems(body, content_type), validation)
+    else:
+        warnings += check_fields(kind, field_problems(kind, obj, body, content_type), validation)
+        wrong = schema.typed_errors(kind, obj)
+        if wrong:
+            raise bad_request(schema.decode_error(kind, wrong))
+        obj = schema.prune(kind, obj)
+    return obj if isinstance(obj.get("metadata"), dict) else {**obj, "metadata": {}}
 
 
 def read_object(call: Call, options: WriteOptions, kind: Kind | None = None) -> Obj:

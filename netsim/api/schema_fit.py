@@ -1,0 +1,79 @@
+"""Whether an object is already in the form a typed decoder keeps it in: the common case, decided in one quick walk.
+
+Every type is compiled once to a predicate. What does not fit is looked at again by `schema`, which finds the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from netsim.api.kinds import Kind, Obj
+from netsim.api.quantity import is_quantity
+from netsim.api.schema import INT_BOUNDS, QUANTITY, Schema, bad_base64, bad_time, definitions, resolve, type_of_kind
+
+Fits = Callable[[Any], bool]
+
+
+def fits(kind: Kind, obj: Obj) -> bool:
+    """True if `schema.unknown_fields` and `schema.typed_errors` find nothing and `schema.prune` changes nothing."""
+    return _type_fits(type_of_kind(kind))(obj)
+
+
+@cache
+def _type_fits(name: str) -> Fits:
+    if name == QUANTITY:
+        return lambda value: type(value) is str and is_quantity(value)
+    return _compile(definitions()[name])
+
+
+def _compile(schema: Schema) -> Fits:
+    """The predicate of a schema. None never fits: where it is allowed, it is dropped, which is a change."""
+    name, facts = resolve(schema)
+    if name:
+
+        def fits_type(value: Any) -> bool:
+            return _type_fits(name)(value)  # looked up late, as types may contain themselves
+
+        return fits_type
+    if facts.get("format") == "int-or-string":
+        return lambda value: type(value) is str or type(value) is int
+    kind = facts.get("type")
+    if kind == "object":
+        return _compile_object(facts)
+    if kind == "array":
+        return _compile_array(facts)
+    return _compile_scalar(str(kind), str(facts.get("format")))
+
+
+def _compile_object(facts: Schema) -> Fits:
+    if "properties" in facts:
+        fields = {key: _compile(below) for key, below in facts["properties"].items()}
+        absent: Fits = lambda _: False  # noqa: E731
+        return lambda value: type(value) is dict and all(fields.get(key, absent)(item) for key, item in value.items())
+    below = facts.get("additionalProperties")
+    if not below:
+        return lambda value: type(value) is dict
+    every = _compile(below)
+    return lambda value: type(value) is dict and all(map(every, value.values()))
+
+
+def _compile_array(facts: Schema) -> Fits:
+    every = _compile(facts.get("items", {}))
+    return lambda value: type(value) is list and all(map(every, value))
+
+
+def _compile_scalar(kind: str, form: str) -> Fits:
+    if kind == "string" and form in ("byte", "date-time"):
+        bad = bad_base64 if form == "byte" else bad_time
+        return lambda value: type(value) is str and not bad(value)
+    if kind == "integer":
+        low, high = INT_BOUNDS.get(form, INT_BOUNDS["int64"])
+        return lambda value: type(value) is int and low <= value <= high
+    exact = {"string": str, "boolean": bool}.get(kind)
+    if exact is not None:
+        return lambda value: type(value) is exact
+    if kind == "number":
+        return lambda value: type(value) is float or type(value) is int
+    return lambda value: value is not None

@@ -1,0 +1,65 @@
+"""The quick walk says yes exactly where the slow ones find nothing to say and nothing to change."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netsim.api import schema
+from netsim.api.kinds import DEPLOYMENTS, PODS, SECRETS, SERVICES, Kind, Obj
+from netsim.api.schema_fit import fits
+
+POD: Obj = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "a", "labels": {"app": "b"}, "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 1},
+    "spec": {
+        "containers": [
+            {
+                "name": "a",
+                "ports": [{"containerPort": 80, "protocol": "TCP"}],
+                "resources": {"limits": {"cpu": "1", "memory": "1Gi"}},
+                "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1},
+            }
+        ],
+        "hostNetwork": False,
+    },
+    "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+}
+SERVICE: Obj = {"metadata": {"name": "a"}, "spec": {"ports": [{"port": 80, "targetPort": 8080}]}}
+SECRET: Obj = {"metadata": {"name": "a"}, "data": {"k": "dg=="}, "stringData": {"s": "t"}}
+DEPLOYMENT: Obj = {"metadata": {"name": "a"}, "spec": {"replicas": 1, "template": {"spec": POD["spec"]}}}
+WHOLE = [(PODS, POD), (SERVICES, SERVICE), (SECRETS, SECRET), (DEPLOYMENTS, DEPLOYMENT)]
+
+values = st.sampled_from(
+    [None, True, 0, -1, 2**31, 2**63, 1.5, "", "x", "1Gi", "dg==", "2026-01-01T00:00:00Z", [], [None], {}, {"a": "b"}]
+)
+
+
+@pytest.mark.parametrize("kind,obj", WHOLE)
+def test_well_formed_objects_fit(kind: Kind, obj: Obj) -> None:
+    assert fits(kind, obj)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Paths of all values, and of one field beside those of every object."""
+    listed = list(enumerate(value)) if isinstance(value, list) else []
+    below = list(value.items()) if isinstance(value, dict) else listed
+    found = [path, *((*path, "other") for _ in range(isinstance(value, dict)))]
+    return found + [place for key, item in below for place in places(item, (*path, key))]
+
+
+@given(st.sampled_from(WHOLE), values, st.data())
+def test_it_agrees_with_the_slow_walks(whole: tuple[Kind, Obj], value: Any, data: st.DataObject) -> None:
+    kind, obj = whole[0], copy.deepcopy(whole[1])
+    *path, last = data.draw(st.sampled_from([place for place in places(obj) if place]))
+    spot = obj
+    for key in path:
+        spot = spot[key]
+    spot[last] = value
+    quiet = not schema.unknown_fields(kind, obj) and not schema.typed_errors(kind, obj)
+    assert fits(kind, obj) == (quiet and schema.prune(kind, obj) == obj)
