@@ -5,14 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsim.client.kubeconfig import render_kubeconfig
 from netsim.lab.join import (
     Token,
     TokenError,
     certificate_authority,
     cluster_info,
+    cluster_info_patch,
+    node_credentials,
     parse_token,
     sign,
     token_secret,
+    tokens_in,
     trusted_kubeconfig,
     verify,
 )
@@ -60,3 +64,27 @@ def test_the_secret_is_one_that_kubernetes_accepts():
     assert secret["metadata"]["name"] == "bootstrap-token-abcdef"
     assert secret["type"] == "bootstrap.kubernetes.io/token"
     assert base64.b64decode(secret["data"]["expiration"]) == b"2030-01-01T00:00:00Z"
+
+
+def test_every_token_made_by_us_signs_and_those_that_are_gone_do_not():
+    other = Token("zzzzzz", "fedcba9876543210")
+    secrets = [token_secret(TOKEN), {"type": "Opaque", "data": {"token-id": "eA=="}}, token_secret(other)]
+    assert tokens_in(secrets) == [TOKEN, other]
+    present, wanted = cluster_info("clusters: []", TOKEN, other), cluster_info("clusters: []", TOKEN)
+    data = cluster_info_patch(present, wanted)["data"]
+    assert data["jws-kubeconfig-zzzzzz"] is None
+    assert data["jws-kubeconfig-abcdef"] == sign("clusters: []", TOKEN)
+    assert cluster_info_patch({}, wanted)["data"] == wanted["data"]
+
+
+def test_a_nodes_own_kubeconfig_is_read_back():
+    text = render_kubeconfig("https://192.0.2.1:6443", "CA", certificate_pem="CERT", key_pem="KEY")
+    credentials = node_credentials(text)
+    assert (credentials.server, credentials.ca_pem) == ("https://192.0.2.1:6443", "CA")
+    assert credentials.certificate_pem == "CERT"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "clusters: []", "clusters: [{cluster: {server: x}}]", "a: ]", "users: 1"])
+def test_a_damaged_kubeconfig_is_a_value_error(text: str):
+    with pytest.raises(ValueError, match="not a node's kubeconfig"):
+        node_credentials(text)
