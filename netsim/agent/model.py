@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+import orjson
 
 Obj = dict[str, Any]
 Kind = Literal["workload", "process"]
@@ -100,7 +102,8 @@ class PodState:
 
 def dump_state(state: PodState) -> Obj:
     """The record of a pod as a JSON object; `load_state` reads it back."""
-    return asdict(state)
+    # Several times as quick as dataclasses.asdict, for every step of every pod.
+    return cast(Obj, orjson.loads(orjson.dumps(state)))
 
 
 def load_state(record: Obj) -> PodState:

@@ -23,6 +23,10 @@ Exec = Callable[[list[str]], Awaitable[tuple[int, str]]]
 OnChange = Callable[[], None]
 OnUnhealthy = Callable[[str], None]
 
+# Seconds between the first looks at a container: it listens some moments after its start, and one that is just too
+# late for the first probe must not wait out a period (a second at least) for the next.
+EARLY = (0.05, 0.1, 0.2, 0.4)
+
 
 class ProbeRunner:
     """The probes of one running container. `exec` runs a command in it; the callbacks tell of changes and failures."""
@@ -57,6 +61,8 @@ class ProbeRunner:
     async def _repeat(self, probe: Probe, done: Callable[[ProbeState], bool] | None) -> None:
         state = ProbeState()
         await asyncio.sleep(probe.delay)
+        if probe.kind == "readiness" and probe.handler != "exec" and not self.container.ready:
+            await self._look_early(probe)
         while True:
             good, message = await self._ask(probe)
             state = step(probe, state, good)
@@ -67,6 +73,13 @@ class ProbeRunner:
                 return
             # Spread out, as probes of pods that started together would all come at once for ever.
             await asyncio.sleep(probe.period * random.uniform(0.95, 1.05))
+
+    async def _look_early(self, probe: Probe) -> None:
+        """Wait until the container answers, but not long. Nothing counts here: the ordinary probe follows at once."""
+        for pause in EARLY:
+            if (await self._ask(probe))[0]:
+                return
+            await asyncio.sleep(min(pause, probe.period))
 
     def _judge(self, probe: Probe, state: ProbeState) -> None:
         container = self.container

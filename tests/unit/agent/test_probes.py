@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -73,3 +74,37 @@ async def test_startup_holds_back_readiness_and_liveness_asks_for_a_kill(contain
     task.cancel()
     assert running.started and running.ready and running.unhealthy == "liveness probe"
     assert messages[0] == "Startup probe failed: said" and "Liveness probe failed: said" in messages
+
+
+async def test_a_container_that_listens_late_is_ready_soon_and_without_complaint(container):
+    running, messages, changed = container(), [], asyncio.Event()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    spec = {"name": "c", "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 60}}
+    runner = ProbeRunner(spec, running, "127.0.0.1", no_exec, changed.set, messages.append)
+    first_look = asyncio.Event()
+    ask = runner._ask
+
+    async def watched(probe):
+        answer = await ask(probe)
+        first_look.set()
+        return answer
+
+    runner._ask = watched
+    task = asyncio.create_task(runner.run())
+    async with asyncio.timeout(5):
+        await first_look.wait()
+        assert not running.ready
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+        while not running.ready:
+            changed.clear()
+            await changed.wait()
+    task.cancel()
+    server.close()
+    await server.wait_closed()
+    assert messages == []
+
+
+async def no_exec(command):
+    raise AssertionError(f"no command was to be run: {command}")
