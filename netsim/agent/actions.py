@@ -24,7 +24,7 @@ from netsim.agent.plan import (
     StartContainer,
 )
 from netsim.agent.runtime.catalogue import CatalogueError, UnknownImage
-from netsim.agent.runtime.engine import container_id
+from netsim.agent.runtime.launch import container_id
 from netsim.agent.runtime.processes import CreateFailed, Ended
 from netsim.agent.runtime.workload_client import WorkloadError, WorkloadHostGone
 from netsim.api.errors import StatusError
@@ -93,7 +93,7 @@ class PodActions:
             return
         for container in list(state.containers.values()):
             await self.engine.clean(state.uid, container)
-        await self.engine.remove_sandbox(state.uid, state.sandbox)
+        await self.engine.remove_sandbox(state.uid)
         state.sandbox = None
         self.worker.save()
 

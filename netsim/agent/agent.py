@@ -12,7 +12,7 @@ from netsim.agent.cni_chain import CniFailed, ensure_conflist
 from netsim.agent.context import Context
 from netsim.agent.env import ConfigError
 from netsim.agent.model import Obj, PodState
-from netsim.agent.runtime.engine import container_id
+from netsim.agent.runtime.launch import helper_id
 from netsim.agent.runtime.processes import Ended
 from netsim.agent.worker import PodWorker
 from netsim.api.errors import StatusError
@@ -91,12 +91,12 @@ class Agent:
     async def _remove_orphans(self) -> None:
         engine = self.context.engine
         known = set(self.workers)
-        for uid in {*self.context.records.uids(), *await engine.call(engine.chain.attached)} - known:
+        for uid in {*await engine.call(engine.storage.pods), *await engine.call(engine.chain.attached)} - known:
             log.warning("removing what is left of pod %s", uid)
-            await engine.remove_sandbox(uid, None)
+            await engine.remove_sandbox(uid)
             await engine.forget(uid)
         ids = {i for w in self.workers.values() if w.state for i in _ids(w.state)}
-        for container in set(await engine.call(engine.processes.bundles)) - ids:
+        for container in set(await engine.call(engine.storage.containers)) - ids:
             if self._adopted and container not in {i for w in self.workers.values() if w.state for i in _ids(w.state)}:
                 await engine.call(engine.processes.remove, container)
 
@@ -173,4 +173,4 @@ def _has_processes(state: PodState) -> bool:
 
 def _ids(state: PodState) -> list[str]:
     own = [c.id for c in state.containers.values()]
-    return own + [container_id(state.uid, c.name + "/exec", c.attempt) for c in state.containers.values()]
+    return own + [helper_id(state.uid, c.name, c.attempt) for c in state.containers.values()]

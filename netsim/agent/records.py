@@ -36,6 +36,3 @@ class Records:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 log.warning("record of pod %s: %s; its remains are removed", uid, error)
         return found
-
-    def uids(self) -> list[str]:
-        return os.listdir(self.directory) if os.path.isdir(self.directory) else []

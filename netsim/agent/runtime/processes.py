@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from netsim.agent.model import Obj
-from netsim.agent.runtime.rootfs import remove_bundle
 from netsim.agent.runtime.spec import parse_capability_mask
+from netsim.agent.runtime.storage import Storage
 from netsim.host import cgroup
 from netsim.host.exec import CommandFailed, CommandMissing, run
 
@@ -44,20 +44,15 @@ def own_capabilities() -> frozenset[str]:
 
 
 class Processes:
-    """The real-process containers of one node, kept in `run_dir`."""
+    """The real-process containers of one node; runc's and conmon's state is in `run_dir`, the rest in `storage`."""
 
-    def __init__(self, run_dir: str) -> None:
-        self.run_dir = run_dir
+    def __init__(self, run_dir: str, storage: Storage) -> None:
+        self.storage = storage
         self.root = f"{run_dir}/runc"
         self.exits = f"{run_dir}/exits"
 
     def bundle(self, container: str) -> str:
-        return f"{self.run_dir}/containers/{container}"
-
-    def bundles(self) -> list[str]:
-        """Ids of all containers of which anything is on disk."""
-        directory = f"{self.run_dir}/containers"
-        return os.listdir(directory) if os.path.isdir(directory) else []
+        return self.storage.bundle(container)
 
     def create(self, container: str, config: Obj, log: str, *, stdin: bool = False, tty: bool = False) -> int:
         """Make and start a container whose bundle directory exists; its process id. Raises CreateFailed."""
@@ -185,7 +180,7 @@ class Processes:
         pid = self.conmon_pid(container)
         if pid is not None:
             _wait_gone(pid)
-        remove_bundle(self.bundle(container))
+        self.storage.remove_container(container)
         if os.path.exists(f"{self.exits}/{container}"):
             os.unlink(f"{self.exits}/{container}")
 

@@ -126,15 +126,8 @@ def netsim_env() -> dict[str, str]:
     return {"PATH": path, **({"PYTHONPATH": ":".join(outside)} if outside else {})}
 
 
-def mount_root(base: str, bundle: str) -> str:
-    """Mount a container's root: `bundle`/upper over `base`; gives the mount point."""
+def mount_root(base: str, bundle: str, writable: str) -> str:
+    """Mount a container's root at `bundle`/rootfs: `writable`/upper over `base`; gives the mount point."""
     root = f"{bundle}/rootfs"
-    mount.overlay([base], f"{bundle}/upper", f"{bundle}/work", root)
+    mount.overlay([base], f"{writable}/upper", f"{writable}/work", root)
     return root
-
-
-def remove_bundle(bundle: str) -> None:
-    """Unmount and remove a container's directory; one that is not there is no error."""
-    mount.unmount(f"{bundle}/rootfs")
-    if os.path.isdir(bundle):
-        shutil.rmtree(bundle)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import time
+from collections.abc import Callable
 
 from netsim.agent.env import ConfigError
+from netsim.agent.model import Obj
 
 DATA = "..data"
 
@@ -34,6 +37,34 @@ def check_path(path: str) -> str:
     if path.startswith("/") or ".." in path.split("/"):
         raise ConfigError(f"volume path {path!r} must be relative and without '..'")
     return path
+
+
+def ensure_host_path(volume: Obj) -> str:
+    """The path of a hostPath volume, made if its type says so. Raises ConfigError when it is not of that type."""
+    path, kind = str(volume["hostPath"]["path"]), str(volume["hostPath"].get("type") or "")
+    if kind == "DirectoryOrCreate":
+        os.makedirs(path, mode=0o755, exist_ok=True)
+    if kind == "FileOrCreate" and not os.path.exists(path):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+    test, what = HOST_PATH_TYPES.get(kind, (os.path.exists, "on the node"))
+    if not test(path):
+        raise ConfigError(f"hostPath {path!r} of volume {volume['name']!r} is not {what}")
+    return path
+
+
+def _is_sort(check: Callable[[int], bool]) -> Callable[[str], bool]:
+    return lambda path: os.path.exists(path) and check(os.stat(path).st_mode)
+
+
+HOST_PATH_TYPES: dict[str, tuple[Callable[[str], bool], str]] = {
+    "Directory": (os.path.isdir, "a directory on the node"),
+    "DirectoryOrCreate": (os.path.isdir, "a directory on the node"),
+    "File": (os.path.isfile, "a file on the node"),
+    "FileOrCreate": (os.path.isfile, "a file on the node"),
+    "Socket": (_is_sort(stat.S_ISSOCK), "a unix socket on the node"),
+    "CharDevice": (_is_sort(stat.S_ISCHR), "a character device on the node"),
+    "BlockDevice": (_is_sort(stat.S_ISBLK), "a block device on the node"),
+}
 
 
 def _write(path: str, data: bytes, mode: int) -> None:

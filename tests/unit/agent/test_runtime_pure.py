@@ -17,7 +17,7 @@ from netsim.agent.runtime.catalogue import (
     server_header,
 )
 from netsim.agent.runtime.crilog import LogFile, LogOptions, render_line, render_lines, tail_lines, to_epoch
-from netsim.agent.runtime.engine import listen_ports
+from netsim.agent.runtime.launch import listen_ports
 from netsim.agent.runtime.processes import clean_message
 from netsim.agent.runtime.resp import Database, RespError, parse_command
 from netsim.agent.runtime.spec import ALL_CAPABILITIES, Bind, ProcessSpec, choose_capabilities, oci_config

@@ -1,0 +1,59 @@
+"""What a container is started with: its id, arguments and ports."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+
+from netsim.agent import podspec
+from netsim.agent.model import Obj
+from netsim.agent.runtime.catalogue import Image
+
+
+def container_id(uid: str, name: str, attempt: int) -> str:
+    """The id of an attempt follows from what it is, so that a crash between start and record loses nothing."""
+    return hashlib.sha256(f"{uid}/{name}/{attempt}".encode()).hexdigest()
+
+
+def helper_id(uid: str, name: str, attempt: int) -> str:
+    """The id of the helper in which commands of an in-process container run."""
+    return container_id(uid, name + "/exec", attempt)
+
+
+def arguments(spec: Obj, image: Image) -> list[str]:
+    """command and args as Kubernetes combines them with an image's own; `netsim` is found in any installation."""
+    words = [*(spec.get("command") or image.command), *(spec.get("args") or [])]
+    if image.netsim and words[:1] == ["netsim"] and not os.path.exists(f"{sys.prefix}/bin/netsim"):
+        return [sys.executable, "-m", "netsim.cli", *words[1:]]
+    return words
+
+
+def listen_ports(spec: Obj, image: Image) -> tuple[tuple[int, str], ...]:
+    """What an in-process container listens on: the image's own ports and the declared containerPorts of its protocols.
+
+    Declared TCP ports take the place of the image's own ones: a real program would be configured to them.
+    """
+    udp = any(protocol == "UDP" for _, protocol in image.ports)
+    tcp = any(protocol == "TCP" for _, protocol in image.ports)
+    declared = [(int(p["containerPort"]), str(p.get("protocol") or "TCP")) for p in spec.get("ports") or []]
+    usable = [p for p in declared if (p[1] == "TCP" and tcp) or (p[1] == "UDP" and udp)]
+    taken = {protocol for _, protocol in usable}
+    own = [p for p in image.ports if p[1] not in taken]
+    return tuple(dict.fromkeys([*usable, *own]))
+
+
+def capabilities(pod: Obj) -> Obj:
+    """The CNI capability arguments a pod asks for: its hostPorts."""
+    ports = [
+        {
+            "hostPort": p["hostPort"],
+            "containerPort": p["containerPort"],
+            "protocol": str(p.get("protocol") or "TCP").lower(),
+        }
+        | ({"hostIP": p["hostIP"]} if p.get("hostIP") else {})
+        for c in podspec.all_containers(pod)
+        for p in c.get("ports") or []
+        if p.get("hostPort")
+    ]
+    return {"portMappings": ports} if ports else {}

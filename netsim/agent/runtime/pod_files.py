@@ -1,0 +1,119 @@
+"""Files that a pod's real processes see: resolver files and volumes, and where they are mounted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from fractions import Fraction
+
+from netsim.agent import podspec, resolv, volumes
+from netsim.agent.config import AgentConfig
+from netsim.agent.env import ConfigError, container_env, references
+from netsim.agent.model import Obj, Sandbox
+from netsim.agent.objects import PodObjects
+from netsim.agent.runtime.spec import Bind
+from netsim.agent.runtime.storage import Storage
+from netsim.agent.runtime.volume_files import check_path, ensure_host_path
+
+HOST_RESOLV = "/etc/resolv.conf"
+RESOLVER_FILES = ("resolv.conf", "hostname", "hosts")
+
+
+class PodFiles:
+    """The files of one node's pods."""
+
+    def __init__(
+        self, config: AgentConfig, storage: Storage, objects: PodObjects, capacity: Mapping[str, Fraction]
+    ) -> None:
+        self.config, self.storage, self.objects, self.capacity = config, storage, objects, capacity
+
+    async def check_references(self, pod: Obj, spec: Obj) -> None:
+        """A container with variables or volumes from what does not exist must not start, whatever runs in it."""
+        wanted = references(pod, spec)
+        if wanted:
+            fetch = await self.objects.fetch(pod["metadata"]["namespace"], wanted)
+            container_env(pod, spec, (), fetch, self.capacity)
+        sources = [v for v in pod["spec"].get("volumes") or [] if "configMap" in v or "secret" in v]
+        if sources:
+            fetch = await self.objects.fetch(pod["metadata"]["namespace"], volumes.references(pod))
+            for volume in sources:
+                volumes.volume_files(volume, pod, fetch, self.capacity)
+
+    async def contents(self, pod: Obj) -> dict[str, volumes.Files]:
+        """Content of the pod's volumes of files by directory, tokens filled in.
+
+        Raises ConfigError, StatusError, OSError.
+        """
+        wanted = [v for v in pod["spec"].get("volumes") or [] if volumes.is_files(v)]
+        if not wanted:
+            return {}
+        fetch = await self.objects.fetch(pod["metadata"]["namespace"], volumes.references(pod))
+        found = {}
+        for volume in wanted:
+            content = volumes.volume_files(volume, pod, fetch, self.capacity)
+            for request, mode in content.tokens:
+                content.files[request.path] = ((await self.objects.token(pod, request)).encode(), mode)
+            found[self.storage.volume_dir(podspec.uid(pod), volume["name"])] = content
+        return found
+
+    def write_resolver(self, pod: Obj, sandbox: Sandbox) -> None:
+        """/etc/resolv.conf, /etc/hostname and /etc/hosts of the pod."""
+        directory = self.storage.pod_dir(podspec.uid(pod))
+        os.makedirs(directory, exist_ok=True)
+        node = resolv.parse_resolv(_read(HOST_RESOLV))
+        found, _ = resolv.pod_resolv(pod, node, self.config.cluster_dns, self.config.cluster_domain)
+        texts = {"resolv.conf": found.render(), "hostname": resolv.pod_hostname(pod) + "\n"}
+        texts["hosts"] = resolv.pod_hosts(pod, sandbox.ips, self.config.cluster_domain)
+        for name in RESOLVER_FILES:
+            # Written in place: a bind mount shows the inode that was there when the container started.
+            with open(f"{directory}/{name}", "w", encoding="utf-8") as file:
+                file.write(texts[name])
+
+    def binds(self, pod: Obj, spec: Obj) -> list[Bind]:
+        """Bind mounts of a container: resolver files and volumes; directories are made. Raises ConfigError."""
+        directory = self.storage.pod_dir(podspec.uid(pod))
+        own = [Bind(f"{directory}/{n}", f"/etc/{n}", n != "hosts") for n in RESOLVER_FILES]
+        known = {v["name"]: v for v in pod["spec"].get("volumes") or []}
+        return own + [self._volume_bind(pod, known, m) for m in spec.get("volumeMounts") or []]
+
+    def _volume_bind(self, pod: Obj, known: dict[str, Obj], wanted: Obj) -> Bind:
+        volume = known.get(wanted["name"])
+        if volume is None:
+            raise ConfigError(f"volumeMounts: there is no volume {wanted['name']!r} in the pod's spec.volumes")
+        source = self._volume_source(pod, volume)
+        if wanted.get("subPath"):
+            source = _sub_path(source, wanted["subPath"])
+        return Bind(source, wanted["mountPath"], bool(wanted.get("readOnly")) or volumes.is_files(volume))
+
+    def _volume_source(self, pod: Obj, volume: Obj) -> str:
+        uid = podspec.uid(pod)
+        if "hostPath" in volume:
+            return ensure_host_path(volume)
+        if "emptyDir" in volume:
+            directory = self.storage.empty_dir(uid, volume["name"], (volume["emptyDir"] or {}).get("medium") or "")
+            os.makedirs(directory, exist_ok=True)
+            os.chmod(directory, 0o777)
+            return directory
+        if volumes.is_files(volume):
+            return self.storage.volume_dir(uid, volume["name"])
+        kind = next((k for k in volume if k != "name"), "nothing")
+        raise ConfigError(f"volume {volume['name']!r} is of type {kind}, which netsim's agent does not have")
+
+
+def _sub_path(volume: str, path: str) -> str:
+    """A path inside a volume, made as a directory when missing; links that lead out of the volume are refused."""
+    source = f"{volume}/{check_path(path)}"
+    if not os.path.exists(source):
+        os.makedirs(source)
+    inside = os.path.realpath(source)
+    if not f"{inside}/".startswith(os.path.realpath(volume) + "/"):
+        raise ConfigError(f"subPath {path!r} leads out of its volume by a symbolic link")
+    return inside
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,62 @@
+"""Pod sandboxes: a network namespace wired by CNI, and IPC and UTS namespaces for pods with real processes."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from netsim.agent import podspec, resolv
+from netsim.agent.cni_chain import CniChain, cni_args
+from netsim.agent.config import AgentConfig
+from netsim.agent.model import Obj, Sandbox
+from netsim.agent.runtime.launch import capabilities
+from netsim.host import netns
+
+
+class Sandboxes:
+    """The sandboxes of one node. Functions block."""
+
+    def __init__(self, config: AgentConfig, chain: CniChain) -> None:
+        self.config, self.chain = config, chain
+
+    def create(self, pod: Obj) -> Sandbox:
+        """Namespace and network of a pod; leftovers of an earlier try are removed. Raises CniFailed, OSError."""
+        uid, meta = podspec.uid(pod), pod["metadata"]
+        path = self._netns(uid)
+        self.chain.delete(uid)
+        if os.path.exists(path):
+            netns.delete(path)
+        netns.create(path)
+        try:
+            ips = self.chain.add(uid, path, cni_args(meta["namespace"], meta["name"], uid, uid), capabilities(pod))
+        except BaseException:
+            netns.delete(path)
+            raise
+        return Sandbox(path, ips, time.time())
+
+    def remove(self, uid: str) -> None:
+        """Detach from the network and let go of the namespaces; repeats harmlessly. Raises CniFailed, OSError."""
+        self.chain.delete(uid)
+        for path in (self._netns(uid), *self._shared(uid)):
+            if os.path.exists(path):
+                netns.delete(path)
+
+    def share(self, pod: Obj, sandbox: Sandbox) -> None:
+        """Make the IPC and UTS namespaces that the pod's real processes share, unless they are there."""
+        ipc, uts = self._shared(podspec.uid(pod))
+        if sandbox.host_network or netns.exists(ipc):
+            return
+        for path in (ipc, uts):
+            netns.delete(path)
+        netns.create_sandbox(None, ipc, uts, resolv.pod_hostname(pod))
+        sandbox.ipc, sandbox.uts = ipc, uts
+
+    def shared_paths(self, uid: str, sandbox: Sandbox) -> tuple[str, str]:
+        """The paths of the IPC and UTS namespaces, "" for the node's own."""
+        return ("", "") if sandbox.host_network else self._shared(uid)
+
+    def _netns(self, uid: str) -> str:
+        return f"{self.config.netns_dir}/pod-{uid}"
+
+    def _shared(self, uid: str) -> tuple[str, str]:
+        return f"{self.config.run_dir}/ns/ipc-{uid}", f"{self.config.run_dir}/ns/uts-{uid}"

@@ -1,0 +1,99 @@
+"""Where what containers write lies: on disk (state_dir), as run_dir is on a tmpfs, which is memory.
+
+An overlay's upper layer cannot lie on every file system (not on another overlay, which the root of a machine that is
+itself a container is): whether it can on the disk is found out by trying once; else the upper layers stay in run_dir.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+
+from netsim.agent.config import AgentConfig
+from netsim.host import mount
+
+log = logging.getLogger(__name__)
+
+
+class Storage:
+    """The directories of one node's pods and containers."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        self.run_dir, self.state_dir = config.run_dir, config.state_dir
+        self._deciding = threading.Lock()
+        self._layers = ""
+
+    def pod_dir(self, uid: str) -> str:
+        """Record, logs, resolver files and volumes from the API (in memory: they hold Secrets)."""
+        return f"{self.run_dir}/pods/{uid}"
+
+    def volume_dir(self, uid: str, name: str) -> str:
+        return f"{self.pod_dir(uid)}/volumes/{name}"
+
+    def empty_dir(self, uid: str, name: str, medium: str) -> str:
+        """The directory of an emptyDir volume, in memory only when its medium says so."""
+        return self.volume_dir(uid, name) if medium == "Memory" else f"{self.state_dir}/pods/{uid}/volumes/{name}"
+
+    def bundle(self, container: str) -> str:
+        """The OCI bundle: configuration, conmon's files, mount point of the root."""
+        return f"{self.run_dir}/containers/{container}"
+
+    def writable(self, container: str) -> str:
+        """The directory for the upper layer of a container's root."""
+        return f"{self._layer_dir()}/containers/{container}"
+
+    def containers(self) -> list[str]:
+        """Ids of all containers of which anything is left."""
+        return sorted({*_entries(f"{self.run_dir}/containers"), *_entries(f"{self.state_dir}/containers")})
+
+    def pods(self) -> list[str]:
+        """Uids of all pods of which anything is left."""
+        return sorted({*_entries(f"{self.run_dir}/pods"), *_entries(f"{self.state_dir}/pods")})
+
+    def holds(self, container: str) -> bool:
+        """Whether anything of a container is on disk or in memory."""
+        return any(os.path.isdir(f"{d}/containers/{container}") for d in (self.run_dir, self.state_dir))
+
+    def remove_container(self, container: str) -> None:
+        """Unmount a container's root and remove its files; nothing there is no error."""
+        mount.unmount(f"{self.bundle(container)}/rootfs")
+        for directory in (self.run_dir, self.state_dir):
+            _remove(f"{directory}/containers/{container}")
+
+    def remove_pod(self, uid: str) -> None:
+        """Remove a pod's files, its volumes' content with them."""
+        for directory in (self.run_dir, self.state_dir):
+            _remove(f"{directory}/pods/{uid}")
+
+    def _layer_dir(self) -> str:
+        with self._deciding:
+            if not self._layers:
+                self._layers = self.state_dir if carries_layers(self.state_dir, self.run_dir) else self.run_dir
+        return self._layers
+
+
+def carries_layers(state_dir: str, run_dir: str) -> bool:
+    """Whether an overlay's upper layer can lie in `state_dir`; tried with a mount in `run_dir`."""
+    trial, target = f"{state_dir}/layer-trial.{os.getpid()}", f"{run_dir}/layer-trial.{os.getpid()}"
+    try:
+        os.makedirs(f"{trial}/lower", exist_ok=True)
+        mount.overlay([f"{trial}/lower"], f"{trial}/upper", f"{trial}/work", target)
+        mount.unmount(target)
+    except OSError as error:
+        log.info("%s cannot hold containers' roots (%s); they are kept in %s", state_dir, error, run_dir)
+        return False
+    finally:
+        _remove(trial)
+        _remove(target)
+    return True
+
+
+def _entries(directory: str) -> list[str]:
+    return os.listdir(directory) if os.path.isdir(directory) else []
+
+
+def _remove(directory: str) -> None:
+    if os.path.isdir(directory):
+        shutil.rmtree(directory)
