@@ -20,6 +20,7 @@ PACKAGES = {
     "bridge": "iproute2",
     "tc": "iproute2",
     "runc": "runc",
+    "conmon": "conmon",
     "ping": "iputils-ping",
     "dig": "bind9-dnsutils",
     "nslookup": "bind9-dnsutils",
