@@ -24,6 +24,7 @@ from netsim_proxy.pace import TokenBucket, check_delay, retry_delay
 from netsim_proxy.programmer import Outcome, Programmer, SyncFailed
 
 log = logging.getLogger(__name__)
+NODE_PATIENCE_SECONDS = 10.0
 _T = TypeVar("_T")
 
 
@@ -144,10 +145,15 @@ class Proxy:
                 tasks.create_task(reflector.run())
             for cache in (self._services, self._slices, self._nodes):
                 await cache.wait_synced()
-            if self._nodes.get(name) is None:
-                log.warning("no Node %r in the API: give --hostname-override the name of this machine's Node", name)
+            tasks.create_task(self._warn_without_node(name))
             for loop in self._loops.values():
                 tasks.create_task(loop.run())
+
+    async def _warn_without_node(self, name: str) -> None:
+        """A Node that the agent is about to register is not worth a line; one that stays away is."""
+        await asyncio.sleep(NODE_PATIENCE_SECONDS)
+        if self._nodes.get(name) is None:
+            log.warning("no Node %r in the API: give --hostname-override the name of this machine's Node", name)
 
     def _on_service(self, key: str, _old: Obj | None, new: Obj | None) -> None:
         for family, loop in self._loops.items():
