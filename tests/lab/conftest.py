@@ -14,13 +14,13 @@ from support.labs import Lab
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Three nodes, shared: tests leave no objects behind in the namespaces of others."""
-    yield from _make("pytest-shared")
+    yield from _make(f"pytest-{os.getpid()}")
 
 
 @pytest.fixture
 def own_lab() -> Iterator[Lab]:
     """A lab that a test may break."""
-    yield from _make("pytest-own")
+    yield from _make(f"pytest-own-{os.getpid()}")
 
 
 def _make(name: str) -> Iterator[Lab]:

@@ -15,7 +15,7 @@ from support.host import Host, snapshot, stand_in
 from support.labs import NETSIM, Lab, until
 
 pytestmark = pytest.mark.root
-NAME = "pytest-clean"
+NAME = f"pytest-clean-{os.getpid()}"
 
 
 @pytest.fixture
