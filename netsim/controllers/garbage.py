@@ -61,11 +61,13 @@ class Collector:
 
     def _wake(self, kind: Kind) -> Wake:
         def wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-            if new is not None:
-                return (self.key(kind, new),) if _matters(old, new) else ()
-            if old is None:
+            if new is not None and not _matters(old, new):
                 return ()
-            return [*self._keys(view, uid_of(old)), *self._owners_waiting(view, old)]
+            itself = [self.key(kind, new)] if new is not None else []
+            if old is None:
+                return itself
+            orphaned = self._keys(view, uid_of(old)) if new is None else []
+            return [*itself, *orphaned, *self._owners_waiting(view, old)]
 
         return wake
 
@@ -73,11 +75,11 @@ class Collector:
         return [self.key(kind, obj) for kind, obj in self.dependents(view, uid)]
 
     def _owners_waiting(self, view: View, obj: Obj) -> list[str]:
-        """Owners in a foreground deletion which this object may have been holding back."""
+        """Owners whose deletion waits for their dependents, which this object may have been holding back."""
         keys = []
         for reference in owner_references(obj):
             owner, kind = self.owner(view, reference), kind_of_reference(reference)
-            if owner is not None and kind is not None and _has_finalizer(owner, FOREGROUND):
+            if owner is not None and kind is not None and any(_has_finalizer(owner, name) for name in _POLICIES):
                 keys.append(self.key(kind, owner))
         return keys
 

@@ -20,11 +20,16 @@ class AllocationError(ValueError):
 
 class Allocator:
     """Integers of [first, first + size) with owners. `static` values at the low end are handed out last, so that
-    requested values (such as 10.96.0.10) seldom clash with allocated ones (KEP-3070, KEP-3668)."""
+    requested values (such as 10.96.0.10) seldom clash with allocated ones (KEP-3070, KEP-3668).
+
+    One owner may hold a value several times over, once for each of its writes under way: only one of those will
+    succeed, and what the others give back must not free what that one keeps.
+    """
 
     def __init__(self, first: int, size: int, *, static: int = 0) -> None:
         self._first, self._size, self._static = first, size, min(static, size)
         self._owners: dict[int, str] = {}
+        self._holds: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._owners)
@@ -40,7 +45,10 @@ class Allocator:
 
     def take(self, value: int, owner: str) -> bool:
         """Reserve one value; False when another owner has it."""
-        return self._owners.setdefault(value, owner) == owner
+        if self._owners.setdefault(value, owner) != owner:
+            return False
+        self._holds[value] = self._holds.get(value, 0) + 1
+        return True
 
     def allocate(self, owner: str, rand: Rand) -> int | None:
         """Reserve a free value; None when all are taken."""
@@ -49,7 +57,7 @@ class Allocator:
         if value is None and self._static:
             value = self._free_in(self._first, self._static, rand)
         if value is not None:
-            self._owners[value] = owner
+            self.take(value, owner)
         return value
 
     def _free_in(self, first: int, size: int, rand: Rand) -> int | None:
@@ -59,9 +67,12 @@ class Allocator:
         )
 
     def release(self, value: int, owner: str) -> None:
-        """Give a value back; ignored when another owner has it by now."""
-        if self._owners.get(value) == owner:
-            del self._owners[value]
+        """Give a value back, free once all of the owner's holds are; ignored when another owner has it by now."""
+        if self._owners.get(value) != owner:
+            return
+        self._holds[value] -= 1
+        if not self._holds[value]:
+            del self._owners[value], self._holds[value]
 
 
 def _static_band(size: int, low: int, high: int, step: int) -> int:

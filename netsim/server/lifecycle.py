@@ -171,6 +171,7 @@ async def _update_once(
         reservation.undo()
         return Outcome(new)
     if may_vanish(kind, new):
+        reservation.undo()
         return await remove(core, kind, item, _with_version(new, item.revision))
     written = await _reserved_write(reservation, core.store.update(item.key, encode(kind, new), item.revision))
     if kind.group == _RBAC_GROUP:
@@ -202,11 +203,12 @@ def may_vanish(kind: Kind, obj: Obj) -> bool:
 
 
 async def remove(core: Core, kind: Kind, item: Item, last: Obj) -> Outcome:
-    """Delete the stored object and give back what it held; raises RevisionMismatch when it has changed meanwhile."""
+    """Delete the stored object and give back what it held; raises RevisionMismatch when it has changed meanwhile.
+    `last` is the object to answer with."""
     revision = await core.store.delete(item.key, item.revision)
-    core.decoder.drop(item.key)
     if kind is kinds.SERVICES:
-        core.services.release(last)
+        core.services.release(core.decoder(item))
+    core.decoder.drop(item.key)
     if kind.group == _RBAC_GROUP:
         core.authorizer.invalidate()
     return Outcome(_with_version(last, revision), removed=True)

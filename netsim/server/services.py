@@ -231,6 +231,7 @@ class ServiceAllocators:
             number = port.get("nodePort")
             if number not in held:
                 number = self._one_port(new, f"spec.ports[{index}].nodePort", number, reservation)
+                held.add(number)  # UDP and TCP may share one
             ports.append({**port, "nodePort": number})
         spec = {**spec, "ports": ports}
         if _needs_health_port(spec):

@@ -112,6 +112,19 @@ async def test_orphan_frees_dependents(cluster: Any, make_client: Any) -> None:
     assert not cluster.get(PODS, "ns/child")["metadata"].get("ownerReferences")
 
 
+def test_an_owner_that_waits_is_looked_at_when_a_dependent_lets_go(cluster: Any) -> None:
+    for finalizer in ("orphan", "foregroundDeletion"):
+        owner = add(cluster, REPLICA_SETS, finalizer.lower())
+        child = add(cluster, PODS, f"{finalizer.lower()}-child", reference(owner, REPLICA_SETS))
+        owner["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [finalizer]}
+        cluster.put(REPLICA_SETS, owner)
+        cluster.sync()
+        free = {**child, "metadata": {k: v for k, v in child["metadata"].items() if k != "ownerReferences"}}
+        wake = next(wake for kind, wake in Collector(CACHED).controller().watches if kind is PODS)
+        for after in (free, None):
+            assert f"replicasets.apps ns/{finalizer.lower()}" in wake(cluster.view(), child, after)
+
+
 async def test_a_namespace_is_emptied_then_finalized(cluster: Any, make_client: Any) -> None:
     spec = {"finalizers": ["kubernetes"]}
     cluster.create(NAMESPACES, {"metadata": {"name": "ns", "finalizers": ["test/hold"]}, "spec": spec})

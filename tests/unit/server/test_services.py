@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ OPERATIONS = st.lists(
 
 @given(OPERATIONS, st.integers(1, 32), st.integers(0, 8), st.integers())
 def test_a_value_has_one_owner(operations: list[Any], size: int, static: int, seed: int) -> None:
-    allocator, model = Allocator(5, size, static=static), dict[int, str]()
+    allocator, model, holds = Allocator(5, size, static=static), dict[int, str](), Counter[int]()
     rand = random.Random(seed).randrange
     for operation, value, owner in operations:
         if operation == "allocate":
@@ -30,13 +31,15 @@ def test_a_value_has_one_owner(operations: list[Any], size: int, static: int, se
             if got is not None:
                 assert got not in model and allocator.in_range(got)
                 model[got] = owner
+                holds[got] += 1
         elif operation == "take" and allocator.in_range(value):
             assert allocator.take(value, owner) == (model.get(value, owner) == owner)
-            model.setdefault(value, owner)
+            holds[value] += model.setdefault(value, owner) == owner
         elif operation == "release":
             allocator.release(value, owner)
-            if model.get(value) == owner:
-                del model[value]
+            holds[value] -= model.get(value) == owner
+            if not holds[value]:
+                model.pop(value, None)
         assert {v: allocator.owner(v) for v in range(45) if v in allocator} == model
 
 
@@ -102,6 +105,29 @@ async def test_concurrent_services_never_share(api: Any) -> None:
     wanted = [api.send("POST", SERVICES, body(f"w{i}", clusterIP="10.96.0.10")) for i in range(4)]
     codes = sorted([response.status for response in await asyncio.gather(*wanted)])
     assert codes == [201, 422, 422, 422]
+
+
+async def test_writes_at_once_of_one_service_keep_its_port(api: Any) -> None:
+    await api.post(SERVICES, body("s", type="NodePort"))
+    wanted = {"spec": {"ports": [{"port": 80, "nodePort": 30555, "protocol": name} for name in ("TCP", "UDP")]}}
+    urls = [f"{SERVICES}/s", f"{SERVICES}/s?dryRun=All", f"{SERVICES}/s", f"{SERVICES}/s?dryRun=All"]
+    for port, name in zip(wanted["spec"]["ports"], "ab", strict=True):
+        port["name"] = name
+    await asyncio.gather(*(api.merge(url, wanted) for url in urls))
+    other = body("other", type="NodePort", ports=[{"port": 80, "nodePort": 30555}])
+    assert "already allocated" in (await api.refused("POST", SERVICES, other))["message"]
+    await api.ok("DELETE", f"{SERVICES}/s")
+    await api.post(SERVICES, other)
+
+
+async def test_nothing_is_held_after_a_finalizer_is_gone(api: Any) -> None:
+    made = body("s", type="NodePort", ports=[{"port": 80, "nodePort": 30556}])
+    made["metadata"]["finalizers"] = ["a.b/c"]
+    await api.post(SERVICES, made)
+    await api.ok("DELETE", f"{SERVICES}/s")
+    last = await api.merge(f"{SERVICES}/s", {"metadata": {"finalizers": None}, "spec": {"type": "ClusterIP"}})
+    assert "finalizers" not in last["metadata"]
+    await api.post(SERVICES, body("t", type="NodePort", ports=[{"port": 80, "nodePort": 30556}]))
 
 
 async def test_refusals(api: Any) -> None:
