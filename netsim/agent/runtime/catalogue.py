@@ -15,7 +15,8 @@ PACKAGED = os.path.join(os.path.dirname(__file__), "catalogue.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One catalogue entry. `ports` are (number, "TCP" or "UDP"); `netsim` images see netsim's own installation."""
+    """One catalogue entry. `ports` are (number, "TCP" or "UDP"); `command` and `args` are an image's ENTRYPOINT and CMD;
+    `netsim` images see netsim's own installation."""
 
     name: str
     kind: str
@@ -25,6 +26,7 @@ class Image:
     command: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     netsim: bool = False
+    args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +117,14 @@ def _parse_entry(name: str, entry: Any, source: str) -> Image:
     where = f"{source}: images: {name}"
     if not isinstance(entry, Mapping):
         raise CatalogueError(f"{where}: expected a mapping such as {{kind: http, ports: [80]}}")
-    unknown = set(entry) - {"kind", "ports", "server", "tag", "command", "programs", "netsim"}
+    unknown = set(entry) - {"kind", "ports", "server", "tag", "command", "args", "programs", "netsim"}
     if unknown:
         raise CatalogueError(f"{where}: unknown field {sorted(unknown)[0]!r}")
     kind = entry.get("kind")
     if kind not in KINDS:
         raise CatalogueError(f"{where}: kind: {kind!r} is none of {', '.join(KINDS)}")
-    if kind == "command" and not entry.get("command"):
-        raise CatalogueError(f"{where}: command: a list such as [sh, -c, …] is required with kind command")
+    if kind == "command" and not (entry.get("command") or entry.get("args")):
+        raise CatalogueError(f"{where}: command or args: a list such as [sh, -c, …] is required with kind command")
     return Image(
         name,
         kind,
@@ -132,6 +134,7 @@ def _parse_entry(name: str, entry: Any, source: str) -> Image:
         tuple(str(word) for word in entry.get("command") or ()),
         tuple(str(word) for word in entry.get("programs") or ()),
         bool(entry.get("netsim")),
+        tuple(str(word) for word in entry.get("args") or ()),
     )
 
 

@@ -23,7 +23,8 @@ def helper_id(uid: str, name: str, attempt: int) -> str:
 
 def arguments(spec: Obj, image: Image) -> list[str]:
     """command and args as Kubernetes combines them with an image's own; `netsim` is found in any installation."""
-    words = [*(spec.get("command") or image.command), *(spec.get("args") or [])]
+    own_args = () if spec.get("command") else image.args
+    words = [*(spec.get("command") or image.command), *(spec.get("args") or own_args)]
     if image.netsim and words[:1] == ["netsim"] and not os.path.exists(f"{sys.prefix}/bin/netsim"):
         return [sys.executable, "-m", "netsim.cli", *words[1:]]
     return words

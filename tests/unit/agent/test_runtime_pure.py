@@ -17,7 +17,7 @@ from netsim.agent.runtime.catalogue import (
     server_header,
 )
 from netsim.agent.runtime.crilog import LogFile, LogOptions, render_line, render_lines, tail_lines, to_epoch
-from netsim.agent.runtime.launch import listen_ports
+from netsim.agent.runtime.launch import arguments, listen_ports
 from netsim.agent.runtime.processes import clean_message
 from netsim.agent.runtime.resp import Database, RespError, parse_command
 from netsim.agent.runtime.spec import ALL_CAPABILITIES, Bind, ProcessSpec, choose_capabilities, oci_config
@@ -89,6 +89,23 @@ def test_what_is_in_process():
         server_header(nginx, "nginx:1.7.9-alpine") == "nginx/1.7.9"
         and server_header(nginx, "nginx:latest") == "nginx/1.27.5"
     )
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({}, ["entry", "cmd"]),
+        ({"args": ["a"]}, ["entry", "a"]),
+        ({"command": ["c"]}, ["c"]),
+        ({"command": ["c"], "args": ["a"]}, ["c", "a"]),
+    ],
+)
+def test_arguments_take_the_place_of_the_images_own(spec, words):
+    assert arguments(spec, Image("x", "command", command=("entry",), args=("cmd",))) == words
+
+
+def test_a_shells_image_runs_what_it_is_given():
+    assert arguments({"args": ["echo", "hi"]}, load_catalogue().resolve("busybox")) == ["echo", "hi"]
 
 
 def test_listen_ports():
