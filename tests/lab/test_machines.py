@@ -89,7 +89,11 @@ def control_plane(machines: Switch) -> Machine:
 @pytest.fixture(scope="module")
 def workers(machines: Switch, control_plane: Machine) -> dict[str, Machine]:
     """Both workers, Ready."""
-    until(lambda: ready_nodes(control_plane) == set(WORKERS), 30)
+    try:
+        until(lambda: ready_nodes(control_plane) == set(WORKERS), 30, "both workers are Ready")
+    except AssertionError as error:
+        error.add_note("\n".join(m.output()[-6000:] for m in machines.machines.values()))
+        raise
     return {name: machines.machines[name] for name in WORKERS}
 
 
