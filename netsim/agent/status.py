@@ -32,17 +32,25 @@ def build_status(pod: Obj, state: PodState, now: float, host_ip: str) -> Obj:
 
 def pod_phase(pod: Obj, state: PodState) -> str:
     """Pending until every init container is done and every container has run once; then Running until the pod ends."""
-    if state.ended:
-        return state.ended
+    if ended := end_phase(pod, state):
+        return ended
     if podspec.next_init(pod, state) is not None:
         return "Pending"
     return "Running" if all(c["name"] in state.containers for c in podspec.containers(pod)) else "Pending"
 
 
+def end_phase(pod: Obj, state: PodState) -> str:
+    """Succeeded or Failed for a pod that has ended, also for a deleted one whose containers have; else ""."""
+    if state.ended or not podspec.is_deleted(pod) or not state.containers or state.running:
+        return state.ended
+    codes = [c.exit.code for c in state.containers.values() if c.exit is not None]
+    return "Succeeded" if not any(codes) else "Failed"
+
+
 def conditions(pod: Obj, state: PodState) -> list[Obj]:
     """The five conditions a kubelet owns, without transition times."""
     unready = unready_containers(pod, state)
-    containers_ready = _ready_condition("ContainersReady", unready, state)
+    containers_ready = _ready_condition("ContainersReady", unready, end_phase(pod, state))
     ready = dict(containers_ready, type="Ready")
     gates = _open_gates(pod)
     if containers_ready["status"] == "True" and gates:
@@ -72,9 +80,9 @@ def _initialized(pod: Obj, state: PodState) -> Obj:
     return {"type": "Initialized", "status": "False", "reason": "ContainersNotInitialized", "message": message}
 
 
-def _ready_condition(kind: str, unready: list[str], state: PodState) -> Obj:
-    if state.ended:
-        reason = "PodCompleted" if state.ended == "Succeeded" else "PodFailed"
+def _ready_condition(kind: str, unready: list[str], ended: str) -> Obj:
+    if ended:
+        reason = "PodCompleted" if ended == "Succeeded" else "PodFailed"
         return {"type": kind, "status": "False", "reason": reason}
     if not unready:
         return {"type": kind, "status": "True"}
@@ -107,7 +115,7 @@ def merge_conditions(old: list[Obj], new: list[Obj], now: str) -> list[Obj]:
         prior = before.get(condition["type"])
         same = prior is not None and prior["status"] == condition["status"]
         since = prior.get("lastTransitionTime") if same and prior is not None else None
-        merged.append({**condition, "lastProbeTime": None, "lastTransitionTime": since or now})
+        merged.append({**condition, "lastTransitionTime": since or now})
     return merged + [c for c in old if c["type"] not in OWN_CONDITIONS]
 
 

@@ -82,6 +82,11 @@ class Decoder:
             self._keep(item.key, item.revision, obj)
         return obj
 
+    def kept(self, item: Item) -> Obj | None:
+        """The object of just this version, if it is still kept."""
+        known = self._known.get(item.key)
+        return known[1] if known is not None and known[0] == item.revision else None
+
     def _keep(self, key: str, revision: int, obj: Obj) -> None:
         self._known[key] = (revision, obj)
         self._known.move_to_end(key)

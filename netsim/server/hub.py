@@ -24,16 +24,24 @@ _RETRY = 0.2
 class Frame:
     """One store event with its decoded objects and wire bytes, each made once and shared by all watchers."""
 
-    __slots__ = ("_lines", "_objects", "event")
+    __slots__ = ("_before", "_lines", "_objects", "event")
 
     def __init__(self, event: Event) -> None:
         self.event = event
         self._lines: dict[str, bytes] = {}
         self._objects: dict[bool, Obj] = {}
+        self._before: Obj | None = None
 
     def new(self, decoder: Decoder) -> Obj | None:
         """The object after the event (None when deleted); shared, not to be changed."""
         return decoder(self.event.item) if self.event.item else None
+
+    def before(self, decoder: Decoder) -> Obj | None:
+        """The object before the event as it was then, to be matched; shared. Ask before `new`: while the decoder still
+        keeps the earlier version, nothing has to be decoded for it."""
+        if self._before is None and self.event.previous is not None:
+            self._before = decoder.kept(self.event.previous) or self.old()
+        return self._before
 
     def old(self) -> Obj | None:
         """The object before the event, with the event's revision; shared, not to be changed."""

@@ -67,7 +67,7 @@ class Watch:
         """The event as this watcher sees it: starting to match is ADDED, ceasing to is DELETED, neither is nothing."""
         if self.selection.everything:
             return frame.event.type
-        new, old = frame.new(self.core.decoder), frame.old()
+        old, new = frame.before(self.core.decoder), frame.new(self.core.decoder)
         now = new is not None and self.selection.matches(new)
         before = old is not None and self.selection.matches(old)
         if now:
