@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import signal
 import time
 from typing import TYPE_CHECKING
 
 from netsim.agent import backoff, podspec
 from netsim.agent.cni_chain import CniFailed
 from netsim.agent.env import ConfigError
+from netsim.agent.killing import Killer
 from netsim.agent.model import Container, Exit, Obj, PodState
 from netsim.agent.plan import (
     Action,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from netsim.agent.worker import PodWorker
 
 log = logging.getLogger(__name__)
-KILL_SECONDS = 10.0
 START_ERROR = 128
 
 
@@ -45,7 +43,7 @@ class PodActions:
     def __init__(self, worker: PodWorker) -> None:
         self.worker, self.context = worker, worker.context
         self.engine = worker.context.engine
-        self._exits: dict[str, asyncio.Event] = {}
+        self.killer = Killer(worker, self.ended)
 
     async def perform(self, action: Action) -> None:
         match action:
@@ -56,7 +54,7 @@ class PodActions:
                 async with self.context.slots:
                     await self._start(action)
             case KillContainer():
-                await self._kill(action)
+                await self.killer.kill(action)
             case BackOffPull():
                 self._back_off_pull(action.name)
             case RemoveSandbox():
@@ -190,9 +188,7 @@ class PodActions:
         container.unhealthy = ""
         self.worker.stop_probes(container.name)
         self.worker.save()
-        if container.name in self._exits:
-            self._exits[container.name].set()
-        elif pod is not None:
+        if not self.killer.expects(container.name) and pod is not None:
             self._note_backoff(pod, container)
         self.worker.wake()
 
@@ -200,71 +196,6 @@ class PodActions:
         if backoff.restart_at(container) > time.time() and not podspec.is_deleted(pod):
             text = f"Back-off restarting failed container {container.name} in pod {podspec.full_name(pod)}"
             self.worker.event("BackOff", text, warning=True)
-
-    async def _kill(self, action: KillContainer) -> None:
-        state = self.worker.state
-        container = state.containers.get(action.name) if state is not None else None
-        if container is None or not container.running:
-            return
-        self.worker.event(
-            "Killing", f"Stopping container {action.name}" if "restarted" not in action.why else action.why
-        )
-        self._exits[action.name] = asyncio.Event()
-        try:
-            await self._end_container(container, action.grace)
-        finally:
-            del self._exits[action.name]
-
-    async def _end_container(self, container: Container, grace: float) -> None:
-        begun = time.monotonic()
-        await self._pre_stop(container, grace)
-        if container.kind == "workload":
-            try:
-                await self.engine.stop(container, signal.SIGTERM)
-            except WorkloadHostGone as error:
-                log.info("container %s ended with its workload host: %s", container.name, error)
-            self.ended(container, Ended(0, False), time.time())
-            return
-        await self.engine.stop(container, signal.SIGTERM)
-        while (left := begun + self._grace(grace) - time.monotonic()) > 0:
-            if await self._ended_within(container, min(left, 0.5)):
-                return
-        await self.engine.stop(container, signal.SIGKILL)
-        if not await self._ended_within(container, KILL_SECONDS):
-            await self.engine.call(self.engine.processes.remove, container.id)
-            self.ended(container, Ended(128 + signal.SIGKILL, False), time.time())
-
-    def _grace(self, planned: float) -> float:
-        """A later deletion may shorten the grace that a kill began with."""
-        pod = self.worker.pod
-        if pod is None:
-            return 0.0
-        return min(planned, podspec.grace_seconds(pod)) if podspec.is_deleted(pod) else planned
-
-    async def _ended_within(self, container: Container, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._exits[container.name].wait()
-        except TimeoutError:
-            return False
-        return True
-
-    async def _pre_stop(self, container: Container, grace: float) -> None:
-        """The preStop hook (sleep or exec), within the grace period; its failure is an event and stops nothing."""
-        spec = podspec.find_container(self.worker.pod, container.name) if self.worker.pod is not None else None
-        hook = ((spec or {}).get("lifecycle") or {}).get("preStop") or {}
-        try:
-            if hook.get("sleep"):
-                await asyncio.sleep(min(float(hook["sleep"]["seconds"]), grace))
-            elif hook.get("exec"):
-                command = [str(w) for w in hook["exec"].get("command") or []]
-                code, output = await asyncio.wait_for(self.context.execute(self.worker, container.name, command), grace)
-                if code:
-                    self.worker.event(
-                        "FailedPreStopHook", f"PreStopHook failed: exit status {code}: {output}", warning=True
-                    )
-        except (TimeoutError, OSError, CreateFailed) as error:
-            self.worker.event("FailedPreStopHook", f"PreStopHook failed: {error}", warning=True)
 
     # the pod
 
@@ -276,6 +207,8 @@ class PodActions:
 
     async def _finish(self, action: DeletePod | ForgetPod) -> None:
         pod = self.worker.pod
+        if isinstance(action, DeletePod):
+            await self.worker.report_last()
         await self.engine.forget(self.worker.uid)
         held = isinstance(action, DeletePod) and pod is not None and not await self._delete(pod)
         self.worker.state = None

@@ -32,6 +32,7 @@ class KubeletApi:
             "containerLogs": self._logs,
             "exec": self._exec,
             "attach": self._attach,
+            "portForward": self._port_forward,
         }
 
     async def __call__(self, request: Request) -> Response:
@@ -88,6 +89,14 @@ class KubeletApi:
         name = _last(rest)
         refusal = _not_running(worker.state, name)
         return plain(400, refusal) if refusal else answer_attach(self.agent.context, request, worker, name)
+
+    async def _port_forward(self, _request: Request, worker: PodWorker, _rest: list[str]) -> Response:
+        name = worker.state.name if worker.state is not None else ""
+        return plain(
+            501,
+            f"port-forward is not served by netsim yet (pod {name}); reach the pod from a place in the lab instead: "
+            "`netsim exec client -- curl …` through a Service's NodePort, or `netsim exec NODE -- curl http://POD_IP:PORT`",
+        )
 
 
 def _last(rest: list[str]) -> str:

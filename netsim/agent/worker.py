@@ -16,6 +16,7 @@ from netsim.agent.plan import Action, BackOffPull, KillContainer, StartContainer
 from netsim.agent.probe_runner import ProbeRunner
 from netsim.agent.probes import FIELDS
 from netsim.agent.reporter import Reporter
+from netsim.api.errors import StatusError
 
 log = logging.getLogger(__name__)
 SLOW_START = 0.2
@@ -97,6 +98,9 @@ class PodWorker:
     async def _perform(self, key: str, action: Action) -> None:
         try:
             await self.actions.perform(action)
+        except (OSError, StatusError) as error:
+            log.warning("pod %s: %s: %s; it is tried again", self.uid, action, error)
+            await asyncio.sleep(RETRY_SECONDS)
         except Exception:
             log.exception("pod %s: %s failed; it is tried again", self.uid, action)
             await asyncio.sleep(RETRY_SECONDS)
@@ -117,6 +121,12 @@ class PodWorker:
             status = self.reporter.due(self.pod, self.state, time.time())
             if status is not None:
                 self.reporting = asyncio.create_task(self._send(self.pod, status))
+
+    async def report_last(self) -> None:
+        """How everything ended, before the object goes: whoever watches the pod sees the exit codes."""
+        status = self.reporter.due(self.pod, self.state, time.time()) if self.pod and self.state else None
+        if self.pod is not None and status is not None:
+            await self.reporter.send(self.pod, status)
 
     async def _send(self, pod: Obj, status: Obj) -> None:
         try:

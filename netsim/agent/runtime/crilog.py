@@ -39,6 +39,8 @@ class LogFile:
 
     def flush(self) -> None:
         """Append what is pending; a log whose directory is gone (its pod was removed) is dropped."""
+        if not self._pending:
+            return
         data, self._pending = b"".join(self._pending), []
         try:
             size = self._append(data)

@@ -29,7 +29,7 @@ from netsim.agent.runtime.catalogue import (
 )
 from netsim.agent.runtime.launch import arguments, container_id, helper_id, listen_ports
 from netsim.agent.runtime.pod_files import PodFiles
-from netsim.agent.runtime.processes import Processes, own_capabilities
+from netsim.agent.runtime.processes import Processes, own_capabilities, terminal_args
 from netsim.agent.runtime.sandboxes import Sandboxes
 from netsim.agent.runtime.spec import DEFAULT_PATH, ProcessSpec, oci_config
 from netsim.agent.runtime.storage import Storage
@@ -126,13 +126,13 @@ class Engine:
         await self.prepare_pod(pod, state)
         wanted = await self.call(self._process_spec, pod, spec, state, container, env, args, image)
         log = self.log_path(podspec.uid(pod), spec["name"], attempt)
-        await self.call(self._create_process, container, wanted, log, bool(spec.get("stdin")))
+        await self.call(self._create_process, container, wanted, log)
         return time.time()
 
-    def _create_process(self, container: str, wanted: ProcessSpec, log: str, stdin: bool) -> None:
+    def _create_process(self, container: str, wanted: ProcessSpec, log: str) -> None:
         self._mount(container)
         try:
-            self.processes.create(container, oci_config(wanted), log, stdin=stdin, tty=wanted.tty)
+            self.processes.create(container, oci_config(wanted), log, terminal_args(wanted.container))
         except BaseException:
             self.processes.remove(container)
             raise
@@ -212,12 +212,9 @@ class Engine:
 
     # ending
 
-    async def stop(self, container: Container, number: int) -> None:
-        """Ask a container to end: a workload ends at once, a process gets the signal. Raises WorkloadHostGone."""
-        if container.kind == "workload":
-            await self.workloads.stop(container.id)
-        else:
-            await self.call(self.processes.signal, container.id, number)
+    async def signal(self, container: Container, number: int) -> None:
+        """Send a signal to a real process; one that has ended is no error."""
+        await self.call(self.processes.signal, container.id, number)
 
     async def clean(self, uid: str, container: Container) -> None:
         """Remove what an ended attempt leaves: bundle, mounts, cgroup, its exec helper. Its log stays."""

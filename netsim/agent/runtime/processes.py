@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from netsim.agent.model import Obj
@@ -54,13 +54,16 @@ class Processes:
     def bundle(self, container: str) -> str:
         return self.storage.bundle(container)
 
-    def create(self, container: str, config: Obj, log: str, *, stdin: bool = False, tty: bool = False) -> int:
-        """Make and start a container whose bundle directory exists; its process id. Raises CreateFailed."""
+    def create(self, container: str, config: Obj, log: str, terminal: Sequence[str] = ()) -> int:
+        """Make and start a container whose bundle directory exists; its process id. Raises CreateFailed.
+
+        `terminal` are the options of `terminal_args`.
+        """
         bundle = self.bundle(container)
         os.makedirs(self.exits, exist_ok=True)
         os.makedirs(os.path.dirname(log), exist_ok=True)
         self._write_config(container, config)
-        pid = self._conmon(container, [*self._conmon_args(container, bundle, log), *["-i"] * stdin, *["-t"] * tty])
+        pid = self._conmon(container, [*self._conmon_args(container, bundle, log), *terminal])
         self._runc(["start", container])
         return pid
 
@@ -190,6 +193,12 @@ class Processes:
                 return str(json.load(file)["linux"]["cgroupsPath"]).lstrip("/")
         except (FileNotFoundError, json.JSONDecodeError):
             return ""
+
+
+def terminal_args(spec: Obj) -> list[str]:
+    """conmon's options for a container's stdin and tty; stdin outlives its first client unless stdinOnce (pure)."""
+    stdin, once = bool(spec.get("stdin")), bool(spec.get("stdinOnce"))
+    return ["-i"] * stdin + ["--leave-stdin-open"] * (stdin and not once) + ["-t"] * bool(spec.get("tty"))
 
 
 def _wait_gone(pid: int) -> None:

@@ -20,10 +20,13 @@ REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 431: "Request Header
 
 
 class HttpWorkload:
-    """What all connections of one container share; `log` takes a line of the access log."""
+    """What all connections of one container share.
 
-    def __init__(self, spec: WorkloadSpec, log: Log) -> None:
-        self.spec, self.log = spec, log
+    `log` takes a line of the access log; while `draining` says so, each connection ends with its next answer.
+    """
+
+    def __init__(self, spec: WorkloadSpec, log: Log, draining: Callable[[], bool]) -> None:
+        self.spec, self.log, self.draining = spec, log, draining
         self.name = spec.hostname or spec.pod
         self.about = {
             "pod": spec.pod,
@@ -143,7 +146,7 @@ class HttpConnection(Connection):
     def on_message_complete(self) -> None:
         self.pending = 0
         status, kind, body = self.workload.answer(self.ask)
-        self._send(status, kind, body, close=not self.parser.should_keep_alive())
+        self._send(status, kind, body, close=self.workload.draining() or not self.parser.should_keep_alive())
         version = self.parser.get_http_version()
         client = self.client.rpartition(":")[0]
         self.workload.log(f'{client} - - "{self.ask.line} HTTP/{version}" {status} {len(body)} "{self.ask.host}"')

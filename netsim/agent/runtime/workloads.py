@@ -2,7 +2,7 @@
 
 It is apart from the agent: when the agent dies everything here answers on, and a new agent finds it by `list`. The
 control protocol is JSON lines over a unix socket: `{"id": 1, "op": "start", "spec": {…}}`,
-`{"id": 2, "op": "stop", "container": ID}`, `{"id": 3, "op": "list"}`;
+`{"id": 2, "op": "drain", "container": ID}`, `{"id": 3, "op": "stop", "container": ID}`, `{"id": 4, "op": "list"}`;
 each is answered by `{"id": N, …}` or `{"id": N, "error": TEXT}`.
 """
 
@@ -38,6 +38,7 @@ from netsim.host import netns
 log = logging.getLogger(__name__)
 BACKLOG = 1024
 FLUSH_SECONDS = 0.1
+LINGER_SECONDS = 1.0
 MAX_LINE = 1024 * 1024
 
 
@@ -51,6 +52,7 @@ class Running:
     servers: list[asyncio.Server] = field(default_factory=list)
     datagrams: list[asyncio.DatagramTransport] = field(default_factory=list)
     connections: set[asyncio.Transport] = field(default_factory=set)
+    draining: bool = False
 
 
 class WorkloadHost:
@@ -74,8 +76,16 @@ class WorkloadHost:
             self._note(found, f"{spec.image} started on {spec.node}, listening on {_ports(spec)}")
         return {"started_at": found.started_at}
 
+    def drain(self, container: str) -> dict[str, Any]:
+        """From now on answers end their connection, so that clients go elsewhere; new ones are still answered."""
+        found = self.running.get(container)
+        if found is not None:
+            found.draining = True
+            self._note(found, "draining")
+        return {"draining": found is not None}
+
     def stop(self, container: str) -> dict[str, Any]:
-        """Close the listeners and connections of a container; one that is not there is no error."""
+        """Close the listeners and connections of a container, written answers go out; none there is no error."""
         found = self.running.pop(container, None)
         if found is not None:
             self._note(found, "stopped")
@@ -109,7 +119,7 @@ class WorkloadHost:
             reply = agnhost_reply(spec.hostname or spec.pod) if spec.kind == "agnhost" else None
             return EchoDatagram(note, reply)
 
-        make = _stream_factory(spec, note)
+        make = _stream_factory(spec, note, lambda: run.draining)
 
         def stream() -> Connection:
             connection = make()
@@ -140,12 +150,16 @@ class WorkloadHost:
         for transport in run.datagrams:
             transport.abort()
         for connection in list(run.connections):
-            connection.abort()
+            connection.close()
+            # A client that does not read would keep its connection, and with it the pod's namespace, for ever.
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, connection.abort)
 
 
-def _stream_factory(spec: WorkloadSpec, note: Callable[[str], None]) -> Callable[[], Connection]:
+def _stream_factory(
+    spec: WorkloadSpec, note: Callable[[str], None], draining: Callable[[], bool]
+) -> Callable[[], Connection]:
     if spec.kind in ("http", "agnhost"):
-        return HttpWorkload(spec, note).connection
+        return HttpWorkload(spec, note, draining).connection
     if spec.kind == "redis":
         database = Database(spec.version)
         return lambda: RedisConnection(database)
@@ -209,11 +223,13 @@ async def _perform(host: WorkloadHost, asked: dict[str, Any]) -> dict[str, Any]:
     match asked["op"]:
         case "start":
             return await host.start(load_spec(asked["spec"]))
+        case "drain":
+            return host.drain(str(asked["container"]))
         case "stop":
             return host.stop(str(asked["container"]))
         case "list":
             return host.list()
-    raise ValueError(f"op {asked['op']!r} is none of start, stop, list")
+    raise ValueError(f"op {asked['op']!r} is none of start, drain, stop, list")
 
 
 async def serve_workloads(socket_path: str, stop: asyncio.Event | None = None) -> None:

@@ -92,3 +92,14 @@ def test_qos(pod):
     some = {"name": "c", "image": "x", "resources": {"requests": {"cpu": "1"}}}
     full = {"name": "c", "image": "x", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
     assert qos_class(pod(some)) == "Burstable" and qos_class(pod(full)) == "Guaranteed"
+
+
+def test_a_deleted_pod_whose_containers_have_ended_says_how(pod, state, container):
+    deleted = pod()
+    deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    failed = build_status(deleted, state(container(code=143)), NOW, "h")
+    assert failed["phase"] == "Failed"
+    assert failed["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 143
+    assert condition(failed, "Ready")["reason"] == "PodFailed"
+    assert build_status(deleted, state(container(code=0)), NOW, "h")["phase"] == "Succeeded"
+    assert build_status(deleted, state(container()), NOW, "h")["phase"] == "Running"

@@ -1,0 +1,54 @@
+"""Container lifecycle hooks (core/v1 LifecycleHandler): sleep, exec, httpGet."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from netsim.agent.env import ConfigError
+from netsim.agent.model import Obj
+from netsim.agent.probes import http_request, http_verdict, resolve_port
+from netsim.agent.runtime.processes import CreateFailed
+from netsim.api.errors import StatusError
+
+if TYPE_CHECKING:
+    from netsim.agent.worker import PodWorker
+
+
+class HookFailed(Exception):
+    """A hook did not succeed; the text is for the pod's Event."""
+
+
+async def run_hook(worker: PodWorker, spec: Obj, hook: Obj) -> None:
+    """Run one hook of a running container to its end. Raises HookFailed."""
+    try:
+        if hook.get("sleep"):
+            await asyncio.sleep(float(hook["sleep"]["seconds"]))
+        elif hook.get("exec"):
+            await _execute(worker, spec, hook["exec"])
+        elif hook.get("httpGet"):
+            await _get(worker, spec, hook["httpGet"])
+    except (OSError, ValueError, CreateFailed, ConfigError, StatusError) as error:
+        raise HookFailed(str(error)) from error
+
+
+async def _execute(worker: PodWorker, spec: Obj, action: Obj) -> None:
+    command = [str(word) for word in action.get("command") or []]
+    code, output = await worker.context.execute(worker, spec["name"], command)
+    if code:
+        raise HookFailed(f"command {command} exited with {code}: {output.strip()}")
+
+
+async def _get(worker: PodWorker, spec: Obj, action: Obj) -> None:
+    if str(action.get("scheme") or "HTTP").upper() != "HTTP":
+        raise HookFailed("httpGet hooks over HTTPS are not served; use scheme HTTP or exec")
+    own = worker.state.ips[0] if worker.state is not None and worker.state.ips else worker.context.config.node_ip
+    host, port = action.get("host") or own, resolve_port(action["port"], spec)
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(http_request(action, host, port))
+        good, message = http_verdict(await reader.readline())
+    finally:
+        writer.close()
+    if not good:
+        raise HookFailed(message)

@@ -1,0 +1,116 @@
+"""Ends running containers as a kubelet does: preStop hook, SIGTERM, grace period, SIGKILL."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from netsim.agent import podspec
+from netsim.agent.hooks import HookFailed, run_hook
+from netsim.agent.model import Container
+from netsim.agent.plan import KillContainer
+from netsim.agent.runtime.processes import Ended
+from netsim.agent.runtime.workload_client import WorkloadHostGone
+
+if TYPE_CHECKING:
+    from netsim.agent.worker import PodWorker
+
+log = logging.getLogger(__name__)
+OnEnd = Callable[[Container, Ended, float], None]
+KILL_SECONDS = 10.0
+# What a kubelet gives the program itself when its preStop hook has used up the grace period.
+MINIMUM_SECONDS = 2.0
+# As long as it takes until every node has taken a deleted pod out of its Services: until then it answers.
+DRAIN_SECONDS = 0.5
+POLL_SECONDS = 0.5
+
+
+class Killer:
+    """The ends that were asked for in one pod; `ended` is told of each container's end."""
+
+    def __init__(self, worker: PodWorker, ended: OnEnd) -> None:
+        self.worker, self.context, self.ended = worker, worker.context, ended
+        self.engine = worker.context.engine
+        self._exits: dict[str, asyncio.Event] = {}
+
+    def expects(self, name: str) -> bool:
+        """A container has ended: whether that was asked for. Who waits for it goes on."""
+        if name not in self._exits:
+            return False
+        self._exits[name].set()
+        return True
+
+    async def kill(self, action: KillContainer) -> None:
+        """End a container and wait until it has; one that does not run is no error."""
+        state = self.worker.state
+        container = state.containers.get(action.name) if state is not None else None
+        if container is None or not container.running:
+            return
+        why = action.why if "restarted" in action.why else f"Stopping container {action.name}"
+        self.worker.event("Killing", why)
+        self._exits[action.name] = asyncio.Event()
+        try:
+            grace = await self._pre_stop(container, action.grace)
+            if container.kind == "workload":
+                await self._end_workload(container, grace)
+            else:
+                await self._end_process(container, grace)
+        finally:
+            del self._exits[action.name]
+
+    async def _end_workload(self, container: Container, grace: float) -> None:
+        """Like a web server that is told to finish: it answers for a short time yet, and then is gone."""
+        try:
+            if container.ready and grace > 0:
+                await self.engine.workloads.drain(container.id)
+                await self._ended_within(container, min(grace, DRAIN_SECONDS))
+            await self.engine.workloads.stop(container.id)
+        except WorkloadHostGone as error:
+            log.info("container %s ended with its workload host: %s", container.name, error)
+        self.ended(container, Ended(0, False), time.time())
+
+    async def _end_process(self, container: Container, grace: float) -> None:
+        begun = time.monotonic()
+        await self.engine.signal(container, signal.SIGTERM)
+        while (left := begun + self._grace(grace) - time.monotonic()) > 0:
+            if await self._ended_within(container, min(left, POLL_SECONDS)):
+                return
+        await self.engine.signal(container, signal.SIGKILL)
+        if not await self._ended_within(container, KILL_SECONDS):
+            await self.engine.call(self.engine.processes.remove, container.id)
+            self.ended(container, Ended(128 + signal.SIGKILL, False), time.time())
+
+    def _grace(self, planned: float) -> float:
+        """A later deletion may shorten the grace that a kill began with."""
+        pod = self.worker.pod
+        if pod is None:
+            return 0.0
+        return min(planned, podspec.grace_seconds(pod)) if podspec.is_deleted(pod) else planned
+
+    async def _ended_within(self, container: Container, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._exits[container.name].wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _pre_stop(self, container: Container, grace: float) -> float:
+        """Run the preStop hook for at most `grace`; gives the grace left. Its failure is an event and stops nothing."""
+        spec = podspec.find_container(self.worker.pod, container.name) if self.worker.pod is not None else None
+        hook = ((spec or {}).get("lifecycle") or {}).get("preStop")
+        if spec is None or not hook or grace <= 0:
+            return grace
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(grace):
+                await run_hook(self.worker, spec, hook)
+        except TimeoutError:
+            self.worker.event("FailedPreStopHook", f"PreStopHook failed: no end within {grace:g} s", warning=True)
+        except HookFailed as error:
+            self.worker.event("FailedPreStopHook", f"PreStopHook failed: {error}", warning=True)
+        return max(MINIMUM_SECONDS, grace - (time.monotonic() - begun))
