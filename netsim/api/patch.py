@@ -6,6 +6,7 @@ All take and give plain JSON values and leave their inputs untouched. Results ma
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -16,6 +17,8 @@ from netsim.api.strategic import strategic_merge_patch
 __all__ = ["PatchError", "json_patch", "merge_patch", "strategic_merge_patch"]
 
 _OPERATION_LIMIT = 10_000
+_COPY_LIMIT = 3 * 1024 * 1024
+_DEPTH_LIMIT = 100
 
 
 def merge_patch(doc: Any, patch: Any) -> Any:
@@ -38,9 +41,14 @@ def json_patch(doc: Any, ops: Any) -> Any:
         raise PatchError("a JSON patch must be a list of operations", 400)
     if len(ops) > _OPERATION_LIMIT:
         raise PatchError(f"a JSON patch may have at most {_OPERATION_LIMIT} operations", 413)
-    result = copy.deepcopy(doc)
+    result, copied = copy.deepcopy(doc), 0
     for op in ops:
         result = _apply(result, op)
+        if op["op"] == "copy":
+            # A few that copy into what they copy would double the document each time.
+            copied += len(json.dumps(_get(result, _pointer(op, "from"))))
+            if copied > _COPY_LIMIT:
+                raise PatchError(f"the copy operations of a JSON patch may copy at most {_COPY_LIMIT} bytes", 413)
     return result
 
 
@@ -117,7 +125,10 @@ def _pointer(op: Obj, member: str) -> list[str]:
     text = op.get(member)
     if not isinstance(text, str) or (text and not text.startswith("/")):
         raise PatchError(f"the {op['op']} operation needs {member!r}, a JSON pointer such as /spec/replicas", 400)
-    return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
+    parts = text.split("/")[1:]
+    if len(parts) > _DEPTH_LIMIT:
+        raise PatchError(f"a JSON pointer may have at most {_DEPTH_LIMIT} parts", 400)
+    return [part.replace("~1", "/").replace("~0", "~") for part in parts]
 
 
 def _index(parent: list[Any], token: str, *, end: bool = False) -> int:

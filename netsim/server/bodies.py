@@ -12,6 +12,7 @@ from netsim.api.kinds import Kind, Obj
 
 JSON_TYPES = ("", "application/json")
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
+_SURELY_FLAT = 200
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 
@@ -37,22 +38,18 @@ def json_problem(text: str, index: int) -> str:
 
 
 def parse_json(body: bytes) -> Any:
-    """JSON to Python; a syntax error is a ValueError with Go's words."""
+    """JSON to Python; a syntax error is a ValueError with Go's words. What it takes can also be written again."""
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         text = body.decode("utf-8", "replace")
         raise ValueError(json_problem(text, error.pos)) from None
-
-
-def _parse_yaml(body: bytes) -> Any:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        return yaml.load(body, Loader=loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"error converting YAML to JSON: yaml: {error}") from None
+    if body.count(b"[") + body.count(b"{") > _SURELY_FLAT:
+        try:
+            orjson.dumps(value)
+        except TypeError:
+            raise ValueError("exceeded max depth") from None
+    return value
 
 
 def _parse_protobuf(body: bytes) -> Any:
@@ -70,7 +67,9 @@ def decode_body(body: bytes, content_type: str, expected: str) -> Obj:
     if media in JSON_TYPES:
         parse = parse_json
     elif media in YAML_TYPES:
-        parse = _parse_yaml
+        from netsim.server.yaml_body import parse_yaml
+
+        parse = parse_yaml
     elif media == PROTOBUF:
         parse = _parse_protobuf
     else:

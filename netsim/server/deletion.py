@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 
-from netsim.api import errors, kinds
+from netsim.api import errors, kinds, schema
 from netsim.api.errors import NOT_SUPPORTED, Cause, StatusError
 from netsim.api.kinds import Kind, Obj
 from netsim.api.times import format_time
@@ -19,6 +19,7 @@ from netsim.server.requests import parse_bool, parse_dry_run, parse_int
 from netsim.store.types import Item, RevisionMismatch
 
 _TRIES = 64
+_MAX_GRACE = 10 * 365 * 86400
 _POLICIES = ("Background", "Foreground", "Orphan")
 _FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 
@@ -41,11 +42,21 @@ def _invalid(field: str, message: str) -> StatusError:
 def parse_delete_options(request: Request) -> DeleteOptions:
     """From the body where there is one, else from the query."""
     body = decode_body(request.body, request.header("content-type"), "DeleteOptions") if request.body else {}
+    return delete_options(body, request)
+
+
+def delete_options(body: Obj, request: Request) -> DeleteOptions:
+    """From a DeleteOptions object and, where it says nothing, the query; 400 and 422 for what does not fit."""
     if body.get("kind", "DeleteOptions") != "DeleteOptions":
         raise errors.bad_request(f"expected DeleteOptions in the body, got {body.get('kind')}")
+    wrong = schema.typed_errors(("", "v1", "DeleteOptions"), body)
+    if wrong:
+        raise errors.bad_request(f"DeleteOptions: {wrong[0].message}")
     grace = body.get("gracePeriodSeconds")
     if grace is None:
         grace = parse_int(request.param("gracePeriodSeconds"))
+    if grace is not None and abs(grace) > _MAX_GRACE:
+        raise _invalid("gracePeriodSeconds", f"Invalid value: {grace}: must be at most {_MAX_GRACE}")
     policy = str(body.get("propagationPolicy") or request.param("propagationPolicy"))
     orphan = body.get("orphanDependents")
     if orphan is None and request.param("orphanDependents"):

@@ -104,12 +104,13 @@ class Subscription:
 
 
 class Hub:
-    """Fans the store's events out. `revision` is that of the last event given to the watchers."""
+    """Fans the store's events out. `revision` is that of the last event given to the watchers, `oldest` the
+    first that can still be watched after."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.revision = store.revision
-        self._oldest = self.revision
+        self.oldest = self.revision
         self._history: deque[Frame] = deque(maxlen=HISTORY)
         self._watchers: dict[str, set[Subscription]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -135,7 +136,7 @@ class Hub:
 
     def subscribe(self, prefix: str, after: int) -> Subscription | None:
         """Frames of `prefix` with revision > `after`; None when the hub's own history does not reach so far."""
-        if after < self._oldest:
+        if after < self.oldest:
             return None
         subscription = Subscription(prefix, after)
         for frame in self._history:
@@ -149,7 +150,7 @@ class Hub:
     async def _run(self, after: int) -> None:
         while True:
             try:
-                self._oldest = self.revision = after
+                self.oldest = self.revision = after
                 async for batch in self._store.watch(ROOT, after):
                     self._dispatch(batch)
                 after = self._store.revision
@@ -160,7 +161,7 @@ class Hub:
             await asyncio.sleep(_RETRY if after > self._store.revision else 0)
 
     def _reset(self, after: int) -> None:
-        self._oldest = self.revision = after
+        self.oldest = self.revision = after
         for watcher in [watcher for watchers in self._watchers.values() for watcher in watchers]:
             watcher.close()
         self._history.clear()
@@ -169,7 +170,7 @@ class Hub:
         for event in batch:
             frame = Frame(event)
             if len(self._history) == HISTORY:
-                self._oldest = self._history[0].event.revision
+                self.oldest = self._history[0].event.revision
             self._history.append(frame)
             self.revision = event.revision
             for watcher in self._watchers.get(_resource(event.key), ()):

@@ -110,6 +110,8 @@ async def select_items(core: Core, selection: Selection, options: ListOptions) -
     try:
         if options.continue_token:
             revision, start = decode_continue(options.continue_token)
+            if not 0 < revision <= core.store.revision:
+                raise bad_request(f"invalid continue token: revision {revision} is none of this server's")
             return await _page(core, selection, options.limit, revision, selection.prefix + start)
         return await _first_page(core, selection, options)
     except Compacted as error:

@@ -10,6 +10,7 @@ from netsim.api.errors import FORBIDDEN, NOT_SUPPORTED, Cause, bad_request, inva
 from netsim.api.kinds import Kind
 from netsim.http.types import Request
 
+_LONGEST_NUMBER = 19
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False", ""))
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
@@ -29,6 +30,8 @@ def parse_int(text: str) -> int | None:
     """A decimal integer, None when empty; anything else is a 400 in Kubernetes' words."""
     if not text:
         return None
+    if len(text) > _LONGEST_NUMBER:
+        raise bad_request(f'strconv.ParseInt: parsing "{text[:_LONGEST_NUMBER]}...": value out of range')
     try:
         return int(text)
     except ValueError:
@@ -152,7 +155,7 @@ def parse_revision(text: str, *, watch: bool = False) -> int | None:
     """A resourceVersion parameter; None when empty, 400 when it is no unsigned integer."""
     if not text:
         return None
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER:
         return int(text)
     problem = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
     raise bad_request(f"invalid resource version: {problem}")

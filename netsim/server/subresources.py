@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC
 
-import orjson
-
-from netsim.api import errors, kinds
+from netsim.api import errors, kinds, schema
 from netsim.api.errors import INVALID, Cause, bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp, set_condition
 from netsim.api.selectors import label_selector_of
 from netsim.api.times import format_time
-from netsim.http.types import Request, Response
+from netsim.http.types import Response
 from netsim.server import deletion, lifecycle, streams
 from netsim.server.authz import node_name, node_pod_problem
 from netsim.server.bodies import decode_body
@@ -161,10 +159,12 @@ async def _eviction(core: Core, call: Call) -> Response:
     version = eviction.get("apiVersion") or EVICTION_VERSIONS[0]
     if eviction.get("kind", "Eviction") != "Eviction" or version not in EVICTION_VERSIONS:
         raise bad_request(f"the body must be an Eviction of {' or '.join(EVICTION_VERSIONS)}")
+    wrong = schema.typed_errors(("policy", "v1", "Eviction"), eviction)
+    if wrong:
+        raise bad_request(f"Eviction: {wrong[0].message}")
     lifecycle.check_identity(call.kind, call.namespace, call.target.name, {"metadata": eviction.get("metadata") or {}})
-    body = {**(eviction.get("deleteOptions") or {}), "kind": "DeleteOptions"}
-    request = Request("DELETE", call.request.path, call.request.query, [], orjson.dumps(body))
-    options = deletion.parse_delete_options(request)
+    await check_node_pod(core, call)
+    options = deletion.delete_options(eviction.get("deleteOptions") or {}, call.request)
     await deletion.delete_object(core, call.kind, call.namespace, call.target.name, options)
     return json_response(_SUCCESS, 201)
 

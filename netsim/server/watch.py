@@ -15,13 +15,14 @@ from netsim.http.types import Response
 from netsim.server import table
 from netsim.server.codec import wire
 from netsim.server.core import Call, Core
-from netsim.server.hub import Frame, Subscription
+from netsim.server.hub import Frame
 from netsim.server.requests import ListOptions, parse_list_options
 from netsim.server.selection import Selection, compile_selection, is_view
 from netsim.store.types import Item
 
 BOOKMARK_SECONDS = 60.0
 _MIN_TIMEOUT = 1800
+_MAX_TIMEOUT = 86400
 
 
 def _too_old(asked: int, oldest: int) -> StatusError:
@@ -117,16 +118,13 @@ class Watch:
 
 
 async def watch_objects(core: Core, call: Call) -> Response:
-    """A watch response; it is subscribed before the head is sent, so nothing is missed."""
+    """A watch response. It is subscribed when its body is first read (the hub keeps what happens until then), so that
+    a body which nobody reads leaves nothing behind."""
     options = parse_list_options(call.request, watch=True)
     watch = Watch(core, call, options)
     first, after = await _start(core, watch, options)
-    subscription = core.hub.subscribe(watch.prefix, after)
     headers = [("Cache-Control", "no-cache, private"), ("Content-Type", "application/json")]
-    if subscription is None:
-        error = _too_old(after, core.hub.revision)
-        return Response(200, headers, orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n")
-    return Response(200, headers, _stream(core, watch, subscription, first))
+    return Response(200, headers, _stream(core, watch, first, after))
 
 
 async def _start(core: Core, watch: Watch, options: ListOptions) -> tuple[bytes, int]:
@@ -152,9 +150,13 @@ async def _start(core: Core, watch: Watch, options: ListOptions) -> tuple[bytes,
     return lines, revision
 
 
-async def _stream(core: Core, watch: Watch, subscription: Subscription, first: bytes) -> AsyncIterator[bytes]:
+async def _stream(core: Core, watch: Watch, first: bytes, after: int) -> AsyncIterator[bytes]:
+    subscription = core.hub.subscribe(watch.prefix, after)
+    if subscription is None:
+        yield orjson.dumps({"type": "ERROR", "object": _too_old(after, core.hub.oldest).status()}) + b"\n"
+        return
     loop = asyncio.get_running_loop()
-    timeout = watch.options.timeout or _MIN_TIMEOUT + core.rand(_MIN_TIMEOUT)
+    timeout = min(watch.options.timeout or _MIN_TIMEOUT + core.rand(_MIN_TIMEOUT), _MAX_TIMEOUT)
     deadline = loop.time() + timeout
     alarm = loop.call_at(deadline, subscription.wake)
     next_bookmark = loop.time() + BOOKMARK_SECONDS

@@ -22,6 +22,7 @@ from netsim.server.bodies import (
     duplicate_problems,
     field_problems,
     media_type,
+    parse_json,
 )
 from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
@@ -174,8 +175,8 @@ def read_patch(call: Call, options: WriteOptions) -> Patcher:
         cause = Cause(FORBIDDEN, "Forbidden: may not be specified for non-apply patch", "force")
         raise invalid_named("meta.k8s.io", "PatchOptions", "", [cause])
     try:
-        body = orjson.loads(call.request.body)
-    except orjson.JSONDecodeError as error:
+        body = parse_json(call.request.body)
+    except ValueError as error:
         raise bad_request(f"error decoding patch: {error}") from None
     if isinstance(body, dict) != (media != PATCH_TYPES[0]):
         raise bad_request(f"error decoding patch: a body of type {media} cannot be a JSON {type(body).__name__}")

@@ -124,7 +124,7 @@ def _parse_entry(name: str, entry: Any, source: str) -> Image:
     if kind not in KINDS:
         raise CatalogueError(f"{where}: kind: {kind!r} is none of {', '.join(KINDS)}")
     if kind == "command" and not (entry.get("command") or entry.get("args")):
-        raise CatalogueError(f"{where}: command or args: a list such as [sh, -c, …] is required with kind command")
+        raise CatalogueError(f"{where}: command: a list such as [sh, -c, …], or args, is required with kind command")
     return Image(
         name,
         kind,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
@@ -84,12 +83,10 @@ async def test_watch_list_ends_its_initial_events_with_a_bookmark(api: Any) -> N
 
 
 async def test_history_that_is_gone_is_410(api: Any) -> None:
-    api.app.core.hub._oldest = 5
-    response = await api.send("GET", f"{MAPS}?watch=1&resourceVersion=1")
-    assert response.status == 200
-    event = json.loads(response.body)
+    api.app.core.hub.oldest = 5
+    (event,) = await api.watch(f"{MAPS}?watch=1&resourceVersion=1", 2)
     assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
-    assert event["object"]["message"].startswith("too old resource version: 1 (")
+    assert event["object"]["message"].startswith("too old resource version: 1 (5)")
 
 
 async def test_timeout_ends_the_stream(api: Any) -> None:

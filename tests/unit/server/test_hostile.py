@@ -1,0 +1,123 @@
+"""Inputs made to cost much or to break in: each is refused at once, in words, and nothing is left behind."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import pytest
+
+PODS = "/api/v1/namespaces/default/pods"
+MAPS = "/api/v1/namespaces/default/configmaps"
+YAML = "application/yaml"
+
+
+def laughs(levels: int) -> bytes:
+    lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, levels)]
+    return "\n".join(lines).encode()
+
+
+async def refused_soon(api: Any, method: str, url: str, body: Any, code: int = 400, **more: Any) -> str:
+    start = time.monotonic()
+    status = await api.refused(method, url, body, **more)
+    assert time.monotonic() - start < 2 and status["code"] == code, status
+    return str(status["message"])
+
+
+@pytest.mark.parametrize("body", [laughs(9), b"a: &a [*a]", b"&a {metadata: {name: x}, data: *a}"])
+async def test_yaml_that_unfolds_without_end(api: Any, body: bytes) -> None:
+    assert "aliases" in await refused_soon(api, "POST", MAPS, body, content_type=YAML)
+
+
+async def test_yaml_values_are_json_values(api: Any) -> None:
+    body = b"metadata: {name: y, creationTimestamp: 2020-01-01T00:00:00Z}\ndata: &d {a: b}\n"
+    assert (await api.ok("POST", MAPS, body, content_type=YAML))["data"] == {"a": "b"}
+    made = await api.ok("POST", MAPS, b"{metadata: {name: z}, data: {80: 2020-01-01}}", content_type=YAML)
+    assert made["data"] == {"80": "2020-01-01"}
+    for value in ("!!binary YQ==", "!!set {a}", "!!python/object:os.system {}", "99999999999999999999999"):
+        body = b"{metadata: {name: no}, data: {a: %s}}" % value.encode()
+        assert (await api.refused("POST", MAPS, body, content_type=YAML))["code"] == 400
+
+
+@pytest.mark.parametrize("media", ["application/json", YAML, "application/merge-patch+json"])
+@pytest.mark.parametrize("depth", [300, 1000, 500_000])
+async def test_deep_nesting(api: Any, media: str, depth: int) -> None:
+    body = b'{"metadata":{"name":"deep"},"x":' + b"[" * depth + b"]" * depth + b"}"
+    if "patch" in media:
+        await api.post(MAPS, {"metadata": {"name": "deep"}})
+        response = await api.send("PATCH", f"{MAPS}/deep", body, content_type=media)
+    else:
+        response = await api.send("POST", MAPS, body, content_type=media)
+    assert response.status < 500, response.body
+
+
+async def test_a_patch_that_copies_itself(api: Any) -> None:
+    await api.post(MAPS, {"metadata": {"name": "m"}, "data": {"a": "x" * 1000}})
+    ops = [{"op": "copy", "from": "/data", "path": f"/data/b{i}"} for i in range(60)]
+    await refused_soon(api, "PATCH", f"{MAPS}/m", ops, 413, content_type="application/json-patch+json")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"gracePeriodSeconds": "soon"}, {"gracePeriodSeconds": 1 << 62}, {"gracePeriodSeconds": [1]},
+        {"preconditions": "uid"}, {"preconditions": {"uid": {}}}, {"dryRun": 1}, {"dryRun": [{}]},
+        {"propagationPolicy": {}}, {"orphanDependents": "x"}, {"kind": 1},
+    ],
+)  # fmt: skip
+async def test_delete_options(api: Any, pod: Any, body: Any) -> None:
+    await api.post(PODS, pod("p", nodeName="n"))
+    for method, url, sent in (
+        ("DELETE", f"{PODS}/p", body),
+        ("DELETE", PODS, body),
+        ("POST", f"{PODS}/p/eviction", {"deleteOptions": body}),
+    ):
+        status = await api.refused(method, url, sent)
+        assert status["code"] in (400, 409, 422), status
+    assert "deletionTimestamp" not in (await api.get(f"{PODS}/p"))["metadata"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "resourceVersion=" + "9" * 5000, "limit=" + "9" * 5000, "timeoutSeconds=" + "9" * 300, "timeoutSeconds=-5",
+        "watch=1&timeoutSeconds=" + "9" * 400, "watch=1&resourceVersion=" + "9" * 5000,
+    ],
+)  # fmt: skip
+async def test_numbers_without_end(api: Any, query: str) -> None:
+    response = await api.send("GET", f"{PODS}?{query}")
+    if not isinstance(response.body, bytes):
+        await anext(response.body, None) if "-5" in query else await response.body.aclose()
+    assert response.status < 500, response.body
+
+
+@pytest.mark.parametrize("revision", [-1, 0, 1 << 40, 1 << 62])
+async def test_forged_continue_tokens(api: Any, revision: int) -> None:
+    for start in ("", "\0", "../../secrets/default/x", "\U0010ffff"):
+        body = json.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start}).encode()
+        token = base64.urlsafe_b64encode(body).decode().rstrip("=")
+        response = await api.send("GET", f"{PODS}?limit=1&continue={token}")
+        assert response.status in (200, 400, 410) and b'"Secret"' not in response.body
+
+
+async def test_selectors_of_any_size(api: Any) -> None:
+    for selector in (
+        ",".join(f"k{i}=v" for i in range(5000)),
+        "a in (" + ",".join(map(str, range(9000))) + ")",
+        "!" * 9000,
+    ):
+        start = time.monotonic()
+        assert (await api.send("GET", f"{PODS}?labelSelector={selector}")).status in (200, 400)
+        assert time.monotonic() - start < 2
+
+
+async def test_a_watch_nobody_reads_leaves_nothing(api: Any) -> None:
+    before = api.app.core.hub.watchers
+    for method in ("HEAD", "GET"):
+        response = await api.send(method, f"{PODS}?watch=1")
+        if not isinstance(response.body, bytes):
+            await response.body.aclose()
+    assert api.app.core.hub.watchers == before
