@@ -29,7 +29,7 @@ def down(
     need_root("down")
     as_json = want_json(output)
     paths = [LabPaths(name) for name in lab_names()] if everything else [_existing(lab)]
-    left = {p.lab: destroy_lab(p).describe() for p in paths}
+    left = {p.lab: destroy_lab(p) for p in paths}
     if as_json:
         print(json.dumps({"removed": [n for n, rest in left.items() if not rest], "left": left}))
     for name, rest in left.items():

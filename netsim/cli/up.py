@@ -71,7 +71,6 @@ def _build(spec: LabSpec, paths: LabPaths, timeout: float) -> None:
     from netsim.cli.bringup import BringUpFailed, bring_up
     from netsim.host.exec import CommandFailed, CommandMissing
     from netsim.lab.labfile import LabExists, claim_lab
-    from netsim.lab.teardown import destroy_lab
 
     _check_machine()
     try:
@@ -82,13 +81,22 @@ def _build(spec: LabSpec, paths: LabPaths, timeout: float) -> None:
     try:
         bring_up(spec, paths, progress, timeout)
     except (BringUpFailed, CommandFailed, CommandMissing, OSError) as error:
-        destroy_lab(paths)
-        raise Fault(f"lab `{spec.name}` did not come up and was removed again: {error}{_lacks()}") from None
+        removed = _remove_again(paths)
+        raise Fault(f"lab `{spec.name}` did not come up and {removed}: {error}{_lacks()}") from None
     except BaseException:
-        progress.done(f"stopping: removing lab `{spec.name}` again")
-        destroy_lab(paths)
+        progress.done(f"stopping: lab `{spec.name}` {_remove_again(paths)}")
         raise
     _say_how_to_go_on(spec, paths)
+
+
+def _remove_again(paths: LabPaths) -> str:
+    """Remove what was made so far, whatever else is pressed meanwhile; how that went, in words."""
+    from netsim.lab.teardown import destroy_lab
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    left = destroy_lab(paths)
+    return f"could not be removed again (left: {', '.join(left)})" if left else "was removed again"
 
 
 def _check_machine() -> None:

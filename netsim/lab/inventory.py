@@ -31,22 +31,26 @@ class Inventory:
 
 
 def read_inventory(paths: LabPaths) -> Inventory:
-    """Look at the machine. Processes are found by cgroup and by living in one of the lab's network namespaces."""
-    mounts = [m for root in (paths.run, paths.state) for m in mount.mounts_under(root)]
-    directories = [d for d in (paths.run, paths.state) if os.path.isdir(d)]
+    """Look at the machine. Processes are found by cgroup and by living in one of the lab's network namespaces.
+
+    A symbolic link in a directory's place is the lab's, what it points to is not.
+    """
+    directories = [d for d in (paths.run, paths.state) if os.path.lexists(d)]
+    mounts = [m for d in directories if not os.path.islink(d) for m in mount.mounts_under(d)]
     cgroups = [d for d in cgroup.detect().directories(paths.cgroup) if os.path.isdir(d)]
-    return Inventory(tuple(_processes(paths)), tuple(mounts), tuple(cgroups), tuple(directories))
+    return Inventory(tuple(_processes(paths, mounts)), tuple(mounts), tuple(cgroups), tuple(directories))
 
 
-def _processes(paths: LabPaths) -> list[int]:
-    found = set(cgroup.pids(paths.cgroup)) | set(process.processes_in_netns(_namespace_inodes(paths)))
+def _processes(paths: LabPaths, mounts: list[str]) -> list[int]:
+    directory = os.path.realpath(f"{paths.run}/netns")
+    namespaces = [path for path in mounts if os.path.dirname(path) == directory and netns.exists(path)]
+    found = set(cgroup.pids(paths.cgroup)) | set(process.processes_in_netns(_inodes(namespaces)))
     return sorted(found - {os.getpid()})
 
 
-def _namespace_inodes(paths: LabPaths) -> set[int]:
-    """Inodes of the lab's namespaces; a file that is no namespace (a half-made one) has another device."""
+def _inodes(namespaces: list[str]) -> set[int]:
     inodes = set()
-    for path in mount.mounts_under(f"{paths.run}/netns"):
+    for path in namespaces:
         try:
             inodes.add(netns.inode(path))
         except FileNotFoundError:  # a pod's namespace may go while we look
@@ -59,5 +63,5 @@ def lab_names() -> list[str]:
     found: set[str] = set()
     for root in (RUN_ROOT, STATE_ROOT):
         if os.path.isdir(root):
-            found |= {e.name for e in os.scandir(root) if e.is_dir()}
+            found |= {e.name for e in os.scandir(root) if e.is_dir() or e.is_symlink()}
     return sorted(found)

@@ -8,6 +8,8 @@ import os
 from netsim.lab.paths import LabPaths
 from netsim.lab.topology import LabSpec, spec_from_json
 
+_ATTEMPTS = 5
+
 
 class LabExists(Exception):
     """A lab of that name is there already."""
@@ -18,17 +20,31 @@ class NoSuchLab(Exception):
 
 
 def claim_lab(paths: LabPaths) -> None:
-    """Make the lab's directories; `mkdir` is the lock, so two `up` at once cannot both succeed."""
-    os.makedirs(os.path.dirname(paths.run), mode=0o755, exist_ok=True)
+    """Make the lab's directories; `mkdir` is the lock, so two `up` at once cannot both succeed.
+
+    State without the rest is a lab from before a reboot. It is not taken over: it may be of other nodes and networks.
+    """
+    mend = f"remove it with `netsim down --lab {paths.lab}`, or give another --lab NAME"
+    if os.path.lexists(paths.state) and not os.path.lexists(paths.run):
+        raise LabExists(f"{paths.state} is left of an earlier lab `{paths.lab}`; {mend}")
     try:
-        os.mkdir(paths.run, 0o711)
+        _make_directory(paths.run)
     except FileExistsError:
-        raise LabExists(
-            f"lab `{paths.lab}` exists; remove it with `netsim down --lab {paths.lab}`, or give another --lab NAME"
-        ) from None
-    os.makedirs(f"{paths.run}/netns", mode=0o711)
-    os.makedirs(paths.logs, mode=0o750, exist_ok=True)
-    os.chmod(paths.state, 0o711)
+        raise LabExists(f"lab `{paths.lab}` exists; {mend}") from None
+    os.mkdir(f"{paths.run}/netns", 0o711)
+    _make_directory(paths.state)
+    os.mkdir(paths.logs, 0o750)
+
+
+def _make_directory(path: str) -> None:
+    """Make it, and its parent, which the `down` of another lab may just be removing because it is empty."""
+    for attempt in range(_ATTEMPTS):
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        try:
+            return os.mkdir(path, 0o711)
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS - 1:
+                raise
 
 
 def write_lab(spec: LabSpec, paths: LabPaths) -> None:

@@ -8,6 +8,9 @@ import shutil
 import signal
 import time
 
+from collections.abc import Callable
+from typing import Any
+
 from netsim.host import cgroup, mount
 from netsim.lab.inventory import Inventory, read_inventory
 from netsim.lab.paths import CGROUP_ROOT, RUN_ROOT, STATE_ROOT, LabPaths
@@ -16,11 +19,11 @@ _ROUNDS = 50
 _PAUSE = 0.02
 
 
-def destroy_lab(paths: LabPaths) -> Inventory:
-    """Kill, unmount and delete everything of the lab; returns what could not be removed (empty when all went well).
+def destroy_lab(paths: LabPaths) -> list[str]:
+    """Kill, unmount and delete everything of the lab; a line for each thing left (empty when all went well).
 
-    The supervisor goes first, else it would start again what is killed after it. A process that is being
-    forked while we look is caught by the next round.
+    A process that is being forked while we look is caught by the next round. The directories go last, since a lab
+    is listed as long as it has one. Several may do this at once: what another has removed already is no error.
     """
     left = read_inventory(paths)
     for _ in range(_ROUNDS):
@@ -30,11 +33,11 @@ def destroy_lab(paths: LabPaths) -> Inventory:
         if not left.processes and not left.mounts:
             break
         time.sleep(_PAUSE)
-    _remove_files(paths)
     with contextlib.suppress(OSError):  # a group that stays is in the inventory that we return
         cgroup.remove(paths.cgroup)
+    reasons = [reason for directory in (paths.run, paths.state) for reason in _remove_directory(directory)]
     _remove_empty_roots()
-    return read_inventory(paths)
+    return [*read_inventory(paths).describe(), *reasons]
 
 
 def _kill(paths: LabPaths, inventory: Inventory) -> None:
@@ -50,11 +53,21 @@ def _unmount(inventory: Inventory) -> None:
         mount.unmount(path, lazy=True)
 
 
-def _remove_files(paths: LabPaths) -> None:
-    for directory in (paths.run, paths.state):
-        # rmtree must never walk into a mount (a hostPath, the host's /usr): without a mount below, it cannot.
-        if os.path.isdir(directory) and not mount.mounts_under(directory):
-            shutil.rmtree(directory)
+def _remove_directory(directory: str) -> list[str]:
+    """Remove a tree, or the symbolic link that is in its place; why something stays."""
+    if os.path.islink(directory):
+        os.unlink(directory)
+        return []
+    reasons: list[str] = []
+
+    def note(_function: Callable[..., Any], path: str, error: tuple[Any, BaseException, Any]) -> None:
+        if not isinstance(error[1], FileNotFoundError):
+            reasons.append(f"{path}: {getattr(error[1], 'strerror', None) or error[1]}")
+
+    # rmtree must never walk into a mount (a hostPath, the host's /usr): without a mount below, it cannot.
+    if not mount.mounts_under(directory):
+        shutil.rmtree(directory, onerror=note)
+    return reasons
 
 
 def _remove_empty_roots() -> None:
