@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import time
-
 from collections.abc import Callable
 from typing import Any
 
