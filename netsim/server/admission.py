@@ -11,13 +11,13 @@ from netsim.api.errors import Cause
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp
 from netsim.server import rbac
-from netsim.server.authz import node_creation_problem
+from netsim.server.authz import MIRROR, PUBLIC_CA, node_creation_problem
 from netsim.server.core import Core
 from netsim.server.rbac import User
 
 TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
-ROOT_CA = "kube-root-ca.crt"
+ROOT_CA = PUBLIC_CA
 _PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
 _PRIORITIES = {"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
 _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -67,7 +67,7 @@ async def _admit_pod(core: Core, pod: Obj) -> Obj:
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     pod = with_priority(with_tolerations(pod))
     account_name = pod["spec"].get("serviceAccountName") or "default"
-    if "kubernetes.io/config.mirror" in (pod["metadata"].get("annotations") or {}):
+    if MIRROR in (pod["metadata"].get("annotations") or {}):
         return pod
     account = await core.find(kinds.SERVICE_ACCOUNTS, namespace, account_name)
     if account is None:
@@ -156,6 +156,10 @@ async def check_escalation(core: Core, kind: Kind, obj: Obj, user: User) -> None
         return
     namespace = obj["metadata"].get("namespace", "")
     policy = await core.authorizer.policy()
+    if obj.get("aggregationRule") and rbac.uncovered(rbac.EVERYTHING, policy.rules_for(user)):
+        raise errors.forbidden(
+            kind, obj["metadata"]["name"], "must have cluster-admin privileges to use an aggregationRule"
+        )
     if kind in (kinds.ROLES, kinds.CLUSTER_ROLES):
         granted, verb, target = obj.get("rules") or [], "escalate", obj["metadata"]["name"]
     else:
@@ -183,4 +187,6 @@ async def _bound_rules(core: Core, binding: Obj) -> list[Obj]:
     role = await core.find(kind, namespace, str(reference.get("name", "")))
     if role is None:
         raise errors.not_found(kind, str(reference.get("name", "")))
+    if role.get("aggregationRule"):
+        return rbac.aggregate_rules(role, await core.objects(kinds.CLUSTER_ROLES))
     return list(role.get("rules") or [])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from typing import Any
 
 from netsim.api import errors, kinds
 from netsim.api.errors import StatusError
@@ -12,7 +14,14 @@ from netsim.server.rbac import Attributes, Policy, User, aggregate_rules, compil
 from netsim.server.requests import Target
 from netsim.store.types import Store
 
+PUBLIC_CA = "kube-root-ca.crt"
+_NAMED_BY_PODS = (kinds.SECRETS, kinds.CONFIG_MAPS)
+_REFERENCES = {
+    "secret": "Secret", "secretRef": "Secret", "secretKeyRef": "Secret", "imagePullSecrets": "Secret",
+    "configMap": "ConfigMap", "configMapRef": "ConfigMap", "configMapKeyRef": "ConfigMap",
+}  # fmt: skip
 _CACHE = 4096
+MIRROR = "kubernetes.io/config.mirror"
 NODE_GROUP = "system:nodes"
 NODE_PREFIX = "system:node:"
 
@@ -81,9 +90,21 @@ class Authorizer:
         asked = attributes_of(target)
         if not await self.allows(user, asked):
             raise refusal(user, asked)
-        problem = node_problem(user, target)
+        problem = node_problem(user, target) or await self._node_read_problem(user, target)
         if problem:
             raise _forbidden(asked, problem)
+
+    async def _node_read_problem(self, user: User, target: Target) -> str:
+        """A node reads only the Secrets and ConfigMaps which its pods name (what the Node authorizer allows)."""
+        node = node_name(user)
+        if not node or target.kind not in _NAMED_BY_PODS or target.name == PUBLIC_CA:
+            return ""
+        wanted = (target.kind.kind, target.name)
+        for item in (await self._store.list(prefix_of(kinds.PODS, target.namespace))).items:
+            spec = self._decoder(item).get("spec") or {}
+            if spec.get("nodeName") == node and wanted in named_objects(spec):
+                return ""
+        return f'no relationship found between node "{node}" and this object'
 
 
 def refusal(user: User, asked: Attributes) -> StatusError:
@@ -123,14 +144,38 @@ def node_problem(user: User, target: Target) -> str:
     return ""
 
 
+def named_objects(value: Any) -> Iterator[tuple[str, str]]:
+    """(kind, name) of the Secrets and ConfigMaps named anywhere in a part of a pod spec."""
+    if isinstance(value, list):
+        for item in value:
+            yield from named_objects(item)
+    elif isinstance(value, dict):
+        for field, item in value.items():
+            if field in _REFERENCES:
+                for reference in item if isinstance(item, list) else [item]:
+                    yield _REFERENCES[field], str(reference.get("secretName") or reference.get("name", ""))
+            elif isinstance(item, (dict, list)):
+                yield from named_objects(item)
+
+
 def node_creation_problem(user: User, kind: Kind, obj: Obj) -> str:
-    """What a node may not create: a Node or Lease of another name, a pod that does not run on it."""
+    """What a node may not create: a Node or Lease of another name, and any pod but the mirror of a static one that runs
+    on it; another could borrow any ServiceAccount."""
     node = node_name(user)
     if not node:
         return ""
     if kind in (kinds.NODES, kinds.LEASES) and obj["metadata"].get("name") != node:
         return f'node "{node}" is not allowed to create {kind.singular} "{obj["metadata"].get("name")}"'
-    return node_pod_problem(user, obj) if kind is kinds.PODS else ""
+    return _node_pod_creation_problem(user, obj) if kind is kinds.PODS else ""
+
+
+def _node_pod_creation_problem(user: User, pod: Obj) -> str:
+    if MIRROR not in (pod["metadata"].get("annotations") or {}):
+        return f'pod does not have "{MIRROR}" annotation, node "{node_name(user)}" can only create mirror pods'
+    spec = pod.get("spec") or {}
+    if spec.get("serviceAccountName") or next(named_objects(spec), None):
+        return "a mirror pod may not name ServiceAccounts, Secrets or ConfigMaps"
+    return node_pod_problem(user, pod)
 
 
 def node_pod_problem(user: User, pod: Obj) -> str:

@@ -20,6 +20,13 @@ class User:
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False, compare=False)
 
 
+EVERYTHING: list[Obj] = [
+    {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+    {"verbs": ["*"], "nonResourceURLs": ["*"]},
+]
+"""The PolicyRules of cluster-admin."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attributes:
     """What is asked: a resource request, or a path when `resource` is empty."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from netsim.api.kinds import Obj
+from netsim.server.rbac import EVERYTHING
 
 GROUP = "rbac.authorization.k8s.io"
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
@@ -25,10 +26,6 @@ def paths(*urls: str) -> Obj:
     return {"verbs": ["get"], "nonResourceURLs": list(urls)}
 
 
-_EVERYTHING = [
-    {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
-    {"verbs": ["*"], "nonResourceURLs": ["*"]},
-]
 _HEALTH = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 _DISCOVERY = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", *_HEALTH)
 _EVENTS = [rule(("create", "patch", "update"), group, "events") for group in ("", "events.k8s.io")]
@@ -73,7 +70,8 @@ _NODE = [
     rule((*_READ, "create", "delete"), "", "pods"),
     rule(("patch", "update"), "", "pods/status"),
     rule(("create",), "", "pods/eviction", "serviceaccounts/token"),
-    rule(_READ, "", "services", "configmaps", "secrets", "serviceaccounts", "namespaces", "endpoints"),
+    rule(_READ, "", "services", "serviceaccounts", "namespaces", "endpoints"),
+    rule(("get",), "", "configmaps", "secrets"),
     rule(_READ, "discovery.k8s.io", "endpointslices"),
     rule(("create", "get", "update", "patch", "delete"), "coordination.k8s.io", "leases"),
     rule(("create", *_READ), "certificates.k8s.io", "certificatesigningrequests"),
@@ -122,7 +120,7 @@ _APPROVE_CLIENT = [rule(("create",), _CSR_GROUP, "certificatesigningrequests/nod
 _APPROVE_SELF = [rule(("create",), _CSR_GROUP, "certificatesigningrequests/selfnodeclient")]
 
 _CLUSTER_ROLES: dict[str, list[Obj]] = {
-    "cluster-admin": _EVERYTHING,
+    "cluster-admin": EVERYTHING,
     "system:aggregate-to-view": _VIEW,
     "system:aggregate-to-edit": _EDIT,
     "system:aggregate-to-admin": _ADMIN,

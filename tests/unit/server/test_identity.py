@@ -194,6 +194,47 @@ async def test_node_restriction(api: Any, pod: Any) -> None:
     assert (await api.refused("DELETE", f"{PODS}/p", peer=node_peer("n1")))["code"] == 403
 
 
+async def test_a_node_reaches_no_secret_or_account_but_its_pods(api: Any, pod: Any) -> None:
+    node, secrets = node_peer("n1"), "/api/v1/namespaces/default/secrets"
+    for name in ("mounted", "elsewhere", "env"):
+        await api.post(secrets, {"metadata": {"name": name}})
+    variable = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "env", "key": "k"}}}
+    container = {"name": "c", "image": "x", "env": [variable]}
+    volume = {"name": "v", "secret": {"secretName": "mounted"}}
+    await api.post(PODS, pod("mine", nodeName="n1", volumes=[volume], containers=[container]))
+    await api.post(PODS, pod("other", nodeName="n2", volumes=[{"name": "v", "secret": {"secretName": "elsewhere"}}]))
+    for name, status in (("mounted", 200), ("env", 200), ("elsewhere", 403), ("missing", 403)):
+        assert (await api.send("GET", f"{secrets}/{name}", peer=node)).status == status, name
+    assert (await api.send("GET", secrets, peer=node)).status == 403
+    assert (await api.send("GET", f"{secrets}?watch=1", peer=node)).status == 403
+    stolen = pod("stolen", nodeName="n1", serviceAccountName="default")
+    assert "can only create mirror pods" in (await api.refused("POST", PODS, stolen, peer=node))["message"]
+    stolen["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
+    assert "may not name ServiceAccounts" in (await api.refused("POST", PODS, stolen, peer=node))["message"]
+    eviction = {"metadata": {"name": "other"}}
+    assert (await api.refused("POST", f"{PODS}/other/eviction", eviction, peer=node))["code"] == 403
+
+
+async def test_aggregated_roles_do_not_escalate(api: Any) -> None:
+    group, eve = "/apis/rbac.authorization.k8s.io/v1", Peer(common_name="eve")
+    rules = [{"verbs": ["create"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"]}]
+    await api.post(f"{group}/clusterroles", {"metadata": {"name": "binder"}, "rules": rules})
+    subject = {"kind": "User", "name": "eve", "apiGroup": "rbac.authorization.k8s.io"}
+
+    def binding(role: str) -> dict[str, Any]:
+        reference = {"kind": "ClusterRole", "name": role, "apiGroup": "rbac.authorization.k8s.io"}
+        return {"metadata": {"name": f"eve-{role}"}, "subjects": [subject], "roleRef": reference}
+
+    await api.post(f"{group}/clusterrolebindings", binding("binder"))
+    for role in ("view", "edit", "admin"):
+        status = await api.refused("POST", f"{group}/clusterrolebindings", binding(role), peer=eve)
+        assert status["code"] == 403 and "not currently held" in status["message"]
+    selector = {"matchLabels": {"rbac.authorization.k8s.io/aggregate-to-admin": "true"}}
+    made = {"metadata": {"name": "all"}, "aggregationRule": {"clusterRoleSelectors": [selector]}, "rules": []}
+    status = await api.refused("POST", f"{group}/clusterroles", made, peer=eve)
+    assert "must have cluster-admin privileges" in status["message"]
+
+
 async def test_anonymous_and_cluster_info(api: Any) -> None:
     nobody = Peer(address="127.0.0.1")
     info = await api.get("/api/v1/namespaces/kube-public/configmaps/cluster-info", peer=nobody)
