@@ -12,6 +12,7 @@ import os
 import statistics
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from lab import NETSIM, Lab, inside, timed, wait_for, who_answers
 
@@ -49,7 +50,7 @@ done
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `peer` in the unit of `value`; `rounds` are all measured values."""
+    """One line of the table. `peer` is in the unit of `value`, 0 if there is none; `rounds` are all measured values."""
 
     work: str
     unit: str
@@ -60,10 +61,10 @@ class Row:
     rounds: tuple[float, ...] = ()
 
     def render(self) -> str:
-        ratio = f"{self.peer / self.value:.1f} x" if self.value else ""
+        ratio = f"{self.peer / self.value:.1f} x" if self.peer else ""
         verdict = "met" if self.value <= self.goal else "MISSED"
         size = {"s": 2, "MiB": 0, "ms": 0}[self.unit]
-        value, goal, peer = f"{self.value:.{size}f}", f"<= {self.goal:g}", f"{self.peer:.{size}f}"
+        value, goal, peer = f"{self.value:.{size}f}", f"<= {self.goal:g}", f"{self.peer:.{size}f}" if self.peer else "-"
         low, high = (f"{x:.{size}f}" for x in (min(self.rounds), max(self.rounds)))
         return (
             f"{self.work:<46} {value:>7} {self.unit:<4}{low + '-' + high:>11} {goal:>8} {verdict:<7}"
@@ -80,6 +81,10 @@ def bare_namespaces(count: int) -> float:
     return timed(["unshare", "--net", "--mount", "sh", "-ec", _MININET.replace("{n}", str(count))])
 
 
+def _has_rules(lab: Lab, node: str, replicas: int) -> bool:
+    return lab.rules(node, "default/bench") == replicas
+
+
 def scale(lab: Lab, replicas: int) -> float:
     """Seconds from the write of `replicas` until slices and every node's rules have all, and every pod has answered."""
     with inside(lab.netns(_NODES[0])) as pool:
@@ -87,7 +92,7 @@ def scale(lab: Lab, replicas: int) -> float:
         lab.api("PATCH", _DEPLOYMENT, {"spec": {"replicas": replicas}})
         wait_for("EndpointSlices", lambda: len(lab.ready_addresses("bench")) == replicas)
         for node in _NODES:
-            wait_for(f"rules of {node}", lambda node=node: lab.rules(node, "default/bench") == replicas)
+            wait_for(f"rules of {node}", partial(_has_rules, lab, node, replicas))
         answered = set(pool.map(who_answers, lab.ready_addresses("bench")))
         seconds = time.perf_counter() - start
     if len(answered - {""}) != replicas:
@@ -117,7 +122,7 @@ def measure_lab(lab: Lab, rounds: int, replicas: int, notes: list[str]) -> list[
         idle.append(sum((table := lab.pss()).values()))
         lab.kubectl("apply", "-f", "-", stdin=_MANIFEST)
         wait_for("first replica", lambda: len(lab.ready_addresses("bench")) == 1)
-        wait_for("its rules", lambda: all(lab.rules(n, "default/bench") == 1 for n in _NODES))
+        wait_for("its rules", lambda: all(_has_rules(lab, n, 1) for n in _NODES))
         scales.append(scale(lab, replicas))
         bare.append(bare_namespaces(replicas))
         full.append(sum(lab.pss().values()))
@@ -131,7 +136,7 @@ def measure_lab(lab: Lab, rounds: int, replicas: int, notes: list[str]) -> list[
         _row(f"1 -> {replicas} replicas until all answer", "s", scales, 3, mininet, f"Mininet: {replicas} bare hosts"),
         _row("memory of the lab, PSS", "MiB", idle, 300, 1596 + 2 * 275, "k3s, server + 2 agents (published)"),
         _row(f"the same with {replicas} pods", "MiB", full, 300, 1596 + 2 * 275, "k3s without the pods (published)"),
-        _row(f"netsim down with {replicas} pods", "s", downs, 2, 0, "-"),
+        _row(f"netsim down with {replicas} pods", "s", downs, 2, 0, ""),
     ]
 
 
@@ -162,7 +167,8 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=100)
     parser.add_argument("-o", dest="output", choices=("text", "json"), default="text")
     options = parser.parse_args()
-    lab, notes = Lab(f"bench-{os.getpid()}"), []
+    lab = Lab(f"bench-{os.getpid()}")
+    notes: list[str] = []
     try:
         rows = [*measure_lab(lab, options.rounds, options.replicas, notes), *measure_command(5 * options.rounds)]
     finally:
