@@ -15,11 +15,11 @@ from netsim.host import firewall, netns
 from netsim.host.exec import run
 from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.desired import Input
-from netsim_proxy.diff import SHARED_CHAINS
 from netsim_proxy.iptables import State, parse_save, render_save
 from netsim_proxy.model import Node, ServicePort, Slice, SliceEndpoint, cut_node, cut_service, cut_slice
 from netsim_proxy.programmer import Programmer, SyncFailed
 from netsim_proxy.render import compile_objects
+from support.rulesets import comparable
 
 pytestmark = pytest.mark.root
 GOLDEN = Path(__file__).parents[1] / "golden" / "proxy"
@@ -51,15 +51,7 @@ def inputs_of(items: list[dict[str, Any]], family: Family) -> dict[str, Input]:
 
 def assert_same(actual: State, wanted: State) -> None:
     """Equal but for the order in shared chains, where only the jumps to the NodePorts have a fixed place."""
-    assert actual.keys() == wanted.keys()
-    for place, rules in wanted.items():
-        if place[1] in SHARED_CHAINS:
-            assert sorted(actual[place]) == sorted(rules), place
-        else:
-            assert actual[place] == rules, place
-    services = actual["nat", "KUBE-SERVICES"]
-    jumps = [rule.endswith("-j KUBE-NODEPORTS") for rule in services]
-    assert jumps == sorted(jumps)
+    assert comparable(actual) == comparable(wanted)
 
 
 @pytest.mark.parametrize(
