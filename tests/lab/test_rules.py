@@ -1,0 +1,129 @@
+"""The rules in every node's kernel are what the proxy compiles from the cluster's objects, also after churn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from netsim_proxy.iptables import State
+from support.labs import Lab, field, until
+from support.rulesets import proxy_rules
+
+pytestmark = pytest.mark.root
+NODES = ("node-1", "node-2", "node-3")
+
+OBJECTS = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: churn}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: churn}}
+  template:
+    metadata: {labels: {app: churn}}
+    spec: {containers: [{name: web, image: nginx}]}
+"""
+
+SERVICES = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: NodePort, selector: {app: churn}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: sticky}
+spec: {selector: {app: churn}, sessionAffinity: ClientIP, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: local}
+spec: {type: NodePort, externalTrafficPolicy: Local, selector: {app: churn}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: empty}
+spec: {type: NodePort, selector: {app: nobody}, ports: [{name: t, port: 80}, {name: u, port: 53, protocol: UDP}]}
+"""
+
+
+def in_kernel(lab: Lab, node: str) -> State:
+    return proxy_rules(lab.exec(node, "iptables-save").stdout)
+
+
+def compiled(lab: Lab, node: str, objects: Path) -> State:
+    address = lab.get("node", node)["status"]["addresses"][0]["address"]
+    words = ("--hostname-override", node, "--node-addresses", address)
+    return proxy_rules(lab.netsim("proxy", "render", "-f", str(objects), *words).stdout)
+
+
+def check_rules(lab: Lab, file: Path) -> None:
+    """Every node's rules follow the API within the time limit, chain by chain."""
+
+    def alike() -> bool:
+        file.write_text(lab.kubectl("get", "services,endpointslices,nodes", "-A", "-o", "yaml"))
+        return all(in_kernel(lab, node) == compiled(lab, node, file) for node in NODES)
+
+    until(alike, 30, "the rules in the kernel are those that `netsim proxy render` prints")
+
+
+def test_rules_follow_the_api_through_churn(lab: Lab, namespace: str, tmp_path: Path):
+    objects = tmp_path / "objects.yaml"
+
+    def kubectl(*words: str, **options: str) -> None:
+        lab.kubectl(words[0], "-n", namespace, *words[1:], **options)
+
+    kubectl("apply", "-f", "-", input=OBJECTS)
+    for replicas in (25, 1, 25, 0, 3):
+        kubectl("apply", "-f", "-", input=SERVICES)
+        kubectl("scale", "deployment", "churn", f"--replicas={replicas}")
+        kubectl("rollout", "status", "deployment", "churn", "--timeout=60s")
+        kubectl("delete", "service", "web", "local")  # while the rules for what went before are still being made
+    kubectl("apply", "-f", "-", input=SERVICES)
+    check_rules(lab, objects)
+    node_port = lab.get("-n", namespace, "service", "web")["spec"]["ports"][0]["nodePort"]
+    assert str(node_port) in lab.exec("node-1", "iptables-save", "-t", "nat").stdout
+    kubectl("delete", "service", "web", "sticky", "local", "empty")
+    check_rules(lab, objects)
+    assert namespace not in lab.exec("node-1", "iptables-save").stdout
+
+
+ECHO = """
+apiVersion: v1
+kind: Pod
+metadata: {name: echo, labels: {app: echo}}
+spec:
+  containers:
+    - {name: web, image: nginx}
+    - {name: udp, image: netsim/udp-echo}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo}
+spec:
+  type: NodePort
+  selector: {app: echo}
+  ports:
+    - {name: web, port: 80}
+    - {name: udp, port: 7, protocol: UDP}
+"""
+
+
+def test_one_pod_is_reached_from_outside_from_itself_and_by_udp(lab: Lab, namespace: str):
+    lab.kubectl("apply", "-n", namespace, "-f", "-", input=ECHO)
+    lab.wait_ready("-n", namespace, "pod/echo")
+    service = lab.get("-n", namespace, "service", "echo")["spec"]
+    web, udp = (port["nodePort"] for port in service["ports"])
+    inside = f"{namespace}/echo"
+    until(lambda: field(lab.curl(inside, f"http://{service['clusterIP']}/"), "pod") == "echo", why="hairpin")
+
+    def echoed(place: str, address: str, port: int) -> bool:
+        script = "exec 3<>/dev/udp/$0/$1; echo through >&3; timeout 3 head -n1 <&3"
+        return "through" in lab.exec(place, "bash", "-c", script, address, str(port), check=False).stdout
+
+    assert echoed(inside, service["clusterIP"], 7)
+    for node in ("172.30.0.11", "172.30.0.12", "172.30.0.13"):
+        assert field(lab.curl("client", f"http://{node}:{web}/"), "pod") == "echo"
+        assert field(lab.curl(inside, f"http://{node}:{web}/"), "pod") == "echo"
+        assert echoed("client", node, udp)
