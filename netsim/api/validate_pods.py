@@ -12,7 +12,6 @@ from netsim.api.kinds import Obj
 _RESTART_POLICIES = ("Always", "Never", "OnFailure")
 _DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
-_NOT_EPHEMERAL = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resources", "resizePolicy")
 _SECONDS_LIMIT = 2**31 - 1
 _UPDATE_MESSAGE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -133,35 +132,6 @@ def pod_update(new: Obj, old: Obj) -> Iterator[Cause]:
     yield from _gates_update(now, before)
     if _fixed(now, before) != _fixed(before, before):
         yield causes.forbidden("spec", _UPDATE_MESSAGE)
-
-
-def ephemeral_update(new: Obj, old: Obj) -> Iterator[Cause]:
-    """A write to pods/ephemeralcontainers: it may only add, and what it adds may not have ports, probes or
-    resources."""
-    spec, field = new.get("spec") or {}, "spec.ephemeralContainers"
-    asked = spec.get("ephemeralContainers") or []
-    volumes = {volume.get("name", "") for volume in spec.get("volumes") or ()}
-    yield from validate_containers.containers(asked, field, volumes, host_network=bool(spec.get("hostNetwork")))
-    yield from _unique_containers(spec, "spec")
-    targets = [c.get("name") for group in ("initContainers", "containers") for c in spec.get(group) or ()]
-    for index, container in enumerate(asked):
-        for name in _NOT_EPHEMERAL:
-            if container.get(name):
-                yield causes.forbidden(f"{field}[{index}].{name}", "cannot be set for an Ephemeral Container")
-        target = container.get("targetContainerName")
-        if target and target not in targets:
-            yield causes.not_found(f"{field}[{index}].targetContainerName", target)
-    yield from _ephemeral_kept(asked, (old.get("spec") or {}).get("ephemeralContainers") or [], field)
-
-
-def _ephemeral_kept(asked: list[Obj], held: list[Obj], field: str) -> Iterator[Cause]:
-    by_name = {container.get("name"): container for container in asked}
-    for container in held:
-        name = container.get("name")
-        if name not in by_name:
-            yield causes.forbidden(field, f'existing ephemeral containers "{name}" may not be removed')
-        elif by_name[name] != container:
-            yield causes.forbidden(field, f'existing ephemeral containers "{name}" may not be changed')
 
 
 def _deadline_update(now: Obj, before: Obj) -> Iterator[Cause]:

@@ -65,7 +65,7 @@ def validate_create(kind: Kind, obj: Obj) -> list[Cause]:
 
 def validate_update(kind: Kind, new: Obj, old: Obj) -> list[Cause]:
     """Every reason why `old` may not become `new`: the rules of creation, and what is immutable. For the main
-    resource and status; see `validate_ephemeral_containers` for that subresource, a binding has no rules here."""
+    resource and status; a binding has no rules here."""
     found = list(validate_metadata.metadata_update(new, old))
     if not (kind is kinds.PODS and _same_but_status(new, old)):
         found += validate_create(kind, new)
@@ -76,8 +76,3 @@ def _same_but_status(new: Obj, old: Obj) -> bool:
     """Whether the rules of creation have been passed already: no rule of pods looks at their status, which changes
     far more often than all else."""
     return {**new, "status": None} == {**old, "status": None}
-
-
-def validate_ephemeral_containers(new: Obj, old: Obj) -> list[Cause]:
-    """Every reason why a write to pods/ephemeralcontainers may not turn `old` into `new` (both defaulted)."""
-    return list(validate_pods.ephemeral_update(new, old))

@@ -90,8 +90,6 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
         return {**old, "status": {**(old.get("status") or {}), "conditions": conditions}}
     if sub == "binding":
         return {**new, "metadata": metadata}
-    if sub == "ephemeralcontainers":
-        return _ephemeral_update(kind, new, old)
     result = {**new, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
     if kind.status:
         result = _with(result, "status", old.get("status"))
@@ -101,15 +99,6 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
         result = _namespace_update(result, old, sub)
     if kind.generation and spec_changed(result, old):
         result["metadata"] = {**metadata, "generation": int(metadata.get("generation", 0)) + 1}
-    return result
-
-
-def _ephemeral_update(kind: Kind, new: Obj, old: Obj) -> Obj:
-    """Only spec.ephemeralContainers changes through this subresource."""
-    added = (new.get("spec") or {}).get("ephemeralContainers") or []
-    result = {**old, "spec": {**(old.get("spec") or {}), "ephemeralContainers": added}}
-    if spec_changed(result, old):
-        result["metadata"] = {**old["metadata"], "generation": int(old["metadata"].get("generation", 0)) + 1}
     return result
 
 

@@ -28,8 +28,7 @@ _STREAM_OPTIONS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error")
 def pod_containers(pod: Obj) -> list[str]:
     """Names of all containers, ordinary ones first."""
     spec = pod.get("spec") or {}
-    fields = ("containers", "initContainers", "ephemeralContainers")
-    return [container["name"] for field in fields for container in spec.get(field) or ()]
+    return [container["name"] for field in ("containers", "initContainers") for container in spec.get(field) or ()]
 
 
 def choose_container(pod: Obj, asked: str) -> str:
@@ -177,6 +176,8 @@ async def _pipe(call: Call, pod: Obj, client: HttpClient, path: str, query: list
     far = answer.stream
     if answer.status != 101 or far is None:
         await client.close()
+        if answer.status == 404 and call.target.subresource == "portforward":
+            raise _no_port_forward(pod)
         return Response(answer.status, _end_to_end(answer), answer.body)
 
     async def carry(near: ByteStream) -> None:
@@ -187,6 +188,12 @@ async def _pipe(call: Call, pod: Obj, client: HttpClient, path: str, query: list
 
     head = [("Connection", "Upgrade"), ("Upgrade", upgrade), *_end_to_end(answer)]
     return Response(101, head, b"", upgrade=carry)
+
+
+def _no_port_forward(pod: Obj) -> StatusError:
+    node, address = pod["spec"]["nodeName"], (pod.get("status") or {}).get("podIP", "POD-IP")
+    why = f'the kubelet of node "{node}" does not serve port-forward; reach the pod from its node instead: '
+    return StatusError(501, "NotImplemented", f"{why}netsim exec {node} -- curl http://{address}:PORT")
 
 
 def _end_to_end(answer: Response) -> list[tuple[str, str]]:

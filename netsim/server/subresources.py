@@ -1,4 +1,4 @@
-"""Subresources: status, scale, binding, eviction, finalize, approval, ephemeralcontainers, token."""
+"""Subresources: status, scale, binding, eviction, finalize, approval, token."""
 
 from __future__ import annotations
 
@@ -48,16 +48,6 @@ async def _status(core: Core, call: Call) -> Response:
     if call.kind is kinds.PODS:
         await check_node_pod(core, call)
     return await (update if call.target.verb == "update" else patch_object)(core, call, name)
-
-
-async def _approval(core: Core, call: Call) -> Response:
-    return await _status(core, call)
-
-
-async def _ephemeral(core: Core, call: Call) -> Response:
-    if call.target.verb == "get":
-        return await get_object(core, call)
-    return await (update if call.target.verb == "update" else patch_object)(core, call, "ephemeralcontainers")
 
 
 async def _finalize(core: Core, call: Call) -> Response:
@@ -218,8 +208,7 @@ async def _bound_object(core: Core, call: Call, reference: Obj | None) -> Obj | 
 
 _HANDLERS: dict[str, Handler] = {
     "status": _status,
-    "approval": _approval,
-    "ephemeralcontainers": _ephemeral,
+    "approval": _status,
     "finalize": _finalize,
     "scale": _scale,
     "binding": _binding,

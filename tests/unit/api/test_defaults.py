@@ -13,7 +13,7 @@ from netsim.api import kinds
 from netsim.api.defaults import set_defaults
 from netsim.api.pod_defaults import pull_policy, qos_class
 from netsim.api.schema import Schema, definitions, prune, resolve, type_of_kind, typed_errors
-from netsim.api.validation import validate_create, validate_ephemeral_containers, validate_update
+from netsim.api.validation import validate_create, validate_update
 
 
 def leaf(schema: Schema) -> st.SearchStrategy[Any]:
@@ -74,8 +74,6 @@ def test_any_typed_object_can_be_validated(kind: kinds.Kind, data: st.DataObject
     old, new = (set_defaults(kind, prune(kind, data.draw(shape))) for _ in range(2))
     found = validate_create(kind, new) + validate_update(kind, new, old)
     assert all(cause.reason and cause.message for cause in found)
-    if kind is kinds.PODS:
-        assert isinstance(validate_ephemeral_containers(new, old), list)
 
 
 def pod(**spec: Any) -> dict[str, Any]:

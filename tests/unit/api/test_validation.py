@@ -10,7 +10,7 @@ import pytest
 from netsim.api import kinds
 from netsim.api.defaults import set_defaults
 from netsim.api.kinds import Kind
-from netsim.api.validation import validate_create, validate_ephemeral_containers, validate_update
+from netsim.api.validation import validate_create, validate_update
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -445,31 +445,8 @@ def test_allowed_updates(kind: Kind, changes: dict[str, Any]) -> None:
     assert validate_update(kind, new, old) == []
 
 
-def ephemeral(*added: dict[str, Any]) -> dict[str, Any]:
-    return set_defaults(kinds.PODS, merged(BASES[kinds.PODS], {"spec.ephemeralContainers": list(added)}))
-
-
-def test_ephemeral_containers_are_added_through_their_subresource_only() -> None:
-    plain, debugged = set_defaults(kinds.PODS, BASES[kinds.PODS]), ephemeral({"name": "d", "image": "busybox:1"})
-    assert validate_ephemeral_containers(debugged, plain) == []
-    assert validate_update(kinds.PODS, debugged, debugged) == []
+def test_ephemeral_containers_are_not_added_by_an_update() -> None:
+    added = {"spec.ephemeralContainers": [{"name": "d", "image": "busybox:1"}]}
+    plain = set_defaults(kinds.PODS, BASES[kinds.PODS])
+    debugged = set_defaults(kinds.PODS, merged(BASES[kinds.PODS], added))
     assert validate_update(kinds.PODS, debugged, plain)[0].field == "spec"
-
-
-@pytest.mark.parametrize(
-    ("added", "message"),
-    [
-        ([], 'Forbidden: existing ephemeral containers "d" may not be removed'),
-        ([{"name": "d", "image": "x:2"}], 'Forbidden: existing ephemeral containers "d" may not be changed'),
-        ([{"name": "d", "image": "x:1"}, {"name": "c", "image": "y"}], 'Duplicate value: "c"'),
-        ([{"name": "d", "image": "x:1"}, {"name": "e"}], "Required value"),
-        ([{"name": "d", "image": "x:1"}, {"name": "e", "image": "y", "targetContainerName": "z"}], 'Not found: "z"'),
-        (
-            [{"name": "d", "image": "x:1"}, {"name": "e", "image": "y", "lifecycle": {"x": {}}}],
-            "Forbidden: cannot be set for an Ephemeral Container",
-        ),
-    ],
-)
-def test_refused_ephemeral_containers(added: list[dict[str, Any]], message: str) -> None:
-    found = validate_ephemeral_containers(ephemeral(*added), ephemeral({"name": "d", "image": "x:1"}))
-    assert message in [cause.message for cause in found]

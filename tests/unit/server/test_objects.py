@@ -182,12 +182,8 @@ async def test_concurrent_patches_all_land(api: Any, count: int) -> None:
     assert len((await api.get(f"{MAPS}/race"))["data"]) == count
 
 
-async def test_eviction_and_ephemeral_containers(api: Any, pod: Any) -> None:
+async def test_eviction(api: Any, pod: Any) -> None:
     await api.post(PODS, pod("p", nodeName="n1"))
-    patch = {"spec": {"ephemeralContainers": [{"name": "dbg", "image": "busybox"}]}}
-    strategic = "application/strategic-merge-patch+json"
-    changed = await api.ok("PATCH", f"{PODS}/p/ephemeralcontainers", patch, content_type=strategic)
-    assert changed["spec"]["ephemeralContainers"][0]["name"] == "dbg"
     eviction = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}}
     assert (await api.post(f"{PODS}/p/eviction", eviction))["status"] == "Success"
     assert (await api.get(f"{PODS}/p"))["metadata"]["deletionGracePeriodSeconds"] == 30
