@@ -94,7 +94,10 @@ async def record_event(
             )
             recorded.name, recorded.count = name, 1
         except (StatusError, OSError) as error:
-            log.warning("event %s for %s not recorded: %s", reason, name_of(obj), error)
+            # In a namespace that is going away every pod's end is an event that nobody can keep.
+            ending = isinstance(error, StatusError) and error.code == 403 and "being terminated" in error.message
+            level = logging.DEBUG if ending else logging.WARNING
+            log.log(level, "event %s for %s not recorded: %s", reason, name_of(obj), error)
 
 
 async def _repeat(client: Client, recorded: _Recorded, namespace: str, now: str) -> bool:
