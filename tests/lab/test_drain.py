@@ -1,0 +1,114 @@
+"""Pods leave without a request lost, and say how they ended."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+
+import pytest
+
+from support.labs import NETSIM, Lab, until
+
+pytestmark = pytest.mark.root
+
+LOOP = 'for i in $(seq 1 {count}); do curl -s --max-time 5 -o /dev/null -w "%{{http_code}}\\n" http://{address}/; done'
+
+
+def test_no_request_is_lost_while_replicas_are_deleted(lab: Lab, namespace: str):
+    lab.kubectl("create", "-n", namespace, "deployment", "web", "--image=nginx", "--replicas=6")
+    lab.kubectl("expose", "-n", namespace, "deployment", "web", "--port=80")
+    lab.kubectl("rollout", "-n", namespace, "status", "deployment", "web", "--timeout=60s")
+    address = lab.get("-n", namespace, "service", "web")["spec"]["clusterIP"]
+    until(lambda: lab.curl("node-1", f"http://{address}/"))
+    script = LOOP.format(count=300, address=address)
+    argv = [*NETSIM, "exec", "node-1", "--", "sh", "-c", script]
+    with subprocess.Popen(argv, env=lab.environ, stdout=subprocess.PIPE, text=True) as requests:
+        deleted = 0
+        while requests.poll() is None and deleted < 8:
+            pod = lab.kubectl("get", "-n", namespace, "pods", "-l", "app=web", "-o", "name").split()[0]
+            lab.kubectl("delete", "-n", namespace, pod)
+            deleted += 1
+        codes = (requests.communicate(timeout=60)[0]).split()
+    assert deleted >= 2
+    assert codes == ["200"] * 300
+
+
+def test_a_connection_that_is_kept_open_is_answered_until_it_is_told_to_close(lab: Lab, namespace: str):
+    lab.kubectl("run", "-n", namespace, "web", "--image=nginx")
+    lab.wait_ready("-n", namespace, "pod/web")
+    address = lab.get("-n", namespace, "pod", "web")["status"]["podIP"]
+    script = f"""
+import http.client, sys
+c = http.client.HTTPConnection("{address}", 80, timeout=5)
+def ask():
+    c.request("GET", "/"); r = c.getresponse(); r.read(); return r.status, r.getheader("Connection")
+print(*ask(), flush=True)
+while (got := ask())[1] != "close":
+    assert got[0] == 200, got
+print(*got)
+"""
+    argv = [*NETSIM, "exec", "node-1", "--", "python3", "-c", script]
+    with subprocess.Popen(argv, env=lab.environ, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == "200 keep-alive\n"
+        lab.kubectl("delete", "-n", namespace, "pod", "web")
+        assert client.communicate(timeout=30)[0] == "200 close\n"
+    assert client.returncode == 0
+
+
+MANIFEST = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}}}
+spec:
+  terminationGracePeriodSeconds: {grace}
+  volumes: [{{name: out, hostPath: {{path: {out}, type: DirectoryOrCreate}}}}]
+  containers:
+    - name: c
+      image: busybox
+      command: [sh, -c, {command!r}]
+      volumeMounts: [{{name: out, mountPath: /out}}]
+      lifecycle: {{preStop: {{exec: {{command: [sh, -c, 'echo hook >> /out/said; sleep 0.3']}}}}}}
+"""
+
+
+def last_status(lab: Lab, namespace: str, name: str) -> dict:
+    """The pod's last state before it went, as a watcher sees it."""
+    argv = ["kubectl", "get", "-n", namespace, "pod", name, "--watch", "-o", "json", "--output-watch-events"]
+    with subprocess.Popen([*NETSIM, *argv], env=lab.environ, stdout=subprocess.PIPE, text=True) as watch:
+        assert watch.stdout is not None
+        limit = threading.Timer(60, watch.kill)
+        limit.start()
+        events = [json.loads(watch.stdout.readline())]
+        lab.kubectl("delete", "-n", namespace, "pod", name, "--wait=false")
+        while events[-1]["type"] != "DELETED":
+            events.append(json.loads(watch.stdout.readline()))
+        watch.kill()
+        limit.cancel()
+    return events[-1]["object"]["status"]
+
+
+def test_hook_and_signal_come_before_the_end_which_is_reported(lab: Lab, namespace: str, tmp_path):
+    command = 'trap "echo term >> /out/said; exit 7" TERM; echo up >> /out/said; while :; do sleep 0.1; done'
+    text = MANIFEST.format(name="polite", grace=20, out=tmp_path, command=command)
+    lab.kubectl("apply", "-n", namespace, "-f", "-", input=text)
+    lab.wait_ready("-n", namespace, "pod/polite")
+    until((tmp_path / "said").exists)
+    status = last_status(lab, namespace, "polite")
+    assert (tmp_path / "said").read_text().split() == ["up", "hook", "term"]
+    assert status["phase"] == "Failed"
+    assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 7
+
+
+def test_a_program_that_does_not_listen_is_killed_after_its_grace(lab: Lab, namespace: str, tmp_path):
+    command = 'trap "" TERM; echo up >> /out/said; while :; do sleep 0.1; done'
+    text = MANIFEST.format(name="deaf", grace=1, out=tmp_path, command=command)
+    lab.kubectl("apply", "-n", namespace, "-f", "-", input=text)
+    lab.wait_ready("-n", namespace, "pod/deaf")
+    until((tmp_path / "said").exists)
+    begun = time.monotonic()
+    status = last_status(lab, namespace, "deaf")
+    assert 0.9 < time.monotonic() - begun < 10
+    assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
