@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from netsim.api.kinds import NODES, PODS, Obj
-from netsim.api.objects import deletion_timestamp, dig, key_of
+from netsim.api.objects import deletion_timestamp, dig, key_of, tolerates
 from netsim.api.times import seconds_between
 from netsim.controllers.controller import Controller
 from netsim.controllers.node_lifecycle import wake_pods_of_tainted
@@ -49,17 +49,6 @@ def _wait(tolerations: Sequence[Obj], taint: Obj, now: datetime) -> float | None
         return None
     passed = seconds_between(taint["timeAdded"], now) if taint.get("timeAdded") else 0.0
     return max(float(min(limits)) - passed, 0.0)
-
-
-def tolerates(toleration: Obj, taint: Obj) -> bool:
-    """Whether a toleration covers a taint: no effect means all, no key with Exists means all."""
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    if toleration.get("operator", "Equal") == "Exists":
-        return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
 CONTROLLER = Controller("taint-eviction-controller", reconcile, ((PODS, by_own_key), (NODES, wake_pods_of_tainted)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from netsim.api.kinds import Obj
-from netsim.api.objects import dig
+from netsim.api.objects import dig, tolerates
 from netsim.api.selectors import label_selector_of
 from netsim.scheduler.model import PODS, NodeState, PodNeeds
 
@@ -41,17 +41,6 @@ def taints(needs: PodNeeds, node: NodeState) -> Iterator[str]:
 
 def _tolerated(needs: PodNeeds, taint: Obj) -> bool:
     return any(tolerates(toleration, taint) for toleration in needs.pod["spec"].get("tolerations") or [])
-
-
-def tolerates(toleration: Obj, taint: Obj) -> bool:
-    """Whether a toleration covers a taint: no effect means all, no key with Exists means all."""
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    if toleration.get("operator", "Equal") == "Exists":
-        return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
 def affinity(needs: PodNeeds, node: NodeState) -> Iterator[str]:
