@@ -176,8 +176,6 @@ async def _pipe(call: Call, pod: Obj, client: HttpClient, path: str, query: list
     far = answer.stream
     if answer.status != 101 or far is None:
         await client.close()
-        if answer.status == 404 and call.target.subresource == "portforward":
-            raise _no_port_forward(pod)
         return Response(answer.status, _end_to_end(answer), answer.body)
 
     async def carry(near: ByteStream) -> None:
@@ -188,12 +186,6 @@ async def _pipe(call: Call, pod: Obj, client: HttpClient, path: str, query: list
 
     head = [("Connection", "Upgrade"), ("Upgrade", upgrade), *_end_to_end(answer)]
     return Response(101, head, b"", upgrade=carry)
-
-
-def _no_port_forward(pod: Obj) -> StatusError:
-    node, address = pod["spec"]["nodeName"], (pod.get("status") or {}).get("podIP", "POD-IP")
-    why = f'the kubelet of node "{node}" does not serve port-forward; reach the pod from its node instead: '
-    return StatusError(501, "NotImplemented", f"{why}netsim exec {node} -- curl http://{address}:PORT")
 
 
 def _end_to_end(answer: Response) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 import pytest
@@ -31,7 +32,16 @@ def leaf(schema: Schema) -> st.SearchStrategy[Any]:
 
 def values(schema: Schema, depth: int) -> st.SearchStrategy[Any]:
     """Values of any shape that the schema's types allow."""
-    _, facts = resolve(schema)
+    name, facts = resolve(schema)
+    return named_values(name, depth) if name else build_values(facts, depth)
+
+
+@functools.cache
+def named_values(name: str, depth: int) -> st.SearchStrategy[Any]:
+    return build_values(definitions()[name], depth)
+
+
+def build_values(facts: Schema, depth: int) -> st.SearchStrategy[Any]:
     kind = facts.get("type")
     if kind == "array":
         return st.lists(values(facts["items"], depth - 1), max_size=2) if depth > 0 else st.just([])
@@ -56,8 +66,7 @@ STORED = [kind for kind in kinds.KINDS if kind.stored]
 @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_defaults_are_idempotent_and_stay_in_the_schema(kind: kinds.Kind, data: st.DataObject) -> None:
-    facts = definitions()[type_of_kind(kind)]
-    obj = prune(kind, data.draw(values(facts, 6)))
+    obj = prune(kind, data.draw(named_values(type_of_kind(kind), 6)))
     before = copy.deepcopy(obj)
     once = set_defaults(kind, obj)
     assert obj == before
@@ -70,7 +79,7 @@ def test_defaults_are_idempotent_and_stay_in_the_schema(kind: kinds.Kind, data: 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_typed_object_can_be_validated(kind: kinds.Kind, data: st.DataObject) -> None:
-    shape = values(definitions()[type_of_kind(kind)], 6)
+    shape = named_values(type_of_kind(kind), 6)
     old, new = (set_defaults(kind, prune(kind, data.draw(shape))) for _ in range(2))
     found = validate_create(kind, new) + validate_update(kind, new, old)
     assert all(cause.reason and cause.message for cause in found)

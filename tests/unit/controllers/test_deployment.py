@@ -235,5 +235,7 @@ def test_a_rolling_update_keeps_its_bounds(replicas: int, surge: Any, unavailabl
         assert sum(map(is_pod_ready, pods)) >= bounds.least_available
         assert sum(rs["spec"]["replicas"] for rs in cluster.all(REPLICA_SETS)) <= bounds.most
         assert len(pods) <= bounds.most + bounds.desired
+        if not waiting and replica_sets(cluster) == {"1": 0, "2": replicas}:
+            break
     settle(cluster)
     assert replica_sets(cluster) == {"1": 0, "2": replicas}

@@ -31,7 +31,7 @@ class Kubelet:
         self.requests.append(request)
         if request.path.startswith("/containerLogs"):
             return Response(200, [("Content-Type", "text/plain")], self._lines())
-        if "missing" in (request.param("command"), request.param("ports")):
+        if request.param("command") == "missing":
             return Response(404, [("Content-Type", "text/plain")], b"no such container")
         return Response(101, [*UPGRADE[:2], ("Sec-WebSocket-Protocol", "v5.channel.k8s.io")], b"", upgrade=self._echo)
 
@@ -131,8 +131,6 @@ async def test_refusals(api: Any, kubelet: Kubelet, pod: Any) -> None:
     assert status["message"] == "Upgrade request required"
     passed_on = await upgrade(api, f"{PODS}/p/exec?command=missing&stdout=1")
     assert (passed_on.status, passed_on.body) == (404, b"no such container")
-    unserved = await upgrade(api, f"{PODS}/p/portforward?ports=missing")
-    assert unserved.status == 501 and b"netsim exec n1 -- curl http://POD-IP:PORT" in unserved.body
     await api.post(PODS, pod("unplaced"))
     status = await api.refused("GET", f"{PODS}/unplaced/log")
     assert status["message"] == "pod unplaced does not have a host assigned"
