@@ -17,7 +17,15 @@ _DNS_CODES = {0: "", 2: " SERVFAIL", 3: " NXDOMAIN", 5: " REFUSED"}
 
 def render_line(seconds: float, label: str, width: int, direction: str, packet: Any) -> str:
     """`seconds` since the first packet, where, which way (`in`, `out` of the interface), what."""
-    return f"{seconds:9.6f} {label:<{min(width, LABEL_MAX)}} {direction:<3} {describe(packet)}"
+    return f"{seconds:9.6f} {shorten(label):<{min(width, LABEL_MAX)}} {direction:<3} {describe(packet)}"
+
+
+def shorten(label: str) -> str:
+    """`WHERE/INTERFACE` within LABEL_MAX characters, cut in the middle: names differ at their ends."""
+    if len(label) <= LABEL_MAX:
+        return label
+    tail = (LABEL_MAX - 1) * 2 // 3
+    return f"{label[: LABEL_MAX - 1 - tail]}…{label[-tail:]}"
 
 
 def describe(packet: Any) -> str:

@@ -15,6 +15,7 @@ from netsim.lab.places import NoSuchPlace, Obj, Place, choose_pod, machine_place
 from netsim.lab.topology import LabSpec
 
 app = make_app()
+_NOT_EXECUTABLE, _NOT_FOUND = 126, 127  # the exit statuses that shells give
 
 
 @app.command(
@@ -40,7 +41,9 @@ def run_inside(
     try:
         os.execvpe(argv[0], argv, {**os.environ, "NETSIM_LAB": paths.lab, "NETSIM_PLACE": found.name})
     except OSError as error:
-        raise Fault(f"{argv[0]}: {error.strerror}; give the name of a program of this machine") from None
+        missing = isinstance(error, FileNotFoundError)
+        text = f"{argv[0]}: {error.strerror}; give the name of a program of this machine"
+        raise Fault(text, _NOT_FOUND if missing else _NOT_EXECUTABLE) from None
 
 
 def find_place(target: str, spec: LabSpec, paths: LabPaths) -> Place:
@@ -49,7 +52,7 @@ def find_place(target: str, spec: LabSpec, paths: LabPaths) -> Place:
     if machine is not None:
         return machine
     try:
-        pod = choose_pod(target, list_pods(paths))
+        pod = choose_pod(target, list_pods(paths), [node.name for node in spec.nodes])
     except NoSuchPlace as error:
         raise Fault(str(error)) from None
     return pod_place(pod, spec, paths)

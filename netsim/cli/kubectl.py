@@ -6,13 +6,14 @@ import os
 import sys
 from typing import NoReturn
 
+from netsim.cli.fault import sudo_netsim
 from netsim.lab.paths import LabPaths
 from netsim.lab.tools import find_kubectl
 
 
 def run_kubectl(arguments: list[str]) -> NoReturn:
     """Become kubectl. The lab comes from NETSIM_LAB only, since every option belongs to kubectl."""
-    lab = os.environ.get("NETSIM_LAB", "default")
+    lab = os.environ.get("NETSIM_LAB") or "default"
     kubeconfig = LabPaths(lab).kubeconfig
     if "/" in lab or not os.access(kubeconfig, os.R_OK):
         sys.exit(_explain(lab, kubeconfig))
@@ -24,5 +25,5 @@ def run_kubectl(arguments: list[str]) -> NoReturn:
 
 def _explain(lab: str, kubeconfig: str) -> str:
     if os.path.exists(os.path.dirname(kubeconfig)) and os.geteuid() != 0:
-        return f"netsim: the kubeconfig of lab `{lab}` is readable by root only; run: sudo netsim kubectl …"
+        return f"netsim: the kubeconfig of lab `{lab}` is readable by root only; run: {sudo_netsim()} kubectl …"
     return f"netsim: no lab `{lab}` is running; start it with `netsim up --lab {lab}` (`netsim ls` lists labs)"

@@ -66,6 +66,8 @@ def render_help() -> str:
 
 def unknown_verb(name: str) -> str:
     """What to say about a verb that does not exist."""
+    if name.startswith("-"):
+        return f"`{name}` before the command; options come after it, as in `netsim up --lab test`"
     import difflib
 
     near = difflib.get_close_matches(name, VERBS, 1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from netsim.cli.fault import Fault
+from netsim.cli.fault import Fault, sudo_netsim
 from netsim.lab.labfile import NoSuchLab, read_lab
 from netsim.lab.paths import LabPaths
 from netsim.lab.topology import LabSpec, TopologyError, check_lab_name
@@ -59,7 +59,7 @@ def running_lab(lab: str) -> tuple[LabSpec, LabPaths]:
 def need_root(verb: str) -> None:
     """Namespaces and rules need root; say so before anything is touched."""
     if os.geteuid() != 0:
-        raise Fault(f"`netsim {verb}` needs root; run: sudo netsim {verb} …")
+        raise Fault(f"`netsim {verb}` needs root; run: {sudo_netsim()} {verb} …")
 
 
 def want_json(output: str) -> bool:

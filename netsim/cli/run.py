@@ -25,7 +25,7 @@ def run_verb(app: typer.Typer, verb: str, arguments: list[str]) -> NoReturn:
         status = INTERRUPTED
     except Fault as fault:
         print(f"netsim: {fault}", file=sys.stderr)
-        status = 1
+        status = fault.status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains again
         status = 141

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from netsim.lab.places import NoSuchPlace
+from netsim.lab.places import NoSuchPlace, suggest
 from netsim.lab.plan import CLIENT, MACHINE_INTERFACE
 
 Obj = dict[str, Any]
@@ -146,8 +146,7 @@ def _service_points(pods: Iterable[Key], facts: CaptureFacts) -> list[CapturePoi
 def _nothing(target: str, facts: CaptureFacts) -> str:
     names = [CLIENT, *facts.nodes]
     names += sorted("/".join(key) for key in facts.pods) + sorted("svc/" + "/".join(key) for key in facts.services)
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return f"no node, pod or Service `{target}`; there are {', '.join(names[:8])}{more}"
+    return f"no node, pod or Service `{target}`; {suggest(target, names)}"
 
 
 def _key(obj: Obj) -> Key:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,7 @@ from netsim.lab.plan import CLIENT, CONTROL_PLANE, FABRIC
 from netsim.lab.topology import LabSpec
 
 Obj = dict[str, Any]
+_ALIKE, _SHOWN = 0.75, 8
 
 
 class NoSuchPlace(ValueError):
@@ -32,7 +35,7 @@ def machine_place(target: str, spec: LabSpec, paths: LabPaths) -> Place | None:
     return None
 
 
-def choose_pod(target: str, pods: list[Obj]) -> Obj:
+def choose_pod(target: str, pods: list[Obj], nodes: Sequence[str] = ()) -> Obj:
     """The pod meant by `POD` (any namespace, if only one fits; `default` first) or `NAMESPACE/POD`."""
     namespace, _, name = target.rpartition("/")
     found = [p for p in pods if p["metadata"]["name"] == name and namespace in ("", p["metadata"]["namespace"])]
@@ -42,10 +45,16 @@ def choose_pod(target: str, pods: list[Obj]) -> Obj:
     if found:
         places = ", ".join(f"{p['metadata']['namespace']}/{name}" for p in found)
         raise NoSuchPlace(f"`{target}` is the name of several pods; say which: {places}")
-    raise NoSuchPlace(f"no node, pod or other place `{target}`; {_known(pods)}")
+    known = sorted(f"{p['metadata']['namespace']}/{p['metadata']['name']}" for p in pods)
+    raise NoSuchPlace(f"no node or pod `{target}`; {suggest(target, [CLIENT, *nodes, *known])}")
 
 
-def _known(pods: list[Obj]) -> str:
-    names = [f"{p['metadata']['namespace']}/{p['metadata']['name']}" for p in pods]
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return f"places are `client`, the nodes, and pods: {', '.join(sorted(names)[:6]) or 'none yet'}{more}"
+def suggest(target: str, known: Sequence[str]) -> str:
+    """The names most like the one that was asked for (a namespace may have been left out), else the first of all."""
+    wanted = target.rpartition("/")[2]
+    scores = {name: difflib.SequenceMatcher(None, wanted, name.rpartition("/")[2]).ratio() for name in known}
+    near = [name for name in sorted(known, key=scores.__getitem__, reverse=True) if scores[name] >= _ALIKE][:3]
+    if near:
+        return "did you mean " + " or ".join(f"`{name}`" for name in near) + "?"
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f"there are {', '.join(known[:_SHOWN])}{more}"

@@ -14,7 +14,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Raw
 
-from netsim.cli.capture_text import describe, render_line
+from netsim.cli.capture_text import LABEL_MAX, describe, render_line, shorten
 
 IP4 = IP(src="10.244.1.2", dst="10.96.0.20")
 
@@ -94,3 +94,11 @@ def test_a_usual_line_fits_a_terminal() -> None:
     line = render_line(12.345678, "node-1/web-a-12345", 18, "out", packet)
     assert line.startswith("12.345678 node-1/web-a-12345 out 10.244.11.22:40000 > ")
     assert len(line) <= 80
+
+
+def test_long_names_are_cut_in_the_middle_so_that_a_line_fits_a_terminal():
+    name = "test-deployment-5d4f9c8b7c-x2x9q/eth0"
+    assert shorten(name) == "test-dep…8b7c-x2x9q/eth0" and len(shorten(name)) == LABEL_MAX
+    assert shorten("node-1/eth0") == "node-1/eth0"
+    line = render_line(0.5, name, len(name), "out", IP4 / TCP(sport=40000, dport=8080, flags="S"))
+    assert line.startswith(f" 0.500000 {shorten(name)} out ") and len(line) <= 80

@@ -23,6 +23,10 @@ def test_every_verb_has_help_with_an_example_in_80_columns(verb: str):
     assert importlib.import_module(f"netsim.cli.{VERBS[verb][0]}").app
 
 
+def test_options_before_the_verb_are_told_where_they_belong():
+    assert "options come after it" in unknown_verb("--lab")
+
+
 def test_a_mistyped_verb_is_answered_with_the_nearest():
     assert "did you mean `netsim status`?" in unknown_verb("statsu")
     done = subprocess.run([sys.executable, "-m", "netsim.cli", "statsu"], capture_output=True, text=True, timeout=60)

@@ -86,7 +86,16 @@ def test_several_of_one_name_must_be_told_apart() -> None:
         plan_capture("twin", FACTS)
 
 
-@pytest.mark.parametrize("target", ["nosuch", "svc/nosuch", "pod/web", "node/web-a", "prod/web-b", ""])
+@pytest.mark.parametrize(
+    ("target", "proposed"),
+    [("pod/web", "svc/default/web"), ("node/web-a", "default/web-a"), ("prod/web-b", "prod/web-a")],
+)
+def test_names_like_the_unknown_one_are_proposed(target: str, proposed: str) -> None:
+    with pytest.raises(NoSuchPlace, match=rf"did you mean .*`{proposed}`"):
+        plan_capture(target, FACTS)
+
+
+@pytest.mark.parametrize("target", ["nosuch", "svc/nosuch", ""])
 def test_unknown_targets_list_what_there_is(target: str) -> None:
     with pytest.raises(NoSuchPlace, match=r"there are client, node-1, node-2, .* more"):
         plan_capture(target, FACTS)
