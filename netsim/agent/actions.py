@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from netsim.agent import backoff, podspec
 from netsim.agent.cni_chain import CniFailed
 from netsim.agent.env import ConfigError
+from netsim.agent.hooks import HookFailed, post_start, run_hook
 from netsim.agent.killing import Killer
 from netsim.agent.model import Container, Exit, Obj, PodState
 from netsim.agent.plan import (
@@ -53,6 +54,7 @@ class PodActions:
             case StartContainer():
                 async with self.context.slots:
                     await self._start(action)
+                await self._post_start(action.name)
             case KillContainer():
                 await self.killer.kill(action)
             case BackOffPull():
@@ -129,8 +131,25 @@ class PodActions:
         self.worker.event("Created", f"Created container: {name}")
         self.worker.event("Started", f"Started container {name}")
         self.worker.container_started(spec, container)
-        if not any(spec.get(f) for f in ("startupProbe", "readinessProbe")):
-            container.started = container.ready = True
+        if not post_start(spec):
+            set_ready(spec, container)
+
+    async def _post_start(self, name: str) -> None:
+        """The postStart hook of a container that has just started; it is ready after it, and killed if it fails."""
+        pod, state = self.worker.pod, self.worker.state
+        spec = podspec.find_container(pod, name) if pod is not None else None
+        container = state.containers.get(name) if state is not None else None
+        hook = post_start(spec) if spec is not None else None
+        if spec is None or container is None or not container.running or not hook:
+            return
+        try:
+            await run_hook(self.worker, spec, hook)
+        except HookFailed as error:
+            self.worker.event("FailedPostStartHook", f"PostStartHook failed: {error}", warning=True)
+            container.unhealthy = "postStart hook"
+        if container.running and not container.unhealthy:
+            set_ready(spec, container)
+        self.worker.save()
 
     def _inherit(self, state: PodState, action: StartContainer, container: Container) -> None:
         previous = state.containers.get(action.name)
@@ -223,3 +242,9 @@ class PodActions:
             if error.code not in (404, 409):
                 raise
         return not meta.get("finalizers")
+
+
+def set_ready(spec: Obj, container: Container) -> None:
+    """A container without probes that could say otherwise is ready once it runs and its postStart hook is over."""
+    if not any(spec.get(f) for f in ("startupProbe", "readinessProbe")):
+        container.started = container.ready = True

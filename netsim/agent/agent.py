@@ -8,9 +8,11 @@ import time
 from typing import Any
 
 from netsim.agent import podspec
+from netsim.agent.actions import set_ready
 from netsim.agent.cni_chain import CniFailed, ensure_conflist
 from netsim.agent.context import Context
 from netsim.agent.env import ConfigError
+from netsim.agent.hooks import post_start
 from netsim.agent.model import Obj, PodState
 from netsim.agent.runtime.launch import helper_id
 from netsim.agent.runtime.processes import Ended
@@ -56,6 +58,8 @@ class Agent:
             return
         for container in worker.state.running:
             spec = podspec.find_container(worker.pod, container.name) if worker.pod is not None else None
+            if spec is not None and post_start(spec):
+                set_ready(spec, container)  # the former agent may have ended during the hook, which is not run twice
             worker.container_started(spec or {"name": container.name}, container)
 
     async def _run(self, worker: PodWorker) -> None:

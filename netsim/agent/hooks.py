@@ -19,6 +19,11 @@ class HookFailed(Exception):
     """A hook did not succeed; the text is for the pod's Event."""
 
 
+def post_start(spec: Obj) -> Obj | None:
+    """The postStart hook of a container, None when it has none."""
+    return (spec.get("lifecycle") or {}).get("postStart") or None
+
+
 async def run_hook(worker: PodWorker, spec: Obj, hook: Obj) -> None:
     """Run one hook of a running container to its end. Raises HookFailed."""
     try:

@@ -112,3 +112,36 @@ def test_a_program_that_does_not_listen_is_killed_after_its_grace(lab: Lab, name
     status = last_status(lab, namespace, "deaf")
     assert 0.9 < time.monotonic() - begun < 10
     assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
+
+
+STARTING = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+    - name: c
+      image: busybox
+      command: [sleep, infinity]
+      lifecycle: {{postStart: {{exec: {{command: [sh, -c, {hook!r}]}}}}}}
+"""
+
+
+def test_a_container_is_ready_after_its_post_start_hook(lab: Lab, namespace: str):
+    text = STARTING.format(name="hooked", hook="sleep 0.5; echo done > /tmp/hook")
+    lab.kubectl("apply", "-n", namespace, "-f", "-", input=text)
+    lab.wait_ready("-n", namespace, "pod/hooked")
+    assert lab.kubectl("exec", "-n", namespace, "hooked", "--", "cat", "/tmp/hook") == "done\n"
+
+
+def test_a_container_whose_post_start_hook_fails_is_restarted(lab: Lab, namespace: str):
+    text = STARTING.format(name="failing", hook="exit 3")
+    lab.kubectl("apply", "-n", namespace, "-f", "-", input=text)
+
+    def restarts() -> int:
+        found = lab.get("-n", namespace, "pod", "failing")["status"].get("containerStatuses") or [{}]
+        return int(found[0].get("restartCount", 0))
+
+    until(lambda: restarts() >= 1)
+    assert "FailedPostStartHook" in lab.kubectl("get", "-n", namespace, "events")

@@ -15,8 +15,11 @@ PACKAGED = os.path.join(os.path.dirname(__file__), "catalogue.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One catalogue entry. `ports` are (number, "TCP" or "UDP"); `command` and `args` are an image's ENTRYPOINT and CMD;
-    `netsim` images see netsim's own installation."""
+    """One catalogue entry.
+
+    `ports` are (number, "TCP" or "UDP"); `command` and `args` are an image's ENTRYPOINT and CMD; `netsim` images see
+    netsim's own installation.
+    """
 
     name: str
     kind: str
