@@ -150,6 +150,7 @@ def check_fields(kind: Kind, problems: list[str], validation: str) -> list[str]:
 
 
 def warning_header(text: str) -> tuple[str, str]:
-    """An RFC 7234 Warning header, as kubectl prints it."""
-    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-    return ("Warning", f'299 - "{quoted}"')
+    """An RFC 7234 Warning header, as kubectl prints it: on one line whatever a client made up, in UTF-8."""
+    shown = "".join(char if char.isprintable() else " " for char in text)
+    quoted = shown.replace("\\", "\\\\").replace('"', '\\"')
+    return ("Warning", f'299 - "{quoted}"'.encode().decode("latin-1"))

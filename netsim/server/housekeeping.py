@@ -112,12 +112,17 @@ class Housekeeper:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        core = self._core
-        after = core.store.revision
+        after = self._core.store.revision
         for kind in _WATCHED:
             self._tasks.append(asyncio.get_running_loop().create_task(self._follow(kind, after)))
+        await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """What events would have had done."""
+        core = self._core
         for namespace in await core.objects(kinds.NAMESPACES):
-            await refurnish(core, namespace["metadata"]["name"])
+            name = namespace["metadata"]["name"]
+            await self._attempt(refurnish(core, name), name)
         for request in await core.objects(kinds.CERTIFICATE_SIGNING_REQUESTS):
             await self._attempt(handle_request(core, request), request["metadata"]["name"])
 
@@ -134,6 +139,7 @@ class Housekeeper:
             subscription = core.hub.subscribe(prefix_of(kind), after)
             if subscription is None:
                 after = core.store.revision
+                await self._catch_up()
                 await asyncio.sleep(0)
                 continue
             try:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from netsim.http.wire import render_response_head
+
 PODS = "/api/v1/namespaces/default/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
 YAML = "application/yaml"
@@ -112,6 +114,14 @@ async def test_selectors_of_any_size(api: Any) -> None:
         start = time.monotonic()
         assert (await api.send("GET", f"{PODS}?labelSelector={selector}")).status in (200, 400)
         assert time.monotonic() - start < 2
+
+
+async def test_a_warning_is_one_header_whatever_it_says(api: Any) -> None:
+    body = {"metadata": {"name": "w"}, "\r\nX-Evil: 1\u2603\x85": "1"}
+    response = await api.send("POST", MAPS, body)
+    head = render_response_head(response, framing="", date="", keep_alive=True)
+    assert response.status == 201 and head.count(b"\r\n") == len(response.headers) + 3
+    assert "X-Evil: 1\u2603".encode() in head
 
 
 async def test_a_watch_nobody_reads_leaves_nothing(api: Any) -> None:
