@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from .config import ConfigError, DnsConfig, Listen
 
 EXAMPLE = "example: netsim dns -f objects.yaml --listen 127.0.0.1:5353, then: dig @127.0.0.1 -p 5353 NAME"
+_LISTEN = "answer there, by UDP and TCP; may be given again (default: 0.0.0.0:53)"
+_PODS = "answer names made of an address (1-2-3-4.NAMESPACE.pod) or not (default: %(default)s)"
+_RANGES = "range whose reverse names belong to the cluster; may be given again"
 
 
 def parse_listen(text: str) -> Listen:
@@ -31,14 +34,16 @@ def parser() -> argparse.ArgumentParser:
     source = options.add_mutually_exclusive_group()
     source.add_argument("-f", "--file", help="serve the objects of a YAML or JSON file, without an API")
     source.add_argument("--kubeconfig", help="the API to watch (default: the pod's own ServiceAccount)")
-    options.add_argument("--listen", type=parse_listen, action="append", metavar="ADDRESS:PORT")
-    options.add_argument("--zone", default="cluster.local")
+    options.add_argument("--listen", type=parse_listen, action="append", metavar="ADDRESS:PORT", help=_LISTEN)
+    options.add_argument("--zone", default="cluster.local", help="the cluster's domain (default: %(default)s)")
     options.add_argument("--ttl", type=int, default=30, help="seconds of every record (0-3600)")
-    options.add_argument("--pods", choices=("disabled", "insecure"), default="insecure")
-    options.add_argument("--cluster-cidr", action="append", help="range whose reverse names belong to the cluster")
+    options.add_argument("--pods", choices=("disabled", "insecure"), default="insecure", help=_PODS)
+    options.add_argument("--cluster-cidr", action="append", metavar="CIDR", help=_RANGES)
     options.add_argument("--lameduck", type=float, default=5.0, help="seconds of service after SIGTERM")
-    options.add_argument("--health", type=parse_listen, default=None, metavar="ADDRESS:PORT", help="serve /health")
-    options.add_argument("--ready", type=parse_listen, default=None, metavar="ADDRESS:PORT", help="serve /ready")
+    options.add_argument(
+        "--health", type=parse_listen, default=None, metavar="ADDRESS:PORT", help="serve /health there"
+    )
+    options.add_argument("--ready", type=parse_listen, default=None, metavar="ADDRESS:PORT", help="serve /ready there")
     return options
 
 

@@ -16,15 +16,17 @@ from netsim.lab.plan import CLIENT
 from netsim.lab.topology import LabSpec
 
 app = make_app()
+_COUNT = typer.Option("-c", "--count", min=0, metavar="N", show_default=False, help="Stop after N packets.")
+_TIMEOUT = typer.Option("--timeout", min=0, metavar="SECONDS", show_default=False, help="Stop after so long.")
 
 
 @app.command("capture", epilog="Example: netsim capture svc/web -c 20 -w web.pcapng tcp port 80")
 def capture(
     target: Annotated[str, typer.Argument(metavar="POD|NODE|SERVICE|client", help="Where; several with commas.")],
     expression: Annotated[list[str] | None, typer.Argument(metavar="[FILTER]", help="As tcpdump's.")] = None,
-    count: Annotated[int, typer.Option("-c", "--count", min=0, help="Stop after so many packets.")] = 0,
+    count: Annotated[int, _COUNT] = 0,
     out: Annotated[str, typer.Option("-w", "--write", metavar="FILE.pcapng", help="Write them to a file.")] = "",
-    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Stop after so many seconds.")] = 0,
+    timeout: Annotated[float, _TIMEOUT] = 0,
     lab: Lab = "default",
 ) -> None:
     """Show packets where they pass, each interface under its own name.

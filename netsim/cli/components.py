@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import socket
 from collections.abc import Callable, Coroutine
@@ -97,13 +98,22 @@ def _write_kubeconfig(pki: Pki, path: str, server: str, user: str, group: str, l
 
 
 def lab_components(spec: LabSpec, paths: LabPaths, listeners: Listeners) -> list[Component]:
-    """Server first, then for each node its workload host and its agent with the proxy."""
+    """Server first, then for each node its workload host and its agent with the proxy; they get none of its sockets."""
     lab = paths.lab
     server = _async_component(
         "server", f"netsim server [{lab}]", paths, lambda: serve_control_plane(control_plane(spec, paths, listeners))
     )
     nodes = [(_node_process(spec, paths, node), paths.netns(node.name)) for node in spec.nodes]
-    return [server, *(c for node, namespace in nodes for c in node_components(node, paths, namespace))]
+    parts = [component for node, namespace in nodes for component in node_components(node, paths, namespace)]
+    return [server, *(_without(listeners, component) for component in parts)]
+
+
+def _without(listeners: Listeners, component: Component) -> Component:
+    def run() -> None:
+        listeners.close()
+        component.main()
+
+    return dataclasses.replace(component, main=run)
 
 
 def _async_component(

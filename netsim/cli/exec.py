@@ -21,7 +21,7 @@ _NOT_EXECUTABLE, _NOT_FOUND = 126, 127  # the exit statuses that shells give
 @app.command(
     "exec",
     epilog="Example: netsim exec toolbox -- dig +search test-service",
-    context_settings={"allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]},
 )
 def run_inside(
     place: Annotated[str, typer.Argument(metavar="NODE|POD|client", help="Where; NAMESPACE/POD for other namespaces.")],

@@ -28,7 +28,7 @@ def up(
     proxy_mode: Annotated[str | None, typer.Option(metavar="iptables", help="Rules of the service proxy.")] = None,
     network: Annotated[str | None, typer.Option(metavar="host-gw", help="How pods reach other nodes.")] = None,
     api_port: Annotated[int | None, typer.Option(metavar="PORT", help="Port on 127.0.0.1 (default 6443).")] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Give up after this long.")] = 60.0,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Give up after this long.")] = 60,
 ) -> None:
     """Build a lab: node namespaces on a common fabric, API server, DNS; wait until names resolve.
 

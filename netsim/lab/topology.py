@@ -127,7 +127,7 @@ def plan_server(name: str, address: str, port: int, *, pod_cidr: str, service_ci
 def parse_lab_file(document: Any, name: str | None = None) -> LabSpec:
     """A lab from a lab file's parsed YAML; `name` from the command line wins over the file's."""
     if not isinstance(document, Mapping):
-        raise TopologyError("lab file: expected a mapping with `nodes`; see `netsim up --help` for an example")
+        raise TopologyError("lab file: expected a mapping, such as `nodes: 3` or a list of nodes with a `name` each")
     unknown = sorted(set(document) - _FIELDS)
     if unknown:
         raise TopologyError(f"lab file: unknown field `{unknown[0]}`; known fields: {', '.join(sorted(_FIELDS))}")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from netsim.host import cgroup
+from netsim.host.process import command_line
 from support.host import Host, snapshot, stand_in
 from support.labs import NETSIM, Lab, until
 
@@ -74,6 +76,86 @@ def test_down_takes_the_users_own_programs_in_the_lab_too(host: Host):
     until(lambda: Path(f"/proc/{sleeper.pid}/cmdline").read_bytes().startswith(b"sleep\x00"))
     assert host.run(*NETSIM, "down", "--lab", NAME).returncode == 0
     assert sleeper.wait(5) == -signal.SIGKILL
+
+
+WORK = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: many}
+spec:
+  replicas: 40
+  selector: {matchLabels: {app: many}}
+  template:
+    metadata: {labels: {app: many}}
+    spec: {containers: [{name: web, image: nginx}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: shell}
+spec:
+  volumes:
+    - {name: host, hostPath: {path: HOSTPATH}}
+    - {name: own, emptyDir: {}}
+    - {name: memory, emptyDir: {medium: Memory}}
+  containers:
+    - name: c
+      image: busybox
+      command: [sleep, infinity]
+      volumeMounts: [{name: host, mountPath: /host}, {name: own, mountPath: /own}, {name: memory, mountPath: /memory}]
+"""
+
+
+def busy_lab(host: Host, host_path: Path) -> Lab:
+    """A lab with many pods, and one that has files of the host, of its own and in memory."""
+    (host_path / "kept").write_text("of the host")
+    assert host.run(*NETSIM, "up", "--lab", NAME, "--nodes", "2").returncode == 0
+    run_kubectl(host, "apply", "-f", "-", input=WORK.replace("HOSTPATH", str(host_path)))
+    run_kubectl(host, "rollout", "status", "deployment/many", "--timeout=60s")
+    run_kubectl(host, "wait", "--for=condition=Ready", "pod/shell", "--timeout=60s")
+    return Lab(NAME)
+
+
+def run_kubectl(host: Host, *words: str, **options: object) -> None:
+    done = host.run(*NETSIM, "kubectl", *words, env=Lab(NAME).environ, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_down_with_users_processes_in_the_way(host: Host, tmp_path: Path):
+    before = snapshot(host, NAME)
+    lab = busy_lab(host, tmp_path)
+    (container,) = (pid for pid in cgroup.pids(f"netsim/{NAME}") if command_line(pid) == "sleep infinity")
+    in_directory = subprocess.Popen(["sleep", "300"], cwd=f"/var/lib/netsim/{NAME}/logs")
+    in_mounts = subprocess.Popen(["nsenter", "--target", str(container), "--mount", "sleep", "300"])
+    for name in ("supervisor", "server", "node-1", "node-1-workloads"):
+        os.kill(lab.pids()[name], signal.SIGSTOP)
+    try:
+        done = host.run(*NETSIM, "down", "--lab", NAME)
+        assert (done.returncode, done.stdout) == (0, f"Lab `{NAME}` is gone.\n")
+        assert (in_directory.poll(), in_mounts.poll()) == (None, None)  # they are the user's, and hold nothing up
+    finally:
+        for process in (in_directory, in_mounts):
+            process.kill()
+            process.wait()
+    assert snapshot(host, NAME) == before
+    assert (tmp_path / "kept").read_text() == "of the host"
+
+
+def test_down_killed_half_way_and_run_twice_at_once(host: Host, tmp_path: Path):
+    before = snapshot(host, NAME)
+    lab = busy_lab(host, tmp_path)
+    supervisor = Path(f"/proc/{lab.pids()['supervisor']}")
+    first = subprocess.Popen(host.argv(*NETSIM, "down", "--lab", NAME))
+    until(lambda: not supervisor.exists() or not (supervisor / "cmdline").read_bytes())
+    first.kill()
+    assert first.wait() == -signal.SIGKILL
+    assert NAME in host.run(*NETSIM, "ls").stdout
+    both = [subprocess.Popen(host.argv(*NETSIM, "down", "--lab", NAME), stdout=-1, stderr=-1, text=True) for _ in "ab"]
+    answers = [(*process.communicate(timeout=30), process.returncode) for process in both]
+    # The one that comes late may find no lab any more; none of them says that something is left.
+    assert any(status == 0 for *_, status in answers)
+    assert all(status == 0 or "there is no lab" in err for _, err, status in answers), answers
+    assert snapshot(host, NAME) == before
+    assert (tmp_path / "kept").read_text() == "of the host"
 
 
 def test_labs_live_side_by_side(lab: Lab):

@@ -179,3 +179,9 @@ def test_no_secret_is_in_a_command_line_or_a_log(world: World):
         except (FileNotFoundError, ProcessLookupError):
             continue
         assert NAME not in line or "eyJhbGciOi" not in line
+
+
+def test_only_the_server_holds_its_sockets(world: World):
+    """And the supervisor, which keeps them open while the server is started again."""
+    shown = world.host.run("ss", "-Hltnp", "src", "127.0.0.1").stdout
+    assert "netsim server" in shown and "netsim node" not in shown and "netsim workload" not in shown
