@@ -102,12 +102,11 @@ class PodFiles:
 
 def _sub_path(volume: str, path: str) -> str:
     """A path inside a volume, made as a directory when missing; links that lead out of the volume are refused."""
-    source = f"{volume}/{check_path(path)}"
-    if not os.path.exists(source):
-        os.makedirs(source)
-    inside = os.path.realpath(source)
+    inside = os.path.realpath(f"{volume}/{check_path(path)}")
     if not f"{inside}/".startswith(os.path.realpath(volume) + "/"):
         raise ConfigError(f"subPath {path!r} leads out of its volume by a symbolic link")
+    if not os.path.exists(inside):
+        os.makedirs(inside)
     return inside
 
 

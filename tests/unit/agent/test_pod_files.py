@@ -1,0 +1,72 @@
+"""Volumes' places: hostPath types, subPath, stdin options of conmon."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from netsim.agent.env import ConfigError
+from netsim.agent.runtime.pod_files import _sub_path
+from netsim.agent.runtime.processes import terminal_args
+from netsim.agent.runtime.volume_files import ensure_host_path
+
+
+def host_path(path: Path, kind: str = "") -> dict[str, object]:
+    return {"name": "v", "hostPath": {"path": str(path), **({"type": kind} if kind else {})}}
+
+
+@pytest.mark.parametrize(("kind", "check"), [("DirectoryOrCreate", os.path.isdir), ("FileOrCreate", os.path.isfile)])
+def test_what_is_to_be_created_is_of_its_type(tmp_path: Path, kind: str, check):
+    assert ensure_host_path(host_path(tmp_path / "new", kind)) == str(tmp_path / "new")
+    assert check(tmp_path / "new")
+    assert ensure_host_path(host_path(tmp_path / "new", kind)) == str(tmp_path / "new")
+
+
+@pytest.mark.parametrize("kind", ["", "Directory", "File", "Socket", "CharDevice", "BlockDevice"])
+def test_a_missing_host_path_is_named(tmp_path: Path, kind: str):
+    with pytest.raises(ConfigError, match=f"{tmp_path}/gone.* of volume 'v' is not .*on the node"):
+        ensure_host_path(host_path(tmp_path / "gone", kind))
+    assert not (tmp_path / "gone").exists()
+
+
+@pytest.mark.parametrize("kind", ["File", "FileOrCreate", "Socket", "BlockDevice"])
+def test_a_directory_is_nothing_else(tmp_path: Path, kind: str):
+    with pytest.raises(ConfigError, match="is not a"):
+        ensure_host_path(host_path(tmp_path, kind))
+
+
+def test_a_device_is_one():
+    assert ensure_host_path(host_path(Path("/dev/null"), "CharDevice")) == "/dev/null"
+
+
+def test_a_sub_path_is_made_inside_its_volume(tmp_path: Path):
+    assert _sub_path(str(tmp_path), "a/b") == str(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc", "out", "out/new"])
+def test_a_sub_path_that_leads_out_is_refused(tmp_path: Path, path: str):
+    volume, outside = tmp_path / "volume", tmp_path / "outside"
+    volume.mkdir()
+    outside.mkdir()
+    (volume / "out").symlink_to(outside)
+    with pytest.raises(ConfigError):
+        _sub_path(str(volume), path)
+    assert list(outside.iterdir()) == [], "nothing was made outside either"
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ({}, []),
+        ({"stdin": True}, ["-i", "--leave-stdin-open"]),
+        ({"stdin": True, "stdinOnce": True}, ["-i"]),
+        ({"stdin": True, "tty": True}, ["-i", "--leave-stdin-open", "-t"]),
+        ({"tty": True}, ["-t"]),
+    ],
+)
+def test_stdin_outlives_its_first_client_unless_once(spec: Mapping[str, bool], wanted: list[str]):
+    assert terminal_args(dict(spec)) == wanted
