@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -49,6 +50,7 @@ def capture(
             out or None,
             filter_text,
             timeout or None,
+            print=partial(print, flush=True),  # a pipe's reader wants each line when it happens
             ready=lambda: typer.echo(f"capturing on {places}", err=True),
         )
     except (NoSuchPlace, CaptureError) as error:
