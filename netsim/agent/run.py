@@ -14,7 +14,7 @@ from netsim.agent.cni_chain import CniChain, Plugin
 from netsim.agent.config import AgentConfig
 from netsim.agent.context import Context
 from netsim.agent.eventlog import EventLog
-from netsim.agent.node import NodeKeeper, read_machine
+from netsim.agent.node import Machine, NodeKeeper, read_machine
 from netsim.agent.objects import PodObjects
 from netsim.agent.records import Records
 from netsim.agent.runtime.engine import Engine
@@ -42,20 +42,9 @@ async def run_agent(
     os.makedirs(config.run_dir, mode=0o700, exist_ok=True)
     services, pods, nodes = Cache(), Cache(), Cache()
     machine = read_machine()
-    chain = CniChain(config.net_d, f"{config.run_dir}/cni", plugins, config.cni_path)
-    parts: list[Agent] = []
-
-    def listed(containers: list[dict[str, Any]]) -> None:
-        parts[0].workloads_listed(containers)
-
-    workloads = WorkloadClient(config.workload_socket, listed)
-    engine = Engine(config, chain, workloads, PodObjects(client, services), machine.capacity)
-    events = EventLog(client, config.node_name)
-    agent = Agent(Context(config, client, engine, events, Records(config.run_dir)))
-    parts.append(agent)
+    agent, workloads = _make_agent(config, client, plugins, services, machine)
     keeper = NodeKeeper(config, client, machine, agent.network_trouble, lambda: nodes.get(config.node_name))
     agent.load()
-    own = f"spec.nodeName={config.node_name}"
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(workloads.run())
@@ -63,13 +52,12 @@ async def run_agent(
                 sock = kubelet_socket or _listen(config.node_ip, config.kubelet_port)
                 tasks.create_task(_serve_kubelet(agent, sock, kubelet_ssl))
             await keeper.register()
-            tasks.create_task(Reflector(client, SERVICES, services).run())
-            tasks.create_task(Reflector(client, NODES, nodes, field_selector=f"metadata.name={config.node_name}").run())
-            tasks.create_task(events.run())
+            tasks.create_task(agent.context.events.run())
             nodes.on_change(agent.node_changed)
             nodes.on_change(lambda *_: keeper.changed.set())
             tasks.create_task(keeper.run())
-            tasks.create_task(Reflector(client, PODS, pods, field_selector=own).run())
+            for reflector in _reflectors(config.node_name, client, services, nodes, pods):
+                tasks.create_task(reflector.run())
             # Service variables are part of a container's start: without the Services it would start wrongly.
             await services.wait_synced()
             await pods.wait_synced()
@@ -78,6 +66,32 @@ async def run_agent(
             tasks.create_task(agent.refresh_volumes())
     finally:
         await agent.close()
+
+
+def _make_agent(
+    config: AgentConfig, client: Client, plugins: Mapping[str, Plugin], services: Cache, machine: Machine
+) -> tuple[Agent, WorkloadClient]:
+    """The agent and its connection to the workload host, which tell each other what runs."""
+    parts: list[Agent] = []
+
+    def listed(containers: list[dict[str, Any]]) -> None:
+        parts[0].workloads_listed(containers)
+
+    chain = CniChain(config.net_d, f"{config.run_dir}/cni", plugins, config.cni_path)
+    workloads = WorkloadClient(config.workload_socket, listed)
+    engine = Engine(config, chain, workloads, PodObjects(client, services), machine.capacity)
+    events = EventLog(client, config.node_name)
+    parts.append(Agent(Context(config, client, engine, events, Records(config.run_dir))))
+    return parts[0], workloads
+
+
+def _reflectors(node: str, client: Client, services: Cache, nodes: Cache, pods: Cache) -> list[Reflector]:
+    """What the agent watches: all Services, its own Node, its own pods."""
+    return [
+        Reflector(client, SERVICES, services),
+        Reflector(client, NODES, nodes, field_selector=f"metadata.name={node}"),
+        Reflector(client, PODS, pods, field_selector=f"spec.nodeName={node}"),
+    ]
 
 
 def _listen(address: str, port: int) -> socket.socket:
