@@ -18,7 +18,8 @@ def load_objects(path: str) -> list[Obj]:
     documents = [json.loads(text)] if text.lstrip().startswith("{") and _is_json(text) else _yaml(path, text)
     objects = list(flatten(d for d in documents if isinstance(d, dict)))
     for position, obj in enumerate(objects, 1):
-        if not obj.get("kind") or not (obj.get("metadata") or {}).get("name"):
+        metadata = obj.get("metadata")
+        if not obj.get("kind") or not isinstance(metadata, dict) or not metadata.get("name"):
             raise ConfigError(f"dns objects file {path}: object {position} lacks kind or metadata.name")
     return objects
 

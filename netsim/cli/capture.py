@@ -17,6 +17,7 @@ from netsim.lab.plan import CLIENT
 from netsim.lab.topology import LabSpec
 
 app = make_app()
+_LINE = 66
 _COUNT = typer.Option("-c", "--count", min=0, metavar="N", show_default=False, help="Stop after N packets.")
 _TIMEOUT = typer.Option("--timeout", min=0, metavar="SECONDS", show_default=False, help="Stop after so long.")
 
@@ -59,9 +60,9 @@ def capture(
 
 
 def _say_places(labels: list[str]) -> str:
-    """The places in a line that a terminal holds."""
-    few = ", ".join(labels[:3])
-    return few if len(labels) <= 3 else f"{len(labels)} interfaces: {few}, …"
+    """The places in a line that a terminal holds, as far as one name alone does."""
+    every = ", ".join(labels)
+    return every if len(every) <= _LINE else f"{len(labels)} interfaces, the first {labels[0]}"
 
 
 def read_facts(spec: LabSpec, paths: LabPaths) -> CaptureFacts:

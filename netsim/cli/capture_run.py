@@ -20,6 +20,7 @@ from netsim.lab.capture_plan import CapturePoint
 
 HOLD_NS = 100_000_000
 WAIT = 0.02
+DRAIN_SECONDS = 1.0
 ETHERNET = 1
 
 Print = Callable[[str], object]
@@ -155,7 +156,7 @@ def _stop_on_signal() -> Iterator[threading.Event]:
 
 
 def _in_order(received: queue.SimpleQueue[Captured], ended: Callable[[], bool]) -> Iterator[Captured]:
-    """Packets by time, each held back until none earlier can still come; at the end, those still held."""
+    """Packets by time, each held back until none earlier can still come; at the end, those still on their way to us."""
     held: list[tuple[int, int, Captured]] = []
     serial = numbers()
     while not ended():
@@ -166,8 +167,22 @@ def _in_order(received: queue.SimpleQueue[Captured], ended: Callable[[], bool]) 
             pass  # nothing new; what is held may be old enough by now
         while held and held[0][0] < time.time_ns() - HOLD_NS:
             yield heapq.heappop(held)[2]
+    for captured in _waiting(received, time.time_ns()):
+        heapq.heappush(held, (captured.time_ns, next(serial), captured))
     while held:
         yield heapq.heappop(held)[2]
+
+
+def _waiting(received: queue.SimpleQueue[Captured], end_ns: int) -> Iterator[Captured]:
+    """Packets that passed before the end and still wait in a socket: until none has come for a while."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            captured = received.get(timeout=HOLD_NS / 1e9)
+        except queue.Empty:
+            return
+        if captured.time_ns <= end_ns:
+            yield captured
 
 
 def _emit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -72,7 +73,7 @@ def render(
     if family not in families:
         raise Fault(f"--family {family}: unknown; use ipv4 or ipv6")
     config = _config(hostname, cluster_cidr, masquerade_all, nodeport_addresses)
-    print(render_objects(_load(file), config, _split(node_addresses), families[family]), end="")
+    print(render_objects(_load(file), config, _addresses(node_addresses), families[family]), end="")
 
 
 def _config(hostname: str, cluster_cidr: str, masquerade_all: bool, nodeport_addresses: str) -> Any:
@@ -87,6 +88,13 @@ def _config(hostname: str, cluster_cidr: str, masquerade_all: bool, nodeport_add
         )
     except ValueError as error:
         raise Fault(str(error)) from None
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.ip_interface(part).ip) for part in _split(text))
+    except ValueError as error:
+        raise Fault(f"--node-addresses: {error}; give addresses such as 172.30.0.11") from None
 
 
 def _split(text: str) -> tuple[str, ...]:

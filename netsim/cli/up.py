@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -122,11 +123,12 @@ def _problems(features: bool) -> str:
 def _say_how_to_go_on(spec: LabSpec, paths: LabPaths) -> None:
     lab = "" if spec.name == "default" else f" --lab {spec.name}"
     env = "" if spec.name == "default" else f"NETSIM_LAB={spec.name} "
+    sudo = "sudo " if "SUDO_USER" in os.environ else ""
     print(
         f"\nLab `{spec.name}` is up. Go on with:\n"
-        f"  {env}netsim kubectl get nodes -o wide\n"
-        f"  {env}netsim kubectl apply -f docs/examples/course/\n"
-        f"  netsim exec{lab} {spec.nodes[0].name} -- ip route\n"
-        f"  export KUBECONFIG={paths.kubeconfig}    # for your own kubectl\n"
-        f"  netsim down{lab}"
+        f"  {sudo}{env}netsim kubectl get nodes -o wide\n"
+        f"  {sudo}{env}netsim kubectl apply -f docs/examples/course/\n"
+        f"  {sudo}netsim exec{lab} {spec.nodes[0].name} -- ip route\n"
+        f"  export KUBECONFIG={paths.kubeconfig}    # for root's own kubectl\n"
+        f"  {sudo}netsim down{lab}"
     )
