@@ -76,7 +76,7 @@ def test_defaults_are_idempotent_and_stay_in_the_schema(kind: kinds.Kind, data: 
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.resource)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_typed_object_can_be_validated(kind: kinds.Kind, data: st.DataObject) -> None:
     shape = named_values(type_of_kind(kind), 6)
