@@ -16,10 +16,16 @@ def _terminated(state: Obj) -> str:
     return f"Signal:{state['signal']}" if state.get("signal") else f"ExitCode:{state.get('exitCode', 0)}"
 
 
+def _sidecars(pod: Obj) -> set[str]:
+    """Names of the init containers that keep running beside the others (KEP-753)."""
+    declared = (pod.get("spec") or {}).get("initContainers") or []
+    return {c.get("name", "") for c in declared if c.get("restartPolicy") == "Always"}
+
+
 def _init_status(pod: Obj) -> str | None:
     """`Init:…` while an init container stands in the way, else None."""
     declared = (pod.get("spec") or {}).get("initContainers") or []
-    sidecars = {c.get("name") for c in declared if c.get("restartPolicy") == "Always"}
+    sidecars = _sidecars(pod)
     for index, status in enumerate((pod.get("status") or {}).get("initContainerStatuses") or ()):
         state = status.get("state") or {}
         ended, waiting = state.get("terminated"), state.get("waiting") or {}
@@ -86,13 +92,20 @@ def _gates(pod: Obj) -> str:
     return f"{len(met)}/{len(gates)}"
 
 
+def _ready(pod: Obj) -> str:
+    """Containers that are ready, of all; sidecars count."""
+    status, sidecars = pod.get("status") or {}, _sidecars(pod)
+    statuses = [s for s in status.get("initContainerStatuses") or () if s.get("name") in sidecars]
+    statuses += status.get("containerStatuses") or []
+    ready = sum(1 for s in statuses if s.get("ready") and (s.get("state") or {}).get("running") is not None)
+    return f"{ready}/{len(sidecars) + len((pod.get('spec') or {}).get('containers') or [])}"
+
+
 def _pod(pod: Obj, now: datetime) -> list[Any]:
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
-    statuses = status.get("containerStatuses") or []
-    ready = sum(1 for s in statuses if s.get("ready") and (s.get("state") or {}).get("running") is not None)
     ips = [entry.get("ip", "") for entry in status.get("podIPs") or ()]
     return [
-        name(pod), f"{ready}/{len(spec.get('containers') or [])}", pod_status(pod), restarts(pod, now), age(pod, now),
+        name(pod), _ready(pod), pod_status(pod), restarts(pod, now), age(pod, now),
         (ips[0] if ips else status.get("podIP")) or NONE, spec.get("nodeName") or NONE,
         status.get("nominatedNodeName") or NONE, _gates(pod),
     ]  # fmt: skip

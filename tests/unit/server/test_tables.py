@@ -105,6 +105,17 @@ def test_pods(found: dict[str, Any], expected: list[Any]) -> None:
     assert cells(kinds.PODS, found)[: len(expected)] == expected
 
 
+def test_a_sidecar_counts_among_the_ready() -> None:
+    running = {"ready": True, "started": True, "state": {"running": {}}}
+    spec = {
+        "initContainers": [{"name": "once"}, {"name": "proxy", "restartPolicy": "Always"}],
+        "containers": [{"name": "app"}],
+    }
+    once = {"name": "once", "ready": True, "state": {"terminated": {"exitCode": 0}}}
+    found = pod("p", [{"name": "app", **running}], spec, initContainerStatuses=[once, {"name": "proxy", **running}])
+    assert cells(kinds.PODS, found)[1] == "2/2"
+
+
 def service(name: str, status: Any = None, **spec: Any) -> dict[str, Any]:
     return obj(name, age=20 * 60, spec=spec, status=status or {})
 
