@@ -55,10 +55,14 @@ def write_lab(spec: LabSpec, paths: LabPaths) -> None:
 
 
 def read_lab(paths: LabPaths) -> LabSpec:
-    """The description of a lab that was built; NoSuchLab says how to make one."""
+    """The description of a lab that was built; NoSuchLab says how to make one, or to remove one that is damaged."""
     try:
         with open(paths.spec, encoding="utf-8") as file:
             return spec_from_json(json.load(file))
+    except (ValueError, TypeError, LookupError):
+        raise NoSuchLab(
+            f"{paths.spec} is damaged, or of another version of netsim; remove it with `netsim down --lab {paths.lab}`"
+        ) from None
     except FileNotFoundError:
         raise NoSuchLab(
             f"no lab `{paths.lab}` is running; start it with `netsim up --lab {paths.lab}` (`netsim ls` lists labs)"

@@ -9,7 +9,7 @@ a missing or unfinished chain, even though a large payload is committed in sever
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from netsim_proxy import names
@@ -155,21 +155,6 @@ def _comment(rule: str) -> str:
 def join_updates(*updates: Update) -> Update:
     """Several updates as one, in the order of writing."""
     return Update(tuple(sorted((chain for update in updates for chain in update.chains), key=_rank)))
-
-
-def apply_update(state: Mapping[Place, tuple[str, ...]], update: Update) -> State:
-    """What the kernel has after a restore of `update`; KeyError or ValueError where a real restore would fail."""
-    after = dict(state)
-    for chain in update.chains:
-        rules = [] if chain.rewrite else list(after[chain.place])
-        for rule in chain.delete:
-            rules.remove(rule)
-        for rule in chain.insert:
-            rules.insert(0, rule)
-        after[chain.place] = (*rules, *chain.append)
-        if chain.remove:
-            del after[chain.place]
-    return after
 
 
 def render_update(update: Update, chains_per_part: int = CHAINS_PER_PART) -> bytes:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from support.labs import Lab, until
+from support.labs import NETSIM, Lab, until
 
 pytestmark = pytest.mark.root
 
@@ -111,3 +114,40 @@ def test_a_pod_may_do_what_its_role_allows_and_no_more(lab: Lab, namespace: str)
     )
     assert lab.kubectl("exec", "-n", namespace, "asker", "--", "sh", "-c", script).split() == ["200", "403"]
     lab.kubectl("delete", "-n", namespace, "pod", "asker", "--grace-period=0", "--force")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (("exec", "node-1", "--", "sh", "-c", "exit 7"), 7, ""),
+        (("exec", "node-1", "--", "no-such-program"), 127, "no-such-program: No such file or directory"),
+        (("exec", "node-1", "--", "/etc"), 126, "/etc: Permission denied"),
+        (("exec", "nod-1"), 1, "no node or pod `nod-1`; did you mean `node-1`"),
+        (("exec", "kube-system/../node-1"), 1, "no node or pod `kube-system/../node-1`"),
+        (("capture", "nosuch"), 1, "no node, pod or Service `nosuch`"),
+        (("capture", "client", "tcp", "prot", "80"), 1, "filter `tcp prot 80`"),
+        (("capture", "client", "-w", "/proc/nosuch/x.pcapng"), 1, "cannot write /proc/nosuch/x.pcapng"),
+        (("--lab", "x", "status"), 2, "options come after it"),
+    ],
+)
+def test_the_command_says_what_is_wrong(lab: Lab, words: tuple[str, ...], status: int, says: str):
+    done = lab.netsim(*words, check=False)
+    assert done.returncode == status
+    assert says in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["up", "down", "status", "exec client", "capture client", "kubectl get pods", "token"])
+def test_who_is_not_root_is_told_how_to_be(lab: Lab, verb: str):
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    done = subprocess.run(
+        [*nobody, *NETSIM, *verb.split()], capture_output=True, text=True, env=lab.environ, timeout=60
+    )
+    assert done.returncode == 1
+    assert f"run: sudo NETSIM_LAB={lab.name} netsim {verb.split(maxsplit=1)[0]} …" in done.stderr
+
+
+def test_a_damaged_description_of_a_lab_is_named(own_lab: Lab):
+    Path(f"/run/netsim/{own_lab.name}/lab.json").write_text('{"name": "x", "nodes": [], "colour": 1}')
+    done = own_lab.netsim("status", check=False)
+    assert done.returncode == 1 and "another version of netsim; remove it with `netsim down" in done.stderr
+    assert "partial" in own_lab.netsim("ls").stdout
