@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from netsim.host import mount
@@ -41,14 +42,13 @@ def create(path: str) -> None:
     A file at `path` that is no namespace is the rest of a crash and is reused; a namespace there is FileExistsError.
     Needs CAP_SYS_ADMIN. Nothing is left behind when it fails.
     """
-    _prepare(path)
 
     def make() -> None:
         unshare(CLONE_NEWNET)
         _loopback_up()
         mount_("/proc/thread-self/ns/net", path, "none", MS_BIND)
 
-    _or_clean(lambda: run_on_worker(make), path)
+    _hold([path], lambda: run_on_worker(make))
 
 
 def create_sandbox(netns_path: str | None, ipc_path: str, uts_path: str, hostname: str) -> None:
@@ -57,8 +57,6 @@ def create_sandbox(netns_path: str | None, ipc_path: str, uts_path: str, hostnam
     Each is held by a bind mount at its path; all are made or none. Errors as `create`.
     """
     paths = {"ipc": ipc_path, "uts": uts_path} | ({"net": netns_path} if netns_path else {})
-    for path in paths.values():
-        _prepare(path)
 
     def make() -> None:
         unshare(CLONE_NEWIPC | CLONE_NEWUTS | (CLONE_NEWNET if netns_path else 0))
@@ -68,7 +66,7 @@ def create_sandbox(netns_path: str | None, ipc_path: str, uts_path: str, hostnam
         for kind, path in paths.items():
             mount_(f"/proc/thread-self/ns/{kind}", path, "none", MS_BIND)
 
-    _or_clean(lambda: run_on_throwaway(make), *paths.values())
+    _hold(list(paths.values()), lambda: run_on_throwaway(make))
 
 
 def delete(path: str) -> None:
@@ -139,21 +137,32 @@ def _open(path: str) -> int:
     return fd
 
 
+def _hold(paths: list[str], make: Callable[[], object]) -> None:
+    """Have files at `paths` and let `make` mount namespaces on them; on an error none of them is left."""
+    prepared: list[str] = []
+    try:
+        for path in paths:
+            _prepare(path)
+            prepared.append(path)
+        make()
+    except BaseException:
+        for path in prepared:
+            delete(path)
+        raise
+
+
 def _prepare(path: str) -> None:
     directory = os.path.dirname(path)
     os.makedirs(directory, exist_ok=True)
     mount.share_directory(directory)
     if exists(path):
         raise FileExistsError(errno.EEXIST, "a namespace is already held there; delete it first", path)
-    os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def _or_clean(make: Callable[[], object], *paths: str) -> None:
     try:
-        make()
-    except BaseException:
-        for path in paths:
-            delete(path)
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError:
+        mount.unshare_directory(directory)
+        with suppress(OSError):  # it holds something, or somebody else has removed it: then it is not ours to remove
+            os.rmdir(directory)
         raise
 
 

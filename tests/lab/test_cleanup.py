@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,7 +178,8 @@ def test_labs_live_side_by_side(lab: Lab):
 
 def test_a_taken_port_is_named_and_nothing_is_left(host: Host):
     before = snapshot(host, NAME)
-    listener = subprocess.Popen(host.argv("nc", "-l", "127.0.0.1", "16443"))
+    listen = "import socket, time; s = socket.create_server(('127.0.0.1', 16443)); time.sleep(60)"
+    listener = subprocess.Popen(host.argv(sys.executable, "-c", listen))
     try:
         until(lambda: "16443" in host.run("ss", "-ltn").stdout)
         done = host.run(*NETSIM, "up", "--lab", NAME, "--api-port", "16443")

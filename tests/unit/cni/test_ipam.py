@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -100,26 +100,29 @@ def test_an_unusable_directory_is_named(tmp_path: Path) -> None:
     assert caught.value.code == errors.IO_FAILURE
 
 
-def _take(path: str, name: str, rounds: int, die_at: int) -> None:
-    store = Leases(path)
-    wide = parse_range_sets({"subnet": "10.2.0.0/20"})
-    for number in range(rounds):
-        if number == die_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        store.allocate(wide, (f"{name}-{number}", "eth0"), "l")
-        if number % 2:
-            store.release((f"{name}-{number}", "eth0"))
+TAKE = """
+import os, signal, sys
+from netsim_cni.ipam import Leases
+from netsim_cni.ranges import parse_range_sets
+
+path, name, die_at = sys.argv[1], sys.argv[2], int(sys.argv[3])
+store = Leases(path)
+wide = parse_range_sets({"subnet": "10.2.0.0/20"})
+for number in range(60):
+    if number == die_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    store.allocate(wide, (f"{name}-{number}", "eth0"), "l")
+    if number % 2:
+        store.release((f"{name}-{number}", "eth0"))
+store.close()
+"""
 
 
 def test_processes_at_once_some_of_them_killed(tmp_path: Path) -> None:
     path = str(tmp_path / "net.sqlite")
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_take, args=(path, f"p{n}", 60, 30 if n == 3 else -1)) for n in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0, -signal.SIGKILL]
+    argv = [[sys.executable, "-c", TAKE, path, f"p{n}", "30" if n == 3 else "-1"] for n in range(4)]
+    workers = [subprocess.Popen(words) for words in argv]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0, -signal.SIGKILL]
     store = Leases(path)
     try:
         assert len(store.holders()) == 3 * 30 + 15
