@@ -155,9 +155,9 @@ def _prepare(path: str) -> None:
     directory = os.path.dirname(path)
     os.makedirs(directory, exist_ok=True)
     mount.share_directory(directory)
-    if exists(path):
-        raise FileExistsError(errno.EEXIST, "a namespace is already held there; delete it first", path)
     try:
+        if exists(path):
+            raise FileExistsError(errno.EEXIST, "a namespace is already held there; delete it first", path)
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError:
         mount.unshare_directory(directory)
