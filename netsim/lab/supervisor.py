@@ -136,16 +136,29 @@ def _fork(component: Component) -> int:
 
 
 def become_daemon(title: str, log: str) -> None:
-    """A session of its own, signals as at the start of a program, output to `log`, no input."""
+    """A session of its own, signals as at the start of a program, output to `log`, no input, nobody's files open."""
     os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _close_inherited()
     os.makedirs(os.path.dirname(log), exist_ok=True)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     for source, target in ((null, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
     process.set_title(title)
+
+
+def _close_inherited() -> None:
+    """Close what the caller of our program left open: its lock (flock(1)), or a pipe whose end somebody waits for.
+
+    What Python itself opens is never inheritable.
+    """
+    for fd in sorted(int(name) for name in os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself, closed by now
+            if fd > 2 and os.get_inheritable(fd):
+                os.close(fd)
 
 
 def _write_processes(runs: list[_Run], path: str) -> None:

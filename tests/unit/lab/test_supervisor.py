@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netsim.lab.supervisor import Component, supervise_in_foreground
+from netsim.lab.supervisor import Component, become_daemon, supervise_in_foreground
 
 
 def wait_for(what: Callable[[], bool]) -> None:
@@ -48,3 +48,24 @@ def test_what_is_killed_is_started_again_and_stop_ends_all(supervised: tuple[int
     os.kill(supervisor, signal.SIGTERM)
     os.waitpid(supervisor, 0)
     assert not os.path.exists(f"/proc/{second}")
+
+
+def test_a_daemon_holds_nothing_of_its_caller(tmp_path: Path):
+    """Neither its open files (a lock would stay taken) nor its ignored signals."""
+    ours, theirs = os.pipe()
+    os.set_inheritable(theirs, True)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            become_daemon("netsim test daemon", str(tmp_path / "log"))
+            signal.pause()
+        finally:
+            os._exit(3)
+    os.close(theirs)
+    try:
+        assert os.read(ours, 1) == b""  # would wait for ever while the daemon held the other end
+        os.kill(pid, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGTERM
+    finally:
+        os.close(ours)
