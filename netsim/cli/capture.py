@@ -10,7 +10,7 @@ import typer
 
 from netsim.cli.fault import Fault
 from netsim.cli.options import Lab, make_app, need_root, running_lab
-from netsim.lab.capture_plan import CaptureFacts, NodeFact, Obj, PodFact, plan_captures, pods_behind
+from netsim.lab.capture_plan import CaptureFacts, NodeFact, Obj, PodFact, lesson_filter, plan_captures, pods_behind
 from netsim.lab.paths import LabPaths
 from netsim.lab.places import NoSuchPlace
 from netsim.lab.plan import CLIENT
@@ -34,17 +34,21 @@ def capture(
     """Show packets where they pass, each interface under its own name.
 
     A pod is its eth0 and its node's end of the cable; a node all its interfaces; a Service all pods behind it
-    and every node's eth0. NAMESPACE/NAME, svc/NAME or pod/NAME say which is meant. Ctrl-C ends it; the file is
-    whole at any time and opens in Wireshark.
+    and every node's eth0, without the nodes' talk to the API server unless a filter is given. NAMESPACE/NAME,
+    svc/NAME or pod/NAME say which is meant. Ctrl-C ends it; the file is whole at any time and opens in Wireshark.
     """
     need_root("capture")
     spec, paths = running_lab(lab)
     from netsim.cli.capture_run import CaptureError, run_capture
 
     try:
-        points = plan_captures(target, read_facts(spec, paths))
+        facts = read_facts(spec, paths)
+        points = plan_captures(target, facts)
         places = _say_places([point.label for point in points])
         filter_text = " ".join(expression or ())
+        if not filter_text:
+            filter_text = lesson_filter(target, facts, spec.control_plane_address, spec.fabric_port)
+            places += "\n(a filter shows the nodes' talk to the API server too)" if filter_text else ""
         seen = run_capture(
             points,
             count,

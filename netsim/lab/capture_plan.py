@@ -13,6 +13,7 @@ Obj = dict[str, Any]
 Key = tuple[str, str]
 
 POD_INTERFACE = "eth0"
+KUBELET_PORT = 10250
 _PREFIXES = {"pod": "pod", "pods": "pod", "svc": "service", "service": "service", "services": "service", "node": "node"}
 
 
@@ -88,10 +89,28 @@ def plan_capture(target: str, facts: CaptureFacts) -> list[CapturePoint]:
     pod = _find(name, facts.pods) if kind in ("", "pod") else None
     if pod is not None:
         return _pod_points(facts.pods[pod], facts)
-    service = _find(name, facts.services) if kind in ("", "service") else None
+    service = _service(target, facts)
     if service is not None:
         return _service_points(facts.services[service], facts)
     raise NoSuchPlace(_nothing(target, facts))
+
+
+def lesson_filter(targets: str, facts: CaptureFacts, api: str, port: int) -> str:
+    """The filter for captures of Services with pods, whose way the nodes share with their talk to the API server.
+
+    Empty when a target is anything else: who looks at a machine sees all of it.
+    """
+    services = [_service(target.strip(), facts) for target in targets.split(",")]
+    if not all(service is not None and facts.services[service] for service in services):
+        return ""
+    return f"not (host {api} and tcp port {port}) and not tcp port {KUBELET_PORT}"
+
+
+def _service(target: str, facts: CaptureFacts) -> Key | None:
+    """The Service that a target means: it is looked for after all else."""
+    kind, name = _split(target)
+    other = name == CLIENT or name in facts.nodes or _find(name, facts.pods) is not None
+    return _find(name, facts.services) if kind == "service" or (not kind and not other) else None
 
 
 def _split(target: str) -> tuple[str, str]:

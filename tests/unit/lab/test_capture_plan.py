@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from netsim.lab.capture_plan import CaptureFacts, NodeFact, PodFact, plan_capture, plan_captures, pods_behind
+from netsim.lab.capture_plan import (
+    CaptureFacts,
+    NodeFact,
+    PodFact,
+    lesson_filter,
+    plan_capture,
+    plan_captures,
+    pods_behind,
+)
 from netsim.lab.places import NoSuchPlace
 
 NODES = {
@@ -79,6 +87,23 @@ def test_a_pod_is_captured_in_its_own_namespace_and_its_nodes() -> None:
     inside, outside = plan_capture("web-a", FACTS)
     assert (inside.netns, inside.interface, inside.description) == ("/ns/pod-web-a", "eth0", "pod default/web-a")
     assert (outside.netns, outside.interface, outside.description) == ("/ns/node-1", "web-a-12345", "default/web-a")
+
+
+@pytest.mark.parametrize(
+    ("targets", "quiet"),
+    [
+        ("web", True),
+        ("svc/web,web", True),
+        ("web,client", False),
+        ("web-a", False),  # a pod of that name comes first
+        ("svc/web-a", False),  # nothing is behind it: what is there to see is all on the nodes
+        ("node-1", False),
+        ("nosuch", False),
+    ],
+)
+def test_only_captures_of_services_leave_the_control_plane_out(targets: str, quiet: bool) -> None:
+    expected = "not (host 172.30.0.2 and tcp port 6443) and not tcp port 10250" if quiet else ""
+    assert lesson_filter(targets, FACTS, "172.30.0.2", 6443) == expected
 
 
 def test_several_of_one_name_must_be_told_apart() -> None:
