@@ -1,4 +1,4 @@
-"""resolv.conf and hosts of a pod, by dnsPolicy and dnsConfig (cluster-dns.md section 19). Pure."""
+"""resolv.conf and hosts of a pod, by dnsPolicy and dnsConfig. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defaults of every served kind (api.md 5.1). Pure and idempotent: nothing is allocated, no clock is read.
+"""Defaults of every served kind. Pure and idempotent: nothing is allocated, no clock is read.
 
 What needs the cluster's state is the server's: cluster IPs, node ports, the service account and its token, names,
 times. Address families are defaulted to single-stack IPv4 unless the object or its clusterIP says otherwise.

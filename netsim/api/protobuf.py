@@ -1,4 +1,4 @@
-"""Protobuf request bodies, decoded to the JSON objects they stand for (kubectl 1.32 and later sends them, api.md 2.1).
+"""Protobuf request bodies, decoded to the JSON objects they stand for (kubectl 1.32 and later sends them).
 
 `protobuf.json` holds the field facts, taken from the protobuf and JSON tags of the API's Go types:
 `{"roots": {"v1/Pod": MESSAGE}, "messages": {MESSAGE: {NUMBER: [json name, type, flags]}}}`. A type is a scalar, a

@@ -51,7 +51,7 @@ class ProxyConfig:
 
     @property
     def hostname(self) -> str:
-        """Name of this node's Node object: the override or the given name, trimmed and in lower case (ST-10)."""
+        """Name of this node's Node object: the override or the given name, trimmed and in lower case."""
         return (self.hostname_override or self.node_name).strip().lower()
 
     @property

@@ -1,4 +1,4 @@
-"""Which UDP conntrack entries a change makes stale (kube-proxy.md, section 8). Pure.
+"""Which UDP conntrack entries a change makes stale. Pure.
 
 TCP and SCTP entries are never touched: open connections outlive their endpoint.
 """

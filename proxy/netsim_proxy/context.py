@@ -11,12 +11,12 @@ from netsim_proxy.model import Node
 from netsim_proxy.rule import Rule
 
 LARGE_CLUSTER_ENDPOINTS = 1000
-"""Above this many endpoints, the per-endpoint rules carry no comment (Q-01)."""
+"""Above this many endpoints, the per-endpoint rules carry no comment."""
 
 
 @dataclass(frozen=True, slots=True)
 class PodTraffic:
-    """How traffic of this node's pods is told from other traffic: by source CIDR or by incoming interface (M-05)."""
+    """How traffic of this node's pods is told from other traffic: by source CIDR or by incoming interface."""
 
     cidr: str = ""
     interface: str = ""
@@ -79,13 +79,13 @@ def make_context(config: ProxyConfig, node: Node, family: Family, endpoint_count
 
 
 def _nodeport_networks(config: ProxyConfig, family: Family) -> tuple[Network, ...]:
-    """Networks that NodePorts are limited to; empty for all addresses (NP-04, NP-05)."""
+    """Networks that NodePorts are limited to; empty for all addresses."""
     networks = networks_of(config.nodeport_addresses, family)
     return () if any(network.prefixlen == 0 for network in networks) else networks
 
 
 def nodeport_addresses(config: ProxyConfig, family: Family, local_addresses: Iterable[str]) -> tuple[str, ...] | None:
-    """The machine's own addresses that NodePorts answer on, in the order given; None for all (NP-02, NP-03, NP-09)."""
+    """The machine's own addresses that NodePorts answer on, in the order given; None for all."""
     networks = _nodeport_networks(config, family)
     if not networks:
         return None
@@ -101,7 +101,7 @@ def nodeport_addresses(config: ProxyConfig, family: Family, local_addresses: Ite
 
 
 def localhost_nodeports(config: ProxyConfig, family: Family) -> bool:
-    """Whether NodePorts answer on 127.0.0.1, which needs route_localnet and a guard (NP-07, NP-08)."""
+    """Whether NodePorts answer on 127.0.0.1, which needs route_localnet and a guard."""
     if family != 4 or not config.localhost_nodeports:
         return False
     networks = _nodeport_networks(config, family)

@@ -111,7 +111,7 @@ class Desired:
 
 
 def _count(given: Input | None) -> int:
-    """Endpoints over all ports of a Service, before any filtering (Q-01)."""
+    """Endpoints over all ports of a Service, before any filtering."""
     if given is None:
         return 0
     return sum(

@@ -135,7 +135,7 @@ def _by_rule(place: Place, old: Iterable[str], new: Iterable[str]) -> ChainUpdat
 
 
 def missing_hooks(actual: State, hooks: Iterable[tuple[Place, str]]) -> Update:
-    """The jump rules that are absent, to be put at the head of their chains in the given order (J-01, J-04)."""
+    """The jump rules that are absent, to be put at the head of their chains in the given order."""
     absent: dict[Place, list[str]] = {}
     for place, wanted in hooks:
         if not any(_same_jump(rule, wanted) for rule in actual.get(place, ())):

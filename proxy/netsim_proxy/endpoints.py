@@ -1,4 +1,4 @@
-"""Which endpoints of a Service port may be used, and by which traffic (kube-proxy.md I-11, I-12, 5.8 to 5.10)."""
+"""Which endpoints of a Service port may be used, and by which traffic."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def endpoints_of(slices: Iterable[Slice], port_name: str, protocol: str, node_na
 
 
 def _fallback(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
-    """The ready endpoints, or, when there is none, those that still serve while they terminate (T-01, T-02)."""
+    """The ready endpoints, or, when there is none, those that still serve while they terminate."""
     ready = tuple(endpoint for endpoint in endpoints if endpoint.ready)
     return ready or tuple(endpoint for endpoint in endpoints if endpoint.serving and endpoint.terminating)
 
 
 def _hinted(endpoints: Sequence[Endpoint], zone: str) -> tuple[Endpoint, ...] | None:
-    """Ready endpoints hinted for `zone`; None when hints cannot be relied on (TH-01)."""
+    """Ready endpoints hinted for `zone`; None when hints cannot be relied on."""
     ready = [endpoint for endpoint in endpoints if endpoint.ready]
     if not zone or any(not endpoint.zones for endpoint in ready):
         return None
@@ -66,7 +66,7 @@ def _hinted(endpoints: Sequence[Endpoint], zone: str) -> tuple[Endpoint, ...] | 
 def select_endpoints(port: ServicePort, endpoints: Sequence[Endpoint], zone: str, *, hints: bool = False) -> Selection:
     """Sort endpoints into the sets that traffic policies choose from.
 
-    `hints` lets topology hints count without the Service's annotation (gate ServiceTrafficDistribution, TH-03).
+    `hints` lets topology hints count without the Service's annotation.
     """
     cluster: tuple[Endpoint, ...] = ()
     if port.uses_cluster_endpoints:

@@ -60,7 +60,7 @@ def node_cache() -> SlimCache:
 
 
 class Inputs:
-    """Services and slices of one family. Setting an equal value changes nothing (S-02)."""
+    """Services and slices of one family. Setting an equal value changes nothing."""
 
     def __init__(self, family: Family) -> None:
         self.family = family

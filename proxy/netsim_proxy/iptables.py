@@ -1,4 +1,4 @@
-"""Write rules as text, in the form that `iptables-save` prints (N-10). Pure.
+"""Write rules as text, in the form that `iptables-save` prints. Pure.
 
 `iptables-restore` reads the same form, so one text is sent, read back and compared.
 """
@@ -56,7 +56,7 @@ def quote(text: str) -> str:
 
 @cache
 def probability(count: int) -> str:
-    """`1/count` as the kernel keeps it, in 31 bits, and prints it (N-08)."""
+    """`1/count` as the kernel keeps it, in 31 bits, and prints it."""
     return f"{round(2**31 * round(1 / count, 10)) / 2**31:.11f}"
 
 

@@ -1,7 +1,7 @@
 """What the proxy keeps of Services, EndpointSlices and its Node: slim frozen values, cut from API objects on arrival.
 
 Two objects that differ only in what the proxy does not read (annotations, managedFields ...) are cut to
-equal values, which is how no-op events are recognised (kube-proxy.md I-*, S-02).
+equal values, which is how no-op events are recognised.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ class ServicePort:
 
     @property
     def externally_accessible(self) -> bool:
-        """Can be reached from outside through a node port, an external address or a load-balancer address (I-20)."""
+        """Can be reached from outside through a node port, an external address or a load-balancer address."""
         return bool(self.node_port or self.external_ips or self.vips)
 
     @property
     def uses_cluster_endpoints(self) -> bool:
-        """Some traffic of this port may go to endpoints of any node (I-21)."""
+        """Some traffic of this port may go to endpoints of any node."""
         return not self.internal_local or self.externally_accessible
 
     @property
     def uses_local_endpoints(self) -> bool:
-        """Some traffic of this port may go to endpoints of this node only (I-21)."""
+        """Some traffic of this port may go to endpoints of this node only."""
         return self.internal_local or (self.external_local and self.externally_accessible)
 
 
@@ -79,7 +79,7 @@ class Endpoint:
 
     @property
     def text(self) -> str:
-        """`ip:port` or `[ip6]:port`: what endpoints are sorted by (I-12)."""
+        """`ip:port` or `[ip6]:port`: what endpoints are sorted by."""
         return join_address(self.address, self.port)
 
 
@@ -115,7 +115,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """This node: its name, its labels and its primary address by family (D-04)."""
+    """This node: its name, its labels and its primary address by family."""
 
     name: str
     labels: tuple[tuple[str, str], ...] = ()
@@ -189,13 +189,13 @@ def _affinity(spec: Obj) -> int:
 
 
 def is_ours(obj: Obj) -> bool:
-    """Whether the label selector of the watch lets this Service or EndpointSlice through (I-01)."""
+    """Whether the label selector of the watch lets this Service or EndpointSlice through."""
     labels = obj["metadata"].get("labels") or {}
     return PROXY_NAME_LABEL not in labels and HEADLESS_LABEL not in labels
 
 
 def cut_service(service: Obj, family: Family) -> tuple[ServicePort, ...]:
-    """The ports of a Service that the proxy serves in this family; empty for headless and ExternalName (I-03, I-14)."""
+    """The ports of a Service that the proxy serves in this family; empty for headless and ExternalName."""
     metadata, spec = service["metadata"], service.get("spec") or {}
     kind = spec.get("type", "ClusterIP")
     cluster_ip = _cluster_ip(spec, family)
@@ -250,7 +250,7 @@ def _slice_endpoint(endpoint: Obj) -> SliceEndpoint:
 
 
 def cut_slice(obj: Obj) -> Slice | None:
-    """An EndpointSlice, or None if it belongs to no Service or has no address family of ours (I-05 ... I-08).
+    """An EndpointSlice, or None if it belongs to no Service or has no address family of ours.
 
     `rejected` lists addresses whose family is not the slice's: they are left out and worth an Event on the Service.
     """

@@ -1,4 +1,4 @@
-"""Names that kube-proxy gives to its chains (kube-proxy.md, section 3).
+"""Names that kube-proxy gives to its chains.
 
 A chain of one Service port carries 16 characters of a hash, so that it fits the 28 characters of an iptables chain name
 and stays the same from node to node. The address family is not hashed: a dual-stack port has the same names in both.
@@ -33,7 +33,7 @@ _SHIFTS: Final = range(70, -1, -10)
 
 
 def port_name(namespace: str, service: str, port: str) -> str:
-    """The printed form of a Service port: `ns/name:port`, or `ns/name` for an unnamed port (I-04)."""
+    """The printed form of a Service port: `ns/name:port`, or `ns/name` for an unnamed port."""
     return f"{namespace}/{service}:{port}" if port else f"{namespace}/{service}"
 
 
@@ -44,12 +44,12 @@ def short_hash(text: str) -> str:
 
 
 def service_hash(name: str, protocol: str) -> str:
-    """Hash shared by the SVC, SVL, EXT and FW chains of a Service port (N-03)."""
+    """Hash shared by the SVC, SVL, EXT and FW chains of a Service port."""
     return short_hash(name + protocol.lower())
 
 
 def endpoint_chain(name: str, protocol: str, endpoint: str) -> str:
-    """Chain of one endpoint of one Service port; `endpoint` is `ip:port` or `[ip6]:port` (N-04)."""
+    """Chain of one endpoint of one Service port; `endpoint` is `ip:port` or `[ip6]:port`."""
     return ENDPOINT_PREFIX + short_hash(name + protocol.lower() + endpoint)
 
 

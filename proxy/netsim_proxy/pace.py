@@ -12,7 +12,7 @@ CHECK_SHARE = 20
 
 
 class TokenBucket:
-    """At most one run every `period` seconds, after a burst of two (S-09); no limit if `period` is 0."""
+    """At most one run every `period` seconds, after a burst of two; no limit if `period` is 0."""
 
     def __init__(self, period: float, now: float, burst: int = BURST) -> None:
         self._period, self._burst = period, float(burst)

@@ -39,7 +39,7 @@ class SyncFailed(Exception):
 
 
 def _with_liberal_tracking(config: ProxyConfig) -> ProxyConfig:
-    """Whether the kernel takes out-of-window TCP segments as valid; if so, INVALID packets are not dropped (F-01).
+    """Whether the kernel takes out-of-window TCP segments as valid; if so, INVALID packets are not dropped.
 
     Read once; the flag sets it.
     """
@@ -65,7 +65,7 @@ class Programmer:
         self._udp_next: dict[PortKey, UdpPort | None] = {}
 
     def prepare(self) -> None:
-        """Kernel settings that the rules rely on (NP-07)."""
+        """Kernel settings that the rules rely on."""
         if localhost_nodeports(self._config, self._family):
             sysctl.ensure_sysctl("net.ipv4.conf.all.route_localnet", 1)
 
@@ -118,7 +118,7 @@ class Programmer:
         self._udp_next.update(step.new_udp)
 
     def _clean_conntrack(self) -> None:
-        """Delete stale UDP entries; a failure leaves the rules right, so it is logged only (K-10)."""
+        """Delete stale UDP entries; a failure leaves the rules right, so it is logged only."""
         touched, self._udp_next = self._udp_next, {}
         new = {key: port for key, port in touched.items() if port is not None}
         commands = plan_cleanup({key: self._udp[key] for key in touched if key in self._udp}, new)

@@ -1,4 +1,4 @@
-"""Compile one Service port and its endpoints to rules (kube-proxy.md, sections 5.1 to 5.10 and 5.13). Pure.
+"""Compile one Service port and its endpoints to rules. Pure.
 
 A port owns the chains SVC, SVL, EXT, FW and one SEP per endpoint, and adds single rules to the shared chains
 (KUBE-SERVICES, KUBE-NODEPORTS, KUBE-EXTERNAL-SERVICES, KUBE-PROXY-FIREWALL), in which the order among Services has no
@@ -89,7 +89,7 @@ class _Plan:
 
     @property
     def filtered(self) -> bool:
-        """The load-balancer addresses are open to some source ranges only (L-02, L-07)."""
+        """The load-balancer addresses are open to some source ranges only."""
         return self.chosen.exists and bool(self.port.vips and self.port.source_ranges)
 
     def comment(self, text: str) -> Comment:
@@ -137,7 +137,7 @@ def compile_port(port: ServicePort, endpoints: Sequence[Endpoint], ctx: Context)
 
 
 def _balancing_chains(plan: _Plan, own: dict[str, tuple[Rule, ...]]) -> None:
-    """SVC and SVL: the masquerade rule for ClusterIP traffic (C-02 to C-05), then the choice of an endpoint."""
+    """SVC and SVL: the masquerade rule for ClusterIP traffic, then the choice of an endpoint."""
     wanted = []
     if plan.port.uses_cluster_endpoints and plan.chosen.cluster:
         wanted.append((plan.cluster_chain, plan.chosen.cluster))
@@ -156,7 +156,7 @@ def _cluster_ip_masquerade(plan: _Plan) -> tuple[Rule, ...]:
 
 
 def _choice(plan: _Plan, endpoints: Sequence[Endpoint]) -> Iterator[Rule]:
-    """Sticky clients first (A-01), then chance: 1/n, 1/(n-1), ... and the last endpoint takes the rest (N-09)."""
+    """Sticky clients first, then chance: 1/n, 1/(n-1), ... and the last endpoint takes the rest."""
     texts = [endpoint.text for endpoint in endpoints]
     chains = [plan.chains[text] for text in texts]
     comments: list[tuple[Match, ...]] = [()] * len(chains)
@@ -170,7 +170,7 @@ def _choice(plan: _Plan, endpoints: Sequence[Endpoint]) -> Iterator[Rule]:
 
 
 def _external_chain(plan: _Plan) -> Iterator[Rule]:
-    """EXT: entry of NodePort, externalIP and load-balancer traffic (X-01 to X-03)."""
+    """EXT: entry of NodePort, externalIP and load-balancer traffic."""
     name = plan.name
     if not plan.port.external_local:
         yield Rule(_MARK, (Comment(f"masquerade traffic for {name} external destinations"),))
@@ -187,7 +187,7 @@ def _external_chain(plan: _Plan) -> Iterator[Rule]:
 
 
 def _firewall_chain(plan: _Plan) -> Iterator[Rule]:
-    """FW: source ranges that may use the load-balancer addresses; others fall through to be dropped (L-02 to L-04)."""
+    """FW: source ranges that may use the load-balancer addresses; others fall through to be dropped."""
     comment = plan.comment("loadbalancer IP")
     external = Jump(plan.external_chain)
     networks = [ipaddress.ip_network(text) for text in plan.port.source_ranges]
@@ -201,7 +201,7 @@ def _firewall_chain(plan: _Plan) -> Iterator[Rule]:
 
 
 def _endpoint_chain(plan: _Plan, endpoint: Endpoint, chain: str) -> tuple[Rule, ...]:
-    """SEP: masquerade a pod that reaches itself, then DNAT (EP-01, A-02)."""
+    """SEP: masquerade a pod that reaches itself, then DNAT."""
     comment: tuple[Match, ...] = (Comment(plan.name),) if plan.ctx.endpoint_comments else ()
     affinity: tuple[Match, ...] = (RecentSet(chain),) if plan.port.affinity_seconds else ()
     return (
@@ -215,7 +215,7 @@ def _endpoint_chain(plan: _Plan, endpoint: Endpoint, chain: str) -> tuple[Rule, 
 
 
 def _refusal(plan: _Plan) -> tuple[Final, Comment]:
-    """REJECT when there is no endpoint anywhere, DROP when only this node has none (E-01 to E-03)."""
+    """REJECT when there is no endpoint anywhere, DROP when only this node has none."""
     if not plan.chosen.exists:
         return Final("REJECT"), plan.comment("has no endpoints")
     return Final("DROP"), plan.comment("has no local endpoints")
@@ -240,7 +240,7 @@ def _external_rules(plan: _Plan) -> Iterator[tuple[Place, Rule]]:
 
 
 def _external_entries(plan: _Plan) -> Iterator[tuple[Place, Rule]]:
-    """The ways in from outside: externalIPs, load-balancer addresses, NodePort (NP-01, XI-01, L-01)."""
+    """The ways in from outside: externalIPs, load-balancer addresses, NodePort."""
     external = Jump(plan.external_chain)
     for address in plan.port.external_ips:
         yield _NAT_SERVICES, plan.to_address(address, external, plan.comment("external IP"))

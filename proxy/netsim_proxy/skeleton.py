@@ -1,4 +1,4 @@
-"""The rules that are there without any Service: fixed chains and the jumps to them (kube-proxy.md 4, 5.11, 5.12).
+"""The rules that are there without any Service: fixed chains and the jumps to them.
 
 Pure.
 """
@@ -46,11 +46,11 @@ _HOOKS: tuple[tuple[Place, str, bool, str], ...] = (
     (("filter", "INPUT"), names.FIREWALL, False, ""),
     (("filter", "OUTPUT"), names.FIREWALL, False, ""),
 )
-"""Jump rules in the order they are created (J-01): hook, target, new connections only, comment."""
+"""Jump rules in the order they are created: hook, target, new connections only, comment."""
 
 
 def hook_rules() -> tuple[tuple[Place, Rule], ...]:
-    """The jumps from the kernel's chains to ours; each is put at the head, so the last given comes first (J-02)."""
+    """The jumps from the kernel's chains to ours; each is put at the head, so the last given comes first."""
     rules = []
     for place, chain, new_only, comment in _HOOKS:
         matches: tuple[Match, ...] = ((_NEW,) if new_only else ()) + ((Comment(comment),) if comment else ())
@@ -59,7 +59,7 @@ def hook_rules() -> tuple[tuple[Place, Rule], ...]:
 
 
 def fixed_chains(config: ProxyConfig, family: Family) -> dict[Place, tuple[Rule, ...]]:
-    """Chains that every node has, in order of declaration (J-08); those that Services fill are empty here."""
+    """Chains that every node has, in order of declaration; those that Services fill are empty here."""
     return {
         ("mangle", names.CANARY): (),
         ("filter", names.CANARY): (),
@@ -78,7 +78,7 @@ def fixed_chains(config: ProxyConfig, family: Family) -> dict[Place, tuple[Rule,
 
 
 def _forward(config: ProxyConfig) -> Iterator[Rule]:
-    """F-01 to F-03."""
+    """What is forwarded: marked and established packets are accepted, invalid ones dropped."""
     if not config.conntrack_tcp_be_liberal:
         yield Rule(Final("DROP"), (ConnState(("INVALID",)),))
     yield Rule(Final("ACCEPT"), (Comment("kubernetes forwarding rules"), MarkSet(config.mark)))
@@ -87,14 +87,14 @@ def _forward(config: ProxyConfig) -> Iterator[Rule]:
 
 
 def _martian_guard() -> tuple[Rule, ...]:
-    """NP-08: with route_localnet on, others must not reach what listens on loopback only."""
+    """With route_localnet on, others must not reach what listens on loopback only."""
     state = ConnState(("RELATED", "ESTABLISHED", "DNAT"), negated=True)
     matches = (Comment("block incoming localnet connections"), state)
     return (Rule(Final("DROP"), matches, source="127.0.0.0/8", not_source=True, destination="127.0.0.0/8"),)
 
 
 def _postrouting(config: ProxyConfig) -> tuple[Rule, ...]:
-    """M-02: leave unmarked packets alone, clear the mark of the others, masquerade them."""
+    """Leave unmarked packets alone, clear the mark of the others, masquerade them."""
     return (
         Rule(Final("RETURN"), (MarkSet(config.mark, negated=True),)),
         Rule(SetMark(config.mark, flip=True)),
@@ -103,7 +103,7 @@ def _postrouting(config: ProxyConfig) -> tuple[Rule, ...]:
 
 
 def node_port_jumps(config: ProxyConfig, family: Family, local_addresses: Sequence[str]) -> tuple[Rule, ...]:
-    """The last rules of nat KUBE-SERVICES: traffic to the node's own addresses may be for a NodePort (NP-02, NP-03)."""
+    """The last rules of nat KUBE-SERVICES: traffic to the node's own addresses may be for a NodePort."""
     target, comment = Jump(names.NODE_PORTS), Comment(_NODE_PORTS_LAST)
     addresses = nodeport_addresses(config, family, local_addresses)
     if addresses is not None:

@@ -1,4 +1,4 @@
-"""The proxy's life: watches in, rules out (kube-proxy.md, section 7).
+"""The proxy's life: watches in, rules out.
 
 Nothing is programmed before Services, EndpointSlices and the Node are known. Changes that arrive while a sync runs are
 merged into the next one. All commands run in a thread of their own; the event loop is never blocked. Ending the proxy
@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 
 
 class FamilyLoop:
-    """Syncs one address family; the families are independent (D-01)."""
+    """Syncs one address family; the families are independent."""
 
     def __init__(self, config: ProxyConfig, family: Family) -> None:
         self._config = config
@@ -47,7 +47,7 @@ class FamilyLoop:
         self._wake.set()
 
     def set_node(self, node: Node) -> None:
-        """Labels decide topology, addresses the source ranges: any change compares everything (TH-04)."""
+        """Labels decide topology, addresses the source ranges: any change compares everything."""
         if node != self._node:
             self._node, self._check = node, True
             self.wake()
@@ -176,13 +176,13 @@ class Proxy:
             loop.wake()
 
     def _on_node(self, _key: str, _old: Obj | None, new: Obj | None) -> None:
-        # A Node that is gone is judged by its last state (H-09).
+        # A Node that is gone is judged by its last state.
         if new is not None and new["cut"] is not None:
             for loop in self._loops.values():
                 loop.set_node(new["cut"])
 
     def _report_rejected(self, part: Slice) -> None:
-        """Tell the Service that addresses of the wrong family were left out (I-08)."""
+        """Tell the Service that addresses of the wrong family were left out."""
         service = {
             "apiVersion": "v1",
             "kind": "Service",

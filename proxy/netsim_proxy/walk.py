@@ -238,7 +238,7 @@ def _refused(branch: _Branch) -> Outcome:
 
 
 def _send(walker: _Walker, branch: _Branch, endpoint: str, *, leaves: bool) -> Iterator[Outcome]:
-    """Masquerading happens to packets that leave, not to those taken in from outside (M-03)."""
+    """Masquerading happens to packets that leave, not to those taken in from outside."""
     for result in walker.hook("nat", "POSTROUTING", branch) if leaves else [branch]:
         fate: Fate = "endpoint" if endpoint else "passed"
         yield Outcome(result.weight, fate, endpoint, isinstance(result.end, Masquerade), result.trail)

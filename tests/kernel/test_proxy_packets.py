@@ -1,4 +1,4 @@
-"""The whole proxy against a small API, with packets: rows P-01 to P-11, P-20 to P-25 and P-48 of kube-proxy.md."""
+"""The whole proxy against a small API, with packets: who answers, and from whom the request seems to come."""
 
 from __future__ import annotations
 

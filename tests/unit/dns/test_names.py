@@ -1,4 +1,4 @@
-"""Grammar of the cluster zone (cluster-dns.md sections 1, 5 and 9)."""
+"""Grammar of the cluster zone."""
 
 from __future__ import annotations
 

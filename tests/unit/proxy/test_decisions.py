@@ -1,4 +1,4 @@
-"""Where packets go: the decision table of kube-proxy.md (E-05) and the packet matrix, through compiler and walk."""
+"""Where packets go: the table of policies and endpoints, and the packet matrix, through compiler and walk."""
 
 from fractions import Fraction
 from typing import Any
