@@ -75,7 +75,22 @@ def _volumes(volumes: list[Obj], field: str) -> Iterator[Cause]:
             yield causes.required(f"{where}.configMap.name")
         if "hostPath" in volume and not volume["hostPath"].get("path"):
             yield causes.required(f"{where}.hostPath.path")
+        yield from _item_paths(volume, where)
     yield from causes.unique((f"{field}[{i}].name", v.get("name")) for i, v in enumerate(volumes))
+
+
+def _item_paths(volume: Obj, field: str) -> Iterator[Cause]:
+    """Files of a volume stay below it: relative paths without "..", whatever they are made from."""
+    sources = [(f"{field}.{kind}", volume[kind]) for kind in ("configMap", "secret", "downwardAPI") if kind in volume]
+    for index, projected in enumerate((volume.get("projected") or {}).get("sources") or []):
+        sources += [(f"{field}.projected.sources[{index}].{kind}", source or {}) for kind, source in projected.items()]
+    for where, source in sources:
+        for index, item in enumerate(source.get("items") or []):
+            path = item.get("path", "")
+            if path.startswith("/"):
+                yield causes.invalid(f"{where}.items[{index}].path", path, "must be a relative path")
+            if ".." in path.split("/"):
+                yield causes.invalid(f"{where}.items[{index}].path", path, "must not contain '..'")
 
 
 def _dns(spec: Obj, field: str) -> Iterator[Cause]:

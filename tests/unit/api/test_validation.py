@@ -450,3 +450,21 @@ def test_ephemeral_containers_are_not_added_by_an_update() -> None:
     plain = set_defaults(kinds.PODS, BASES[kinds.PODS])
     debugged = set_defaults(kinds.PODS, merged(BASES[kinds.PODS], added))
     assert validate_update(kinds.PODS, debugged, plain)[0].field == "spec"
+
+
+@pytest.mark.parametrize(
+    ("volume", "field"),
+    [
+        ({"configMap": {"name": "c", "items": [{"key": "k", "path": "../x"}]}}, "configMap.items[0].path"),
+        ({"secret": {"secretName": "s", "items": [{"key": "k", "path": "/x"}]}}, "secret.items[0].path"),
+        (
+            {"projected": {"sources": [{"secret": {"name": "s", "items": [{"key": "k", "path": "a/../b"}]}}]}},
+            "projected.sources[0].secret.items[0].path",
+        ),
+        ({"configMap": {"name": "c", "items": [{"key": "k", "path": "a/..b"}]}}, ""),
+    ],
+)
+def test_files_of_a_volume_stay_below_it(volume: dict[str, Any], field: str) -> None:
+    pod = merged(BASES[kinds.PODS], {"spec.volumes": [{"name": "v", **volume}]})
+    found = [cause.field for cause in validate_create(kinds.PODS, set_defaults(kinds.PODS, pod))]
+    assert found == ([f"spec.volumes[0].{field}"] if field else [])
