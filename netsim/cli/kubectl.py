@@ -26,4 +26,6 @@ def run_kubectl(arguments: list[str]) -> NoReturn:
 def _explain(lab: str, kubeconfig: str) -> str:
     if os.path.exists(os.path.dirname(kubeconfig)) and os.geteuid() != 0:
         return f"netsim: the kubeconfig of lab `{lab}` is readable by root only; run: {sudo_netsim()} kubectl …"
+    if os.path.isdir(os.path.dirname(kubeconfig)):
+        return f"netsim: this machine holds no kubeconfig of lab `{lab}`; run it where `netsim server` runs"
     return f"netsim: no lab `{lab}` is running; start it with `netsim up --lab {lab}` (`netsim ls` lists labs)"
