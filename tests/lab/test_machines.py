@@ -161,13 +161,13 @@ def test_the_workers_become_ready_and_the_control_plane_is_no_node(control_plane
     nodes = json.loads(control_plane.kubectl("get", "nodes", "-o", "json"))["items"]
     addresses = {n["metadata"]["name"]: n["status"]["addresses"][0]["address"] for n in nodes}
     assert addresses == {"worker-1": "192.168.56.11", "worker-2": "192.168.56.12"}
+    assert len({n["spec"]["podCIDR"] for n in nodes}) == 2
+    until(lambda: control_plane.run("netsim", "status", check=False).returncode == 0, 15, "every part is healthy")
 
 
 def test_kubectl_on_a_worker_says_where_it_belongs(workers: dict[str, Machine]):
     done = workers["worker-1"].run("netsim", "kubectl", "get", "nodes", check=False)
     assert done.returncode == 1 and "run it where `netsim server` runs" in done.stderr
-    assert len({n["spec"]["podCIDR"] for n in nodes}) == 2
-    until(lambda: control_plane.run("netsim", "status", check=False).returncode == 0, 15, "every part is healthy")
 
 
 @pytest.mark.parametrize(
