@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_interface
 from typing import Any, Literal, cast
 
 from netsim_cni.errors import INCOMPATIBLE_VERSION, INVALID_CONFIG, INVALID_ENVIRONMENT, CniError
-from netsim_cni.ranges import Ip, RangeSet, parse_range_sets
+from netsim_cni.ranges import Ip, RangeSet, parse_range_sets, read_address, read_network
 
 VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 COMMANDS = {"ADD": "0.3.1", "DEL": "0.3.1", "CHECK": "0.4.0", "STATUS": "1.1.0", "GC": "1.1.0", "VERSION": "0.3.1"}
@@ -204,7 +204,7 @@ def _networks(document: Mapping[str, Any], key: str) -> tuple[str, ...]:
     if not isinstance(values, list):
         raise _invalid(key, values, "a list of networks")
     try:
-        return tuple(str(ip_network(value)) for value in values)
+        return tuple(str(read_network(value)) for value in values)
     except ValueError:
         raise _invalid(key, values, "a list of networks such as 10.244.0.0/16") from None
 
@@ -213,7 +213,7 @@ def _routes(ipam: Mapping[str, Any]) -> tuple[RouteSpec, ...]:
     items = ipam.get("routes") or []
     try:
         return tuple(
-            RouteSpec(str(ip_network(item["dst"])), str(ip_address(item["gw"])) if item.get("gw") else "")
+            RouteSpec(str(read_network(item["dst"])), str(read_address(item["gw"])) if item.get("gw") else "")
             for item in items
         )
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -238,6 +238,8 @@ def _addresses(document: Mapping[str, Any], runtime: Mapping[str, Any]) -> tuple
 
 def _ip(text: Any, field: str) -> Ip:
     try:
+        if not isinstance(text, str):
+            raise ValueError(text)  # ip_interface takes numbers as well
         return ip_interface(text).ip
     except ValueError:
         raise _invalid(field, text, "an IP address, with or without prefix length") from None

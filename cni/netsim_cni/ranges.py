@@ -56,11 +56,25 @@ def parse_range_sets(ipam: dict[str, Any]) -> tuple[RangeSet, ...]:
     return parsed
 
 
+def read_network(value: Any) -> Net:
+    """A network from its text; ValueError for anything else (ip_network also takes numbers, booleans among them)."""
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a string")
+    return ip_network(value)
+
+
+def read_address(value: Any) -> Ip:
+    """An address from its text; ValueError for anything else."""
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a string")
+    return ip_address(value)
+
+
 def _parse_range(item: Any) -> Range:
     if not isinstance(item, dict) or not item.get("subnet"):
         raise _invalid("ipam range", item, 'an object with "subnet"')
     try:
-        subnet = ip_network(item["subnet"])
+        subnet = read_network(item["subnet"])
     except ValueError as error:
         raise CniError(INVALID_CONFIG, f"ipam subnet {item['subnet']!r} is no network", str(error)) from None
     if subnet.prefixlen > subnet.max_prefixlen - 2:
@@ -79,7 +93,7 @@ def _address(item: dict[str, Any], key: str, default: Ip, subnet: Net) -> Ip:
     if not text:
         return default
     try:
-        ip = ip_address(text)
+        ip = read_address(text)
     except ValueError:
         raise _invalid(f"ipam {key}", text, "an IP address") from None
     if ip not in subnet:

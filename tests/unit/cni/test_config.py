@@ -110,6 +110,11 @@ def test_address_from_the_arguments(make_request: Callable[..., Request]) -> Non
         ({"ipam": {"subnet": "10.1.0.0/24", "routes": [{"gw": "1.1.1.1"}]}}, "ipam.routes"),
         ({"runtimeConfig": {"mac": "zz"}}, "runtimeConfig.mac"),
         ({"runtimeConfig": {"ips": ["10.1"]}}, "runtimeConfig.ips"),
+        # What Python's ipaddress reads as numbers is no text of an address.
+        ({"runtimeConfig": {"ips": [True]}}, "runtimeConfig.ips"),
+        ({"nonMasqueradeCIDRs": [False]}, "nonMasqueradeCIDRs"),
+        ({"ipam": {"subnet": 167837952}}, "ipam subnet"),
+        ({"ipam": {"subnet": "10.1.0.0/24", "gateway": 167837953}}, "ipam gateway"),
     ],
 )
 def test_wrong_values_name_the_field_and_what_it_should_be(conf: Conf, change: dict[str, Any], words: str) -> None:
