@@ -154,25 +154,3 @@ def bootstrap_user(secret: Obj | None, token: str, now: datetime) -> User:
         group for group in _text(secret, "auth-extra-groups").split(",") if group.startswith("system:bootstrappers:")
     ]
     return User(f"system:bootstrap:{token_id}", ("system:bootstrappers", *extra, "system:authenticated"))
-
-
-def render_bootstrap_secret(token: str, *, expiration: str = "", description: str = "") -> Obj:
-    """The Secret to create in kube-system for a join token `aaaaaa.bbbbbbbbbbbbbbbb`; ValueError for another shape."""
-    if not looks_like_bootstrap(token):
-        raise ValueError("a bootstrap token is 6 characters, a dot and 16 characters of [a-z0-9]")
-    token_id, _, secret = token.partition(".")
-    data = {
-        "token-id": token_id,
-        "token-secret": secret,
-        "usage-bootstrap-authentication": "true",
-        "usage-bootstrap-signing": "true",
-        "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",
-    }
-    data |= ({"expiration": expiration} if expiration else {}) | ({"description": description} if description else {})
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": bootstrap_secret_name(token), "namespace": "kube-system"},
-        "type": "bootstrap.kubernetes.io/token",
-        "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
-    }

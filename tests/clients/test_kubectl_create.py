@@ -12,7 +12,7 @@ from typing import Any
 
 import jwt
 
-from netsim.server.tokens import render_bootstrap_secret
+from netsim.lab.join import parse_token, token_secret
 
 
 def test_create_from_protobuf(kubectl: Any) -> None:
@@ -100,7 +100,7 @@ def test_anonymous_sees_the_version_only(server: Any, kubectl_as: Callable[[str]
 
 def test_bootstrap_token_may_ask_for_a_certificate(kubectl: Any, kubectl_as: Callable[[str], Any]) -> None:
     token = "abcdef.0123456789abcdef"
-    kubectl("create", "-f", "-", stdin=json.dumps(render_bootstrap_secret(token)))
+    kubectl("create", "-f", "-", stdin=json.dumps(token_secret(parse_token(token))))
     joiner = kubectl_as(f"{{token: {token}}}")
     assert "system:bootstrappers" in joiner.out("auth", "whoami")
     assert joiner.out("auth", "can-i", "create", "certificatesigningrequests") == "yes"
