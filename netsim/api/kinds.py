@@ -1,284 +1,180 @@
 """The table of everything the API serves. Adding a kind is adding a row; order is discovery order.
 
-Names, verbs, short names and categories are those of Kubernetes 1.36 discovery. Only what is really served is listed:
-`kubectl get all` asks for every kind of category `all`.
+Names, verbs, short names, categories and the order of groups are those of Kubernetes 1.36 discovery. Only what is
+really served is listed: `kubectl get all` asks for every kind of category `all`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-Obj = dict[str, Any]
+from netsim.api.kind import COLLECTION, READ_WRITE, Kind, Obj, Subresource
 
-_COLLECTION = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-_NO_COLLECTION_DELETE = ("create", "delete", "get", "list", "patch", "update", "watch")
-_READ_WRITE = ("get", "patch", "update")
+__all__ = ("Kind", "Obj", "Subresource", "by_kind", "by_plural", "kind_of", "split_api_version")
 
-
-@dataclass(frozen=True, slots=True)
-class Subresource:
-    """A path below an object. `group`, `version`, `kind` name what it takes or answers; an empty group and
-    version mean those of the parent kind."""
-
-    name: str
-    kind: str
-    verbs: tuple[str, ...]
-    group: str = ""
-    version: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One served resource. `verbs` ("create",) alone marks a review, answered at once and never stored."""
-
-    group: str
-    version: str
-    kind: str
-    plural: str
-    singular: str
-    namespaced: bool = True
-    short_names: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    status: bool = False
-    generation: bool = False
-    subresources: tuple[Subresource, ...] = ()
-    verbs: tuple[str, ...] = _COLLECTION
-
-    @property
-    def api_version(self) -> str:
-        """ "v1" for the core group, else "group/version"."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
-    def list_kind(self) -> str:
-        """Kind of a list of these, such as "PodList"."""
-        return f"{self.kind}List"
-
-    @property
-    def stored(self) -> bool:
-        """False for reviews: create-only kinds which are answered and forgotten."""
-        return "get" in self.verbs
-
-    @property
-    def resource(self) -> str:
-        """ "pods" or "deployments.apps", as messages name it."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
-
-    @property
-    def base(self) -> str:
-        """ "/api/v1" or "/apis/GROUP/VERSION"."""
-        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-
-    def path(self, namespace: str | None = None, name: str = "", sub: str = "") -> str:
-        """REST path of the collection (no name), an object, or its subresource. Without a namespace the
-        collection over all namespaces is meant."""
-        parts = [self.base]
-        if self.namespaced and namespace:
-            parts += ["namespaces", namespace]
-        parts += [part for part in (self.plural, name, sub) if part]
-        return "/".join(parts)
-
-    def subresource(self, name: str) -> Subresource | None:
-        """The subresource of that name, if this kind has it."""
-        return next((sub for sub in self.subresources if sub.name == name), None)
-
-
-def _status(kind: str) -> Subresource:
-    return Subresource("status", kind, _READ_WRITE)
-
-
-_SCALE = Subresource("scale", "Scale", _READ_WRITE, "autoscaling", "v1")
-_RBAC = "rbac.authorization.k8s.io"
+ALL = ("all",)
 _CSR = "CertificateSigningRequest"
+_CREATE = ("create",)
+_CONNECT = ("create", "get")
 
-CONFIG_MAPS = Kind("", "v1", "ConfigMap", "configmaps", "configmap", short_names=("cm",))
-ENDPOINTS = Kind("", "v1", "Endpoints", "endpoints", "endpoints", short_names=("ep",))
-EVENTS = Kind("", "v1", "Event", "events", "event", short_names=("ev",))
-NAMESPACES = Kind(
-    "",
+
+def _scale() -> Subresource:
+    return Subresource("scale", "Scale", READ_WRITE, "autoscaling", "v1")
+
+
+def _kind(api_version: str, kind: str, plural: str, *subresources: Subresource, **facts: Any) -> Kind:
+    """A row: `status` adds the /status subresource after the given ones."""
+    group, version = split_api_version(api_version)
+    if facts.get("status"):
+        subresources += (Subresource("status", kind, READ_WRITE),)
+    return Kind(group, version, kind, plural, facts.pop("singular", kind.lower()), subresources=subresources, **facts)
+
+
+def _review(api_version: str, kind: str, *, namespaced: bool = False) -> Kind:
+    return _kind(api_version, kind, f"{kind.lower()}s", namespaced=namespaced, verbs=_CREATE)
+
+
+def split_api_version(api_version: str) -> tuple[str, str]:
+    """ "apps/v1" -> ("apps", "v1"); "v1" -> ("", "v1")."""
+    group, slash, version = api_version.partition("/")
+    return (group, version) if slash else ("", api_version)
+
+
+CONFIG_MAPS = _kind("v1", "ConfigMap", "configmaps", short_names=("cm",))
+ENDPOINTS = _kind("v1", "Endpoints", "endpoints", short_names=("ep",))
+EVENTS = _kind("v1", "Event", "events", short_names=("ev",))
+LIMIT_RANGES = _kind("v1", "LimitRange", "limitranges", short_names=("limits",))
+NAMESPACES = _kind(
     "v1",
     "Namespace",
     "namespaces",
-    "namespace",
+    Subresource("finalize", "Namespace", ("update",)),
     namespaced=False,
     short_names=("ns",),
     status=True,
-    subresources=(Subresource("finalize", "Namespace", ("update",)), _status("Namespace")),
-    verbs=_NO_COLLECTION_DELETE,
+    verbs=tuple(verb for verb in COLLECTION if verb != "deletecollection"),
 )
-NODES = Kind(
-    "",
-    "v1",
-    "Node",
-    "nodes",
-    "node",
-    namespaced=False,
-    short_names=("no",),
-    status=True,
-    subresources=(_status("Node"),),
+NODES = _kind("v1", "Node", "nodes", namespaced=False, short_names=("no",), status=True)
+PERSISTENT_VOLUME_CLAIMS = _kind(
+    "v1", "PersistentVolumeClaim", "persistentvolumeclaims", short_names=("pvc",), status=True
 )
-PODS = Kind(
-    "",
+PERSISTENT_VOLUMES = _kind(
+    "v1", "PersistentVolume", "persistentvolumes", namespaced=False, short_names=("pv",), status=True
+)
+PODS = _kind(
     "v1",
     "Pod",
     "pods",
-    "pod",
+    Subresource("attach", "PodAttachOptions", _CONNECT),
+    Subresource("binding", "Binding", _CREATE),
+    Subresource("eviction", "Eviction", _CREATE, "policy", "v1"),
+    Subresource("exec", "PodExecOptions", _CONNECT),
+    Subresource("log", "Pod", ("get",)),
+    Subresource("portforward", "PodPortForwardOptions", _CONNECT),
     short_names=("po",),
-    categories=("all",),
+    categories=ALL,
     status=True,
     generation=True,
-    subresources=(
-        Subresource("attach", "PodAttachOptions", ("create", "get")),
-        Subresource("binding", "Binding", ("create",)),
-        Subresource("eviction", "Eviction", ("create",), "policy", "v1"),
-        Subresource("exec", "PodExecOptions", ("create", "get")),
-        Subresource("log", "Pod", ("get",)),
-        Subresource("portforward", "PodPortForwardOptions", ("create", "get")),
-        _status("Pod"),
-    ),
 )
-SECRETS = Kind("", "v1", "Secret", "secrets", "secret")
-SERVICE_ACCOUNTS = Kind(
-    "",
+POD_TEMPLATES = _kind("v1", "PodTemplate", "podtemplates", generation=True)
+REPLICATION_CONTROLLERS = _kind(
+    "v1", "ReplicationController", "replicationcontrollers", _scale(),
+    short_names=("rc",), categories=ALL, status=True, generation=True,
+)  # fmt: skip
+RESOURCE_QUOTAS = _kind("v1", "ResourceQuota", "resourcequotas", short_names=("quota",), status=True)
+SECRETS = _kind("v1", "Secret", "secrets")
+SERVICE_ACCOUNTS = _kind(
     "v1",
     "ServiceAccount",
     "serviceaccounts",
-    "serviceaccount",
+    Subresource("token", "TokenRequest", _CREATE, "authentication.k8s.io", "v1"),
     short_names=("sa",),
-    subresources=(Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io", "v1"),),
 )
-SERVICES = Kind(
-    "",
-    "v1",
-    "Service",
-    "services",
-    "service",
-    short_names=("svc",),
-    categories=("all",),
-    status=True,
-    subresources=(_status("Service"),),
+SERVICES = _kind("v1", "Service", "services", short_names=("svc",), categories=ALL, status=True)
+
+CONTROLLER_REVISIONS = _kind("apps/v1", "ControllerRevision", "controllerrevisions")
+DAEMON_SETS = _kind(
+    "apps/v1", "DaemonSet", "daemonsets", short_names=("ds",), categories=ALL, status=True, generation=True
 )
-DEPLOYMENTS = Kind(
-    "apps",
-    "v1",
-    "Deployment",
-    "deployments",
-    "deployment",
-    short_names=("deploy",),
-    categories=("all",),
-    status=True,
-    generation=True,
-    subresources=(_SCALE, _status("Deployment")),
-)
-REPLICA_SETS = Kind(
-    "apps",
-    "v1",
-    "ReplicaSet",
-    "replicasets",
-    "replicaset",
-    short_names=("rs",),
-    categories=("all",),
-    status=True,
-    generation=True,
-    subresources=(_SCALE, _status("ReplicaSet")),
-)
+DEPLOYMENTS = _kind(
+    "apps/v1", "Deployment", "deployments", _scale(),
+    short_names=("deploy",), categories=ALL, status=True, generation=True,
+)  # fmt: skip
+REPLICA_SETS = _kind(
+    "apps/v1", "ReplicaSet", "replicasets", _scale(),
+    short_names=("rs",), categories=ALL, status=True, generation=True,
+)  # fmt: skip
+STATEFUL_SETS = _kind(
+    "apps/v1", "StatefulSet", "statefulsets", _scale(),
+    short_names=("sts",), categories=ALL, status=True, generation=True,
+)  # fmt: skip
+
 # A second view of EVENTS: one store, other field names.
-EVENTS_V1 = Kind("events.k8s.io", "v1", "Event", "events", "event", short_names=("ev",))
-SELF_SUBJECT_REVIEWS = Kind(
-    "authentication.k8s.io",
-    "v1",
-    "SelfSubjectReview",
-    "selfsubjectreviews",
-    "selfsubjectreview",
-    namespaced=False,
-    verbs=("create",),
-)
-TOKEN_REVIEWS = Kind(
-    "authentication.k8s.io", "v1", "TokenReview", "tokenreviews", "tokenreview", namespaced=False, verbs=("create",)
-)
-LOCAL_SUBJECT_ACCESS_REVIEWS = Kind(
-    "authorization.k8s.io",
-    "v1",
-    "LocalSubjectAccessReview",
-    "localsubjectaccessreviews",
-    "localsubjectaccessreview",
-    verbs=("create",),
-)
-SELF_SUBJECT_ACCESS_REVIEWS = Kind(
-    "authorization.k8s.io",
-    "v1",
-    "SelfSubjectAccessReview",
-    "selfsubjectaccessreviews",
-    "selfsubjectaccessreview",
-    namespaced=False,
-    verbs=("create",),
-)
-SELF_SUBJECT_RULES_REVIEWS = Kind(
-    "authorization.k8s.io",
-    "v1",
-    "SelfSubjectRulesReview",
-    "selfsubjectrulesreviews",
-    "selfsubjectrulesreview",
-    namespaced=False,
-    verbs=("create",),
-)
-SUBJECT_ACCESS_REVIEWS = Kind(
-    "authorization.k8s.io",
-    "v1",
-    "SubjectAccessReview",
-    "subjectaccessreviews",
-    "subjectaccessreview",
-    namespaced=False,
-    verbs=("create",),
-)
-CERTIFICATE_SIGNING_REQUESTS = Kind(
-    "certificates.k8s.io",
-    "v1",
+EVENTS_V1 = _kind("events.k8s.io/v1", "Event", "events", short_names=("ev",), view_of="v1")
+
+SELF_SUBJECT_REVIEWS = _review("authentication.k8s.io/v1", "SelfSubjectReview")
+TOKEN_REVIEWS = _review("authentication.k8s.io/v1", "TokenReview")
+LOCAL_SUBJECT_ACCESS_REVIEWS = _review("authorization.k8s.io/v1", "LocalSubjectAccessReview", namespaced=True)
+SELF_SUBJECT_ACCESS_REVIEWS = _review("authorization.k8s.io/v1", "SelfSubjectAccessReview")
+SELF_SUBJECT_RULES_REVIEWS = _review("authorization.k8s.io/v1", "SelfSubjectRulesReview")
+SUBJECT_ACCESS_REVIEWS = _review("authorization.k8s.io/v1", "SubjectAccessReview")
+
+HORIZONTAL_POD_AUTOSCALERS = _kind(
+    "autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers",
+    short_names=("hpa",), categories=ALL, status=True,
+)  # fmt: skip
+
+CRON_JOBS = _kind("batch/v1", "CronJob", "cronjobs", short_names=("cj",), categories=ALL, status=True, generation=True)
+JOBS = _kind("batch/v1", "Job", "jobs", categories=ALL, status=True, generation=True)
+
+CERTIFICATE_SIGNING_REQUESTS = _kind(
+    "certificates.k8s.io/v1",
     _CSR,
     "certificatesigningrequests",
-    "certificatesigningrequest",
+    Subresource("approval", _CSR, READ_WRITE),
     namespaced=False,
     short_names=("csr",),
     status=True,
-    subresources=(Subresource("approval", _CSR, _READ_WRITE), _status(_CSR)),
 )
-CLUSTER_ROLE_BINDINGS = Kind(
-    _RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", "clusterrolebinding", namespaced=False
-)
-CLUSTER_ROLES = Kind(_RBAC, "v1", "ClusterRole", "clusterroles", "clusterrole", namespaced=False)
-ROLE_BINDINGS = Kind(_RBAC, "v1", "RoleBinding", "rolebindings", "rolebinding")
-ROLES = Kind(_RBAC, "v1", "Role", "roles", "role")
-LEASES = Kind("coordination.k8s.io", "v1", "Lease", "leases", "lease")
-ENDPOINT_SLICES = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice", generation=True)
 
-KINDS: tuple[Kind, ...] = (
-    CONFIG_MAPS,
-    ENDPOINTS,
-    EVENTS,
-    NAMESPACES,
-    NODES,
-    PODS,
-    SECRETS,
-    SERVICE_ACCOUNTS,
-    SERVICES,
-    DEPLOYMENTS,
-    REPLICA_SETS,
-    EVENTS_V1,
-    SELF_SUBJECT_REVIEWS,
-    TOKEN_REVIEWS,
-    LOCAL_SUBJECT_ACCESS_REVIEWS,
-    SELF_SUBJECT_ACCESS_REVIEWS,
-    SELF_SUBJECT_RULES_REVIEWS,
-    SUBJECT_ACCESS_REVIEWS,
-    CERTIFICATE_SIGNING_REQUESTS,
-    CLUSTER_ROLE_BINDINGS,
-    CLUSTER_ROLES,
-    ROLE_BINDINGS,
-    ROLES,
-    LEASES,
-    ENDPOINT_SLICES,
+INGRESS_CLASSES = _kind("networking.k8s.io/v1", "IngressClass", "ingressclasses", namespaced=False, generation=True)
+INGRESSES = _kind("networking.k8s.io/v1", "Ingress", "ingresses", short_names=("ing",), status=True, generation=True)
+NETWORK_POLICIES = _kind(
+    "networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", short_names=("netpol",), generation=True
 )
+
+POD_DISRUPTION_BUDGETS = _kind(
+    "policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", short_names=("pdb",), status=True, generation=True
+)
+
+CLUSTER_ROLE_BINDINGS = _kind(
+    "rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings", namespaced=False
+)
+CLUSTER_ROLES = _kind("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", namespaced=False)
+ROLE_BINDINGS = _kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
+ROLES = _kind("rbac.authorization.k8s.io/v1", "Role", "roles")
+
+CSI_DRIVERS = _kind("storage.k8s.io/v1", "CSIDriver", "csidrivers", namespaced=False, generation=True)
+CSI_NODES = _kind("storage.k8s.io/v1", "CSINode", "csinodes", namespaced=False)
+CSI_STORAGE_CAPACITIES = _kind("storage.k8s.io/v1", "CSIStorageCapacity", "csistoragecapacities")
+STORAGE_CLASSES = _kind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False, short_names=("sc",))
+VOLUME_ATTACHMENTS = _kind("storage.k8s.io/v1", "VolumeAttachment", "volumeattachments", namespaced=False, status=True)
+VOLUME_ATTRIBUTES_CLASSES = _kind(
+    "storage.k8s.io/v1", "VolumeAttributesClass", "volumeattributesclasses", namespaced=False, short_names=("vac",)
+)
+
+PRIORITY_CLASSES = _kind(
+    "scheduling.k8s.io/v1",
+    "PriorityClass",
+    "priorityclasses",
+    namespaced=False,
+    short_names=("pc",),
+    generation=True,
+)
+LEASES = _kind("coordination.k8s.io/v1", "Lease", "leases")
+ENDPOINT_SLICES = _kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", generation=True)
+
+KINDS: tuple[Kind, ...] = tuple(value for value in globals().values() if isinstance(value, Kind))
 
 _BY_PLURAL = {(k.group, k.version, k.plural): k for k in KINDS}
 _BY_KIND = {(k.group, k.version, k.kind): k for k in KINDS}
@@ -292,12 +188,6 @@ def by_plural(group: str, version: str, plural: str) -> Kind | None:
 def by_kind(group: str, version: str, kind: str) -> Kind | None:
     """The served kind of that group ("" for core), version and kind name."""
     return _BY_KIND.get((group, version, kind))
-
-
-def split_api_version(api_version: str) -> tuple[str, str]:
-    """ "apps/v1" -> ("apps", "v1"); "v1" -> ("", "v1")."""
-    group, slash, version = api_version.partition("/")
-    return (group, version) if slash else ("", api_version)
 
 
 def kind_of(obj: Obj) -> Kind | None:

@@ -17,7 +17,7 @@ from netsim.controllers.view import View
 PRESENT, CONTENTS, NODES_NOW = "present", "contents", "nodes"
 
 NAMESPACED: tuple[Kind, ...] = tuple(
-    kind for kind in KINDS if kind.namespaced and kind.stored and kind.group != "events.k8s.io"
+    kind for kind in KINDS if kind.namespaced and kind.stored and not kind.view_of
 )
 """Every kind of which a namespace may hold objects; Events are one store with two views."""
 

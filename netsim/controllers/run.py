@@ -30,7 +30,7 @@ from netsim.controllers.recorder import EventRecorder
 from netsim.controllers.view import indexes_of
 
 CACHED: tuple[Kind, ...] = tuple(
-    kind for kind in KINDS if kind.stored and kind is not EVENTS and kind.group != "events.k8s.io"
+    kind for kind in KINDS if kind.stored and not kind.view_of and kind is not EVENTS
 )
 """Kinds the controllers keep a cache of: all but Events, which own nothing and would fill the memory."""
 

@@ -1,0 +1,83 @@
+"""What one served resource is: its names, verbs and subresources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Obj = dict[str, Any]
+
+COLLECTION = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+READ_WRITE = ("get", "patch", "update")
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A path below an object. `group`, `version`, `kind` name what it takes or answers; an empty group and
+    version mean those of the parent kind."""
+
+    name: str
+    kind: str
+    verbs: tuple[str, ...]
+    group: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One served resource. `verbs` ("create",) alone marks a review, answered at once and never stored.
+
+    `view_of` is the apiVersion its objects are stored in, where that is another one ("" if it is its own).
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    status: bool = False
+    generation: bool = False
+    subresources: tuple[Subresource, ...] = ()
+    verbs: tuple[str, ...] = COLLECTION
+    view_of: str = ""
+
+    @property
+    def api_version(self) -> str:
+        """ "v1" for the core group, else "group/version"."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def list_kind(self) -> str:
+        """Kind of a list of these, such as "PodList"."""
+        return f"{self.kind}List"
+
+    @property
+    def stored(self) -> bool:
+        """Whether objects are kept: not those of reviews (create only) nor computed ones (read only)."""
+        return "get" in self.verbs and "create" in self.verbs
+
+    @property
+    def resource(self) -> str:
+        """ "pods" or "deployments.apps", as messages name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def base(self) -> str:
+        """ "/api/v1" or "/apis/GROUP/VERSION"."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+    def path(self, namespace: str | None = None, name: str = "", sub: str = "") -> str:
+        """REST path of the collection (no name), an object, or its subresource. Without a namespace the
+        collection over all namespaces is meant."""
+        parts = [self.base]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, sub) if part]
+        return "/".join(parts)
+
+    def subresource(self, name: str) -> Subresource | None:
+        """The subresource of that name, if this kind has it."""
+        return next((sub for sub in self.subresources if sub.name == name), None)
