@@ -71,11 +71,11 @@ class Kubectl:
     """The real kubectl; `home` keeps its caches apart."""
 
     def __init__(self, binary: str, home: Path, kubeconfig: Path) -> None:
-        self._binary, self._home, self._kubeconfig = binary, home, kubeconfig
+        self._binary, self._home, self.kubeconfig = binary, home, kubeconfig
 
     def __call__(self, *args: str, stdin: str = "", ok: bool = True) -> subprocess.CompletedProcess[str]:
         """Run it; with `ok` a failure fails the test and shows why."""
-        environment = {"HOME": str(self._home), "PATH": os.environ["PATH"], "KUBECONFIG": str(self._kubeconfig)}
+        environment = {"HOME": str(self._home), "PATH": os.environ["PATH"], "KUBECONFIG": str(self.kubeconfig)}
         done = subprocess.run(
             [self._binary, *args], input=stdin, capture_output=True, text=True, timeout=TIMEOUT, env=environment,
             check=False,
