@@ -17,6 +17,7 @@ import pytest
 from netsim.server.core import Listener, ServerConfig
 from netsim.server.serve import RunningServer, run_server
 from netsim.store.sqlite import SqliteStore
+from support.kubectl120 import kubectl_120
 
 TIMEOUT = 30
 
@@ -144,3 +145,14 @@ def kubectl(server: ServerThread, kubectl_as: Callable[[str], Kubectl]) -> Kubec
     assert server.running is not None
     cert, key = server.running.pki.client_files("admin", "kubernetes-admin", ("system:masters",))
     return kubectl_as(f"{{client-certificate: {cert}, client-key: {key}}}")
+
+
+@pytest.fixture(scope="module")
+def kubectl120(server: ServerThread, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    """kubectl 1.20 as the lab's admin."""
+    assert server.running is not None
+    cert, key = server.running.pki.client_files("admin-120", "kubernetes-admin", ("system:masters",))
+    home = tmp_path_factory.mktemp("home-120")
+    user = f"{{client-certificate: {cert}, client-key: {key}}}"
+    write_kubeconfig(home / "config", server.port, server.running.pki.ca_pem, user)
+    return Kubectl(kubectl_120(), home, home / "config")
