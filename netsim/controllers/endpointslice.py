@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from netsim.api.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES, Obj
-from netsim.api.objects import deletion_timestamp, dig, labels_of, name_of, namespace_of
+from netsim.api.objects import annotations_of, deletion_timestamp, dig, labels_of, name_of, namespace_of, uid_of
 from netsim.controllers.controller import Controller
+from netsim.controllers.hints import hints_of
 from netsim.controllers.refs import controller_reference, is_controlled_by
 from netsim.controllers.service_endpoints import (
     HEADLESS,
@@ -23,7 +24,8 @@ from netsim.controllers.service_endpoints import (
     target_reference,
     wake_services,
 )
-from netsim.controllers.slices import diff, group
+from netsim.controllers.slices import SliceDiff, diff, group
+from netsim.controllers.trigger_time import LAST_CHANGE, trigger_time, with_trigger_time
 from netsim.controllers.view import View, selected
 from netsim.controllers.wakes import by_own_key
 from netsim.controllers.writes import Create, Update, Write, Writes, delete_of
@@ -41,13 +43,22 @@ def reconcile(key: str, view: View) -> Writes:
     owned, foreign = _slices_of(view, service)
     families = families_of(service)
     labels = slice_labels(service)
-    change = diff(owned, group(_endpoints(view, service, families)), families)
+    pods = sorted(pods_of(view, service), key=name_of)
+    change = diff(owned, group(_endpoints(view, service, pods, families)), families)
+    when = _trigger_time(owned, change, pods, service)
     writes: list[Write] = [delete_of(ENDPOINT_SLICES, item) for item in [*foreign, *change.deleted]]
-    writes += [Create(ENDPOINT_SLICES, _new_slice(service, body, labels)) for body in change.created]
-    writes += [_update(item, labels) for item in change.updated]
+    writes += [Create(ENDPOINT_SLICES, _new_slice(service, body, labels, when)) for body in change.created]
     touched = {name_of(item) for item in [*change.updated, *change.deleted]}
     stale = [item for item in owned if labels_of(item) != labels and name_of(item) not in touched]
-    return [*writes, *(_update(item, labels) for item in stale)]
+    return [*writes, *(_update(item, labels, when) for item in [*change.updated, *stale])]
+
+
+def _trigger_time(owned: list[Obj], change: SliceDiff, pods: list[Obj], service: Obj) -> str:
+    """The time of what made these slices change: the pods whose endpoints are not there yet as they should be."""
+    known = [endpoint for item in owned for endpoint in item.get("endpoints") or []]
+    fresh = [e for item in [*change.created, *change.updated] for e in item["endpoints"] if e not in known]
+    uids = {dig(endpoint, "targetRef", "uid") for endpoint in fresh}
+    return trigger_time((pod for pod in pods if uid_of(pod) in uids), None if owned else service)
 
 
 def _slices_of(view: View, service: Obj) -> tuple[list[Obj], list[Obj]]:
@@ -66,9 +77,9 @@ def slice_labels(service: Obj) -> dict[str, str]:
     return labels | {SERVICE_NAME: name_of(service), MANAGED_BY: MANAGER}
 
 
-def _endpoints(view: View, service: Obj, families: Iterable[str]) -> Iterator[tuple[str, Ports, Obj]]:
-    pods = pods_of(view, service)
-    pods.sort(key=name_of)
+def _endpoints(
+    view: View, service: Obj, pods: Iterable[Obj], families: Iterable[str]
+) -> Iterator[tuple[str, Ports, Obj]]:
     for family in families:
         for pod in pods:
             address = address_of(pod, family)
@@ -86,10 +97,12 @@ def endpoint_of(view: View, service: Obj, pod: Obj, address: str) -> Obj:
     node = dig(pod, "spec", "nodeName")
     zone = labels_of(view.get(NODES, node) or {}).get(ZONE) if node else None
     optional = {"nodeName": node, "zone": zone, "hostname": hostname_of(pod, service)}
-    return endpoint | {name: value for name, value in optional.items() if value}
+    endpoint |= {name: value for name, value in optional.items() if value}
+    hints = hints_of(endpoint, str(service["spec"].get("trafficDistribution") or ""))
+    return endpoint | ({"hints": hints} if hints else {})
 
 
-def _new_slice(service: Obj, body: Obj, labels: dict[str, str]) -> Obj:
+def _new_slice(service: Obj, body: Obj, labels: dict[str, str], when: str) -> Obj:
     return {
         "apiVersion": ENDPOINT_SLICES.api_version,
         "kind": ENDPOINT_SLICES.kind,
@@ -97,14 +110,18 @@ def _new_slice(service: Obj, body: Obj, labels: dict[str, str]) -> Obj:
             "generateName": f"{name_of(service)}-",
             "namespace": namespace_of(service),
             "labels": labels,
+            **({"annotations": {LAST_CHANGE: when}} if when else {}),
             "ownerReferences": [controller_reference(SERVICES, service)],
         },
         **body,
     }
 
 
-def _update(item: Obj, labels: dict[str, str]) -> Update:
-    return Update(ENDPOINT_SLICES, {**item, "metadata": {**item["metadata"], "labels": labels}})
+def _update(item: Obj, labels: dict[str, str], when: str) -> Update:
+    annotations = with_trigger_time(annotations_of(item), when)
+    head = {key: value for key, value in item["metadata"].items() if key != "annotations"}
+    head |= {"labels": labels} | ({"annotations": annotations} if annotations else {})
+    return Update(ENDPOINT_SLICES, {**item, "metadata": head})
 
 
 def _wake_owner(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:

@@ -21,6 +21,7 @@ from netsim.controllers import (
     podgc,
     replicaset,
     serviceaccount,
+    slice_mirroring,
     taint_eviction,
 )
 from netsim.controllers.controller import Controller
@@ -63,6 +64,7 @@ def controllers_of(config: ControllerConfig) -> list[Controller]:
         replicaset.CONTROLLER,
         endpointslice.CONTROLLER,
         endpoints.CONTROLLER,
+        slice_mirroring.CONTROLLER,
         node_ipam.controller(cidrs, masks),
         node_lifecycle.controller(config.node_monitor_grace),
         taint_eviction.CONTROLLER,

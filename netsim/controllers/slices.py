@@ -51,7 +51,18 @@ def diff(existing: Sequence[Obj], groups: Sequence[Group], families: Sequence[st
         total.updated.extend(part.updated)
         total.deleted.extend(part.deleted)
     left = [item for items in by_key.values() for item in items]
-    return _with_placeholders(total, left, groups, families)
+    return _reused(_with_placeholders(total, left, groups, families))
+
+
+def _reused(total: SliceDiff) -> SliceDiff:
+    """A slice to be made takes the place of one to be deleted: one event for every watcher instead of two."""
+    for body in list(total.created):
+        spare = next((item for item in total.deleted if item.get("addressType") == body["addressType"]), None)
+        if spare is not None:
+            total.deleted.remove(spare)
+            total.created.remove(body)
+            total.updated.append({**spare, **body})
+    return total
 
 
 def _with_placeholders(
@@ -73,28 +84,55 @@ def _with_placeholders(
 
 
 def _diff_group(existing: Sequence[Obj], wanted: Group) -> SliceDiff:
-    """Keep every endpoint in the slice where it is; put new ones where a change is due anyway, then where there
-    is room, then into new slices. An emptied slice is deleted, one that overflows keeps its first endpoints."""
+    """Keep every endpoint in the slice where it is, and put new ones where a change is due anyway, the fullest of
+    those first. What is left fills new slices; a remainder of less than a full slice goes into the one unchanged
+    slice it fits best, if there is one. An emptied slice is deleted."""
     missing = {_identity(endpoint): endpoint for endpoint in wanted.endpoints}
     kept = [(item, _keep(item, missing)) for item in existing]
     spare = list(missing.values())
-    for _, endpoints in sorted(kept, key=_filling_order):
-        room = MAX_ENDPOINTS - len(endpoints)
-        endpoints.extend(spare[:room])
-        del spare[:room]
-    result = SliceDiff(created=_new_slices(wanted, spare))
+    for _, endpoints in sorted((pair for pair in kept if pair[1] and _changed(*pair)), key=_fullest_first):
+        _move(spare, endpoints)
+    result = SliceDiff(created=_new_slices(wanted, _full_slices(spare)))
+    if spare:
+        target = _best_fit(kept, len(spare))
+        if target is None:
+            result.created.extend(_new_slices(wanted, [spare]))
+        else:
+            _move(spare, target)
     for item, endpoints in kept:
         if not endpoints:
             result.deleted.append(item)
-        elif endpoints != (item.get("endpoints") or []):
+        elif _changed(item, endpoints):
             result.updated.append({**item, "endpoints": endpoints})
     return result
 
 
-def _filling_order(pair: tuple[Obj, list[Obj]]) -> tuple[bool, int]:
-    """Slices that change anyway first, then the fullest."""
-    item, endpoints = pair
-    return endpoints == (item.get("endpoints") or []), -len(endpoints)
+def _changed(item: Obj, endpoints: list[Obj]) -> bool:
+    return endpoints != (item.get("endpoints") or [])
+
+
+def _fullest_first(pair: tuple[Obj, list[Obj]]) -> int:
+    return -len(pair[1])
+
+
+def _move(spare: list[Obj], endpoints: list[Obj]) -> None:
+    room = MAX_ENDPOINTS - len(endpoints)
+    endpoints.extend(spare[:room])
+    del spare[:room]
+
+
+def _full_slices(spare: list[Obj]) -> list[list[Obj]]:
+    """As many full slices as the spare endpoints make; the rest stays in `spare`."""
+    count = len(spare) // MAX_ENDPOINTS
+    chunks = [spare[start * MAX_ENDPOINTS : (start + 1) * MAX_ENDPOINTS] for start in range(count)]
+    del spare[: count * MAX_ENDPOINTS]
+    return chunks
+
+
+def _best_fit(kept: Sequence[tuple[Obj, list[Obj]]], count: int) -> list[Obj] | None:
+    """The endpoints of the fullest slice that takes `count` more."""
+    fitting = [endpoints for _, endpoints in kept if endpoints and len(endpoints) + count <= MAX_ENDPOINTS]
+    return max(fitting, key=len, default=None)
 
 
 def _keep(item: Obj, missing: dict[str, Obj]) -> list[Obj]:
@@ -112,6 +150,6 @@ def _identity(endpoint: Obj) -> str:
     return f"{reference.get('uid', '')} {' '.join(endpoint.get('addresses') or [])}"
 
 
-def _new_slices(wanted: Group, endpoints: Sequence[Obj]) -> list[Obj]:
-    chunks = [endpoints[start : start + MAX_ENDPOINTS] for start in range(0, len(endpoints), MAX_ENDPOINTS)]
-    return [{"addressType": wanted.family, "ports": list(wanted.ports), "endpoints": list(chunk)} for chunk in chunks]
+def _new_slices(wanted: Group, chunks: Iterable[list[Obj]]) -> list[Obj]:
+    ports = list(wanted.ports)
+    return [{"addressType": wanted.family, "ports": ports, "endpoints": list(chunk)} for chunk in chunks]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netsim.api.kinds import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES, Obj
+from netsim.api.kinds import ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES, Obj
 from netsim.controllers import endpoints, endpointslice
 from netsim.controllers.slices import Group, diff
 from netsim.controllers.writes import Update
@@ -219,3 +219,105 @@ def follow(existing: list[Obj], change: Any) -> list[Obj]:
     number = max((int(item["metadata"]["name"]) for item in existing), default=0)
     fresh = [{**item, "metadata": {"name": str(number + i + 1)}} for i, item in enumerate(change.created)]
     return [*kept, *change.updated, *fresh]
+
+
+def slice_of(count: int, start: int = 0, name: str = "s") -> Obj:
+    endpoints = [{"addresses": [f"10.1.{n // 250}.{n % 250}"], "conditions": {}} for n in range(start, start + count)]
+    return {"metadata": {"name": name}, "addressType": "IPv4", "ports": [], "endpoints": endpoints}
+
+
+def test_a_remainder_goes_into_the_slice_it_fits_best() -> None:
+    old = [slice_of(90, 0, "a"), slice_of(50, 200, "b")]
+    known = [e for item in old for e in item["endpoints"]]
+    fresh = slice_of(30, 1000)["endpoints"]
+    change = diff(old, [Group("IPv4", (), [*known, *fresh])], ["IPv4"])
+    assert [(i["metadata"]["name"], len(i["endpoints"])) for i in change.updated] == [("b", 80)]
+    assert (change.created, change.deleted) == ([], [])
+
+
+def test_a_remainder_is_not_spread_over_several_slices() -> None:
+    old = [slice_of(90, 0, "a"), slice_of(90, 200, "b")]
+    known = [e for item in old for e in item["endpoints"]]
+    fresh = slice_of(15, 1000)["endpoints"]
+    change = diff(old, [Group("IPv4", (), [*known, *fresh])], ["IPv4"])
+    assert (change.updated, change.deleted) == ([], [])
+    assert [len(body["endpoints"]) for body in change.created] == [15]
+
+
+def test_a_slice_that_would_go_is_used_for_one_to_be_made() -> None:
+    ports = ({"name": "", "port": 1, "protocol": "TCP"},)
+    change = diff([slice_of(3, 0, "a")], [Group("IPv4", ports, slice_of(2, 50)["endpoints"])], ["IPv4"])
+    (item,) = change.updated
+    assert (item["metadata"]["name"], item["ports"], len(item["endpoints"])) == ("a", list(ports), 2)
+    assert (change.created, change.deleted) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [
+        (None, None),
+        ("PreferClose", {"forZones": [{"name": "z1"}]}),
+        ("PreferSameZone", {"forZones": [{"name": "z1"}]}),
+        ("PreferSameNode", {"forZones": [{"name": "z1"}], "forNodes": [{"name": "node-1"}]}),
+    ],
+)
+def test_hints_for_ready_endpoints(cluster: Any, distribution: str | None, expected: Obj | None) -> None:
+    labels = {"topology.kubernetes.io/zone": "z1"}
+    cluster.create(NODES, {"metadata": {"name": "node-1", "labels": labels}})
+    cluster.create(SERVICES, service(trafficDistribution=distribution))
+    add_pod(cluster, "a", "10.244.1.2")
+    add_pod(cluster, "b", "10.244.1.3", ready=False)
+    settle(cluster)
+    (item,) = cluster.all(ENDPOINT_SLICES)
+    assert [endpoint.get("hints") for endpoint in item["endpoints"]] == [expected, None]
+    assert item["endpoints"][0]["zone"] == "z1"
+
+
+def test_the_trigger_time_is_that_of_the_change(cluster: Any) -> None:
+    cluster.create(SERVICES, service())
+    cluster.pass_time(5)
+    add_pod(cluster, "a", "10.244.1.2")
+    settle(cluster)
+    settle(cluster, endpoints)
+    marks = "endpoints.kubernetes.io/last-change-trigger-time"
+
+    def times() -> list[str | None]:
+        found = [*cluster.all(ENDPOINT_SLICES), cluster.get(ENDPOINTS, "ns/web")]
+        return [(item["metadata"].get("annotations") or {}).get(marks) for item in found]
+
+    assert times() == ["2026-01-01T00:00:00Z"] * 2
+    cluster.pass_time(60)
+    made = add_pod(cluster, "b", "10.244.1.3")
+    settle(cluster)
+    settle(cluster, endpoints)
+    assert times() == ["2026-01-01T00:01:05Z"] * 2
+    cluster.delete(PODS, made["metadata"]["name"], "ns")
+    settle(cluster)
+    settle(cluster, endpoints)
+    assert times() == [None] * 2
+
+
+def test_endpoints_of_many_pods_are_truncated() -> None:
+    ready = [{"ip": str(n)} for n in range(600)]
+    waiting = [{"ip": str(n)} for n in range(300)]
+    subsets = [{"addresses": ready, "ports": []}, {"addresses": ready[:300], "notReadyAddresses": waiting}]
+    cut = endpoints.truncate(subsets)
+    assert [(len(s["addresses"]), len(s.get("notReadyAddresses", []))) for s in cut] == [(600, 0), (300, 100)]
+    only = endpoints.truncate([{"addresses": ready * 2}, {"addresses": ready}])
+    assert [len(s["addresses"]) for s in only] == [667, 333]
+    assert endpoints.truncate(subsets[:1]) == subsets[:1]
+
+
+def test_the_annotation_of_truncated_endpoints(cluster: Any) -> None:
+    cluster.create(SERVICES, service())
+    for n in range(1001):
+        add_pod(cluster, f"p{n}", f"10.244.{n // 250}.{n % 250 + 1}")
+    settle(cluster, endpoints)
+    found = cluster.get(ENDPOINTS, "ns/web")
+    assert found["metadata"]["annotations"]["endpoints.kubernetes.io/over-capacity"] == "truncated"
+    assert len(found["subsets"][0]["addresses"]) == 1000
+    cluster.delete(PODS, "p7", "ns")
+    settle(cluster, endpoints)
+    found = cluster.get(ENDPOINTS, "ns/web")
+    assert "endpoints.kubernetes.io/over-capacity" not in found["metadata"].get("annotations", {})
+    assert len(found["subsets"][0]["addresses"]) == 1000

@@ -1,0 +1,18 @@
+"""Topology hints: for the clients of which zone or node an endpoint is meant (KEP-2433, KEP-4444, KEP-3015)."""
+
+from __future__ import annotations
+
+from netsim.api.kinds import Obj
+
+CLOSE = frozenset(("PreferClose", "PreferSameZone", "PreferSameNode"))
+
+
+def hints_of(endpoint: Obj, distribution: str) -> Obj:
+    """The `hints` of a ready endpoint under a Service's trafficDistribution, {} for none."""
+    if distribution not in CLOSE or not endpoint["conditions"].get("ready"):
+        return {}
+    zone, node = endpoint.get("zone"), endpoint.get("nodeName")
+    hints: Obj = {"forZones": [{"name": zone}]} if zone else {}
+    if node and distribution == "PreferSameNode":
+        hints["forNodes"] = [{"name": node}]
+    return hints
