@@ -47,7 +47,7 @@ class Outcome:
 def _check_new(kind: Kind, namespace: str, obj: Obj) -> None:
     metadata = obj["metadata"]
     check_identity(kind, namespace, "", obj)
-    if metadata.get("resourceVersion"):
+    if str(metadata.get("resourceVersion") or "0").strip("0").isdecimal():  # Kubernetes overlooks what is no number
         raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
     if not metadata.get("name") and not metadata.get("generateName"):
         message = "Required value: name or generateName is required"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from typing import Any
@@ -27,16 +28,21 @@ SPEC = (
 PATCHES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
 
 
+def junk(rand: random.Random) -> Any:
+    """A copy: filling one in must not change the list, nor put a value into itself."""
+    return copy.deepcopy(rand.choice(JUNK))
+
+
 def junk_object(rand: random.Random) -> Any:
     if rand.random() < 0.1:
-        return rand.choice(JUNK)
+        return junk(rand)
     body: dict[str, Any] = {"metadata": {"name": f"n{rand.randrange(3)}"}}
     for _ in range(rand.randrange(4)):
-        body[rand.choice(FIELDS)] = rand.choice(JUNK)
+        body[rand.choice(FIELDS)] = junk(rand)
     if isinstance(body["metadata"], dict):
-        body["metadata"][rand.choice(METADATA)] = rand.choice(JUNK)
+        body["metadata"][rand.choice(METADATA)] = junk(rand)
     if rand.random() < 0.8:
-        body["spec"] = {rand.choice(SPEC): rand.choice(JUNK) for _ in range(3)}
+        body["spec"] = {rand.choice(SPEC): junk(rand) for _ in range(3)}
     return body
 
 
