@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from netsim.api.kinds import Kind, Obj, by_kind, split_api_version
+from netsim.api.kinds import REPLICATION_CONTROLLERS, Kind, Obj, by_kind, split_api_version
 from netsim.api.objects import (
     controller_of,
     deletion_timestamp,
+    dig,
     key_of,
     labels_of,
     name_of,
@@ -16,7 +17,7 @@ from netsim.api.objects import (
     owner_references,
     uid_of,
 )
-from netsim.api.selectors import LabelSelector
+from netsim.api.selectors import LabelSelector, equality_selector, label_selector_of
 from netsim.controllers.view import LABEL, NAMESPACE, OWNER, View, label_value
 from netsim.controllers.writes import Patch, patch_of
 
@@ -33,6 +34,15 @@ def controller_reference(kind: Kind, owner: Obj) -> Obj:
     }
 
 
+def selector_of(kind: Kind, owner: Obj) -> LabelSelector:
+    """spec.selector of a workload: plain labels in a ReplicationController, which default to its template's."""
+    selector = dig(owner, "spec", "selector")
+    if kind is not REPLICATION_CONTROLLERS:
+        return label_selector_of(selector)
+    labels = selector or dig(owner, "spec", "template", "metadata", "labels")
+    return equality_selector(labels) if labels else label_selector_of(None)
+
+
 def kind_of_reference(reference: Obj) -> Kind | None:
     """The served kind an owner reference names."""
     group, version = split_api_version(str(reference.get("apiVersion", "")))
@@ -47,20 +57,33 @@ class Claimed:
     patches: list[Patch]
 
 
-def claim(view: View, owner_kind: Kind, owner: Obj, kind: Kind, selector: LabelSelector) -> Claimed:
+def _any(obj: Obj) -> bool:
+    return True
+
+
+def claim(
+    view: View,
+    owner_kind: Kind,
+    owner: Obj,
+    kind: Kind,
+    selector: LabelSelector,
+    member: Callable[[Obj], bool] = _any,
+) -> Claimed:
     """Sort out the owner's dependents of `kind`: those it controls and that match stay; one that no longer
-    matches is released; an orphan that matches is adopted, unless either is being deleted."""
+    matches is released; an orphan that matches is adopted, unless either is being deleted. Only what `member`
+    admits (a StatefulSet: by name) can belong to the owner."""
     mine: list[Obj] = []
     patches: list[Patch] = []
     owned = {key_of(obj): obj for obj in view.by_index(kind, OWNER, uid_of(owner)) if is_controlled_by(obj, owner)}
     for obj in owned.values():
-        if selector.matches(labels_of(obj)) or deletion_timestamp(owner):
+        if deletion_timestamp(owner) or (member(obj) and selector.matches(labels_of(obj))):
             mine.append(obj)
         elif not deletion_timestamp(obj):
             patches.append(_release(kind, obj, owner))
     if not deletion_timestamp(owner):
         reference = controller_reference(owner_kind, owner)
-        patches += [_adopt(kind, obj, reference) for obj in _orphans(view, kind, namespace_of(owner), selector)]
+        orphans = _orphans(view, kind, namespace_of(owner), selector)
+        patches += [_adopt(kind, obj, reference) for obj in orphans if member(obj)]
     return Claimed(mine, patches)
 
 

@@ -1,11 +1,13 @@
-"""The ReplicaSet controller: as many active pods as spec.replicas says."""
+"""The ReplicaSet controller: as many active pods as spec.replicas says. ReplicationControllers, their older form, work
+the same way."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 
-from netsim.api.kinds import PODS, REPLICA_SETS, Obj
+from netsim.api.kinds import PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, Kind, Obj
 from netsim.api.objects import (
     controller_of,
     deletion_timestamp,
@@ -13,52 +15,47 @@ from netsim.api.objects import (
     is_pod_ready,
     labels_of,
     metadata,
-    name_of,
-    namespace_of,
     status_of,
 )
-from netsim.api.selectors import label_selector_of
 from netsim.api.times import format_time
 from netsim.controllers.controller import Controller
+from netsim.controllers.new_pod import announce_creation, announce_deletion, pod_of
 from netsim.controllers.pods import is_active, is_available, ready_seconds
 from netsim.controllers.ranking import choose_victims
-from netsim.controllers.refs import claim, controller_reference
+from netsim.controllers.refs import claim, selector_of
 from netsim.controllers.view import OWNER, View
 from netsim.controllers.wakes import by_own_key, by_owner_or_orphan
-from netsim.controllers.writes import Announce, Create, Requeue, Write, Writes, delete_of, status_of_object, typed
+from netsim.controllers.writes import Create, Requeue, Write, Writes, delete_of, status_of_object
 
 BURST = 500
 """Pods created or deleted in one round at most, as in Kubernetes."""
 _REPLICA_FAILURE = "ReplicaFailure"
 
 
-def reconcile(key: str, view: View) -> Writes:
+def reconcile(key: str, view: View, kind: Kind = REPLICA_SETS) -> Writes:
     """Adopt and release pods, then create or delete what is missing or too much, and count."""
-    replica_set = view.get(REPLICA_SETS, key)
+    replica_set = view.get(kind, key)
     if replica_set is None:
         return []
-    claimed = claim(view, REPLICA_SETS, replica_set, PODS, label_selector_of(replica_set["spec"].get("selector")))
+    claimed = claim(view, kind, replica_set, PODS, selector_of(kind, replica_set))
     if claimed.patches:
         return claimed.patches
     active = [pod for pod in claimed.mine if is_active(pod)]
     writes: list[Write] = []
     if not deletion_timestamp(replica_set):
-        writes += _scale(replica_set, active, view)
-    return [*writes, *_status(replica_set, active, view)]
+        writes += _scale(kind, replica_set, active, view)
+    return [*writes, *_status(kind, replica_set, active, view)]
 
 
-def _scale(replica_set: Obj, active: Sequence[Obj], view: View) -> list[Write]:
+def _scale(kind: Kind, replica_set: Obj, active: Sequence[Obj], view: View) -> list[Write]:
     missing = wanted(replica_set) - len(active)
     if missing > 0:
-        return [_creation(replica_set)] * min(missing, BURST)
+        pod = pod_of(kind, replica_set, replica_set["spec"]["template"])
+        return [Create(PODS, pod, announce_creation(kind, replica_set))] * min(missing, BURST)
     if missing == 0:
         return []
     victims = choose_victims(active, _related(replica_set, active, view), min(-missing, BURST), view.now)
-    announce = Announce(
-        typed(REPLICA_SETS, replica_set),
-        ("SuccessfulDelete", "Deleted pod: {name}"),
-        ("FailedDelete", "Error deleting: {error}"),
-    )
+    announce = announce_deletion(kind, replica_set)
     return [delete_of(PODS, pod, announce=announce) for pod in victims]
 
 
@@ -66,29 +63,6 @@ def wanted(replica_set: Obj) -> int:
     """spec.replicas with its default, 1."""
     replicas = replica_set["spec"].get("replicas")
     return 1 if replicas is None else int(replicas)
-
-
-def _creation(replica_set: Obj) -> Create:
-    template = replica_set["spec"]["template"]
-    head = metadata(template)
-    pod: Obj = {
-        "apiVersion": PODS.api_version,
-        "kind": PODS.kind,
-        "metadata": {
-            "generateName": f"{name_of(replica_set)}-",
-            "namespace": namespace_of(replica_set),
-            "labels": head.get("labels") or {},
-            "ownerReferences": [controller_reference(REPLICA_SETS, replica_set)],
-        },
-        "spec": template["spec"],
-    }
-    pod["metadata"] |= {field: head[field] for field in ("annotations", "finalizers") if head.get(field)}
-    announce = Announce(
-        typed(REPLICA_SETS, replica_set),
-        ("SuccessfulCreate", "Created pod: {name}"),
-        ("FailedCreate", "Error creating: {error}"),
-    )
-    return Create(PODS, pod, announce)
 
 
 def _related(replica_set: Obj, active: Sequence[Obj], view: View) -> Iterable[Obj]:
@@ -101,12 +75,12 @@ def _related(replica_set: Obj, active: Sequence[Obj], view: View) -> Iterable[Ob
     return [pod for pod in pods if is_active(pod)]
 
 
-def _status(replica_set: Obj, active: Sequence[Obj], view: View) -> list[Write]:
+def _status(kind: Kind, replica_set: Obj, active: Sequence[Obj], view: View) -> list[Write]:
     old = status_of(replica_set)
     status = replica_set_status(replica_set, active, view.now, view.failure)
     writes: list[Write] = []
     if status != old:
-        writes.append(status_of_object(REPLICA_SETS, replica_set, status))
+        writes.append(status_of_object(kind, replica_set, status))
     soonest = _next_available(replica_set, active, view.now)
     if soonest is not None:
         writes.append(Requeue(soonest))
@@ -149,9 +123,10 @@ def _next_available(replica_set: Obj, active: Sequence[Obj], now: datetime) -> f
     return min((wait for wait in waits if wait > 0), default=None)
 
 
-CONTROLLER = Controller(
-    "replicaset-controller",
-    reconcile,
-    ((REPLICA_SETS, by_own_key), (PODS, by_owner_or_orphan(REPLICA_SETS))),
-    rest=0.02,
-)
+def _controller(name: str, kind: Kind) -> Controller:
+    watches = ((kind, by_own_key), (PODS, by_owner_or_orphan(kind)))
+    return Controller(name, partial(reconcile, kind=kind), watches, rest=0.02)
+
+
+CONTROLLER = _controller("replicaset-controller", REPLICA_SETS)
+REPLICATION_CONTROLLER = _controller("replication-controller", REPLICATION_CONTROLLERS)

@@ -62,6 +62,7 @@ def controllers_of(config: ControllerConfig) -> list[Controller]:
     return [
         deployment.CONTROLLER,
         replicaset.CONTROLLER,
+        replicaset.REPLICATION_CONTROLLER,
         endpointslice.CONTROLLER,
         endpoints.CONTROLLER,
         slice_mirroring.CONTROLLER,

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import controller_of, deletion_timestamp, key_of, labels_of, namespace_of
-from netsim.api.selectors import label_selector_of
 from netsim.controllers.controller import Wake
+from netsim.controllers.refs import selector_of
 from netsim.controllers.view import NAMESPACE, View
 
 
@@ -47,5 +47,5 @@ def _owners(kind: Kind, *states: Obj | None) -> Iterator[str]:
 def _selecting(kind: Kind, view: View, obj: Obj) -> Iterator[str]:
     labels = labels_of(obj)
     for owner in view.by_index(kind, NAMESPACE, namespace_of(obj)):
-        if label_selector_of(owner["spec"].get("selector")).matches(labels):
+        if selector_of(kind, owner).matches(labels):
             yield key_of(owner)

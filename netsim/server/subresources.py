@@ -9,7 +9,7 @@ from netsim.api import errors, kinds, schema
 from netsim.api.errors import INVALID, Cause, bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp, set_condition
-from netsim.api.selectors import label_selector_of
+from netsim.api.selectors import equality_selector, label_selector_of
 from netsim.api.times import format_time
 from netsim.http.types import Response
 from netsim.server import deletion, lifecycle, streams
@@ -55,14 +55,15 @@ async def _finalize(core: Core, call: Call) -> Response:
 
 
 def scale_of(obj: Obj) -> Obj:
-    """The Scale of a Deployment or ReplicaSet."""
+    """The Scale of a workload; its selector is text, whatever form the workload has it in."""
     metadata = {
         key: obj["metadata"][key]
         for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
         if key in obj["metadata"]
     }
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    selector = str(label_selector_of(spec.get("selector")))
+    plain = obj.get("kind") == "ReplicationController"
+    selector = str((equality_selector if plain else label_selector_of)(spec.get("selector")))
     return {
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
         "spec": {"replicas": spec.get("replicas", 0)},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from netsim.api.kinds import PODS, REPLICA_SETS, Obj
+from netsim.api.kinds import PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, Obj
 from netsim.controllers import replicaset
 from netsim.controllers.ranking import choose_victims
 from netsim.controllers.writes import Create, Delete
@@ -120,6 +120,19 @@ def test_min_ready_seconds_delays_availability(cluster: Any) -> None:
     cluster.pass_time(6)
     settle(cluster)
     assert cluster.get(REPLICA_SETS, "ns/web")["status"]["availableReplicas"] == 1
+
+
+def test_a_replication_controller_selects_by_plain_labels(cluster: Any) -> None:
+    body = replica_set(2, selector={"app": "web"})
+    cluster.create(REPLICATION_CONTROLLERS, body)
+    cluster.create(PODS, {"metadata": {"name": "orphan", "namespace": "ns", "labels": {"app": "web"}}, "spec": {}})
+    for _ in range(4):
+        cluster.sync()
+        assert not cluster.apply(replicaset.REPLICATION_CONTROLLER.reconcile("ns/web", cluster.view()))
+    pods = cluster.all(PODS)
+    assert len(pods) == 2
+    assert {pod["metadata"]["ownerReferences"][0]["kind"] for pod in pods} == {"ReplicationController"}
+    assert cluster.get(REPLICATION_CONTROLLERS, "ns/web")["status"]["replicas"] == 2
 
 
 def pod(uid: str, **facts: Any) -> Obj:
