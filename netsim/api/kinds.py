@@ -123,6 +123,11 @@ HORIZONTAL_POD_AUTOSCALERS = _kind(
     "autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers",
     short_names=("hpa",), categories=ALL, status=True,
 )  # fmt: skip
+# An older view of the same: one CPU metric, the rest in annotations.
+HORIZONTAL_POD_AUTOSCALERS_V1 = _kind(
+    "autoscaling/v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers",
+    short_names=("hpa",), categories=ALL, status=True, view_of="autoscaling/v2",
+)  # fmt: skip
 
 CRON_JOBS = _kind("batch/v1", "CronJob", "cronjobs", short_names=("cj",), categories=ALL, status=True, generation=True)
 JOBS = _kind("batch/v1", "Job", "jobs", categories=ALL, status=True, generation=True)

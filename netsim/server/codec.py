@@ -9,19 +9,28 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
 from typing import cast
 
 import orjson
 
-from netsim.api.kinds import EVENTS, EVENTS_V1, Kind, Obj
+from netsim.api.kinds import Kind, Obj, by_kind, split_api_version
 from netsim.store.types import Item
 
 ROOT = "/registry/"
 
 
 def stored_kind(kind: Kind) -> Kind:
-    """The kind whose storage is used: events.k8s.io/v1 Events are stored as v1 Events."""
-    return EVENTS if kind is EVENTS_V1 else kind
+    """The kind whose storage is used: events.k8s.io/v1 Events are stored as v1 Events. A version of a kind that is
+    not in the table is stored as the same kind in another version."""
+    return _stored_view(kind) if kind.view_of else kind
+
+
+@lru_cache(256)
+def _stored_view(kind: Kind) -> Kind:
+    group, version = split_api_version(kind.view_of)
+    return by_kind(group, version, kind.kind) or replace(kind, group=group, version=version, view_of="")
 
 
 def prefix_of(kind: Kind, namespace: str = "") -> str:

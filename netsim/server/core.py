@@ -21,6 +21,7 @@ from netsim.server.hub import Hub
 from netsim.server.negotiate import JSON, Format
 from netsim.server.rbac import User
 from netsim.server.requests import Target
+from netsim.server.views import shown_bytes
 from netsim.store.types import Item, Store
 
 if TYPE_CHECKING:
@@ -122,9 +123,7 @@ class Core:
         """The item's JSON as clients of that kind see it."""
         if stored_kind(kind) is kind:
             return wire(kind, item.value, item.revision)
-        from netsim.server.views import event_bytes
-
-        return event_bytes(self.decoder(item))
+        return shown_bytes(kind, self.decoder(item))
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ from netsim.server.codec import wire_list
 from netsim.server.core import Call, Core
 from netsim.server.requests import ListOptions, parse_list_options
 from netsim.server.responses import json_response, respond
-from netsim.server.selection import Selection, compile_selection, is_view
+from netsim.server.selection import Selection, compile_selection
+from netsim.server.views import is_view
 from netsim.store.types import Compacted, Item, Page
 
 _GONE = (

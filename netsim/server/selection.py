@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from netsim.api import fields
 from netsim.api.errors import bad_request
-from netsim.api.kinds import EVENTS_V1, Kind, Obj
+from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import labels_of
 from netsim.api.selectors import (
     FieldSelector,
@@ -16,7 +16,7 @@ from netsim.api.selectors import (
     parse_label_selector,
 )  # fmt: skip
 from netsim.server.codec import key_of, prefix_of
-from netsim.server.views import event_view
+from netsim.server.views import shown_form
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Selection:
             return False
         if not self.fields.requirements:
             return True
-        return self.fields.matches(event_view(obj) if is_view(self.kind) else obj, fields.reader(self.kind))
+        return self.fields.matches(shown_form(self.kind, obj), fields.reader(self.kind))
 
 
 def compile_selection(kind: Kind, namespace: str, label_selector: str, field_selector: str) -> Selection:
@@ -60,8 +60,3 @@ def compile_selection(kind: Kind, namespace: str, label_selector: str, field_sel
     name = chosen.exact("metadata.name") or ""
     exact = key_of(kind, space, name) if name and (space or not kind.namespaced) else ""
     return Selection(kind, labels, chosen, prefix_of(kind, space), exact)
-
-
-def is_view(kind: Kind) -> bool:
-    """Whether objects of this kind are stored in another form and converted when read."""
-    return kind is EVENTS_V1

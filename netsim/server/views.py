@@ -1,39 +1,64 @@
-"""Events in the two forms clients know: v1 (stored) and events.k8s.io/v1 (pure).
+"""Kinds served in a second version or group: one store, two forms (pure).
 
-Facts: involvedObject/regarding, message/note, source/deprecatedSource, firstTimestamp/deprecatedFirstTimestamp,
-lastTimestamp/deprecatedLastTimestamp, count/deprecatedCount, reportingComponent/reportingController.
+Adding a view is a row in `netsim.api.kinds` with `view_of`, and an entry here if the forms differ in more than their
+apiVersion.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import orjson
 
-from netsim.api.kinds import EVENTS, EVENTS_V1, Obj
+from netsim.api import schema
+from netsim.api.errors import bad_request
+from netsim.api.kinds import EVENTS_V1, HORIZONTAL_POD_AUTOSCALERS_V1, Kind, Obj
+from netsim.server.codec import stored_kind
+from netsim.server.view_autoscalers import show_autoscaler, store_autoscaler
+from netsim.server.view_events import show_event, store_event
 
-_TO_VIEW = {
-    "involvedObject": "regarding",
-    "message": "note",
-    "source": "deprecatedSource",
-    "firstTimestamp": "deprecatedFirstTimestamp",
-    "lastTimestamp": "deprecatedLastTimestamp",
-    "count": "deprecatedCount",
-    "reportingComponent": "reportingController",
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How one kind's objects are shown from, and turned into, the form they are stored in. Neither function changes
+    what it is given; apiVersion and kind are set by the callers below."""
+
+    show: Callable[[Obj], Obj]
+    store: Callable[[Obj], Obj]
+
+
+_VIEWS: dict[Kind, View] = {
+    EVENTS_V1: View(show_event, store_event),
+    HORIZONTAL_POD_AUTOSCALERS_V1: View(show_autoscaler, store_autoscaler),
 }
-_TO_STORED = {view: stored for stored, view in _TO_VIEW.items()}
+_SAME = View(dict, dict)
 
 
-def event_view(event: Obj) -> Obj:
-    """A v1 Event as events.k8s.io/v1 shows it."""
-    renamed = {_TO_VIEW.get(key, key): value for key, value in event.items()}
-    return renamed | {"kind": EVENTS_V1.kind, "apiVersion": EVENTS_V1.api_version}
+def is_view(kind: Kind) -> bool:
+    """Whether objects of this kind are stored in another form and converted when read."""
+    return bool(kind.view_of)
 
 
-def event_stored(event: Obj) -> Obj:
-    """An events.k8s.io/v1 Event as it is stored."""
-    renamed = {_TO_STORED.get(key, key): value for key, value in event.items()}
-    return renamed | {"kind": EVENTS.kind, "apiVersion": EVENTS.api_version}
+def shown_form(kind: Kind, stored: Obj) -> Obj:
+    """A stored object as clients of `kind` see it."""
+    if not kind.view_of:
+        return stored
+    return _VIEWS.get(kind, _SAME).show(stored) | {"kind": kind.kind, "apiVersion": kind.api_version}
 
 
-def event_bytes(event: Obj) -> bytes:
-    """JSON of the events.k8s.io/v1 form of a v1 Event."""
-    return orjson.dumps(event_view(event))
+def stored_form(kind: Kind, obj: Obj) -> Obj:
+    """An object of `kind`, as a client wrote it, in the form it is stored in; 400 if that cannot be."""
+    if not kind.view_of:
+        return obj
+    target = stored_kind(kind)
+    stored = _VIEWS.get(kind, _SAME).store(obj) | {"kind": target.kind, "apiVersion": target.api_version}
+    wrong = schema.typed_errors(target, stored) if kind in _VIEWS else []
+    if wrong:
+        raise bad_request(schema.decode_error(kind, wrong))
+    return stored
+
+
+def shown_bytes(kind: Kind, stored: Obj) -> bytes:
+    """JSON of `shown_form`."""
+    return orjson.dumps(shown_form(kind, stored))

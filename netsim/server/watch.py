@@ -17,7 +17,8 @@ from netsim.server.codec import wire
 from netsim.server.core import Call, Core
 from netsim.server.hub import Frame
 from netsim.server.requests import ListOptions, parse_list_options
-from netsim.server.selection import Selection, compile_selection, is_view
+from netsim.server.selection import Selection, compile_selection
+from netsim.server.views import is_view, shown_form
 from netsim.store.types import Item
 
 BOOKMARK_SECONDS = 60.0
@@ -90,11 +91,7 @@ class Watch:
             return shown
         if self._shape == "PartialObjectMetadata":
             return table.partial_object(obj, self.call.format.version)
-        if is_view(self.call.kind):
-            from netsim.server.views import event_view
-
-            return event_view(obj)
-        return obj
+        return shown_form(self.call.kind, obj)
 
     def initial(self, items: Iterable[Item]) -> bytes:
         """ADDED lines for what is there."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from netsim.api import errors, patch, schema
 from netsim.api.errors import FORBIDDEN, Cause, StatusError, bad_request, invalid_named
-from netsim.api.kinds import EVENTS_V1, PODS, Kind, Obj
+from netsim.api.kinds import PODS, Kind, Obj
 from netsim.api.patch_errors import PatchError
 from netsim.api.schema_fit import fits
 from netsim.api.strategic import strategic_merge_patch
@@ -31,6 +29,7 @@ from netsim.server.reads import Slice, list_bytes, object_response, select_items
 from netsim.server.requests import WriteOptions, parse_list_options, parse_write_options
 from netsim.server.responses import json_response, respond
 from netsim.server.selection import compile_selection
+from netsim.server.views import is_view, shown_bytes, shown_form, stored_form
 
 PATCH_TYPES = (
     "application/json-patch+json",
@@ -62,23 +61,9 @@ def read_object(call: Call, options: WriteOptions, kind: Kind | None = None) -> 
     return typed_object(kind, obj, call.request.body, content_type, options.field_validation, call.warnings)
 
 
-def stored_form(kind: Kind, obj: Obj) -> Obj:
-    """An object of a view in the form it is stored in."""
-    if kind is not EVENTS_V1:
-        return obj
-    from netsim.server.views import event_stored
-
-    return event_stored(obj)
-
-
 def shown_body(core: Core, kind: Kind, outcome: Outcome) -> tuple[bytes, Obj]:
-    """(JSON, object) of an outcome as the kind's clients see it."""
-    if kind is not EVENTS_V1:
-        return outcome.body(core, kind), outcome.obj
-    from netsim.server.views import event_view
-
-    obj = event_view(outcome.obj)
-    return orjson.dumps(obj), obj
+    """An outcome's JSON as the kind's clients see it, and the object as it is stored (what Tables are made of)."""
+    return shown_bytes(kind, outcome.obj) if is_view(kind) else outcome.body(core, kind), outcome.obj
 
 
 def _answer(core: Core, call: Call, outcome: Outcome, status: int = 200) -> Response:
@@ -115,11 +100,7 @@ async def patch_object(core: Core, call: Call, sub: str = "") -> Response:
     patcher = read_patch(call, options)
 
     def change(old: Obj) -> Obj:
-        if call.kind is EVENTS_V1:
-            from netsim.server.views import event_view
-
-            old = event_view(old)
-        patched = patcher(call.kind, old)
+        patched = patcher(call.kind, shown_form(call.kind, old))
         lifecycle.check_identity(call.kind, call.namespace, call.target.name, patched)
         return stored_form(call.kind, patched)
 
