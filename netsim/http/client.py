@@ -26,7 +26,7 @@ class HttpClient:
     `base` is `http://host:port[/prefix]`, `https://…` or `unix:/path`. `headers` are sent with every request that
     does not name them itself. `dial(host, port)` returns a connected socket (opened in another network namespace,
     for example). `timeout` bounds, in seconds, getting a connection plus the wait for a whole response, or for the head
-    of a streamed or upgraded one. At most `MAX_WHOLE` requests for whole responses are under way at once.
+    of a streamed or upgraded one. At most `connections` requests for whole responses are under way at once.
     `server_name` overrides the name that the server's certificate is checked against.
 
     Raises OSError (ConnectionError, TimeoutError, ssl.SSLError among them) when there is no answer; never for a status.
@@ -41,6 +41,7 @@ class HttpClient:
         dial: Dial | None = None,
         timeout: float = 30.0,
         server_name: str = "",
+        connections: int = MAX_WHOLE,
     ) -> None:
         self._unix, self._host, self._port = "", "", 0
         self._ssl: tls.SSLContext | None = None
@@ -52,7 +53,8 @@ class HttpClient:
         self._idle: list[ClientConnection] = []
         self._busy: set[ClientConnection] = set()
         self._closed = False
-        self._turns = asyncio.Semaphore(MAX_WHOLE)
+        self._turns = asyncio.Semaphore(connections)
+        self._most_idle = max(MAX_IDLE, connections)
 
     def _parse_base(self, base: str, ssl: tls.SSLContext | None) -> None:
         if base.startswith("unix:"):
@@ -126,7 +128,7 @@ class HttpClient:
         if not connection.usable:
             if connection in self._idle:
                 self._idle.remove(connection)
-        elif self._closed or len(self._idle) >= MAX_IDLE:
+        elif self._closed or len(self._idle) >= self._most_idle:
             connection.abort()
         else:
             self._idle.append(connection)

@@ -17,6 +17,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError, generate_
 from netsim.http.types import ByteStream, Request, Response
 
 MESSAGE_LIMIT = 16 * 1024 * 1024
+PART = 64 * 1024
 CLOSE_NORMAL = 1000
 CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_TOO_BIG = 1009
@@ -104,13 +105,13 @@ class WebSocket:
             await self._send(event.response())
         await self._stream.close()
 
-    async def _send(self, event: BytesMessage | CloseConnection | Ping | Pong) -> None:
+    async def _send(self, event: BytesMessage | TextMessage | CloseConnection | Ping | Pong) -> None:
         await self._stream.write(self._frames.send(event))
 
-    async def send(self, data: bytes) -> None:
-        """Send one binary message; raises ConnectionError when the WebSocket is closed."""
+    async def send(self, data: bytes, *, text: bool = False) -> None:
+        """Send one message, binary or text (UTF-8); raises ConnectionError when the WebSocket is closed."""
         try:
-            await self._send(BytesMessage(data=data))
+            await self._send(TextMessage(data=data.decode()) if text else BytesMessage(data=data))
         except LocalProtocolError as error:
             raise ConnectionResetError("the WebSocket is closed") from error
 
@@ -130,8 +131,28 @@ class WebSocket:
             await self._stream.close()
 
 
+class WebSocketBytes:
+    """A WebSocket as a byte stream (`types.ByteStream`): the borders of its messages mean nothing."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+
+    async def read(self) -> bytes:
+        while (message := await self._socket.recv()) == b"":
+            continue
+        return message or b""
+
+    async def write(self, data: bytes) -> None:
+        for at in range(0, len(data), PART):
+            await self._socket.send(data[at : at + PART])
+
+    async def close(self) -> None:
+        await self._socket.close()
+
+
 def accept(request: Request, supported: Sequence[str], run: Callable[[WebSocket], Awaitable[None]]) -> Response:
-    """Answer a handshake: 101 with `run` called on the open WebSocket, which is closed after it; else 400.
+    """Answer a handshake: 101 with `run` called on the open WebSocket, which is closed after it; else 400, or 403 when
+    no subprotocol fits.
 
     `supported` is ordered best first. A client that offers no subprotocol is accepted with `subprotocol` "".
     """
@@ -139,9 +160,8 @@ def accept(request: Request, supported: Sequence[str], run: Callable[[WebSocket]
         return Response(400, [("Sec-WebSocket-Version", "13")], b"not a WebSocket handshake of version 13\n")
     protocol = choose_protocol(offered_protocols(request), supported)
     if protocol is None:
-        return Response(
-            400, [], b"none of the offered subprotocols is supported: want " + ", ".join(supported).encode()
-        )
+        text = "none of the offered subprotocols is supported: want " + ", ".join(supported)
+        return Response(403, [("Content-Type", "text/plain; charset=utf-8")], text.encode())
     token = generate_accept_token(request.header("sec-websocket-key").encode()).decode()
     headers = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", token)]
     if protocol:

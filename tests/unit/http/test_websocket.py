@@ -54,7 +54,7 @@ async def test_refusal_carries_the_answer(doors: Any) -> None:
     server = await doors.serve(echo_handler)
     with pytest.raises(HandshakeRefused) as refused:
         await connect(doors.client(server.port), Request("GET", "/"), ["unknown"])
-    assert refused.value.response.status == 400
+    assert refused.value.response.status == 403
 
 
 async def test_plain_request_is_refused() -> None:

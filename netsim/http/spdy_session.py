@@ -1,0 +1,311 @@
+"""A SPDY/3.1 connection over a byte stream: streams opened by either side, half-closed, reset, and held back.
+
+kubectl's SPDY library neither counts windows nor announces what it has read, so a window is held to only from a
+peer's first WINDOW_UPDATE or window setting on; before that (and for received data always) the connection's own
+back-pressure is the bound: no more is read from it while BUFFER_LIMIT bytes wait to be consumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+
+from netsim.http import spdy
+from netsim.http.spdy import (
+    Data,
+    Frame,
+    GoAway,
+    Ping,
+    RstStream,
+    Settings,
+    SpdyError,
+    SynReply,
+    SynStream,
+    WindowUpdate,
+)
+from netsim.http.types import ByteStream
+
+MAX_STREAMS = 1024
+BUFFER_LIMIT = 1024 * 1024
+PART = 32 * 1024
+GOODBYE_SECONDS = 1.0
+_CREDIT = spdy.INITIAL_WINDOW // 2
+
+
+class StreamReset(ConnectionResetError):
+    """The stream was ended at once, by RST_STREAM or with the connection."""
+
+
+class SpdyStream:
+    """One stream. `read` gives b"" after the peer's FIN; `finish` sends ours. Both directions are independent."""
+
+    def __init__(self, session: SpdySession, stream_id: int, headers: spdy.Pairs, window: int) -> None:
+        self.stream_id, self.headers = stream_id, dict(headers)
+        self._session = session
+        self._chunks: deque[bytes] = deque()
+        self._arrived = asyncio.Event()
+        self._consumed = 0
+        self.window = window
+        self.read_done = self.write_done = self.was_reset = self._discarding = False
+
+    async def read(self) -> bytes:
+        """The next bytes, b"" at the end; StreamReset when the stream was broken off."""
+        while not self._chunks:
+            if self.was_reset:
+                raise StreamReset(f"stream {self.stream_id} was reset")
+            if self.read_done:
+                return b""
+            self._arrived.clear()
+            await self._arrived.wait()
+        data = self._chunks.popleft()
+        await self._took(len(data))
+        return data
+
+    async def _took(self, size: int) -> None:
+        self._session.release(size)
+        self._consumed += size
+        if self._consumed >= _CREDIT and not self.read_done:
+            credit, self._consumed = self._consumed, 0
+            await self._session.grant(self.stream_id, credit)
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes, in parts; waits for the peer. StreamReset when it takes no more."""
+        view = memoryview(data)
+        while view:
+            size = await self._session.room(self, min(len(view), PART))
+            await self._session.send(Data(self.stream_id, bytes(view[:size])))
+            view = view[size:]
+
+    async def finish(self) -> None:
+        """Half-close: no more bytes will be sent. Repeats harmlessly."""
+        if not self.write_done:
+            self.write_done = True
+            await self._session.send(Data(self.stream_id, b"", True))
+            self._session.settle(self)
+
+    async def reset(self, status: int = spdy.CANCEL) -> None:
+        """End the stream at once."""
+        if not self.was_reset and not (self.read_done and self.write_done):
+            self.broken()
+            await self._session.send(RstStream(self.stream_id, status))
+
+    def discard(self) -> None:
+        """Throw away what the peer sends on this stream."""
+        self._discarding = True
+        self._drop()
+
+    def received(self, data: bytes) -> bool:
+        """Called by the session: whether the bytes are kept for a reader."""
+        if self._discarding or self.was_reset:
+            return False
+        if data:
+            self._chunks.append(data)
+            self._arrived.set()
+        return True
+
+    def widen(self, delta: int) -> None:
+        """Called by the session: the peer takes `delta` more bytes."""
+        self.window = min(self.window + delta, spdy.MAX_STREAM_ID)
+
+    def ended(self) -> None:
+        """Called by the session: the peer's FIN."""
+        self.read_done = True
+        self._arrived.set()
+        self._session.settle(self)
+
+    def broken(self) -> None:
+        """Called by the session: reset, or the connection has gone."""
+        self.was_reset = self.write_done = True
+        self._drop()
+        self._arrived.set()
+        self._session.settle(self)
+
+    def _drop(self) -> None:
+        self._session.release(sum(map(len, self._chunks)))
+        self._chunks.clear()
+
+
+OnStream = Callable[[SpdyStream], None]
+"""Takes a stream that the peer has opened; it has been accepted already and may be reset."""
+
+
+class SpdySession:
+    """One connection. `run` serves it until either side ends it; streams may be used from any task meanwhile."""
+
+    def __init__(self, stream: ByteStream, on_stream: OnStream, *, client: bool = False) -> None:
+        self._stream, self._on_stream, self._client = stream, on_stream, client
+        self._encoder, self._decoder = spdy.Encoder(), spdy.Decoder()
+        self._sending = asyncio.Lock()
+        self.streams: dict[int, SpdyStream] = {}
+        self._next_id = 1 if client else 2
+        self._last_seen = 0
+        self._buffered = self._consumed = 0
+        self._drained = asyncio.Event()
+        self._windows_kept = False
+        self._session_window: int | None = None
+        self._session_sent = 0
+        self._initial_window = spdy.INITIAL_WINDOW
+        self._roomier = asyncio.Event()
+        self.closed = False
+
+    async def run(self) -> None:
+        """Until the peer goes away, breaks the protocol (SpdyError), or `close`."""
+        try:
+            while not self.closed and (received := await self._stream.read()):
+                for frame in self._decoder.feed(received):
+                    await self._handle(frame)
+                while self._buffered > BUFFER_LIMIT and not self.closed:
+                    self._drained.clear()
+                    await self._drained.wait()
+        except SpdyError:
+            await self._say_goodbye(spdy.GOAWAY_PROTOCOL_ERROR)
+            raise
+        finally:
+            await self._end()
+
+    async def close(self) -> None:
+        """Say GOAWAY and hang up; every stream still open is broken off."""
+        if not self.closed:
+            await self._say_goodbye(spdy.GOAWAY_OK)
+            await self._end()
+
+    async def _say_goodbye(self, status: int) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError):  # the peer may have gone first, or not be listening
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self.send(GoAway(self._last_seen, status))
+
+    async def _end(self) -> None:
+        self.closed = True
+        for stream in list(self.streams.values()):
+            stream.broken()
+        self._roomier.set()
+        self._drained.set()
+        await self._stream.close()
+
+    async def open(self, headers: spdy.Pairs, *, fin: bool = False) -> SpdyStream:
+        """Open a stream of our own."""
+        stream = SpdyStream(self, self._next_id, headers, self._initial_window)
+        self._next_id += 2
+        self.streams[stream.stream_id] = stream
+        stream.write_done = fin
+        await self.send(SynStream(stream.stream_id, headers, fin))
+        return stream
+
+    # what streams need
+
+    async def send(self, frame: Frame) -> None:
+        async with self._sending:
+            if self.closed:
+                raise StreamReset("the SPDY connection is closed")
+            await self._stream.write(self._encoder.encode(frame))
+
+    async def room(self, stream: SpdyStream, size: int) -> int:
+        """How many of `size` bytes may be sent now (they count as sent); waits for at least one."""
+        while True:
+            if stream.write_done or self.closed:
+                raise StreamReset(f"stream {stream.stream_id} takes no more")
+            allowed = min([size, *self._limits(stream)])
+            if allowed > 0:
+                stream.window -= allowed
+                self._session_sent += allowed
+                return allowed
+            self._roomier.clear()
+            await self._roomier.wait()
+
+    def _limits(self, stream: SpdyStream) -> list[int]:
+        limits = [stream.window] if self._windows_kept else []
+        if self._session_window is not None:
+            limits.append(self._session_window - self._session_sent)
+        return limits
+
+    async def grant(self, stream_id: int, credit: int) -> None:
+        """Tell the peer that it may send more, on the stream and on the connection."""
+        with contextlib.suppress(ConnectionError):  # it sends nothing any more
+            await self.send(WindowUpdate(stream_id, credit))
+            await self.send(WindowUpdate(0, credit))
+
+    def release(self, size: int) -> None:
+        """Received bytes have been taken or dropped."""
+        self._buffered -= size
+        if self._buffered <= BUFFER_LIMIT:
+            self._drained.set()
+
+    def settle(self, stream: SpdyStream) -> None:
+        """Forget a stream whose two directions are over."""
+        if stream.write_done and (stream.read_done or stream.was_reset):
+            self.streams.pop(stream.stream_id, None)
+        self._roomier.set()
+
+    # what the peer sends
+
+    async def _handle(self, frame: Frame) -> None:
+        match frame:
+            case Data():
+                await self._data(frame)
+            case SynStream():
+                await self._opened(frame)
+            case SynReply(stream_id, _, fin) | spdy.MoreHeaders(stream_id, _, fin):
+                self._on(stream_id, SpdyStream.ended if fin else None)
+            case RstStream(stream_id, _):
+                self._on(stream_id, SpdyStream.broken)
+            case Ping(ping_id):
+                if ping_id % 2 != self._client:
+                    await self.send(frame)
+            case WindowUpdate(stream_id, delta):
+                self._widen(stream_id, delta)
+            case Settings(values):
+                self._apply(dict(values))
+            case GoAway():
+                if not self.streams:
+                    await self._end()
+
+    def _on(self, stream_id: int, action: Callable[[SpdyStream], None] | None) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is not None and action is not None:
+            action(stream)
+
+    async def _data(self, frame: Data) -> None:
+        stream = self.streams.get(frame.stream_id)
+        if stream is None or stream.read_done:
+            if frame.stream_id > max(self._last_seen, self._next_id):
+                await self.send(RstStream(frame.stream_id, spdy.INVALID_STREAM))
+            return
+        if stream.received(frame.data):
+            self._buffered += len(frame.data)
+        elif frame.data:
+            await self.grant(frame.stream_id, len(frame.data))
+        if frame.fin:
+            stream.ended()
+
+    async def _opened(self, frame: SynStream) -> None:
+        if frame.stream_id % 2 == self._client or frame.stream_id <= self._last_seen:
+            raise SpdyError(f"stream {frame.stream_id} opened after stream {self._last_seen}")
+        self._last_seen = frame.stream_id
+        if len(self.streams) >= MAX_STREAMS:
+            await self.send(RstStream(frame.stream_id, spdy.REFUSED_STREAM))
+            return
+        stream = SpdyStream(self, frame.stream_id, frame.headers, self._initial_window)
+        stream.read_done, stream.write_done = frame.fin, frame.unidirectional
+        self.streams[frame.stream_id] = stream
+        await self.send(SynReply(frame.stream_id))
+        self._on_stream(stream)
+
+    def _widen(self, stream_id: int, delta: int) -> None:
+        if stream_id == 0:
+            window = spdy.INITIAL_WINDOW if self._session_window is None else self._session_window
+            self._session_window = min(window + delta, self._session_sent + spdy.MAX_STREAM_ID)
+        else:
+            self._windows_kept = True
+            self._on(stream_id, lambda stream: stream.widen(delta))
+        self._roomier.set()
+
+    def _apply(self, values: dict[int, int]) -> None:
+        window = values.get(spdy.SETTINGS_INITIAL_WINDOW)
+        if window is not None:
+            self._windows_kept = True
+            for stream in self.streams.values():
+                stream.window += window - self._initial_window
+            self._initial_window = window
+            self._roomier.set()
