@@ -13,6 +13,7 @@ from netsim.agent.cni_chain import CniFailed, ensure_conflist
 from netsim.agent.context import Context
 from netsim.agent.env import ConfigError
 from netsim.agent.hooks import post_start
+from netsim.agent.measuring import Measurer
 from netsim.agent.model import Obj, PodState
 from netsim.agent.runtime.launch import helper_id
 from netsim.agent.runtime.processes import Ended
@@ -34,6 +35,7 @@ class Agent:
         self.states: dict[str, PodState] = {}
         self._listed: list[dict[str, Any]] | None = None
         self._adopted = False
+        self.measurer = Measurer(self)
 
     # pods
 

@@ -64,6 +64,7 @@ async def run_agent(
             pods.on_change(agent.pod_changed)
             await agent.adopt()
             tasks.create_task(agent.refresh_volumes())
+            tasks.create_task(agent.measurer.run())
     finally:
         await agent.close()
 

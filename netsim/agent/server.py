@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import unquote
 
+from netsim.agent import stats
 from netsim.agent.agent import Agent
 from netsim.agent.model import Container, PodState
 from netsim.agent.runtime.crilog import LogOptions, render_lines, tail_lines, to_epoch
@@ -42,8 +43,8 @@ class KubeletApi:
         parts = [unquote(p) for p in request.path.strip("/").split("/")]
         if parts == ["healthz"]:
             return plain(200, "ok")
-        if parts[0] == "pods":
-            return self._pods()
+        if parts[0] in ("pods", "stats", "metrics"):
+            return self._pods() if parts[0] == "pods" else await self._measured("/".join(parts))
         route = self.routes.get(parts[0])
         if route is None or len(parts) < 3:
             return plain(404, f"404 page not found: {request.path}")
@@ -56,6 +57,20 @@ class KubeletApi:
         items = [w.pod for w in self.agent.workers.values() if w.pod is not None]
         body = json.dumps({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}).encode()
         return Response(200, [("Content-Type", "application/json")], body)
+
+    async def _measured(self, path: str) -> Response:
+        """What the node and its pods use: /stats/summary, /metrics/resource, /metrics."""
+        measurer = self.agent.measurer
+        if path == "stats/summary":
+            body = json.dumps(stats.render_summary(await measurer.stats())).encode()
+            return Response(200, [("Content-Type", "application/json")], body)
+        if path == "metrics/resource":
+            text = stats.render_resource_metrics(await measurer.stats())
+        elif path == "metrics":
+            text = stats.render_agent_metrics(await measurer.stats(), measurer.own_sample(), measurer.started_at)
+        else:
+            return plain(404, f"404 page not found: /{path}")
+        return Response(200, [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")], text.encode())
 
     async def _logs(self, request: Request, worker: PodWorker, rest: list[str]) -> Response:
         state = worker.state

@@ -121,7 +121,7 @@ def _count(subsets: list[Obj], part: str) -> int:
 
 
 def _shares(counts: list[int], room: int) -> list[int]:
-    """How many of each may stay so that all are at most `room`, in proportion; what rounding leaves goes to the first."""
+    """How many of each may stay for `room` in all, in proportion; what rounding leaves goes to the first."""
     total = sum(counts)
     if total <= room:
         return counts

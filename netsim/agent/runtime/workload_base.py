@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Any, cast
+
+from netsim.agent.runtime.metering import Meter, metered
 
 
 class Connection(asyncio.Protocol):
-    """One client connection; `connections` is its container's set, so that stopping the container ends it."""
+    """One client connection; `connections` is its container's set, so that stopping the container ends it, and
+    `meter` its container's account, to which every kind of connection adds the time of its callbacks."""
 
     transport: asyncio.Transport | None = None
     connections: set[asyncio.Transport] | None = None
+    meter = Meter()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in {"connection_made", "data_received"} & vars(cls).keys():
+            setattr(cls, name, metered(vars(cls)[name]))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = stream = cast(asyncio.Transport, transport)

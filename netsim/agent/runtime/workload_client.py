@@ -115,6 +115,10 @@ class WorkloadClient:
     async def stop(self, container: str) -> None:
         await self._ask("stop", container=container)
 
+    async def stats(self) -> dict[str, Any]:
+        """{cpu_ns, memory} of the host process and, under `containers`, of each container."""
+        return await self._ask("stats")
+
     async def wait_connected(self, seconds: float) -> None:
         """Wait for the host; raises WorkloadHostGone after `seconds`."""
         try:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import cast
 
+from netsim.agent.runtime.metering import Meter, metered
 from netsim.agent.runtime.resp import Database, RespError, parse_command
 from netsim.agent.runtime.workload_base import Connection
 
@@ -42,13 +43,16 @@ class EchoStream(Connection):
 class EchoDatagram(asyncio.DatagramProtocol):
     """Sends back every datagram (RFC 862); `reply` may replace it, as agnhost's UDP server does."""
 
-    def __init__(self, log: Log, reply: Callable[[bytes, Address], bytes] | None = None) -> None:
-        self.log, self.reply = log, reply
+    def __init__(
+        self, log: Log, reply: Callable[[bytes, Address], bytes] | None = None, meter: Meter | None = None
+    ) -> None:
+        self.log, self.reply, self.meter = log, reply, meter or Meter()
         self.transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.DatagramTransport, transport)
 
+    @metered
     def datagram_received(self, data: bytes, addr: Address) -> None:
         if self.transport is not None:
             self.transport.sendto(self.reply(data, addr) if self.reply else data, addr)

@@ -2,8 +2,8 @@
 
 It is apart from the agent: when the agent dies everything here answers on, and a new agent finds it by `list`. The
 control protocol is JSON lines over a unix socket: `{"id": 1, "op": "start", "spec": {…}}`,
-`{"id": 2, "op": "drain", "container": ID}`, `{"id": 3, "op": "stop", "container": ID}`, `{"id": 4, "op": "list"}`;
-each is answered by `{"id": N, …}` or `{"id": N, "error": TEXT}`.
+`{"id": 2, "op": "drain", "container": ID}`, `{"id": 3, "op": "stop", "container": ID}`, `{"id": 4, "op": "list"}`,
+`{"id": 5, "op": "stats"}`; each is answered by `{"id": N, …}` or `{"id": N, "error": TEXT}`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netsim.agent.runtime.crilog import LogFile, render_line
+from netsim.agent.runtime.metering import HostMeter, Meter, resident_bytes
 from netsim.agent.runtime.resp import Database
 from netsim.agent.runtime.workload_base import Connection
 from netsim.agent.runtime.workload_http import HttpWorkload
@@ -53,6 +54,7 @@ class Running:
     datagrams: list[asyncio.DatagramTransport] = field(default_factory=list)
     connections: set[asyncio.Transport] = field(default_factory=set)
     draining: bool = False
+    meter: Meter = field(default_factory=Meter)
 
 
 class WorkloadHost:
@@ -61,6 +63,7 @@ class WorkloadHost:
     def __init__(self) -> None:
         self.running: dict[str, Running] = {}
         self.dirty: set[LogFile] = set()
+        self.host_meter = HostMeter()
 
     async def start(self, spec: WorkloadSpec) -> dict[str, Any]:
         """Listen on all ports of a container; starting what runs is no error. OSError when a port cannot be had."""
@@ -86,6 +89,7 @@ class WorkloadHost:
 
     def stop(self, container: str) -> dict[str, Any]:
         """Close the listeners and connections of a container, written answers go out; none there is no error."""
+        self._settle()
         found = self.running.pop(container, None)
         if found is not None:
             self._note(found, "stopped")
@@ -95,6 +99,17 @@ class WorkloadHost:
 
     def list(self) -> dict[str, Any]:
         return {"containers": [{"started_at": r.started_at, "spec": dump_spec(r.spec)} for r in self.running.values()]}
+
+    def stats(self) -> dict[str, Any]:
+        """CPU nanoseconds and bytes of memory: of this process, and each container's share (see `metering`)."""
+        self._settle()
+        memory = resident_bytes()
+        each = memory // max(len(self.running), 1)
+        shares = {key: {"cpu_ns": run.meter.cpu_ns, "memory": each} for key, run in self.running.items()}
+        return {"cpu_ns": time.process_time_ns(), "memory": memory, "containers": shares}
+
+    def _settle(self) -> None:
+        self.host_meter.settle({key: run.meter for key, run in self.running.items()})
 
     async def _listen(self, run: Running) -> None:
         loop = asyncio.get_running_loop()
@@ -117,13 +132,13 @@ class WorkloadHost:
 
         def datagram() -> asyncio.DatagramProtocol:
             reply = agnhost_reply(spec.hostname or spec.pod) if spec.kind == "agnhost" else None
-            return EchoDatagram(note, reply)
+            return EchoDatagram(note, reply, run.meter)
 
         make = _stream_factory(spec, note, lambda: run.draining)
 
         def stream() -> Connection:
             connection = make()
-            connection.connections = run.connections
+            connection.connections, connection.meter = run.connections, run.meter
             return connection
 
         return stream, datagram
@@ -229,7 +244,9 @@ async def _perform(host: WorkloadHost, asked: dict[str, Any]) -> dict[str, Any]:
             return host.stop(str(asked["container"]))
         case "list":
             return host.list()
-    raise ValueError(f"op {asked['op']!r} is none of start, drain, stop, list")
+        case "stats":
+            return host.stats()
+    raise ValueError(f"op {asked['op']!r} is none of start, drain, stop, list, stats")
 
 
 async def serve_workloads(socket_path: str, stop: asyncio.Event | None = None) -> None:
