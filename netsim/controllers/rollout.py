@@ -44,8 +44,8 @@ def bounds_of(deployment: Obj) -> Bounds:
     if not is_rolling(deployment):
         return Bounds(desired, 0, 0)
     update = dig(deployment, "spec", "strategy", "rollingUpdate") or {}
-    surge = _count(update.get("maxSurge", "25%"), desired, up=True)
-    unavailable = _count(update.get("maxUnavailable", "25%"), desired, up=False)
+    surge = scaled(update.get("maxSurge", "25%"), desired, up=True)
+    unavailable = scaled(update.get("maxUnavailable", "25%"), desired, up=False)
     if surge == 0 and unavailable == 0:
         unavailable = 1
     return Bounds(desired, surge, min(unavailable, desired))
@@ -55,7 +55,8 @@ def is_rolling(deployment: Obj) -> bool:
     return (dig(deployment, "spec", "strategy", "type") or "RollingUpdate") == "RollingUpdate"
 
 
-def _count(value: int | str, total: int, *, up: bool) -> int:
+def scaled(value: int | str, total: int, *, up: bool) -> int:
+    """A number, or a percentage of `total` rounded up or down."""
     if isinstance(value, int):
         return value
     if not value.endswith("%"):

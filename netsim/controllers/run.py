@@ -22,6 +22,7 @@ from netsim.controllers import (
     replicaset,
     serviceaccount,
     slice_mirroring,
+    statefulset,
     taint_eviction,
 )
 from netsim.controllers.controller import Controller
@@ -30,9 +31,7 @@ from netsim.controllers.loop import Clock, Runner
 from netsim.controllers.recorder import EventRecorder
 from netsim.controllers.view import indexes_of
 
-CACHED: tuple[Kind, ...] = tuple(
-    kind for kind in KINDS if kind.stored and not kind.view_of and kind is not EVENTS
-)
+CACHED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.stored and not kind.view_of and kind is not EVENTS)
 """Kinds the controllers keep a cache of: all but Events, which own nothing and would fill the memory."""
 
 
@@ -63,6 +62,7 @@ def controllers_of(config: ControllerConfig) -> list[Controller]:
         deployment.CONTROLLER,
         replicaset.CONTROLLER,
         replicaset.REPLICATION_CONTROLLER,
+        statefulset.CONTROLLER,
         endpointslice.CONTROLLER,
         endpoints.CONTROLLER,
         slice_mirroring.CONTROLLER,

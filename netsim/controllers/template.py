@@ -15,9 +15,14 @@ HASH_LABEL = "pod-template-hash"
 
 
 def template_hash(template: Obj, collisions: int) -> str:
-    """A stable 32-bit hash of a pod template, its decimal digits written in the vowel-free alphabet; `collisions`
-    (status.collisionCount) gives another one when the first is taken."""
-    text = json.dumps([_without_hash(template), collisions], sort_keys=True, separators=(",", ":"))
+    """The hash of a pod template without the hash's own label; `collisions` (status.collisionCount) gives another one
+    when the first is taken."""
+    return stable_hash([_without_hash(template), collisions])
+
+
+def stable_hash(value: object) -> str:
+    """A 32-bit hash of a JSON value, its decimal digits written in the vowel-free alphabet."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
     return "".join(SUFFIX_ALPHABET[ord(digit) % len(SUFFIX_ALPHABET)] for digit in str(number))
 

@@ -77,6 +77,7 @@ COMMON_INDEXES: dict[str, IndexFunction] = {
 EXTRA_INDEXES: dict[str, dict[str, IndexFunction]] = {
     "pods": {LABEL: _labels, NODE: _node},
     "replicasets.apps": {LABEL: _labels},
+    "controllerrevisions.apps": {LABEL: _labels},
     "endpointslices.discovery.k8s.io": {LABEL: _labels},
     "services": {SELECTOR: _smallest_pair},
 }

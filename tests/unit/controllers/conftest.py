@@ -242,3 +242,9 @@ def cluster() -> SimCluster:
 @pytest.fixture
 def make_client() -> type[SimClient]:
     return SimClient
+
+
+@pytest.fixture
+def make_cluster() -> type[SimCluster]:
+    """For tests of properties, which need many."""
+    return SimCluster
