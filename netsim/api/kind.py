@@ -23,11 +23,33 @@ class Subresource:
     version: str = ""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Custom:
+    """What a CustomResourceDefinition says of its kind, beyond names.
+
+    `schema` is the version's openAPIV3Schema, `published` the same in the form of `schema.definitions()` (with kind,
+    apiVersion and metadata); `storage` the apiVersion objects are stored in; `columns` the additionalPrinterColumns;
+    `fields` the selectable fields as dotted paths; `scale` the paths of the scale subresource; `closed` is set while
+    the definition is being deleted. Two are equal only if they are the same, so that nothing derived from an older
+    definition is taken for this one's.
+    """
+
+    schema: Obj
+    published: Obj
+    storage: str
+    columns: tuple[Obj, ...] = ()
+    fields: tuple[str, ...] = ()
+    scale: Obj | None = None
+    closed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One served resource. `verbs` ("create",) alone marks a review, answered at once and never stored.
 
-    `view_of` is the apiVersion its objects are stored in, where that is another one ("" if it is its own).
+    `view_of` is the apiVersion its objects are stored in, where that is another one ("" if it is its own). `custom`
+    is there for kinds that a CustomResourceDefinition defines; `list_name` where a list's kind is not the kind with
+    "List" behind it.
     """
 
     group: str
@@ -43,6 +65,8 @@ class Kind:
     subresources: tuple[Subresource, ...] = ()
     verbs: tuple[str, ...] = COLLECTION
     view_of: str = ""
+    custom: Custom | None = None
+    list_name: str = ""
 
     @property
     def api_version(self) -> str:
@@ -52,7 +76,7 @@ class Kind:
     @property
     def list_kind(self) -> str:
         """Kind of a list of these, such as "PodList"."""
-        return f"{self.kind}List"
+        return self.list_name or f"{self.kind}List"
 
     @property
     def stored(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from netsim.api import errors, kinds
 from netsim.api.errors import StatusError
 from netsim.http.types import Request, Response
-from netsim.server import discovery, paths, reads, reviews, subresources, watch, writes
+from netsim.server import metrics, paths, reads, reviews, subresources, watch, writes
 from netsim.server.authn import effective_user
 from netsim.server.authz import Authorizer
 from netsim.server.bootstrap import bootstrap, service_address
@@ -103,13 +103,13 @@ class ApiServer:
 
     async def _answer(self, request: Request, warnings: list[str]) -> Response:
         core = self._ready()
-        target = parse_target(request)
+        target = parse_target(request, core.registry)
         user = await effective_user(core, request)
         call = Call(request, target, user, warnings=warnings)
         await core.authorizer.check(user, target)
         if not target.is_resource:
             return await paths.serve(core, call)
-        if target.group and target.group not in discovery.groups():
+        if target.group and not core.registry.has_group(target.group):
             return paths.not_found()
         call.format = choose_format(request.header("accept"), _SHAPES)
         if target.verb in _WRITES and target.subresource not in _STREAMING:
@@ -137,6 +137,8 @@ async def dispatch(core: Core, call: Call) -> Response:
     if target.verb not in kind.verbs and not (target.verb == "watch" and "list" in kind.verbs):
         raise errors.method_not_allowed()
     _check_scope(target)
+    if kind in metrics.KINDS:
+        return await metrics.serve(core, call)
     if not kind.stored:
         return await reviews.review(core, call)
     if target.name and target.verb == "watch":

@@ -20,6 +20,7 @@ from netsim.server.codec import Decoder, key_of, prefix_of, stored_kind, wire
 from netsim.server.hub import Hub
 from netsim.server.negotiate import JSON, Format
 from netsim.server.rbac import User
+from netsim.server.registry import Registry
 from netsim.server.requests import Target
 from netsim.server.views import shown_bytes
 from netsim.store.types import Item, Store
@@ -82,6 +83,8 @@ class Core:
     services: ServiceAllocators
     decoder: Decoder = field(default_factory=Decoder)
     kubelet_tls: SSLContext | None = None
+    summaries: dict[str, tuple[float, Obj]] = field(default_factory=dict)
+    registry: Registry = field(default_factory=Registry)
 
     def now(self) -> str:
         """The API time now."""

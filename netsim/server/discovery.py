@@ -1,15 +1,15 @@
-"""Discovery: what is served, in the legacy and the aggregated form, from the table of kinds (pure)."""
+"""Discovery: what is served, in the legacy and the aggregated form, from the registry of kinds (pure)."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from netsim.api.kinds import KINDS, Kind, Obj, Subresource
+from netsim.api.kinds import Kind, Obj, Subresource
+from netsim.server.registry import Registry
 
 VERSION: Obj = {
     "major": "1",
@@ -25,39 +25,26 @@ VERSION: Obj = {
 AGGREGATED = "APIGroupDiscoveryList"
 
 
-@lru_cache
-def groups() -> list[str]:
-    """Named groups in the order of the table."""
-    return list(dict.fromkeys(kind.group for kind in KINDS if kind.group))
-
-
-def versions(group: str) -> list[str]:
-    return list(dict.fromkeys(kind.version for kind in KINDS if kind.group == group))
-
-
-def kinds_of(group: str, version: str) -> list[Kind]:
-    return [kind for kind in KINDS if (kind.group, kind.version) == (group, version)]
-
-
-def api_versions(address: str) -> Obj:
+def api_versions(registry: Registry, address: str) -> Obj:
     """The body of /api."""
     served = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
-    return {"kind": "APIVersions", "versions": versions(""), "serverAddressByClientCIDRs": served}
+    return {"kind": "APIVersions", "versions": registry.versions(""), "serverAddressByClientCIDRs": served}
 
 
-def _group_entry(group: str) -> Obj:
-    found = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions(group)]
+def _group_entry(registry: Registry, group: str) -> Obj:
+    found = [{"groupVersion": f"{group}/{version}", "version": version} for version in registry.versions(group)]
     return {"name": group, "versions": found, "preferredVersion": found[0]}
 
 
-def group_list() -> Obj:
+def group_list(registry: Registry) -> Obj:
     """The body of /apis."""
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group_entry(group) for group in groups()]}
+    groups = [_group_entry(registry, group) for group in registry.groups()]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
-def group_document(group: str) -> Obj:
+def group_document(registry: Registry, group: str) -> Obj:
     """The body of /apis/GROUP."""
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group_entry(group)}
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group_entry(registry, group)}
 
 
 def _optional(kind: Kind) -> Obj:
@@ -81,10 +68,10 @@ def _legacy(kind: Kind) -> Iterator[Obj]:
         yield {**entry, "kind": sub.kind, "verbs": list(sub.verbs)}
 
 
-def resource_list(group: str, version: str) -> Obj:
+def resource_list(registry: Registry, group: str, version: str) -> Obj:
     """The body of /api/V and /apis/G/V."""
     name = f"{group}/{version}" if group else version
-    resources = [entry for kind in kinds_of(group, version) for entry in _legacy(kind)]
+    resources = [entry for kind in registry.kinds_of(group, version) for entry in _legacy(kind)]
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": resources}
 
 
@@ -109,27 +96,36 @@ def _aggregated(kind: Kind) -> Obj:
     return entry
 
 
-def aggregated(core: bool, version: str) -> Obj:
+def aggregated(registry: Registry, core: bool, version: str) -> Obj:
     """The aggregated document of /api (core) or /apis in apidiscovery.k8s.io `version` (v2 or v2beta1)."""
-
-    def item(group: str) -> Obj:
-        listed = [
-            {"version": v, "freshness": "Current", "resources": [_aggregated(kind) for kind in kinds_of(group, v)]}
-            for v in versions(group)
-        ]
-        return {"metadata": {"name": group} if group else {}, "versions": listed}
-
-    items = [item(group) for group in ([""] if core else groups())]
+    items = [_aggregated_group(registry, group) for group in ([""] if core else registry.groups())]
     return {"kind": AGGREGATED, "apiVersion": f"apidiscovery.k8s.io/{version}", "metadata": {}, "items": items}
+
+
+def _aggregated_group(registry: Registry, group: str) -> Obj:
+    versions = [
+        {
+            "version": version, "freshness": "Current",
+            "resources": [_aggregated(kind) for kind in registry.kinds_of(group, version)],
+        }
+        for version in registry.versions(group)
+    ]  # fmt: skip
+    return {"metadata": {"name": group} if group else {}, "versions": versions}
 
 
 def encode_with_tag(document: Any) -> tuple[bytes, str]:
     """(JSON, ETag) of a document."""
     body = orjson.dumps(document)
-    return body, f'"{hashlib.sha256(body).hexdigest().upper()}"'
+    return body, tag_of(body)
 
 
-@lru_cache
-def aggregated_bytes(core: bool, version: str) -> tuple[bytes, str]:
+def tag_of(body: bytes) -> str:
+    """A strong ETag that follows from the content."""
+    return f'"{hashlib.sha256(body).hexdigest().upper()}"'
+
+
+def aggregated_bytes(registry: Registry, core: bool, version: str) -> tuple[bytes, str]:
     """The aggregated document's JSON and ETag, made once."""
-    return encode_with_tag(aggregated(core, version))
+    return registry.remember(
+        ("aggregated", core, version), lambda: encode_with_tag(aggregated(registry, core, version))
+    )

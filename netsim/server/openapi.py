@@ -1,4 +1,4 @@
-"""OpenAPI v3 documents from the table of kinds and the pruned type facts (pure; made once, on first use).
+"""OpenAPI v3 documents, one per group and version, from the registry and the type facts (pure; made on first use).
 
 What clients read of them: the `fieldValidation` and `dryRun` parameters of each kind's PATCH, and for `kubectl explain`
 the schemas with their group, version and kind.
@@ -6,101 +6,147 @@ the schemas with their group, version and kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from netsim.api import schema
-from netsim.api.kinds import KINDS, Kind, Obj
-from netsim.server.discovery import encode_with_tag, kinds_of
+from netsim.api.kinds import Kind, Obj
+from netsim.api.schema import REF, definitions, type_of
+from netsim.server.discovery import encode_with_tag
+from netsim.server.registry import Registry
 
-_REF = "#/components/schemas/"
-_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation", "force")
-SWAGGER_STUB = b"\n\x032.0" + b"\x12\x0c\n\x06netsim\x12\x02v1" + b"B\x00" + b"J\x00"
-"""The least openapi.v2 Document in protobuf: swagger 2.0, info, empty paths and definitions."""
-
-
-def _parameter(name: str) -> Obj:
-    return {"name": name, "in": "query", "schema": {"type": "boolean" if name == "force" else "string"}}
-
-
-def _operation(kind: Kind, action: str, parameters: tuple[str, ...] = ()) -> Obj:
-    return {
-        "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
-        "parameters": [_parameter(name) for name in parameters],
-        "responses": {"200": {"description": "OK"}},
-    }
-
-
-def _paths(kind: Kind) -> Iterator[tuple[str, Obj]]:
-    base = f"{kind.base}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else f"{kind.base}/{kind.plural}"
-    collection: Obj = {}
-    if "list" in kind.verbs:
-        collection["get"] = _operation(kind, "list")
-    if "create" in kind.verbs:
-        collection["post"] = _operation(kind, "post", _PARAMETERS[:3])
-    yield base, collection
-    if kind.stored:
-        item = {"get": _operation(kind, "get"), "delete": _operation(kind, "delete", _PARAMETERS[:1])}
-        item |= {"put": _operation(kind, "put", _PARAMETERS[:3]), "patch": _operation(kind, "patch", _PARAMETERS)}
-        yield f"{base}/{{name}}", item
+INFO = {"title": "Kubernetes", "version": "v1.36.2"}
+PATCH_TYPES = (
+    "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+)
+_LIST = ("fieldSelector", "labelSelector", "limit")
+_PARAMETERS = {
+    "get": ("pretty",),
+    "list": (*_LIST, "allowWatchBookmarks", "continue", "resourceVersion", "resourceVersionMatch", "watch"),
+    "create": ("dryRun", "fieldManager", "fieldValidation"),
+    "update": ("dryRun", "fieldManager", "fieldValidation"),
+    "patch": ("dryRun", "fieldManager", "fieldValidation", "force"),
+    "delete": ("dryRun", "gracePeriodSeconds", "propagationPolicy"),
+    "deletecollection": (*_LIST, "dryRun", "propagationPolicy"),
+}
+TYPES = {"force": "boolean", "watch": "boolean", "allowWatchBookmarks": "boolean"}
+TYPES |= {"limit": "integer", "gracePeriodSeconds": "integer"}
+_ACTIONS = {"create": "post", "update": "put"}
+_ITEM = (("get", "get"), ("put", "update"), ("patch", "patch"), ("delete", "delete"))
+_STATUS = _ITEM[:3]
+_COLLECTION = (("get", "list"), ("post", "create"), ("delete", "deletecollection"))
 
 
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        reference = value.get("$ref")
-        if isinstance(reference, str):
-            yield reference.rpartition("/")[2]
-        for child in value.values():
-            yield from _references(child)
-    elif isinstance(value, list):
-        for child in value:
-            yield from _references(child)
+def type_name(kind: Kind) -> str:
+    """The name of a kind's type in the documents: com.example.stable.v1.CronTab for custom ones; "" where there are no
+    facts of it."""
+    if kind.custom is None:
+        return type_of(kind.group, kind.version, kind.kind) or ""
+    return ".".join((*reversed(kind.group.split(".")), kind.version, kind.kind))
 
 
-def _localised(value: Any) -> Any:
-    """A schema with its references pointing into this document."""
-    if isinstance(value, dict):
-        return {
-            key: _REF + child.rpartition("/")[2] if key == "$ref" and isinstance(child, str) else _localised(child)
-            for key, child in value.items()
-        }
-    return [_localised(child) for child in value] if isinstance(value, list) else value
-
-
-def _schemas(kinds: list[Kind]) -> Obj:
-    known = schema.definitions()
-    waiting = [schema.type_of_kind(kind) for kind in kinds if schema.type_of(kind.group, kind.version, kind.kind)]
-    found: Obj = {}
+def types_of(kinds: Iterable[Kind]) -> Obj:
+    """The types of some kinds and everything they refer to, by name."""
+    known, found = definitions(), {type_name(kind): kind.custom.published for kind in kinds if kind.custom}
+    waiting = {type_name(kind) for kind in kinds if not kind.custom} - {""}
+    waiting |= {name for schema in found.values() for name in _references(schema)}
     while waiting:
         name = waiting.pop()
-        if name in found or name not in known:
-            continue
-        found[name] = _localised(known[name])
-        waiting += _references(known[name])
-    return found
+        found[name] = known[name]
+        waiting |= set(_references(known[name])) - found.keys()
+    return dict(sorted(found.items()))
 
 
-@lru_cache
-def document(group: str, version: str) -> tuple[bytes, str] | None:
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _references(item)
+    elif isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"].removeprefix(REF)
+        for value in schema.values():
+            yield from _references(value)
+
+
+def operations(kind: Kind) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Each path of a kind with its (method, verb) pairs."""
+    collection = kind.path("{namespace}" if kind.namespaced else None)
+    yield collection, [pair for pair in _COLLECTION if pair[1] in kind.verbs]
+    if kind.stored:
+        yield f"{collection}/{{name}}", [pair for pair in _ITEM if pair[1] in kind.verbs]
+        if kind.status:
+            yield f"{collection}/{{name}}/status", list(_STATUS)
+
+
+def variables(path: str) -> list[str]:
+    """The path's parameters."""
+    return [name for name in ("name", "namespace") if f"{{{name}}}" in path]
+
+
+def parameters_of(verb: str) -> tuple[str, ...]:
+    """The query parameters of a verb."""
+    return _PARAMETERS[verb]
+
+
+def extensions(kind: Kind, verb: str) -> Obj:
+    """What clients recognise an operation by."""
+    gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+    return {"x-kubernetes-action": _ACTIONS.get(verb, verb), "x-kubernetes-group-version-kind": gvk}
+
+
+def _operation(kind: Kind, verb: str) -> Obj:
+    name = type_name(kind)
+    content: Obj = {"application/json": {"schema": {"$ref": REF + name} if name else {"type": "object"}}}
+    operation: Obj = {
+        **extensions(kind, verb),
+        "parameters": [_parameter(name, "query") for name in parameters_of(verb)],
+        "responses": {"200": {"description": "OK", "content": content}},
+    }
+    if verb in ("create", "update"):
+        operation["requestBody"] = {"content": content, "required": True}
+    elif verb == "patch":
+        body = {media: {"schema": {"type": "object"}} for media in PATCH_TYPES}
+        operation["requestBody"] = {"content": body, "required": True}
+    return operation
+
+
+def _parameter(name: str, place: str) -> Obj:
+    parameter: Obj = {"name": name, "in": place, "schema": {"type": TYPES.get(name, "string"), "uniqueItems": True}}
+    return {**parameter, "required": True} if place == "path" else parameter
+
+
+def _path_item(kind: Kind, path: str, methods: Iterable[tuple[str, str]]) -> Obj:
+    item: Obj = {method: _operation(kind, verb) for method, verb in methods}
+    if variables(path):
+        item["parameters"] = [_parameter(name, "path") for name in variables(path)]
+    return item
+
+
+def _make(kinds: list[Kind]) -> Obj:
+    paths = {path: _path_item(kind, path, methods) for kind in kinds for path, methods in operations(kind)}
+    return {"openapi": "3.0.0", "info": INFO, "paths": paths, "components": {"schemas": types_of(kinds)}}
+
+
+def document(registry: Registry, group: str, version: str) -> tuple[bytes, str] | None:
     """(JSON, ETag) of a group version's document; None when it is not served."""
-    kinds = kinds_of(group, version)
+    kinds = registry.kinds_of(group, version)
     if not kinds:
         return None
-    paths = {path: item for kind in kinds for path, item in _paths(kind)}
-    info = {"title": "netsim", "version": "v1.36.2"}
-    return encode_with_tag(
-        {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": _schemas(kinds)}}
-    )
+    return registry.remember(("openapi", group, version), lambda: encode_with_tag(_make(kinds)))
 
 
-def index() -> Obj:
-    """The body of /openapi/v3; the hash in each URL changes with its document."""
+def _index(registry: Registry) -> Obj:
     paths: Obj = {}
-    for group, version in dict.fromkeys((kind.group, kind.version) for kind in KINDS):
+    for group, version in registry.group_versions():
         name = f"apis/{group}/{version}" if group else f"api/{version}"
-        found = document(group, version)
+        found = document(registry, group, version)
         if found is not None:
             paths[name] = {"serverRelativeURL": f"/openapi/v3/{name}?hash={found[1].strip(chr(34))}"}
     return {"paths": paths}
+
+
+def index(registry: Registry) -> tuple[bytes, str]:
+    """(JSON, ETag) of /openapi/v3; the hash in each URL changes with its document."""
+    return registry.remember("openapi", lambda: encode_with_tag(_index(registry)))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netsim.api.errors import StatusError, method_not_allowed, no_such_resource, not_acceptable
-from netsim.api.kinds import KINDS
+from netsim.api.errors import StatusError, method_not_allowed, not_acceptable
+from netsim.api.kinds import Obj
 from netsim.http.types import Request, Response
-from netsim.server import discovery, openapi
+from netsim.server import discovery, openapi, openapi_v2
 from netsim.server.core import Call, Core
 from netsim.server.negotiate import choose_format
 from netsim.server.responses import json_response, text_response
 
 _SWAGGER = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-_ROOTS = ("/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version")
+_ROOTS = ("/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
 
 
 async def serve(core: Core, call: Call) -> Response:
@@ -35,13 +35,15 @@ def _version(core: Core, request: Request, parts: list[str]) -> Response:
 
 
 def _core_api(core: Core, request: Request, parts: list[str]) -> Response:
-    return discovery_root(core, request, True) if len(parts) == 1 else resources("", parts[1])
+    return discovery_root(core, request, True) if len(parts) == 1 else resources(core, request, "", parts[1])
 
 
 def _group_apis(core: Core, request: Request, parts: list[str]) -> Response:
     if len(parts) == 1:
         return discovery_root(core, request, False)
-    return group_document(parts[1]) if len(parts) == 2 else resources(parts[1], parts[2])
+    if len(parts) == 2:
+        return group_document(core, request, parts[1])
+    return resources(core, request, parts[1], parts[2])
 
 
 def not_found() -> Response:
@@ -68,10 +70,11 @@ def discovery_root(core: Core, request: Request, is_core: bool) -> Response:
     form = choose_format(request.header("accept"), (discovery.AGGREGATED,))
     if form.shape != discovery.AGGREGATED:
         address = f"{core.config.advertise_address}:{core.config.advertise_port}"
-        return json_response(discovery.api_versions(address) if is_core else discovery.group_list())
+        listed = discovery.api_versions(core.registry, address) if is_core else discovery.group_list(core.registry)
+        return discovery_response(request, listed)
     if form.version not in ("v2", "v2beta1"):
         raise not_acceptable()
-    body, tag = discovery.aggregated_bytes(is_core, form.version)
+    body, tag = discovery.aggregated_bytes(core.registry, is_core, form.version)
     media = f"application/json;g=apidiscovery.k8s.io;v={form.version};as={discovery.AGGREGATED}"
     return tagged(request, body, tag, media)
 
@@ -84,37 +87,52 @@ def tagged(request: Request, body: bytes, tag: str, media: str) -> Response:
     return Response(200, [*headers, ("Content-Type", media)], body)
 
 
-def resources(group: str, version: str) -> Response:
-    if not discovery.kinds_of(group, version):
-        if any(kind.group == group for kind in KINDS):
-            raise no_such_resource()
+def discovery_response(request: Request, document: Obj) -> Response:
+    """A legacy discovery document: JSON, cacheable as the aggregated ones are."""
+    choose_format(request.header("accept"))
+    body, tag = discovery.encode_with_tag(document)
+    return tagged(request, body, tag, "application/json")
+
+
+def resources(core: Core, request: Request, group: str, version: str) -> Response:
+    """/api/V or /apis/G/V; what is not served is a 404 in Kubernetes' words for that case."""
+    if not core.registry.kinds_of(group, version):
         return not_found()
-    return json_response(discovery.resource_list(group, version))
+    return discovery_response(request, discovery.resource_list(core.registry, group, version))
 
 
-def group_document(group: str) -> Response:
-    return json_response(discovery.group_document(group)) if group in discovery.groups() else not_found()
+def group_document(core: Core, request: Request, group: str) -> Response:
+    """/apis/G."""
+    if not group or not core.registry.has_group(group):
+        return not_found()
+    return discovery_response(request, discovery.group_document(core.registry, group))
 
 
 def openapi_document(core: Core, request: Request, parts: list[str]) -> Response:
     """/openapi/v3 and its documents; /openapi/v2 as the protobuf that old clients insist on."""
     match parts[1:]:
         case ["v2"]:
-            if "protobuf" not in request.header("accept"):
-                raise StatusError(406, "NotAcceptable", f"only {_SWAGGER} is served", {})
-            return Response(200, [("Content-Type", _SWAGGER)], openapi.SWAGGER_STUB)
+            return swagger(core, request)
         case ["v3"]:
-            return json_response(openapi.index())
+            found: tuple[bytes, str] | None = openapi.index(core.registry)
         case ["v3", "api", version]:
-            found = openapi.document("", version)
+            found = openapi.document(core.registry, "", version)
         case ["v3", "apis", group, version]:
-            found = openapi.document(group, version)
+            found = openapi.document(core.registry, group, version)
         case _:
             return not_found()
     if found is None:
         return not_found()
     body, tag = found
     return tagged(request, body, tag, "application/json")
+
+
+def swagger(core: Core, request: Request) -> Response:
+    """/openapi/v2; 406 for clients that would not read protobuf."""
+    if "protobuf" not in request.header("accept"):
+        raise StatusError(406, "NotAcceptable", f"only {_SWAGGER} is served", {})
+    body, tag = openapi_v2.document(core.registry)
+    return tagged(request, body, tag, _SWAGGER)
 
 
 _HANDLERS: dict[str, Callable[[Core, Request, list[str]], Response]] = {

@@ -9,6 +9,7 @@ from netsim.api import kinds
 from netsim.api.errors import FORBIDDEN, NOT_SUPPORTED, Cause, bad_request, invalid_named
 from netsim.api.kinds import Kind
 from netsim.http.types import Request
+from netsim.server.registry import STATIC, Registry
 
 _LONGEST_NUMBER = 19
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
@@ -61,17 +62,17 @@ class Target:
         return bool(self.resource)
 
 
-def parse_target(request: Request) -> Target:
-    """The target of a request; paths other than /api/V/… and /apis/G/V/… are non-resource."""
+def parse_target(request: Request, registry: Registry = STATIC) -> Target:
+    """The target of a request among what is served; paths other than /api/V/… and /apis/G/V/… are non-resource."""
     parts = [part for part in request.path.split("/") if part]
     if len(parts) > 2 and parts[0] == "api":
-        return _resource_target(request, "", parts[1], parts[2:])
+        return _resource_target(request, registry, "", parts[1], parts[2:])
     if len(parts) > 3 and parts[0] == "apis":
-        return _resource_target(request, parts[1], parts[2], parts[3:])
+        return _resource_target(request, registry, parts[1], parts[2], parts[3:])
     return Target(request.method.lower(), request.path)
 
 
-def _resource_target(request: Request, group: str, version: str, parts: list[str]) -> Target:
+def _resource_target(request: Request, registry: Registry, group: str, version: str, parts: list[str]) -> Target:
     watch = parts[0] == "watch" and len(parts) > 1
     if watch:
         parts = parts[1:]
@@ -79,7 +80,7 @@ def _resource_target(request: Request, group: str, version: str, parts: list[str
     if parts[0] == "namespaces" and len(parts) > 2 and not (len(parts) == 3 and parts[2] in _NAMESPACE_SUBRESOURCES):
         namespace, parts = parts[1], parts[2:]
     resource, name, subresource = [*parts, "", ""][:3]
-    kind = kinds.by_plural(group, version, resource)
+    kind = registry.by_plural(group, version, resource)
     verb = "watch" if watch else _verb(request, name)
     if kind is kinds.NAMESPACES and name:
         namespace = name

@@ -74,9 +74,12 @@ class Kubectl:
     def __init__(self, binary: str, home: Path, kubeconfig: Path) -> None:
         self._binary, self._home, self.kubeconfig = binary, home, kubeconfig
 
-    def __call__(self, *args: str, stdin: str = "", ok: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run it; with `ok` a failure fails the test and shows why."""
-        environment = {"HOME": str(self._home), "PATH": os.environ["PATH"], "KUBECONFIG": str(self.kubeconfig)}
+    def __call__(
+        self, *args: str, stdin: str = "", ok: bool = True, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it; with `ok` a failure fails the test and shows why. `environment` adds variables."""
+        given = {"HOME": str(self._home), "PATH": os.environ["PATH"], "KUBECONFIG": str(self.kubeconfig)}
+        environment = given | (environment or {})
         done = subprocess.run(
             [self._binary, *args], input=stdin, capture_output=True, text=True, timeout=TIMEOUT, env=environment,
             check=False,

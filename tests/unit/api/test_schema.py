@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from netsim.api import kinds, schema
-from netsim.api.openapi import openapi_index, openapi_paths
 
 
 def test_unknown_fields_are_found_at_any_depth() -> None:
@@ -108,30 +106,3 @@ def test_duplicate_fields() -> None:
     assert schema.duplicate_fields(b'{"a": {"b": 1}, "c": {"b": 1}}') == []
     with pytest.raises(ValueError, match="Expecting"):
         schema.duplicate_fields(b"{")
-
-
-def test_every_kind_has_a_patch_operation_that_validates() -> None:
-    documents = openapi_paths(kinds.KINDS)
-    for kind in kinds.KINDS:
-        if not kind.stored:
-            continue
-        path = f"{kind.path('{namespace}')}/{{name}}"
-        operation = documents[kind.base.removeprefix("/")]["paths"][path]["patch"]
-        gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
-        assert operation["x-kubernetes-group-version-kind"] == gvk
-        names = {parameter["name"] for parameter in operation["parameters"]}
-        assert names >= {"fieldValidation", "dryRun", "fieldManager", "force"}
-
-
-def test_documents_are_closed_and_hashed_by_content() -> None:
-    documents = openapi_paths(kinds.KINDS)
-    assert list(documents)[:2] == ["api/v1", "apis/apps/v1"]
-    for document in documents.values():
-        text = json.dumps(document)
-        schemas = document["components"]["schemas"]
-        mentioned = {part.partition('"')[0] for part in text.split(schema.REF)[1:]}
-        assert mentioned and mentioned <= schemas.keys()
-    before = openapi_index(documents)["paths"]["api/v1"]["serverRelativeURL"]
-    documents["api/v1"]["info"]["version"] = "other"
-    after = openapi_index(documents)["paths"]["api/v1"]["serverRelativeURL"]
-    assert before.startswith("/openapi/v3/api/v1?hash=") and before != after

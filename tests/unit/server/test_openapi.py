@@ -1,0 +1,96 @@
+"""OpenAPI v3 and v2 documents as values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from netsim.api import kinds, schema
+from netsim.server import openapi, openapi_v2
+from netsim.server.registry import STATIC, Registry, version_rank
+
+
+def document(kind: kinds.Kind) -> kinds.Obj:
+    found = openapi.document(STATIC, kind.group, kind.version)
+    assert found is not None
+    return json.loads(found[0])
+
+
+def test_every_kind_has_a_patch_operation_that_validates() -> None:
+    for kind in (kind for kind in kinds.KINDS if kind.stored):
+        path = f"{kind.path('{namespace}')}/{{name}}"
+        operation = document(kind)["paths"][path]["patch"]
+        gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+        assert operation["x-kubernetes-group-version-kind"] == gvk
+        names = {parameter["name"] for parameter in operation["parameters"]}
+        assert names >= {"fieldValidation", "dryRun", "fieldManager", "force"}
+
+
+def test_documents_are_closed_and_named_with_their_hash() -> None:
+    for group, version in STATIC.group_versions():
+        found = openapi.document(STATIC, group, version)
+        assert found is not None
+        text, schemas = found[0].decode(), json.loads(found[0])["components"]["schemas"]
+        mentioned = {part.partition('"')[0] for part in text.split(schema.REF)[1:]}
+        assert mentioned and mentioned <= schemas.keys()
+    [body, _] = openapi.index(STATIC)
+    url = json.loads(body)["paths"]["api/v1"]["serverRelativeURL"]
+    tag = (openapi.document(STATIC, "", "v1") or (b"", ""))[1]
+    assert url == f"/openapi/v3/api/v1?hash={tag.strip(chr(34))}"
+    assert openapi.document(STATIC, "apps", "v9") is None
+
+
+def fields(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(number, bytes) of the length-delimited fields of a message; varints are skipped."""
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(data):
+        number, wire = divmod(varint(), 8)
+        size = varint()
+        if wire == 2:
+            yield number, data[at : at + size]
+            at += size
+
+
+def named(data: bytes, number: int) -> dict[str, bytes]:
+    """The NamedX messages in a field, by name."""
+    entries = [dict(fields(entry)) for found, entry in fields(data) if found == number]
+    return {entry[1].decode(): entry[2] for entry in entries}
+
+
+def test_swagger_has_the_types_with_their_extensions() -> None:
+    whole = dict(fields(openapi_v2.encode([kinds.DEPLOYMENTS])))
+    assert whole[1] == b"2.0"
+    types = named(whole[9], 1)
+    assert {"io.k8s.api.apps.v1.Deployment", "io.k8s.api.core.v1.PodSpec"} <= types.keys()
+    extensions = named(types["io.k8s.api.apps.v1.Deployment"], 31)
+    gvk = json.loads(dict(fields(extensions["x-kubernetes-group-version-kind"]))[2])
+    assert gvk == [{"group": "apps", "kind": "Deployment", "version": "v1"}]
+    spec = dict(fields(types["io.k8s.api.core.v1.PodSpec"]))
+    containers = named(spec[25], 1)["containers"]
+    assert json.loads(dict(fields(named(containers, 31)["x-kubernetes-patch-merge-key"]))[2]) == "name"
+    patch = dict(fields(named(whole[8], 2)["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]))[8]
+    assert b"dryRun" in patch and b"x-kubernetes-group-version-kind" in patch
+
+
+def test_versions_sort_as_kubernetes_sorts_them() -> None:
+    wanted = ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v11alpha2", "foo1", "foo10"]
+    assert sorted(reversed(wanted), key=version_rank) == wanted
+
+
+def test_a_registry_keeps_the_table_first() -> None:
+    other = kinds.Kind("a.example.com", "v1", "Thing", "things", "thing")
+    registry = Registry([other])
+    assert registry.kinds[: len(kinds.KINDS)] == kinds.KINDS and registry.groups()[-1] == "a.example.com"
+    assert registry.by_plural("a.example.com", "v1", "things") is other and not STATIC.has_group("a.example.com")
