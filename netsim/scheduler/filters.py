@@ -2,100 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from netsim.api.kinds import Obj
-from netsim.api.objects import dig, tolerates
-from netsim.api.selectors import label_selector_of
-from netsim.scheduler.model import PODS, NodeState, PodNeeds
+from netsim.scheduler.model import Cluster, NodeState
+from netsim.scheduler.needs import PodNeeds
+from netsim.scheduler.requests import ports_clash
+from netsim.scheduler.situation import Situation
 
-UNSCHEDULABLE_TAINT: Obj = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
-
-
-def reasons_against(needs: PodNeeds, node: NodeState) -> list[str]:
-    """Why the pod cannot run there: of the first filter that says no, all its reasons; [] if it can."""
-    for check in FILTERS:
-        reasons = list(check(needs, node))
-        if reasons:
-            return reasons
-    return []
-
-
-def unschedulable(needs: PodNeeds, node: NodeState) -> Iterator[str]:
-    if node.unschedulable and not _tolerated(needs, UNSCHEDULABLE_TAINT):
-        yield "node(s) were unschedulable"
+UNSCHEDULABLE_TAINT = ("node.kubernetes.io/unschedulable", "", "NoSchedule")
+UNSCHEDULABLE = "node(s) were unschedulable"
+NODE_NAME = "node(s) didn't match the requested node name"
+TAINTED = "node(s) had untolerated taint(s)"
+AFFINITY = "node(s) didn't match Pod's node affinity/selector"
+NOT_NAMED = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
+PORTS = "node(s) didn't have free ports for the requested pod ports"
+TOO_MANY = "Too many pods"
+NO_LABEL = "node(s) didn't match pod topology spread constraints (missing required label)"
+SKEWED = "node(s) didn't match pod topology spread constraints"
+NOT_NEAR = "node(s) didn't match pod affinity rules"
+NOT_APART = "node(s) didn't match pod anti-affinity rules"
+BANNED = "node(s) didn't satisfy existing pods anti-affinity rules"
 
 
-def node_name(needs: PodNeeds, node: NodeState) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a node is not possible. `final`: taking pods from it would not help."""
+
+    reasons: tuple[str, ...]
+    final: bool = False
+
+
+def refusal_of(situation: Situation, node: NodeState, cluster: Cluster | None = None) -> Refusal | None:
+    """What the first filter that says no says; None if the pod can run there. With `cluster`, also beside the pods
+    of no less priority that wait for room there."""
+    refused = fixed_refusal(situation, node) or pods_refusal(situation, node)
+    if refused is not None or cluster is None or not node.nominated:
+        return refused
+    return _beside_nominated(situation, node, cluster)
+
+
+def _beside_nominated(situation: Situation, node: NodeState, cluster: Cluster) -> Refusal | None:
+    needs = situation.needs
+    ahead = [n for n in node.nominated.values() if n.priority >= needs.priority and n.uid != needs.uid]
+    for each in ahead:
+        cluster.put(node, each)
+    try:
+        return pods_refusal(situation, node) if ahead else None
+    finally:
+        for each in ahead:
+            cluster.take(node, each)
+
+
+def fixed_refusal(situation: Situation, node: NodeState) -> Refusal | None:
+    """By what the Node itself is; no pod that leaves it changes that."""
+    needs = situation.needs
+    if situation.names is not None and node.name not in situation.names:
+        return Refusal((NOT_NAMED,), True)
+    if node.unschedulable and not needs.tolerations.cover(UNSCHEDULABLE_TAINT):
+        return Refusal((UNSCHEDULABLE,), True)
     wanted = needs.pod["spec"].get("nodeName")
     if wanted and wanted != node.name:
-        yield "node(s) didn't match the requested node name"
+        return Refusal((NODE_NAME,), True)
+    if node.taints and not all(needs.tolerations.cover(taint) for taint in node.taints):
+        return Refusal((TAINTED,), True)
+    if not needs.nodes.empty and not needs.nodes.allow(node.name, node.labels):
+        return Refusal((AFFINITY,), True)
+    return None
 
 
-def taints(needs: PodNeeds, node: NodeState) -> Iterator[str]:
-    for taint in node.taints:
-        if not _tolerated(needs, taint):
-            yield f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}"
-            return
+def pods_refusal(situation: Situation, node: NodeState) -> Refusal | None:
+    """By the pods that are there, and by volumes."""
+    needs = situation.needs
+    if needs.host_ports and any(ports_clash(port, taken) for port in needs.host_ports for taken in node.host_ports):
+        return Refusal((PORTS,))
+    short = tuple(_short(needs, node))
+    if short:
+        return Refusal(short, _never_fits(needs, node))
+    if situation.volumes is not None:
+        reasons = situation.volumes(node)
+        if reasons:
+            return Refusal(reasons, True)
+    return None if situation.simple else _by_other_pods(situation, node)
 
 
-def _tolerated(needs: PodNeeds, taint: Obj) -> bool:
-    return any(tolerates(toleration, taint) for toleration in needs.pod["spec"].get("tolerations") or [])
-
-
-def affinity(needs: PodNeeds, node: NodeState) -> Iterator[str]:
-    spec = needs.pod["spec"]
-    selector: Mapping[str, str] = spec.get("nodeSelector") or {}
-    required = dig(spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
-    fits = selector.items() <= node.labels.items()
-    if fits and required is not None:
-        fits = any(matches_term(term, node) for term in required.get("nodeSelectorTerms") or [])
-    if not fits:
-        yield "node(s) didn't match Pod's node affinity/selector"
-
-
-def matches_term(term: Obj, node: NodeState) -> bool:
-    """Whether all expressions of a nodeSelectorTerm hold; an empty term matches nothing."""
-    labels = term.get("matchExpressions") or []
-    fields = term.get("matchFields") or []
-    if not labels and not fields:
-        return False
-    return _all_hold(labels, node.labels) and _all_hold(fields, {"metadata.name": node.name})
-
-
-def _all_hold(expressions: Sequence[Obj], values: Mapping[str, str]) -> bool:
-    return not expressions or label_selector_of({"matchExpressions": list(expressions)}).matches(values)
-
-
-def host_ports(needs: PodNeeds, node: NodeState) -> Iterator[str]:
-    if any(_clash(port, taken) for port in needs.host_ports for taken in node.host_ports if node.host_ports[taken]):
-        yield "node(s) didn't have free ports for the requested pod ports"
-
-
-def _clash(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
-    same_address = one[0] == other[0] or "0.0.0.0" in (one[0], other[0])
-    return same_address and one[1:] == other[1:]
-
-
-def resources(needs: PodNeeds, node: NodeState) -> Iterator[str]:
-    if PODS in node.allocatable and len(node.pods) + 1 > node.allocatable[PODS]:
-        yield "Too many pods"
+def _short(needs: PodNeeds, node: NodeState) -> Iterator[str]:
+    if node.room is not None and len(node.pods) >= node.room:
+        yield TOO_MANY
     for resource, wanted in needs.requests.items():
-        if wanted and not _fits(resource, wanted, node):
+        if not wanted:
+            continue
+        have = node.allocatable.get(resource)
+        if have is None:
+            if not resource_unlimited(resource):
+                yield f"Insufficient {resource}"
+        elif wanted > have - node.used[resource]:
             yield f"Insufficient {resource}"
 
 
-def _fits(resource: str, wanted: int, node: NodeState) -> bool:
-    if "/" in resource:  # an extended resource which the Node does not declare is not there
-        return wanted <= node.allocatable.get(resource, 0) - node.used[resource]
-    return resource not in node.allocatable or wanted <= node.allocatable[resource] - node.used[resource]
+def resource_unlimited(resource: str) -> bool:
+    """Whether a Node that does not declare the resource has as much as is asked for: only the native ones. An extended
+    resource which it does not declare is not there."""
+    return "/" not in resource and not resource.startswith("hugepages-")
 
 
-FILTERS: tuple[Callable[[PodNeeds, NodeState], Iterator[str]], ...] = (
-    unschedulable,
-    node_name,
-    taints,
-    affinity,
-    host_ports,
-    resources,
-)
+def _never_fits(needs: PodNeeds, node: NodeState) -> bool:
+    """Whether even the empty node is too small."""
+    for resource, wanted in needs.requests.items():
+        have = node.allocatable.get(resource)
+        if wanted and (wanted > have if have is not None else not resource_unlimited(resource)):
+            return True
+    return False
+
+
+def _by_other_pods(situation: Situation, node: NodeState) -> Refusal | None:
+    labels = node.labels
+    for skew in situation.skews:
+        value = labels.get(skew.spread.key)
+        if value is None:
+            return Refusal((NO_LABEL,), True)
+        if skew.too_much(value):
+            return Refusal((SKEWED,))
+    if situation.near and not _is_near(situation, node):
+        return Refusal((NOT_NEAR,), True)
+    for term, counts in situation.apart:
+        if counts.get(labels.get(term.key, ""), 0) and term.key in labels:
+            return Refusal((NOT_APART,))
+    for key, counts in situation.banned:
+        if key in labels and counts.get(labels[key], 0):
+            return Refusal((BANNED,))
+    return None
+
+
+def _is_near(situation: Situation, node: NodeState) -> bool:
+    if any(term.key not in node.labels for term, _ in situation.near):
+        return False
+    return situation.alone or all(counts.get(node.labels[term.key], 0) for term, counts in situation.near)

@@ -4,148 +4,47 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from netsim.api.kinds import Obj
-from netsim.api.objects import (
-    condition,
-    controller_of,
-    deletion_timestamp,
-    dig,
-    key_of,
-    labels_of,
-    name_of,
-    namespace_of,
-    pod_phase,
-    uid_of,
-)
-from netsim.api.quantity import milli, whole
+from netsim.api.objects import condition, deletion_timestamp, dig, labels_of, name_of, uid_of
+from netsim.api.selectors import LabelSelector, equality_selector
+from netsim.scheduler.needs import PodNeeds, is_over, needs_of
+from netsim.scheduler.requests import PODS, Amounts, HostPort, amounts
+from netsim.scheduler.tallies import Standing, Tallies
+from netsim.scheduler.terms import Taint
 
-CPU, MEMORY, PODS = "cpu", "memory", "pods"
-DEFAULT_CPU, DEFAULT_MEMORY = 100, 200 * 1024 * 1024
-"""What a container without requests counts for in the score (not in the fit), as in Kubernetes."""
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
-
-Amounts = Mapping[str, int]
-HostPort = tuple[str, str, int]
-"""(host IP, protocol, port); the IP "0.0.0.0" means all."""
+_NO_LABELS: dict[str, str] = {}
 
 
-@lru_cache(4096)
-def amount(resource: str, text: str) -> int:
-    """A quantity as the scheduler counts it: CPU in thousandths, everything else in whole units."""
-    return int(milli(text) if resource == CPU else whole(text))
-
-
-def amounts(quantities: Obj | None) -> dict[str, int]:
-    return {resource: amount(resource, str(text)) for resource, text in (quantities or {}).items()}
-
-
-@dataclass(frozen=True, slots=True)
-class PodNeeds:
-    """What matters of a pod for its placement. `weight` is its share of CPU and memory for the score, where a
-    container without requests counts with defaults; `group` names the pods it should be spread among, "" for none."""
-
-    key: str
-    uid: str
-    pod: Obj
-    requests: Amounts
-    weight: tuple[int, int]
-    host_ports: frozenset[HostPort]
-    group: str
-    priority: int = 0
-
-
-def needs_of(pod: Obj) -> PodNeeds:
-    """Read a pod once."""
-    spec = pod["spec"]
-    requests = _effective(spec)
-    weight = (requests.get(CPU) or _default(spec, DEFAULT_CPU), requests.get(MEMORY) or _default(spec, DEFAULT_MEMORY))
-    priority = int(spec.get("priority") or 0)
-    return PodNeeds(key_of(pod), uid_of(pod), pod, requests, weight, _host_ports(spec), _group(pod), priority)
-
-
-def _default(spec: Obj, each: int) -> int:
-    return each * max(len(spec.get("containers") or ()), 1)
-
-
-def _effective(spec: Obj) -> dict[str, int]:
-    """The containers' requests together, or the largest init container's where that is more; sidecars (init
-    containers that restart Always) run beside both. Then the overhead."""
-    total: Counter[str] = Counter()
-    for container in spec.get("containers") or []:
-        total.update(_requests(container))
-    sidecars: Counter[str] = Counter()
-    peak: Counter[str] = Counter()
-    for container in spec.get("initContainers") or []:
-        if container.get("restartPolicy") == "Always":
-            sidecars.update(_requests(container))
-        else:
-            peak |= sidecars + Counter(_requests(container))
-    return dict(((total + sidecars) | peak) + Counter(amounts(spec.get("overhead"))))
-
-
-def _requests(container: Obj) -> dict[str, int]:
-    resources = container.get("resources") or {}
-    return amounts({**(resources.get("limits") or {}), **(resources.get("requests") or {})})
-
-
-def _host_ports(spec: Obj) -> frozenset[HostPort]:
-    return frozenset(
-        (port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", int(port["hostPort"]))
-        for container in spec.get("containers") or []
-        for port in container.get("ports") or []
-        if port.get("hostPort")
-    )
-
-
-def _group(pod: Obj) -> str:
-    """Pods of one controller; bare pods with the same labels."""
-    owner = controller_of(pod)
-    if owner is not None:
-        return str(owner.get("uid", ""))
-    labels = labels_of(pod)
-    return f"{namespace_of(pod)} {sorted(labels.items())}" if labels else ""
-
-
-def is_pending(pod: Obj) -> bool:
-    """Whether the pod waits for a node and nothing holds it back."""
-    spec = pod["spec"]
-    waiting = not spec.get("nodeName") and not spec.get("schedulingGates")
-    return waiting and deletion_timestamp(pod) is None and not is_over(pod)
-
-
-def is_over(pod: Obj) -> bool:
-    """Whether the pod has ended and takes no room any more."""
-    return pod_phase(pod) in ("Succeeded", "Failed")
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class NodeState:
-    """A Node and what its pods take of it. A resource that the Node does not declare is not limited."""
+    """A Node and what its pods take of it. `taints` keep pods away, `unwelcome` (PreferNoSchedule) only weigh.
+    CPU and memory a Node does not declare are not limited; `room` is for so many pods."""
 
     name: str
     labels: Mapping[str, str]
-    taints: tuple[Obj, ...]
+    taints: tuple[Taint, ...]
+    unwelcome: tuple[Taint, ...]
     unschedulable: bool
     allocatable: Amounts
+    room: int | None
     used: Counter[str] = field(default_factory=Counter)
     weight: list[int] = field(default_factory=lambda: [0, 0])
     host_ports: Counter[HostPort] = field(default_factory=Counter)
-    groups: Counter[str] = field(default_factory=Counter)
+    owners: Counter[str] = field(default_factory=Counter)
     pods: dict[str, PodNeeds] = field(default_factory=dict)
+    nominated: dict[str, PodNeeds] = field(default_factory=dict)
 
     def add(self, needs: PodNeeds) -> None:
-        if needs.uid not in self.pods:
-            self.pods[needs.uid] = needs
-            self._count(needs, 1)
+        self.pods[needs.uid] = needs
+        self._count(needs, 1)
 
-    def remove(self, uid: str) -> None:
-        needs = self.pods.pop(uid, None)
-        if needs is not None:
-            self._count(needs, -1)
+    def remove(self, needs: PodNeeds) -> None:
+        del self.pods[needs.uid]
+        self._count(needs, -1)
 
     def _count(self, needs: PodNeeds, sign: int) -> None:
         for resource, value in needs.requests.items():
@@ -154,27 +53,39 @@ class NodeState:
         self.weight[1] += sign * needs.weight[1]
         for port in needs.host_ports:
             self.host_ports[port] += sign
-        self.groups[needs.group] += sign
-        if not self.groups[needs.group]:
-            del self.groups[needs.group]
+            if not self.host_ports[port]:
+                del self.host_ports[port]
+        if needs.owner:
+            self.owners[needs.owner] += sign
+            if not self.owners[needs.owner]:
+                del self.owners[needs.owner]
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """All of the Node that matters for placement."""
+        return self.labels, self.taints, self.unwelcome, self.unschedulable, self.allocatable, self.room
 
 
 def node_state(node: Obj) -> NodeState:
     """An empty NodeState of a Node object."""
     spec = node.get("spec") or {}
-    allocatable = dig(node, "status", "allocatable") or dig(node, "status", "capacity")
-    unschedulable = bool(spec.get("unschedulable"))
-    return NodeState(name_of(node), labels_of(node), _taints(node), unschedulable, amounts(allocatable))
+    allocatable = amounts(dig(node, "status", "allocatable") or dig(node, "status", "capacity"))
+    taints, unschedulable = _taints(node), bool(spec.get("unschedulable"))
+    hard = tuple(taint for taint in taints if taint[2] in ("NoSchedule", "NoExecute"))
+    soft = tuple(taint for taint in taints if taint[2] == "PreferNoSchedule")
+    room = allocatable.pop(PODS, None)
+    return NodeState(name_of(node), labels_of(node), hard, soft, unschedulable, allocatable, room)
 
 
-def _taints(node: Obj) -> tuple[Obj, ...]:
+def _taints(node: Obj) -> list[Taint]:
     """The Node's taints, and at once the one its Ready condition asks for, which the node controller will add."""
-    taints = list((node.get("spec") or {}).get("taints") or [])
+    given = (node.get("spec") or {}).get("taints") or []
+    taints = [(t["key"], t.get("value") or "", t.get("effect") or "") for t in given]
     status = (condition(node, "Ready") or {}).get("status", "False")
     key = {"True": "", "Unknown": UNREACHABLE}.get(status, NOT_READY)
-    if key and not any(taint.get("key") == key for taint in taints):
-        taints.append({"key": key, "effect": "NoSchedule"})
-    return tuple(taint for taint in taints if taint.get("effect") in ("NoSchedule", "NoExecute"))
+    if key and not any(taint[0] == key for taint in taints):
+        taints.append((key, "", "NoSchedule"))
+    return taints
 
 
 class Cluster:
@@ -185,6 +96,12 @@ class Cluster:
         self._order: list[NodeState] = []
         self._where: dict[str, str] = {}
         self._homeless: dict[str, dict[str, PodNeeds]] = {}
+        self._nominated: dict[str, str] = {}
+        self._namespaces: dict[str, Mapping[str, str]] = {}
+        self._services: dict[str, dict[str, LabelSelector]] = {}
+        self.tallies = Tallies(self._order, self.namespace_labels)
+        self.standing = Standing()
+        self.leaving: set[str] = set()
         for node in nodes:
             self.set_node(node)
         for pod in pods:
@@ -200,61 +117,142 @@ class Cluster:
     def get(self, name: str) -> NodeState | None:
         return self._nodes.get(name)
 
+    def namespace_labels(self, name: str) -> Mapping[str, str]:
+        return self._namespaces.get(name, _NO_LABELS)
+
+    def set_namespace(self, name: str, labels: Mapping[str, str] | None) -> bool:
+        """A namespace appeared, changed or went (None); whether that may matter for placement."""
+        if self._namespaces.get(name) == labels:
+            return False
+        if labels is None:
+            self._namespaces.pop(name, None)
+        else:
+            self._namespaces[name] = labels
+        self.tallies.clear()
+        return True
+
+    def set_service(self, key: str, service: Obj | None) -> None:
+        """A Service appeared, changed or went: bare pods are spread over nodes by its selector."""
+        namespace = key.partition("/")[0]
+        selector = ((service or {}).get("spec") or {}).get("selector")
+        if selector:
+            self._services.setdefault(namespace, {})[key] = equality_selector(selector)
+        else:
+            self._services.get(namespace, {}).pop(key, None)
+
+    def services_of(self, needs: PodNeeds) -> tuple[LabelSelector, ...]:
+        """The selectors of the Services that select the pod."""
+        selectors = self._services.get(needs.namespace)
+        if not selectors:
+            return ()
+        return tuple(selector for selector in selectors.values() if selector.matches(needs.labels))
+
     def set_node(self, node: Obj) -> bool:
         """A Node appeared or changed; whether that matters for placement."""
         fresh = node_state(node)
         old = self._nodes.get(fresh.name)
-        if old is not None and _facts(old) == _facts(fresh):
+        if old is not None and old.facts == fresh.facts:
             return False
-        for needs in self._pods_for(fresh.name, old):
-            fresh.add(needs)
-        self._nodes[fresh.name] = fresh
+        pods = dict(old.pods) if old is not None else self._homeless.pop(fresh.name, {})
+        if old is not None:
+            fresh.nominated = old.nominated
+            self._leave(old)
         index = bisect_left(self._order, fresh.name, key=_name)
         self._order[index : index + (old is not None)] = [fresh]
+        self._nodes[fresh.name] = fresh
+        self.tallies.clear()
+        for needs in pods.values():
+            fresh.add(needs)
+            self.standing.count(fresh, needs, 1)
         return True
 
-    def _pods_for(self, name: str, old: NodeState | None) -> Iterator[PodNeeds]:
-        yield from (old.pods if old is not None else self._homeless.pop(name, {})).values()
+    def _leave(self, state: NodeState) -> None:
+        for needs in state.pods.values():
+            self.standing.count(state, needs, -1)
 
     def remove_node(self, name: str) -> None:
         """Its pods are remembered, in case it comes back."""
         state = self._nodes.pop(name, None)
         if state is not None:
-            self._homeless[name] = state.pods
+            self._leave(state)
+            if state.pods:
+                self._homeless[name] = state.pods
             del self._order[bisect_left(self._order, name, key=_name)]
+            self.tallies.clear()
 
     def set_pod(self, pod: Obj) -> None:
         """A pod appeared or changed: if it is bound and has not ended it takes its room, else none. An assumed pod
         that is not yet bound stays assumed."""
-        node = pod["spec"].get("nodeName")
+        node, uid = pod["spec"].get("nodeName"), uid_of(pod)
         if is_over(pod) or (deletion_timestamp(pod) is not None and not node):
-            self.remove_pod(uid_of(pod))
-        elif node and self._where.get(uid_of(pod)) != node:
+            self.remove_pod(uid)
+        elif node and (self._where.get(uid) != node or self._differs(uid, node, pod)):
             self.assume(needs_of(pod), node)
+
+    def _differs(self, uid: str, node: str, pod: Obj) -> bool:
+        """Whether a placed pod's own facts have changed: its labels, its spec, or that it is going."""
+        state = self._nodes.get(node)
+        known = state.pods.get(uid) if state is not None else self._homeless.get(node, {}).get(uid)
+        if known is None or known.pod is pod:
+            return False
+        going = known.going != (deletion_timestamp(pod) is not None)
+        fresh = not known.pod["spec"].get("nodeName")
+        return going or fresh or known.labels != labels_of(pod) or known.pod["spec"] != pod["spec"]
 
     def assume(self, needs: PodNeeds, node: str) -> None:
         """Count the pod on that node, and on no other."""
         self.remove_pod(needs.uid)
+        self.nominate(needs, "")
         self._where[needs.uid] = node
         state = self._nodes.get(node)
         if state is not None:
-            state.add(needs)
+            self.put(state, needs)
         else:
             self._homeless.setdefault(node, {})[needs.uid] = needs
 
-    def remove_pod(self, uid: str) -> bool:
-        """The pod is gone; whether it took any room."""
+    def put(self, state: NodeState, needs: PodNeeds) -> None:
+        """Count a pod on a node; with `take` also to try what would be."""
+        state.add(needs)
+        self.tallies.count(state, needs, 1)
+        self.standing.count(state, needs, 1)
+
+    def take(self, state: NodeState, needs: PodNeeds) -> None:
+        """Count a pod on a node no more."""
+        state.remove(needs)
+        self.tallies.count(state, needs, -1)
+        self.standing.count(state, needs, -1)
+
+    def remove_pod(self, uid: str) -> str:
+        """The pod is gone; the node on which it took room, "" if on none."""
+        self.leaving.discard(uid)
         node = self._where.pop(uid, None)
         if node is None:
-            return False
+            return ""
         state = self._nodes.get(node)
-        if state is not None:
-            state.remove(uid)
+        if state is not None and uid in state.pods:
+            self.take(state, state.pods[uid])
         elif node in self._homeless:
             self._homeless[node].pop(uid, None)
             if not self._homeless[node]:
                 del self._homeless[node]
-        return True
+        return node
+
+    def nominate(self, needs: PodNeeds, node: str) -> None:
+        """Keep room on a node for a pod that has preempted others there ("" for none any more)."""
+        before = self._nominated.pop(needs.uid, "")
+        if before and before in self._nodes:
+            self._nodes[before].nominated.pop(needs.uid, None)
+        if node and node in self._nodes:
+            self._nominated[needs.uid] = node
+            self._nodes[node].nominated[needs.uid] = needs
+
+    def nominated_node(self, uid: str) -> str:
+        """Where room is kept for the pod, "" if nowhere."""
+        return self._nominated.get(uid, "")
+
+    def is_leaving(self, needs: PodNeeds) -> bool:
+        """Whether the pod is being deleted, as far as is known or has been asked for (`leaving`)."""
+        return needs.going or needs.uid in self.leaving
 
     def is_placed(self, uid: str) -> bool:
         """Whether the pod is bound or assumed."""
@@ -263,7 +261,3 @@ class Cluster:
 
 def _name(state: NodeState) -> str:
     return state.name
-
-
-def _facts(state: NodeState) -> tuple[object, ...]:
-    return state.labels, state.taints, state.unschedulable, state.allocatable

@@ -4,210 +4,265 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
-from netsim.api.errors import StatusError
-from netsim.api.kinds import NODES, PODS, Obj
-from netsim.api.objects import condition, key_of, name_of, namespace_of, set_condition, status_of, uid_of
-from netsim.api.times import format_time
+from netsim.api.kinds import (
+    NAMESPACES,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    SERVICES,
+    STORAGE_CLASSES,
+    Kind,
+    Obj,
+)
+from netsim.api.objects import condition, labels_of, status_of, uid_of
 from netsim.client.cache import Cache
-from netsim.client.events import record_event
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
 from netsim.scheduler.choose import Decision, decide
-from netsim.scheduler.model import Cluster, PodNeeds, is_over, is_pending, needs_of
+from netsim.scheduler.hints import helped_by_node, helped_by_pod, helped_by_room, helped_by_storage
+from netsim.scheduler.model import Cluster, NodeState
+from netsim.scheduler.needs import PodNeeds, is_over, is_pending, needs_of
+from netsim.scheduler.preempt import Preemption, plan_preemption
+from netsim.scheduler.queue import SchedulingQueue, Stuck
+from netsim.scheduler.situation import situation_of
+from netsim.scheduler.texts import NAME, failure_message
+from netsim.scheduler.volumes import NOTHING, PodVolumes, Storage, claim_names, volume_reasons, volumes_of
+from netsim.scheduler.work import Workers
 
 log = logging.getLogger(__name__)
 
-NAME = "default-scheduler"
-PARALLEL = 64
-_SLICE = 64
+_SLICE = 32
 """Pods placed in one go before the event loop gets its turn."""
-_FIRST_DELAY, _LAST_DELAY = 0.05, 10.0
+_LOOK_AGAIN = 30.0
 
 Clock = Callable[[], datetime]
-_Note = tuple[Obj, bool, str, str]
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+_STORAGE = (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES)
+_WATCHED: tuple[Kind, ...] = (PODS, NODES, NAMESPACES, SERVICES, POD_DISRUPTION_BUDGETS, *_STORAGE)
+
+
 async def run_scheduler(client: Client, clock: Clock = utc_now) -> None:
     """Bind pending pods of scheduler "default-scheduler" until cancelled."""
-    pods, nodes = Cache(), Cache()
+    caches = {kind.resource: Cache() for kind in _WATCHED}
     async with asyncio.TaskGroup() as group:
-        group.create_task(Reflector(client, PODS, pods).run(), name="scheduler pods")
-        group.create_task(Reflector(client, NODES, nodes).run(), name="scheduler nodes")
-        await asyncio.gather(pods.wait_synced(), nodes.wait_synced())
-        scheduler = Scheduler(client, pods, clock)
-        nodes.on_change(scheduler.node_changed)
-        pods.on_change(scheduler.pod_changed)
-        group.create_task(scheduler.write_events(), name="scheduler events")
+        for kind in _WATCHED:
+            reflector = Reflector(client, kind, caches[kind.resource])
+            group.create_task(reflector.run(), name=f"scheduler {kind.resource}")
+        await asyncio.gather(*(cache.wait_synced() for cache in caches.values()))
+        scheduler = Scheduler(client, caches, clock)
+        scheduler.listen()
+        group.create_task(scheduler.workers.write_events(), name="scheduler events")
         group.create_task(scheduler.run(), name="scheduler")
 
 
 class Scheduler:
-    """Queue of pending pods, those that found no node, and the bindings under way."""
+    """The queue of pods, the cluster in memory, and the work under way. `caches` by `Kind.resource`; kinds that are
+    not there count as empty."""
 
-    def __init__(self, client: Client, pods: Cache, clock: Clock) -> None:
-        self._client, self._pods, self._clock = client, pods, clock
+    def __init__(self, client: Client, caches: dict[str, Cache], clock: Clock) -> None:
+        self._caches = {kind.resource: Cache() for kind in _WATCHED} | caches
+        self._pods = self._caches[PODS.resource]
         self._cluster = Cluster()
-        self._pending: dict[str, None] = {}
-        self._stuck: dict[str, None] = {}
-        self._failures: dict[str, int] = {}
+        self._queue = SchedulingQueue()
         self._turn = asyncio.Event()
-        self._room = asyncio.Semaphore(PARALLEL)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._notes: asyncio.Queue[_Note] = asyncio.Queue(10_000)
         self._start = 0
+        claims, volumes, classes = (self._caches[kind.resource] for kind in _STORAGE)
+        self._storage = Storage(claims.get, volumes.get, classes.get, volumes.values)
+        self.workers = Workers(client, clock, self._storage, self._refused, self._spared)
+
+    def listen(self) -> None:
+        """Take in what the caches hold, and every change from now on."""
+        self._caches[NAMESPACES.resource].on_change(self._namespace_changed)
+        self._caches[SERVICES.resource].on_change(lambda key, _, new: self._cluster.set_service(key, new))
+        self._caches[NODES.resource].on_change(self.node_changed)
+        self._pods.on_change(self.pod_changed)
+        for kind in _STORAGE:
+            self._caches[kind.resource].on_change(self._storage_changed)
+
+    def _namespace_changed(self, key: str, old: Obj | None, new: Obj | None) -> None:
+        if self._cluster.set_namespace(key, None if new is None else labels_of(new)):
+            self._wake(lambda stuck: not stuck.needs.pods.empty)
+
+    def _storage_changed(self, key: str, old: Obj | None, new: Obj | None) -> None:
+        self.workers.storage_changed()
+        self._wake(helped_by_storage)
 
     def node_changed(self, key: str, old: Obj | None, new: Obj | None) -> None:
         """Cache callback."""
         if new is None:
             self._cluster.remove_node(key)
+            self._wake(helped_by_pod)
         elif self._cluster.set_node(new):
-            self._retry_stuck()
+            node = self._cluster.get(key)
+            self._wake(lambda stuck: node is not None and helped_by_node(stuck, node))
 
     def pod_changed(self, key: str, old: Obj | None, new: Obj | None) -> None:
         """Cache callback."""
         if new is None or is_over(new):
             self._forget(key, new or old or {})
             return
+        was_placed = self._cluster.is_placed(uid_of(new))
         self._cluster.set_pod(new)
-        if not _is_ours(new) or self._cluster.is_placed(uid_of(new)):
-            self._pending.pop(key, None)
-            self._stuck.pop(key, None)
-        elif key not in self._stuck or old is None or old["spec"] != new["spec"]:
-            self._queue(key)
+        if new["spec"].get("nodeName"):
+            self._queue.drop(key)
+            if self._queue.stuck and (not was_placed or old is None or labels_of(old) != labels_of(new)):
+                self._wake(helped_by_pod)
+        elif not _is_ours(new):
+            self._queue.drop(key)
+        elif not was_placed and (key not in self._queue.stuck or _differs(old, new)):
+            self._nominate(new)
+            self._add(key, new)
+
+    def _nominate(self, pod: Obj) -> None:
+        node = str(status_of(pod).get("nominatedNodeName") or "")
+        if node and not self._cluster.nominated_node(uid_of(pod)):
+            self._cluster.nominate(needs_of(pod), node)
 
     def _forget(self, key: str, pod: Obj) -> None:
-        self._pending.pop(key, None)
-        self._stuck.pop(key, None)
-        self._failures.pop(key, None)
-        if self._cluster.remove_pod(uid_of(pod)):
-            self._retry_stuck()
+        self._queue.drop(key)
+        node = self._cluster.remove_pod(uid_of(pod))
+        if self._cluster.nominated_node(uid_of(pod)):
+            self._cluster.nominate(needs_of(pod), "")
+        if node:
+            state = self._cluster.get(node)
+            self._wake(lambda stuck: helped_by_room(stuck, state))
 
-    def _queue(self, key: str) -> None:
-        self._stuck.pop(key, None)
-        self._pending[key] = None
+    def _add(self, key: str, pod: Obj) -> None:
+        self._queue.add(key, int(pod["spec"].get("priority") or 0), _seconds())
         self._turn.set()
 
-    def _retry_stuck(self) -> None:
-        for key in list(self._stuck):
-            self._queue(key)
+    def _wake(self, helped: Callable[[Stuck], bool]) -> None:
+        for key, stuck in list(self._queue.stuck.items()):
+            if helped(stuck):
+                self._queue.add(key, stuck.needs.priority, _seconds())
+                self._turn.set()
 
     async def run(self) -> None:
         """Place what is pending, until cancelled."""
         try:
             while True:
-                await self._turn.wait()
-                self._turn.clear()
-                while self._pending:
+                await self._wait()
+                while self._queue:
                     self._place_some()
                     await asyncio.sleep(0)
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.workers.close()
+
+    async def _wait(self) -> None:
+        """Until there is something to do, or stuck pods have waited for long."""
+        timer = asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._turn.set)
+        try:
+            await self._turn.wait()
+        finally:
+            timer.cancel()
+        self._turn.clear()
+        overdue = set(self._queue.overdue(_seconds()))
+        if overdue:
+            self._wake(lambda stuck: stuck.needs.key in overdue)
 
     def _place_some(self) -> None:
-        batch = [key for key, _ in zip(list(self._pending), range(_SLICE), strict=False)]
-        found = [(key, self._pods.get(key)) for key in batch]
-        for key in batch:
-            self._pending.pop(key, None)
-        waiting = [needs_of(pod) for _, pod in found if pod is not None and _is_ours(pod)]
-        for needs in sorted(waiting, key=lambda needs: -needs.priority):
-            if not self._cluster.is_placed(needs.uid):
-                self._place(needs)
+        self._queue.ripen(_seconds())
+        for _ in range(_SLICE):
+            key = self._queue.take()
+            if key is None:
+                return
+            pod = self._pods.get(key)
+            if pod is not None and _is_ours(pod) and not self._cluster.is_placed(uid_of(pod)):
+                self._place(needs_of(pod))
 
     def _place(self, needs: PodNeeds) -> None:
-        decision = decide(needs, self._cluster.nodes(), self._start)
+        volumes = volumes_of(needs.pod, needs.namespace, self._storage) if claim_names(needs.pod) else NOTHING
+        decision = self._decide(needs, volumes)
         if len(self._cluster) > decision.looked_at:
             self._start = (self._start + decision.looked_at) % len(self._cluster)
         if decision.node:
+            state = self._cluster.get(decision.node)
+            self._queue.drop(needs.key)
             self._cluster.assume(needs, decision.node)
-            self._spawn(self._bind(needs, decision.node))
+            if state is not None:
+                self.workers.bind(needs, volumes, state)
+            if self._queue.stuck:
+                self._wake(helped_by_pod)
         else:
-            self._stuck[needs.key] = None
-            if _is_news(needs.pod, decision):
-                self._spawn(self._report(needs.pod, decision))
+            self._fail(needs, decision)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _decide(self, needs: PodNeeds, volumes: PodVolumes) -> Decision:
+        if volumes.problem:
+            return Decision("", len(self._cluster), problem=volumes.problem)
 
-    async def _bind(self, needs: PodNeeds, node: str) -> None:
-        pod = needs.pod
-        path = PODS.path(namespace_of(pod), name_of(pod), "binding")
-        try:
-            async with self._room:
-                await self._client.post(path, binding(pod, node))
-        except (StatusError, OSError) as error:
-            self._unbound(needs, error)
-            return
-        self._failures.pop(needs.key, None)
-        self._note(pod, True, "Scheduled", f"Successfully assigned {needs.key} to {node}")
+        def check(node: NodeState) -> tuple[str, ...]:
+            return volume_reasons(volumes, self._storage, node)
 
-    def _unbound(self, needs: PodNeeds, error: StatusError | OSError) -> None:
-        """The binding was refused. 404 and 409: the pod is gone or bound already, and the watch will tell."""
+        situation = situation_of(needs, self._cluster, check if volumes is not NOTHING else None)
+        return decide(situation, self._cluster, self._start, self._cluster.nominated_node(needs.uid))
+
+    def _fail(self, needs: PodNeeds, decision: Decision) -> None:
+        reasons = frozenset(reason for refusal in decision.refused.values() for reason in refusal.reasons)
+        self._queue.fail(needs, reasons, _seconds())
+        preemption = self._preempt(needs, decision)
+        message = failure_message(decision, preemption)
+        victims = preemption.victims
+        if victims is not None or _is_news(needs.pod, message):
+            self.workers.report(needs, message, victims.node if victims is not None else None)
+
+    def _preempt(self, needs: PodNeeds, decision: Decision) -> Preemption:
+        if not decision.refused:
+            return Preemption()
+        budgets = self._caches[POD_DISRUPTION_BUDGETS.resource].values()
+        preemption = plan_preemption(needs, decision, self._cluster, budgets, self._start)
+        victims = preemption.victims
+        if victims is not None:
+            state = self._cluster.get(victims.node)
+            weaker = [n for n in state.nominated.values() if n.priority < needs.priority] if state is not None else []
+            for each in weaker:
+                self._cluster.nominate(each, "")
+            self._cluster.nominate(needs, victims.node)
+            self._cluster.leaving.update(each.uid for each in victims.pods)
+            self.workers.evict(needs, victims, weaker)
+        return preemption
+
+    def _refused(self, needs: PodNeeds, again: bool) -> None:
+        """A binding was refused: the pod has no node after all; unless `again`, the watch tells what became of it."""
         self._cluster.remove_pod(needs.uid)
-        if isinstance(error, StatusError) and error.code in (404, 409):
-            present = self._pods.get(needs.key)
-            if present is not None:
-                self._cluster.set_pod(present)
+        present = self._pods.get(needs.key)
+        if present is None:
             return
-        count = self._failures.get(needs.key, 0)
-        self._failures[needs.key] = count + 1
-        delay = min(_FIRST_DELAY * 2 ** min(count, 10), _LAST_DELAY)
-        log.warning("binding %s failed, trying again in %.2f s: %s", needs.key, delay, error)
-        asyncio.get_running_loop().call_later(delay, self._queue, needs.key)
+        if again:
+            self._add(needs.key, present)
+        else:
+            self._cluster.set_pod(present)
 
-    async def _report(self, pod: Obj, decision: Decision) -> None:
-        """PodScheduled=False and an Event that say what the pod lacks."""
-        stamp = format_time(self._clock())
-        new = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": decision.message}
-        conditions = set_condition(status_of(pod).get("conditions") or [], new, stamp)
-        patch = {"status": {"conditions": conditions}}
-        self._note(pod, False, "FailedScheduling", decision.message)
-        try:
-            async with self._room:
-                await self._client.patch(PODS, name_of(pod), patch, namespace_of(pod), sub="status")
-        except (StatusError, OSError) as error:
-            log.info("the condition of %s could not be written: %s", key_of(pod), error)
-
-    def _note(self, pod: Obj, good: bool, reason: str, message: str) -> None:
-        try:
-            self._notes.put_nowait((pod, good, reason, message))
-        except asyncio.QueueFull:
-            log.warning("event dropped, too many are waiting: %s %s", reason, message)
-
-    async def write_events(self) -> None:
-        """Write Events one after another, out of the bindings' way, until cancelled."""
-        while True:
-            pod, good, reason, message = await self._notes.get()
-            about = {"apiVersion": "v1", "kind": "Pod", **pod}
-            await record_event(self._client, about, "Normal" if good else "Warning", reason, message, component=NAME)
+    def _spared(self, needs: PodNeeds, victim: str) -> None:
+        """A victim is still there: look anew."""
+        self._cluster.leaving.discard(victim)
+        present = self._pods.get(needs.key)
+        if present is not None and not self._cluster.is_placed(needs.uid):
+            self._add(needs.key, present)
 
 
-def binding(pod: Obj, node: str) -> Obj:
-    """The Binding that puts a pod on a node; with the uid, so that a namesake is not bound."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Binding",
-        "metadata": {"name": name_of(pod), "namespace": namespace_of(pod), "uid": uid_of(pod)},
-        "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-    }
+def _seconds() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _is_ours(pod: Obj) -> bool:
     return is_pending(pod) and (pod["spec"].get("schedulerName") or NAME) == NAME
 
 
-def _is_news(pod: Obj, decision: Decision) -> bool:
+def _differs(old: Obj | None, new: Obj) -> bool:
+    return old is None or old["spec"] != new["spec"] or labels_of(old) != labels_of(new)
+
+
+def _is_news(pod: Obj, message: str) -> bool:
     """Whether the pod does not say yet why it cannot be placed."""
     found = condition(pod, "PodScheduled") or {}
-    return (found.get("reason"), found.get("message")) != ("Unschedulable", decision.message)
+    return (found.get("reason"), found.get("message")) != ("Unschedulable", message)

@@ -85,7 +85,9 @@ _PROXIER = [
 _SCHEDULER = [
     *_EVENTS,
     rule(("create", *_READ, "update", "patch"), "coordination.k8s.io", "leases"),
-    rule(_READ, "", "nodes", "namespaces", "services", "replicationcontrollers", "persistentvolumeclaims"),
+    rule(_READ, "", "nodes", "namespaces", "services", "replicationcontrollers"),
+    rule((*_READ, "patch", "update"), "", "persistentvolumeclaims", "persistentvolumes"),
+    rule(_READ, "storage.k8s.io", "storageclasses", "csinodes", "csidrivers", "csistoragecapacities"),
     rule((*_READ, "delete"), "", "pods"),
     rule(("create",), "", "bindings", "pods/binding"),
     rule(("patch", "update"), "", "pods/status"),
@@ -110,6 +112,7 @@ _COREDNS = [
     rule(("list", "watch"), "", "endpoints", "services", "pods", "namespaces"),
     rule(("list", "watch"), "discovery.k8s.io", "endpointslices"),
 ]
+_METRICS = [rule(_READ, "metrics.k8s.io", "pods", "nodes")]
 _BASIC_USER = [
     rule(("create",), "authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectrulesreviews"),
     rule(("create",), "authentication.k8s.io", "selfsubjectreviews"),
@@ -131,6 +134,7 @@ _CLUSTER_ROLES: dict[str, list[Obj]] = {
     "system:node-proxier": _PROXIER,
     "system:node-bootstrapper": _BOOTSTRAPPER,
     "system:kube-scheduler": _SCHEDULER,
+    "system:aggregated-metrics-reader": _METRICS,
     "system:kube-controller-manager": _CONTROLLERS,
     "system:coredns": _COREDNS,
     "system:certificates.k8s.io:certificatesigningrequests:nodeclient": _APPROVE_CLIENT,

@@ -355,7 +355,10 @@ async def test_what_fits_nowhere_says_why_and_is_placed_when_it_does(lab: Lab) -
 
     await lab.until(refused)
     pod = await lab.client.get(PODS, "big", "default")
-    text = "0/2 nodes are available: 2 Insufficient cpu."
+    text = (
+        "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: "
+        "0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+    )
     assert (condition(pod, "PodScheduled") or {})["message"] == text
     await lab.client.patch(NODES, "node-2", {"status": {"allocatable": {"cpu": "128"}}}, sub="status")
 

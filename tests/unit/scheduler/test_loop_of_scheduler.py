@@ -44,8 +44,8 @@ class FakeApi:
         asyncio.get_running_loop().call_later(0.005, self.pods.put, new, "1")
         return {}
 
-    async def patch(self, kind: Any, name: str, patch: Obj, namespace: str, *, sub: str = "") -> Obj:
-        assert sub == "status"
+    async def patch(self, kind: Any, name: str, patch: Obj, namespace: str, *, type: str = "", sub: str = "") -> Obj:
+        assert (type, sub) == ("strategic", "status")
         (condition,) = patch["status"]["conditions"]
         self.conditions[name] = condition["message"]
         found = copy.deepcopy(self.pods.get(f"{namespace}/{name}"))
@@ -77,10 +77,10 @@ async def running(*nodes: Obj) -> AsyncIterator[tuple[FakeApi, Cache, Cache]]:
     for each in nodes:
         known.put(each, "1")
     api = FakeApi(pods)
-    scheduler = Scheduler(api, pods, lambda: START)  # type: ignore[arg-type]
-    known.on_change(scheduler.node_changed)
-    pods.on_change(scheduler.pod_changed)
-    tasks = [asyncio.create_task(scheduler.run()), asyncio.create_task(scheduler.write_events())]
+    caches = {"pods": pods, "nodes": known}
+    scheduler = Scheduler(api, caches, lambda: START)  # type: ignore[arg-type]
+    scheduler.listen()
+    tasks = [asyncio.create_task(scheduler.run()), asyncio.create_task(scheduler.workers.write_events())]
     try:
         yield api, pods, known
     finally:
@@ -111,7 +111,10 @@ async def test_what_does_not_fit_says_so_once_and_is_tried_when_room_appears() -
     async with running(node("a", "1")) as (api, pods, known):
         pods.put(pod("big", "2"), "1")
         await until(lambda: "big" in api.conditions)
-        assert api.conditions["big"] == "0/1 nodes are available: 1 Insufficient cpu."
+        assert api.conditions["big"] == (
+            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: "
+            "0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+        )
         await until(lambda: bool(api.events))
         assert (api.events[0]["reason"], api.events[0]["type"]) == ("FailedScheduling", "Warning")
         known.put(node("b", "4"), "2")

@@ -1,0 +1,40 @@
+"""Which of the pods that found no node a change may help; all others are left alone."""
+
+from __future__ import annotations
+
+from netsim.scheduler.filters import BANNED, NOT_APART, NOT_NEAR, SKEWED, fixed_refusal, pods_refusal
+from netsim.scheduler.model import NodeState
+from netsim.scheduler.needs import PodNeeds
+from netsim.scheduler.queue import Stuck
+from netsim.scheduler.situation import Situation
+from netsim.scheduler.volumes import claim_names
+
+_OTHERS = frozenset((SKEWED, NOT_NEAR, NOT_APART, BANNED))
+_GAINED = frozenset((SKEWED, NOT_NEAR))
+
+
+def helped_by_node(stuck: Stuck, node: NodeState) -> bool:
+    """A Node appeared or changed: if it could take the pod as far as it alone decides."""
+    return not stuck.needs.pods.empty or fixed_refusal(_alone(stuck.needs), node) is None
+
+
+def helped_by_room(stuck: Stuck, node: NodeState | None) -> bool:
+    """A pod left that node: if the pod fits now, or it was other pods that kept it off anywhere."""
+    if stuck.reasons & _OTHERS or stuck.needs.spreads or node is None:
+        return True
+    situation = _alone(stuck.needs)
+    return fixed_refusal(situation, node) is None and pods_refusal(situation, node) is None
+
+
+def helped_by_pod(stuck: Stuck) -> bool:
+    """A pod got a node or other labels."""
+    return bool(stuck.reasons & _GAINED)
+
+
+def helped_by_storage(stuck: Stuck) -> bool:
+    """A claim, volume or class appeared or changed."""
+    return bool(claim_names(stuck.needs.pod))
+
+
+def _alone(needs: PodNeeds) -> Situation:
+    return Situation(needs, names=needs.nodes.names)

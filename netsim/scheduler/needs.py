@@ -1,0 +1,85 @@
+"""What matters of a pod for its placement, read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netsim.api.kinds import Obj
+from netsim.api.objects import controller_of, deletion_timestamp, key_of, labels_of, namespace_of, pod_phase, uid_of
+from netsim.scheduler.requests import Amounts, HostPort, host_ports_of, requests_of, weight_of
+from netsim.scheduler.terms import (
+    Labels,
+    NodeRules,
+    NodeTerm,
+    PodRules,
+    Spread,
+    Tolerations,
+    node_rules,
+    pod_rules,
+    preferred_nodes,
+    spreads_of,
+    tolerations_of,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PodNeeds:
+    """A pod's demands. `weight` is its share of CPU and memory for the score, where a container without requests
+    counts with defaults; `owner` is the uid of its controller, or "" for a bare pod."""
+
+    key: str
+    uid: str
+    namespace: str
+    labels: Labels
+    pod: Obj
+    requests: Amounts
+    weight: tuple[int, int]
+    host_ports: frozenset[HostPort]
+    owner: str
+    priority: int
+    nodes: NodeRules
+    preferred_nodes: tuple[tuple[int, NodeTerm], ...]
+    tolerations: Tolerations
+    pods: PodRules
+    spreads: tuple[Spread, ...]
+
+    @property
+    def going(self) -> bool:
+        """Whether the pod is being deleted."""
+        return deletion_timestamp(self.pod) is not None
+
+
+def needs_of(pod: Obj) -> PodNeeds:
+    """Read a pod."""
+    spec = pod["spec"]
+    requests = requests_of(spec)
+    owner = controller_of(pod)
+    return PodNeeds(
+        key_of(pod),
+        uid_of(pod),
+        namespace_of(pod),
+        labels_of(pod),
+        pod,
+        requests,
+        weight_of(spec, requests),
+        host_ports_of(spec),
+        "" if owner is None else str(owner.get("uid", "")),
+        int(spec.get("priority") or 0),
+        node_rules(spec),
+        preferred_nodes(spec),
+        tolerations_of(spec),
+        pod_rules(pod),
+        spreads_of(pod),
+    )
+
+
+def is_pending(pod: Obj) -> bool:
+    """Whether the pod waits for a node and nothing holds it back."""
+    spec = pod["spec"]
+    waiting = not spec.get("nodeName") and not spec.get("schedulingGates")
+    return waiting and deletion_timestamp(pod) is None and not is_over(pod)
+
+
+def is_over(pod: Obj) -> bool:
+    """Whether the pod has ended and takes no room any more."""
+    return pod_phase(pod) in ("Succeeded", "Failed")

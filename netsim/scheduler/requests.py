@@ -1,0 +1,74 @@
+"""What a pod asks of a node: resources and host ports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import lru_cache
+
+from netsim.api.kinds import Obj
+from netsim.api.quantity import milli, whole
+
+CPU, MEMORY, PODS = "cpu", "memory", "pods"
+DEFAULT_CPU, DEFAULT_MEMORY = 100, 200 * 1024 * 1024
+"""What a container without requests counts for in the score (not in the fit), as in Kubernetes."""
+
+Amounts = Mapping[str, int]
+HostPort = tuple[str, str, int]
+"""(host IP, protocol, port); the IP "0.0.0.0" means all."""
+
+
+@lru_cache(4096)
+def amount(resource: str, text: str) -> int:
+    """A quantity as the scheduler counts it: CPU in thousandths, everything else in whole units."""
+    return int(milli(text) if resource == CPU else whole(text))
+
+
+def amounts(quantities: Obj | None) -> dict[str, int]:
+    return {resource: amount(resource, str(text)) for resource, text in (quantities or {}).items()}
+
+
+def requests_of(spec: Obj) -> dict[str, int]:
+    """The containers' requests together, or the largest init container's where that is more; sidecars (init
+    containers that restart Always) run beside both. Requests of the pod as a whole (KEP-2837) stand instead of its
+    containers'. Then the overhead."""
+    total: Counter[str] = Counter()
+    for container in spec.get("containers") or []:
+        total.update(_requests(container))
+    sidecars: Counter[str] = Counter()
+    peak: Counter[str] = Counter()
+    for container in spec.get("initContainers") or []:
+        if container.get("restartPolicy") == "Always":
+            sidecars.update(_requests(container))
+        else:
+            peak |= sidecars + Counter(_requests(container))
+    asked = {**((total + sidecars) | peak), **_requests(spec)}
+    return dict(Counter(asked) + Counter(amounts(spec.get("overhead"))))
+
+
+def _requests(holder: Obj) -> dict[str, int]:
+    resources = holder.get("resources")
+    return amounts({**(resources.get("limits") or {}), **(resources.get("requests") or {})}) if resources else {}
+
+
+def weight_of(spec: Obj, requests: Amounts) -> tuple[int, int]:
+    """CPU and memory for the score."""
+    count = max(len(spec.get("containers") or ()), 1)
+    return (requests.get(CPU) or DEFAULT_CPU * count, requests.get(MEMORY) or DEFAULT_MEMORY * count)
+
+
+def host_ports_of(spec: Obj) -> frozenset[HostPort]:
+    """Ports taken on the node itself, by ordinary containers and sidecars."""
+    containers = [*(spec.get("containers") or ())]
+    containers += [each for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"]
+    return frozenset(
+        (port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", int(port["hostPort"]))
+        for container in containers
+        for port in container.get("ports") or ()
+        if port.get("hostPort")
+    )
+
+
+def ports_clash(one: HostPort, other: HostPort) -> bool:
+    same_address = one[0] == other[0] or "0.0.0.0" in (one[0], other[0])
+    return same_address and one[1:] == other[1:]
