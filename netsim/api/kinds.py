@@ -15,7 +15,9 @@ __all__ = ("Kind", "Obj", "Subresource", "by_kind", "by_plural", "kind_of", "spl
 ALL = ("all",)
 _CSR = "CertificateSigningRequest"
 _CREATE = ("create",)
+_READ = ("get", "list")
 _CONNECT = ("create", "get")
+_ANY_METHOD = ("create", "delete", "get", "patch", "update")
 
 
 def _scale() -> Subresource:
@@ -54,7 +56,10 @@ NAMESPACES = _kind(
     status=True,
     verbs=tuple(verb for verb in COLLECTION if verb != "deletecollection"),
 )
-NODES = _kind("v1", "Node", "nodes", namespaced=False, short_names=("no",), status=True)
+NODES = _kind(
+    "v1", "Node", "nodes", Subresource("proxy", "NodeProxyOptions", _ANY_METHOD),
+    namespaced=False, short_names=("no",), status=True,
+)  # fmt: skip
 PERSISTENT_VOLUME_CLAIMS = _kind(
     "v1", "PersistentVolumeClaim", "persistentvolumeclaims", short_names=("pvc",), status=True
 )
@@ -67,10 +72,12 @@ PODS = _kind(
     "pods",
     Subresource("attach", "PodAttachOptions", _CONNECT),
     Subresource("binding", "Binding", _CREATE),
+    Subresource("ephemeralcontainers", "Pod", READ_WRITE),
     Subresource("eviction", "Eviction", _CREATE, "policy", "v1"),
     Subresource("exec", "PodExecOptions", _CONNECT),
     Subresource("log", "Pod", ("get",)),
     Subresource("portforward", "PodPortForwardOptions", _CONNECT),
+    Subresource("proxy", "PodProxyOptions", _ANY_METHOD),
     short_names=("po",),
     categories=ALL,
     status=True,
@@ -90,7 +97,10 @@ SERVICE_ACCOUNTS = _kind(
     Subresource("token", "TokenRequest", _CREATE, "authentication.k8s.io", "v1"),
     short_names=("sa",),
 )
-SERVICES = _kind("v1", "Service", "services", short_names=("svc",), categories=ALL, status=True)
+SERVICES = _kind(
+    "v1", "Service", "services", Subresource("proxy", "ServiceProxyOptions", _ANY_METHOD),
+    short_names=("svc",), categories=ALL, status=True,
+)  # fmt: skip
 
 CONTROLLER_REVISIONS = _kind("apps/v1", "ControllerRevision", "controllerrevisions")
 DAEMON_SETS = _kind(
@@ -178,6 +188,15 @@ PRIORITY_CLASSES = _kind(
 )
 LEASES = _kind("coordination.k8s.io/v1", "Lease", "leases")
 ENDPOINT_SLICES = _kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", generation=True)
+
+CUSTOM_RESOURCE_DEFINITIONS = _kind(
+    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions",
+    namespaced=False, short_names=("crd", "crds"), categories=("api-extensions",), status=True, generation=True,
+)  # fmt: skip
+
+# Computed when they are read, never stored.
+NODE_METRICS = _kind("metrics.k8s.io/v1beta1", "NodeMetrics", "nodes", namespaced=False, singular="", verbs=_READ)
+POD_METRICS = _kind("metrics.k8s.io/v1beta1", "PodMetrics", "pods", singular="", verbs=_READ)
 
 KINDS: tuple[Kind, ...] = tuple(value for value in globals().values() if isinstance(value, Kind))
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 from netsim.api.errors import TYPE_INVALID, Cause
 from netsim.api.kinds import Kind, Obj
 from netsim.api.quantity import QUANTITY_MESSAGE, is_quantity
+from netsim.api.schema_extra import EXTRA
 from netsim.api.times import parse_time
 
 Schema = dict[str, Any]
@@ -28,7 +29,7 @@ INT_BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 @cache
 def definitions() -> dict[str, Schema]:
     """Every type by its OpenAPI name, such as io.k8s.api.core.v1.Pod. Shared: not to be changed."""
-    return cast(dict[str, Schema], json.loads(Path(__file__).with_name("schema.json").read_bytes()))
+    return cast(dict[str, Schema], json.loads(Path(__file__).with_name("schema.json").read_bytes())) | EXTRA
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 
 from netsim.api import kinds
 from netsim.api.kinds import Kind, Obj
+from netsim.api.quantity import milli, whole
 from netsim.api.times import short_duration
 from netsim.server.columns.base import AGE, NAME, NONE, Column, Printer, age, first, name, text, wide
 
@@ -57,6 +58,13 @@ def _csr(obj: Obj, now: datetime) -> list[Any]:
     ]  # fmt: skip
 
 
+def _metrics(obj: Obj, now: datetime) -> list[Any]:
+    """Usage in thousandths of a core and Ki; a pod's is that of its containers together."""
+    parts = [part["usage"] for part in obj.get("containers") or [obj]]
+    memory = sum(whole(part["memory"]) for part in parts) // 1024
+    return [name(obj), f"{sum(milli(part['cpu']) for part in parts)}m", f"{memory}Ki", obj.get("window", "")]
+
+
 _BINDING = Printer((NAME, text("Role"), AGE, wide("Users"), wide("Groups"), wide("ServiceAccounts")), _binding)
 _ROLE = Printer((NAME, Column("Created At", "date")), _role)
 
@@ -65,6 +73,8 @@ PRINTERS: dict[Kind, Printer] = {
     kinds.CLUSTER_ROLE_BINDINGS: _BINDING,
     kinds.ROLES: _ROLE,
     kinds.CLUSTER_ROLES: _ROLE,
+    kinds.NODE_METRICS: Printer((NAME, text("cpu"), text("memory"), text("Window")), _metrics),
+    kinds.POD_METRICS: Printer((NAME, text("cpu"), text("memory"), text("Window")), _metrics),
     kinds.LEASES: Printer((NAME, text("Holder"), AGE), _lease),
     kinds.ENDPOINT_SLICES: Printer((NAME, text("AddressType"), text("Ports"), text("Endpoints"), AGE), _slice),
     kinds.CERTIFICATE_SIGNING_REQUESTS: Printer(

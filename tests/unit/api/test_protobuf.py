@@ -35,7 +35,7 @@ def test_every_body_fits_its_schema(group: str, name: str) -> None:
     assert prune(gvk, obj) == obj
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource)
+@pytest.mark.parametrize("kind", [k for k in KINDS if "create" in k.verbs], ids=lambda kind: kind.resource)
 def test_every_served_kind_has_field_facts(kind: Any) -> None:
     assert f"{kind.api_version}/{kind.kind}" in _facts()[0]
 
