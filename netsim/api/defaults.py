@@ -10,9 +10,11 @@ import base64
 from collections.abc import Callable
 
 from netsim.api import kinds
+from netsim.api import storage_defaults as storage
+from netsim.api import workload_defaults as workloads
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import copy_json
-from netsim.api.pod_defaults import default_pod, default_pod_spec, fill
+from netsim.api.pod_defaults import default_pod, fill
 
 _RBAC = "rbac.authorization.k8s.io"
 _CLIENT_IP_SECONDS = 10800
@@ -57,34 +59,6 @@ def _service_addresses(spec: Obj) -> None:
         given = [ip for ip in spec.get("clusterIPs") or () if ip and ip != "None"]
         spec["ipFamilies"] = ["IPv6" if ":" in ip else "IPv4" for ip in given] or ["IPv4"]
     fill(spec, ipFamilyPolicy="SingleStack" if len(spec["ipFamilies"]) == 1 else "RequireDualStack")
-
-
-def _deployment(deployment: Obj) -> None:
-    spec = deployment.setdefault("spec", {})
-    for field, value in (("replicas", 1), ("revisionHistoryLimit", 10), ("progressDeadlineSeconds", 600)):
-        spec.setdefault(field, value)
-    strategy = spec.setdefault("strategy", {})
-    fill(strategy, type="RollingUpdate")
-    if strategy["type"] == "RollingUpdate":
-        rolling = strategy.setdefault("rollingUpdate", {})
-        rolling.setdefault("maxSurge", "25%")
-        rolling.setdefault("maxUnavailable", "25%")
-    _template(spec)
-    deployment.setdefault("status", {})
-
-
-def _replica_set(replica_set: Obj) -> None:
-    spec = replica_set.setdefault("spec", {})
-    spec.setdefault("replicas", 1)
-    if "template" in spec:
-        _template(spec)
-    replica_set.setdefault("status", {}).setdefault("replicas", 0)
-
-
-def _template(spec: Obj) -> None:
-    template = spec.setdefault("template", {})
-    template.setdefault("metadata", {})
-    default_pod_spec(template.setdefault("spec", {}))
 
 
 def _namespace(namespace: Obj) -> None:
@@ -134,11 +108,76 @@ def _binding(binding: Obj) -> None:
             fill(subject, apiGroup=_RBAC)
 
 
+def _limit_range(limit_range: Obj) -> None:
+    """For containers: default limits from the maxima, default requests from the default limits, else the minima."""
+    for item in (limit_range.get("spec") or {}).get("limits") or ():
+        if item.get("type") != "Container":
+            continue
+        limits = {**(item.get("max") or {}), **(item.get("default") or {})}
+        requests = {**(item.get("min") or {}), **limits, **(item.get("defaultRequest") or {})}
+        item |= {name: amounts for name, amounts in (("default", limits), ("defaultRequest", requests)) if amounts}
+
+
+def _quota(quota: Obj) -> None:
+    quota.setdefault("status", {})
+
+
+def _network_policy(policy: Obj) -> None:
+    """The directions a policy is about, where it does not say: incoming, and outgoing if it has rules for that."""
+    spec = policy.setdefault("spec", {})
+    spec.setdefault("podSelector", {})
+    for direction in ("ingress", "egress"):
+        for rule in spec.get(direction) or ():
+            for port in rule.get("ports") or ():
+                fill(port, protocol="TCP")
+    if not spec.get("policyTypes"):
+        spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
+
+
+def _ingress(ingress: Obj) -> None:
+    ingress.setdefault("status", {}).setdefault("loadBalancer", {})
+
+
+def _ingress_class(ingress_class: Obj) -> None:
+    parameters = (ingress_class.get("spec") or {}).get("parameters")
+    if parameters:
+        fill(parameters, scope="Cluster")
+
+
+def _priority_class(priority_class: Obj) -> None:
+    fill(priority_class, preemptionPolicy="PreemptLowerPriority")
+    priority_class.setdefault("value", 0)
+
+
+def _controller_revision(revision: Obj) -> None:
+    revision.setdefault("revision", 0)
+
+
 _FILLERS: dict[Kind, Callable[[Obj], None]] = {
     kinds.PODS: default_pod,
     kinds.SERVICES: _service,
-    kinds.DEPLOYMENTS: _deployment,
-    kinds.REPLICA_SETS: _replica_set,
+    kinds.DEPLOYMENTS: workloads.deployment,
+    kinds.REPLICA_SETS: workloads.replica_set,
+    kinds.REPLICATION_CONTROLLERS: workloads.replication_controller,
+    kinds.STATEFUL_SETS: workloads.stateful_set,
+    kinds.DAEMON_SETS: workloads.daemon_set,
+    kinds.JOBS: workloads.job,
+    kinds.CRON_JOBS: workloads.cron_job,
+    kinds.POD_TEMPLATES: workloads.pod_template,
+    kinds.CONTROLLER_REVISIONS: _controller_revision,
+    kinds.HORIZONTAL_POD_AUTOSCALERS: workloads.autoscaler,
+    kinds.POD_DISRUPTION_BUDGETS: workloads.disruption_budget,
+    kinds.LIMIT_RANGES: _limit_range,
+    kinds.RESOURCE_QUOTAS: _quota,
+    kinds.NETWORK_POLICIES: _network_policy,
+    kinds.INGRESSES: _ingress,
+    kinds.INGRESS_CLASSES: _ingress_class,
+    kinds.PRIORITY_CLASSES: _priority_class,
+    kinds.PERSISTENT_VOLUMES: storage.default_volume,
+    kinds.PERSISTENT_VOLUME_CLAIMS: storage.default_claim,
+    kinds.STORAGE_CLASSES: storage.default_storage_class,
+    kinds.CSI_DRIVERS: storage.default_csi_driver,
+    kinds.VOLUME_ATTACHMENTS: storage.default_attachment,
     kinds.NAMESPACES: _namespace,
     kinds.NODES: _node,
     kinds.SECRETS: _secret,

@@ -118,6 +118,11 @@ def _default_volume(volume: Obj) -> None:
             source["serviceAccountToken"].setdefault("expirationSeconds", 3600)
         for item in (source.get("downwardAPI") or {}).get("items") or ():
             _default_field_ref(item)
+    if "image" in volume:
+        fill(volume["image"], pullPolicy=pull_policy(volume["image"].get("reference") or ""))
+    claim = (volume.get("ephemeral") or {}).get("volumeClaimTemplate")
+    if claim:
+        fill(claim.setdefault("spec", {}), volumeMode="Filesystem")
 
 
 def _requests_from_limits(container: Obj) -> None:

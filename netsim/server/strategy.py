@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from netsim.api import kinds
+from netsim.api.defaults import set_defaults
 from netsim.api.kinds import Kind, Obj
 
 _SERVER_METADATA = (
     "name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds",
 )  # fmt: skip
 _DROPPED_METADATA = ("managedFields", "selfLink")
+_BATCH = "batch.kubernetes.io/"
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+_LONG_NUMBER = 19
 _NOT_SPEC = ("kind", "apiVersion", "metadata", "status")
 
 
@@ -66,6 +70,45 @@ def _empty_status(obj: Obj) -> Obj:
     return {**obj, "status": {}}
 
 
+def _new_job(job: Obj) -> Obj:
+    """Selector and template labels made from the uid, unless the author chooses the selector. What is given is kept,
+    for validation to judge."""
+    spec, metadata = job.get("spec") or {}, job["metadata"]
+    if spec.get("manualSelector"):
+        return job
+    template = spec.get("template") or {}
+    given = template.get("metadata") or {}
+    uid, name = metadata["uid"], metadata["name"]
+    labels = {f"{_BATCH}controller-uid": uid, f"{_BATCH}job-name": name, "controller-uid": uid, "job-name": name}
+    labels |= given.get("labels") or {}
+    selector = spec.get("selector") or {}
+    selector = {**selector, "matchLabels": {f"{_BATCH}controller-uid": uid, **(selector.get("matchLabels") or {})}}
+    template = {**template, "metadata": {**given, "labels": labels}}
+    return {**job, "spec": {**spec, "selector": selector, "template": template}}
+
+
+def _new_daemon_set(daemon_set: Obj) -> Obj:
+    return _with_template_generation(daemon_set, 1)
+
+
+def _with_template_generation(daemon_set: Obj, number: int) -> Obj:
+    """The generation of the template alone, which older clients read from an annotation."""
+    metadata = daemon_set["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), _TEMPLATE_GENERATION: str(number)}
+    return {**daemon_set, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _daemon_set_update(new: Obj, old: Obj) -> Obj:
+    held = str((old["metadata"].get("annotations") or {}).get(_TEMPLATE_GENERATION, ""))
+    number = int(held) if held.isdecimal() and len(held) < _LONG_NUMBER else 0
+    now, before = (_template_of(set_defaults(kinds.DAEMON_SETS, obj)) for obj in (new, old))
+    return _with_template_generation(new, number + (now != before))
+
+
+def _template_of(obj: Obj) -> Any:
+    return (obj.get("spec") or {}).get("template")
+
+
 _ON_CREATE: dict[Kind, Callable[[Obj], Obj]] = {
     kinds.PODS: _new_pod,
     kinds.SERVICES: _new_service,
@@ -73,6 +116,8 @@ _ON_CREATE: dict[Kind, Callable[[Obj], Obj]] = {
     kinds.DEPLOYMENTS: _empty_status,
     kinds.REPLICA_SETS: lambda obj: {**obj, "status": {"replicas": 0}},
     kinds.CERTIFICATE_SIGNING_REQUESTS: _empty_status,
+    kinds.JOBS: _new_job,
+    kinds.DAEMON_SETS: _new_daemon_set,
 }
 
 
@@ -97,8 +142,10 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
         result = _with(result, "spec", old.get("spec"))
     if kind is kinds.NAMESPACES:
         result = _namespace_update(result, old, sub)
-    if kind.generation and spec_changed(result, old):
-        result["metadata"] = {**metadata, "generation": int(metadata.get("generation", 0)) + 1}
+    if kind is kinds.DAEMON_SETS:
+        result = _daemon_set_update(result, old)
+    if kind.generation and spec_changed(result, old) and spec_changed(set_defaults(kind, result), old):
+        result["metadata"] = {**result["metadata"], "generation": int(metadata.get("generation", 0)) + 1}
     return result
 
 
