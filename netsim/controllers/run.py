@@ -12,6 +12,7 @@ from netsim.client.cache import Cache
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
 from netsim.controllers import (
+    daemonset,
     deployment,
     endpoints,
     endpointslice,
@@ -63,6 +64,7 @@ def controllers_of(config: ControllerConfig) -> list[Controller]:
         replicaset.CONTROLLER,
         replicaset.REPLICATION_CONTROLLER,
         statefulset.CONTROLLER,
+        daemonset.controller(),
         endpointslice.CONTROLLER,
         endpoints.CONTROLLER,
         slice_mirroring.CONTROLLER,
