@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -151,6 +152,14 @@ def _int_or_string(value: Any) -> int | str:
     return _text(found.get(3, b"")) if _int(found.get(1, 0)) == 1 else _int(found.get(2, 0))
 
 
+def _double(value: Any) -> float | int:
+    data = _data(value)
+    if len(data) != 8:
+        raise ProtobufError("a number of 64 bits is expected")
+    [number] = struct.unpack("<d", data)
+    return int(number) if number.is_integer() else float(number)
+
+
 def _json(value: Any) -> Any:
     try:
         return json.loads(_data(value) or b"{}")
@@ -167,6 +176,7 @@ _SCALARS: dict[str, Callable[[Any], Any]] = {
     "string": _text,
     "int": _int,
     "bool": lambda value: bool(_int(value)),
+    "double": _double,
     "bytes": lambda value: base64.b64encode(_data(value)).decode(),
     "Time": lambda value: _moment(value, format_time),
     "MicroTime": lambda value: _moment(value, format_micro_time),
