@@ -1,0 +1,168 @@
+"""From objects to sets of fields: what a configuration names, and what differs between two objects.
+
+Terms: an atomic value (a scalar, an atomic map or list) is one field. A granular map or list is a field of its own
+only where it comes or goes as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from netsim.api import fieldset
+from netsim.api.fieldset import SELF, FieldSet
+from netsim.api.fieldtypes import ANY, KEYED, MAP, SET, UNKNOWN, FieldType
+
+Obj = dict[str, Any]
+Change = tuple[FieldSet | None, FieldSet | None]
+"""What was set (added or given another value) and what was removed; None for nothing."""
+
+_ABSENT: Any = object()
+_NOTHING: Change = (None, None)
+
+
+def item_key(kind: FieldType, item: Any) -> str:
+    """The path element of a list's item. Keys it leaves out take their defaults, or are left out."""
+    if kind.relation == SET or not isinstance(item, dict):
+        return fieldset.value(item)
+    keys = {}
+    for key in kind.keys:
+        found = item.get(key, kind.defaults.get(key))
+        if found is not None:
+            keys[key] = found
+    return fieldset.item(keys)
+
+
+def indexed(kind: FieldType, items: Iterable[Any]) -> dict[str, Any]:
+    """A list's items by path element; of several alike the first."""
+    found: dict[str, Any] = {}
+    for item in items:
+        found.setdefault(item_key(kind, item), item)
+    return found
+
+
+def _element(kind: FieldType) -> FieldType:
+    return kind.element or UNKNOWN
+
+
+def is_granular(kind: FieldType, *values: Any) -> bool:
+    """Whether values of the type are looked into rather than taken as one."""
+    if kind.relation == MAP or kind.relation == ANY:
+        return all(type(value) is dict for value in values)
+    return kind.relation in (KEYED, SET) and all(type(value) is list for value in values)
+
+
+# --- what a configuration names ------------------------------------------------------------------------------------
+
+
+def named_fields(kind: FieldType, obj: Obj) -> FieldSet:
+    """The fields a configuration gives values for: its leaves, and the items of associative lists."""
+    return _named(kind, obj) or {}
+
+
+def _named(kind: FieldType, value: Any) -> FieldSet | None:
+    """The node of a value; None when it names nothing."""
+    if not is_granular(kind, value):
+        return None if value is None and kind.relation in (KEYED, SET, MAP) else {}
+    if type(value) is list:
+        below = _element(kind)
+        return {key: _whole(_named(below, item)) for key, item in indexed(kind, value).items()} or None
+    found: FieldSet = {}
+    for key, item in value.items():
+        node = _named(kind.below(key), item)
+        if item is None or item == {}:
+            node = {}
+        elif key not in kind.fields:
+            node = _whole(node)
+        if node is not None:
+            found[f"f:{key}"] = node
+    return found or None
+
+
+def _whole(node: FieldSet | None) -> FieldSet:
+    """A node whose own path is in the set."""
+    return {SELF: {}, **node} if node and SELF not in node else node or {}
+
+
+def with_structs(kind: FieldType, fields: FieldSet) -> FieldSet:
+    """The set together with the declared fields that its paths lead through."""
+    return {key: _with_struct(kind, key, node) if node else node for key, node in fields.items()}
+
+
+def _with_struct(kind: FieldType, key: str, node: FieldSet) -> FieldSet:
+    if key[:2] != "f:":
+        return with_structs(_element(kind) if key[:2] == "k:" else UNKNOWN, node)
+    name = key[2:]
+    below = with_structs(kind.below(name), node)
+    return _whole(below) if name in kind.fields else below
+
+
+# --- what differs --------------------------------------------------------------------------------------------------
+
+
+def all_fields(kind: FieldType, value: Any) -> FieldSet:
+    """The node of a value that comes or goes as a whole: itself and everything in it."""
+    if not value or not is_granular(kind, value):
+        return {}
+    node: FieldSet = {SELF: {}}
+    if type(value) is list:
+        below = _element(kind)
+        for key, item in indexed(kind, value).items():
+            node[key] = all_fields(below, item)
+    else:
+        fields = kind.fields
+        for key, item in value.items():
+            node[f"f:{key}"] = all_fields(fields.get(key) or kind.element or UNKNOWN, item)
+    return node
+
+
+def compare(kind: FieldType, old: Any, new: Any, empty: Any = None) -> Change:
+    """How `new` differs from `old`, both there. `empty` is what the server takes for granted where a map lacks it."""
+    if old == new:
+        return _NOTHING
+    if kind.relation in (KEYED, SET):
+        old, new = [] if old is None else old, [] if new is None else new
+    elif kind.relation == MAP:
+        old, new = {} if old is None else old, {} if new is None else new
+    if not is_granular(kind, old, new) or not (old or new):
+        return {}, None
+    if type(new) is list:
+        return _compare_items(_element(kind), indexed(kind, old), indexed(kind, new))
+    return _compare_maps(kind, old, new, empty or {})
+
+
+def _compare_items(below: FieldType, old: dict[str, Any], new: dict[str, Any]) -> Change:
+    changed: FieldSet = {}
+    removed: FieldSet = {}
+    for key in old.keys() | new.keys():
+        _note(changed, removed, key, _compare_one(below, old.get(key, _ABSENT), new.get(key, _ABSENT), None))
+    return changed or None, removed or None
+
+
+def _compare_maps(kind: FieldType, old: Obj, new: Obj, empty: Obj) -> Change:
+    changed: FieldSet = {}
+    removed: FieldSet = {}
+    for key in old.keys() | new.keys():
+        granted = empty.get(key, _ABSENT)
+        before, after = old.get(key, granted), new.get(key, granted)
+        if before is after:
+            continue
+        granted = granted if type(granted) is dict else None
+        _note(changed, removed, f"f:{key}", _compare_one(kind.below(key), before, after, granted))
+    return changed or None, removed or None
+
+
+def _compare_one(kind: FieldType, before: Any, after: Any, empty: Any) -> Change:
+    if before is _ABSENT:
+        return all_fields(kind, after), None
+    if after is _ABSENT:
+        return None, all_fields(kind, before)
+    return compare(kind, before, after, empty)
+
+
+def _note(changed: FieldSet, removed: FieldSet, key: str, change: Change) -> None:
+    if change[0] is not None:
+        changed[key] = change[0]
+    if change[1] is not None:
+        removed[key] = change[1]
+
