@@ -19,6 +19,7 @@ from netsim.store.types import Event, Item, Unavailable
 
 APPLICATION_ID = 0x6E657473
 FORMAT = 1
+_WASTE = 1 << 20
 _SCHEMA = """
 CREATE TABLE log (revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, created INTEGER NOT NULL) STRICT;
 CREATE TABLE history (floor INTEGER NOT NULL) STRICT;
@@ -128,6 +129,19 @@ class Database:
                 self._connection.execute("UPDATE history SET floor = ?", (floor,))
         except sqlite3.Error as error:
             raise Unavailable(f"{self._path}: the history could not be trimmed: {error}") from error
+
+    def defragment(self) -> None:
+        """Write the file anew when at least half of it, and `_WASTE` bytes, are free."""
+        try:
+            free, pages, size = (
+                int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("freelist_count", "page_count", "page_size")
+            )
+            if free * size >= _WASTE and 2 * free >= pages:
+                self._connection.execute("VACUUM")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise Unavailable(f"{self._path}: could not be defragmented: {error}") from error
 
     def close(self) -> None:
         try:

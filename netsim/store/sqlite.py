@@ -91,6 +91,10 @@ class SqliteStore:
         self._broadcaster.add(prefix, watcher)
         return watcher
 
+    async def sync(self, since: int = 0) -> bool:
+        """Nobody else writes here."""
+        return False
+
     # writing
 
     async def create(self, key: str, value: bytes) -> Item:
@@ -192,6 +196,12 @@ class SqliteStore:
             if not waiter.done():
                 waiter.set_result(None) if error is None else waiter.set_exception(Unavailable(str(error)))
         self._next()
+
+    async def defragment(self) -> None:
+        """Between two commits; the writes that come meanwhile wait."""
+        if self._refusal:
+            raise Unavailable(self._refusal)
+        await self._loop.run_in_executor(self._writer, self._database.defragment)
 
     # ending
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -15,8 +15,15 @@ def prefix_end(prefix: str) -> str:
     return prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else "\U0010ffff"
 
 
+def _revision(event: Event) -> int:
+    return event.revision
+
+
 class State:
-    """Everything up to `revision`. The history holds every event after `floor`, one a revision, without gap."""
+    """Everything up to `revision`. The history holds every event after `floor`, in the order of revisions.
+
+    Revisions may be missing from it: a database that others use too gives some of them to its other keys.
+    """
 
     def __init__(self, floor: int) -> None:
         self.floor = self.revision = floor
@@ -36,8 +43,12 @@ class State:
         self._history = deque(history)
         self.revision = self._history[-1].revision if self._history else self.floor
 
+    def advance(self, revision: int) -> None:
+        """Nothing has changed up to `revision`."""
+        self.revision = max(self.revision, revision)
+
     def apply(self, events: Sequence[Event]) -> None:
-        """Take in events that are durable; the first must follow `revision` directly."""
+        """Take in events that are durable; the first must be later than `revision`."""
         for event in events:
             if event.item is None:
                 del self._items[event.key]
@@ -52,7 +63,7 @@ class State:
     def since(self, prefix: str, after: int) -> list[Event]:
         """Kept events of a prefix later than `after`; raises Compacted when some are gone."""
         self._check(after)
-        late = islice(self._history, max(0, after - self.floor), None)
+        late = islice(self._history, bisect_right(self._history, after, key=_revision), None)
         return [event for event in late if event.key.startswith(prefix)]
 
     def page(self, prefix: str, limit: int, start: str, revision: int) -> Page:

@@ -1,4 +1,4 @@
-"""The store's protocol: the waist between the API server and a database (SQLite here, etcd later).
+"""The store's protocol: the waist between the API server and a database (SQLite or etcd).
 
 Keys are `/registry/GROUP_OR_CORE/PLURAL/[NAMESPACE/]NAME`. A revision is one global counter: every
 successful write takes the next one. Semantics follow etcd v3's KV and Watch.
@@ -70,11 +70,17 @@ class Compacted(StoreError):
 
 
 class Unavailable(StoreError):
-    """The database refused a write (disk full, read-only, closed); nothing was changed."""
+    """The database refused a write (disk full, read-only, closed) or cannot be reached. Nothing was changed, unless
+    the message says that the outcome is unknown."""
 
 
 class Store(Protocol):
-    """Every write returns only after it is durable; readers and watchers see only durable writes."""
+    """Every write returns only after it is durable; readers and watchers see only durable writes.
+
+    `get` and `list` answer from memory. A store that other servers write to as well may lag behind them: `sync` first
+    where an answer must not be older than the question. One's own acknowledged writes are always seen, and after
+    KeyExists or RevisionMismatch also what caused it.
+    """
 
     @property
     def revision(self) -> int:
@@ -102,6 +108,17 @@ class Store(Protocol):
         The subscription starts at the call, not at the first iteration."""
         ...
 
-    async def compact(self, revision: int) -> None: ...
+    async def sync(self, since: int = 0) -> bool:
+        """Make every write visible that was acknowledged to anybody before the call. Whether writes of other servers
+        may have become visible after revision `since`. Raises Unavailable."""
+        ...
+
+    async def compact(self, revision: int) -> None:
+        """Forget the history up to `revision`; returns when that is durable."""
+        ...
+
+    async def defragment(self) -> None:
+        """Give space that deleted versions left in the database back to the disk, when that is worth it."""
+        ...
 
     async def close(self) -> None: ...

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from netsim.store.etcd import EtcdStore
+from netsim.store.etcd_client import EtcdConfig
 from netsim.store.sqlite import SqliteStore
 from netsim.store.types import Event, Store
+from support.etcds import Etcd
 
 Opener = Callable[..., Awaitable[Store]]
 
@@ -29,13 +32,39 @@ class Opened:
             await store.close()
 
 
-# One row an implementation; a row is a class with __call__(history=, watch_queue=) -> Store and close().
-IMPLEMENTATIONS = {"sqlite": Opened}
+class OpenedEtcd(Opened):
+    """The same on etcd: a part of the keyspace of its own for every test. `etcd` is the process."""
+
+    def __init__(self, path: Path, etcd: Etcd) -> None:
+        super().__init__(path)
+        self.config = EtcdConfig((etcd.url,), root=f"/{path.name}")
+
+    async def __call__(self, **options: int) -> Store:
+        store = await EtcdStore.open(self.config, **options)
+        self._stores.append(store)
+        return store
 
 
-@pytest.fixture(params=sorted(IMPLEMENTATIONS))
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """One etcd for all tests that do not stop it."""
+    etcd = Etcd(tmp_path_factory.mktemp("etcd"), ["--unsafe-no-fsync"])
+    try:
+        etcd.start()
+        yield etcd
+    finally:
+        etcd.stop()
+
+
+IMPLEMENTATIONS = ("etcd", "sqlite")
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
 async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opened]:
-    opened = IMPLEMENTATIONS[request.param](tmp_path)
+    if request.param == "etcd":
+        opened: Opened = OpenedEtcd(tmp_path, request.getfixturevalue("etcd"))
+    else:
+        opened = Opened(tmp_path)
     yield opened
     await opened.close()
 

@@ -167,6 +167,19 @@ async def test_files_are_private(tmp_path: Path) -> None:
     assert set(modes.values()) == {0o600}, modes
 
 
+async def test_defragmentation_shrinks_the_file(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "store.db")
+    items = [await store.create(f"/{n}", b"x" * 100_000) for n in range(60)]
+    for item in items[1:]:
+        await store.delete(item.key, item.revision)
+    await store.compact(store.revision)
+    before = (tmp_path / "store.db").stat().st_size
+    await store.defragment()
+    assert (tmp_path / "store.db").stat().st_size < before / 4
+    assert (await store.list("/")).items == items[:1]
+    await store.close()
+
+
 async def test_superseded_versions_leave_the_file(tmp_path: Path) -> None:
     import sqlite3
 
