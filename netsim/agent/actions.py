@@ -91,6 +91,7 @@ class PodActions:
         state = self.worker.state
         if state is None:
             return
+        self.worker.gone.set()
         for container in list(state.containers.values()):
             await self.engine.clean(state.uid, container)
         await self.engine.remove_sandbox(state.uid)

@@ -1,4 +1,4 @@
-"""`kubectl exec`: a command in a container, its streams over a WebSocket."""
+"""`kubectl exec`: a command in a container, its streams with the client."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ from typing import Any
 
 from netsim.agent.context import Context
 from netsim.agent.env import ConfigError
-from netsim.agent.remote_streams import PROTOCOLS, STDERR, STDOUT, Channels, exit_status, failure_status
+from netsim.agent.remote_streams import (
+    STDERR,
+    STDOUT,
+    Channels,
+    answer_streams,
+    exit_status,
+    failure_status,
+    parse_wanted,
+)
 from netsim.agent.runtime.exec_process import end, resize, start_piped, start_terminal
 from netsim.agent.runtime.processes import CreateFailed
 from netsim.agent.worker import PodWorker
 from netsim.api.errors import StatusError
 from netsim.http.types import Request, Response
-from netsim.http.websocket import WebSocket, accept
 
 log = logging.getLogger(__name__)
 CHUNK = 32 * 1024
@@ -33,26 +40,21 @@ def answer_exec(context: Context, request: Request, worker: PodWorker, name: str
     command = request.params("command")
     if not command:
         return Response(400, [("Content-Type", "text/plain")], b"exec: you must specify at least one command parameter")
-    stdin, tty = _flag(request, "stdin") or _flag(request, "input"), _flag(request, "tty")
+    wanted = parse_wanted(request)
 
-    async def run(socket: WebSocket) -> None:
-        channels = Channels(socket)
+    async def run(channels: Channels) -> None:
         try:
             if worker.pod is None or worker.state is None:
                 raise ProcessLookupError("the pod is gone")
             target = await context.engine.exec_target(worker.pod, worker.state, name)
             root = context.engine.processes.root
-            await (_terminal if tty else _piped)(channels, root, target, command, stdin)
+            await (_terminal if wanted.tty else _piped)(channels, root, target, command, wanted.stdin)
         except (CreateFailed, ConfigError, StatusError, OSError) as error:
             log.info("exec in %s: %s", name, error)
             with contextlib.suppress(ConnectionError):  # the client may have gone away, which is why we are here
                 await channels.finish(failure_status(str(error)))
 
-    return accept(request, PROTOCOLS, run)
-
-
-def _flag(request: Request, name: str) -> bool:
-    return request.param(name) in ("true", "1")
+    return answer_streams(request, run)
 
 
 async def _piped(channels: Channels, root: str, target: str, command: list[str], stdin: bool) -> None:

@@ -1,17 +1,78 @@
-"""The channel protocol of exec and attach (v5.channel.k8s.io and v4) over a WebSocket."""
+"""The streams of exec and attach, whatever carries them: what a client asks for, their ends, the final Status."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from netsim.agent.model import Obj
-from netsim.http.websocket import WebSocket
+from netsim.http.types import Request, Response
 
-PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+# From here on the end is told by a Status in JSON; before, by a text, and only a failure's.
+STATUS_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io")
 OnInput = Callable[[bytes], Awaitable[None]]
 OnResize = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The streams a client asks for; a terminal has no stderr of its own."""
+
+    stdin: bool = False
+    stdout: bool = False
+    stderr: bool = False
+    tty: bool = False
+
+
+def parse_wanted(request: Request) -> Wanted:
+    """The query's streams, by the kubelet's names (input, output, error) or the API's."""
+    on = {name for name, value in request.query if value in ("true", "1")}
+    tty = "tty" in on
+    return Wanted(bool(on & {"stdin", "input"}), bool(on & {"stdout", "output"}),
+                  bool(on & {"stderr", "error"}) and not tty, tty)  # fmt: skip
+
+
+class Channels(Protocol):
+    """One session with a client. Sending raises ConnectionError when the client has gone."""
+
+    async def send(self, channel: int, data: bytes) -> None:
+        """Send output; a channel that the client did not ask for is dropped."""
+        ...
+
+    async def finish(self, status: Obj) -> None:
+        """Send the final Status; the caller closes."""
+        ...
+
+    async def receive(self, on_input: OnInput, on_end: Callable[[], Awaitable[None]], on_resize: OnResize) -> None:
+        """Hand on what the client sends until it goes away. `on_end` is its end of stdin, where it can tell."""
+        ...
+
+
+Run = Callable[[Channels], Awaitable[None]]
+
+
+def answer_streams(request: Request, run: Run) -> Response:
+    """The 101 after which `run` has the client's streams, over SPDY or a WebSocket; or why there is none."""
+    wanted = parse_wanted(request)
+    if not (wanted.stdin or wanted.stdout or wanted.stderr):
+        return _refusal("you must specify at least 1 of stdin, stdout, stderr")
+    upgrade = request.header("upgrade").lower()
+    if upgrade == "websocket":
+        from netsim.agent.remote_web import answer_web
+
+        return answer_web(request, wanted, run)
+    if upgrade == "spdy/3.1":
+        from netsim.agent.remote_spdy import answer_spdy
+
+        return answer_spdy(request, wanted, run)
+    return _refusal("unable to upgrade: want Connection: Upgrade and Upgrade: websocket or SPDY/3.1")
+
+
+def _refusal(text: str) -> Response:
+    return Response(400, [("Content-Type", "text/plain; charset=utf-8")], text.encode())
 
 
 def exit_status(code: int) -> Obj:
@@ -32,33 +93,11 @@ def failure_status(message: str) -> Obj:
     return {"metadata": {}, "status": "Failure", "message": message, "reason": "InternalError", "code": 500}
 
 
-class Channels:
-    """One session's WebSocket."""
-
-    def __init__(self, socket: WebSocket) -> None:
-        self.socket = socket
-
-    async def send(self, channel: int, data: bytes) -> None:
-        await self.socket.send(bytes([channel]) + data)
-
-    async def finish(self, status: Obj) -> None:
-        """Send the final Status; the caller closes."""
-        await self.send(ERROR, json.dumps(status).encode())
-
-    async def receive(self, on_input: OnInput, on_end: Callable[[], Awaitable[None]], on_resize: OnResize) -> None:
-        """Hand on what the client sends until it goes away. `on_end` is its end of stdin (v5 only)."""
-        while (message := await self.socket.recv()) is not None:
-            if not message:
-                continue
-            channel, data = message[0], message[1:]
-            if channel == STDIN and data:
-                await on_input(data)
-            elif channel == CLOSE and data[:1] == bytes([STDIN]):
-                await on_end()
-            elif channel == RESIZE:
-                size = parse_size(data)
-                if size:
-                    on_resize(*size)
+def render_status(status: Obj, protocol: str) -> bytes:
+    """The last message on the error channel; b"" for none."""
+    if protocol in STATUS_PROTOCOLS:
+        return json.dumps(status).encode()
+    return b"" if status["status"] == "Success" else str(status["message"]).encode()
 
 
 def parse_size(data: bytes) -> tuple[int, int] | None:

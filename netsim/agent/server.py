@@ -1,24 +1,21 @@
-"""The kubelet API: logs, exec and attach for the API server, on the paths a real kubelet has.
+"""The kubelet API: logs, exec, attach and port-forward for the API server, on the paths a real kubelet has.
 
 Who may do what is the API server's decision; here only its client certificate (or root's) is let in.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 from netsim.agent import stats
 from netsim.agent.agent import Agent
 from netsim.agent.model import Container, PodState
-from netsim.agent.runtime.crilog import LogOptions, render_lines, tail_lines, to_epoch
+from netsim.agent.remote_logs import parse_log_options, read_log
 from netsim.agent.worker import PodWorker
 from netsim.http.types import Request, Response
 
-FOLLOW_SECONDS = 0.1
 ADMINS = "system:masters"
 
 Route = Callable[[Request, PodWorker, list[str]], Awaitable[Response]]
@@ -88,7 +85,7 @@ class KubeletApi:
             options = parse_log_options(request)
         except ValueError as error:
             return plain(400, str(error))
-        ended = _always if previous else _ended(worker, container)
+        ended = (lambda: True) if previous else _ended(worker, container)
         return Response(200, [("Content-Type", "text/plain")], read_log(path, options, ended))
 
     async def _exec(self, request: Request, worker: PodWorker, rest: list[str]) -> Response:
@@ -96,22 +93,19 @@ class KubeletApi:
 
         name = _last(rest)
         refusal = _not_running(worker.state, name)
-        return plain(400, refusal) if refusal else answer_exec(self.agent.context, request, worker, name)
+        return plain(refusal[0], refusal[1]) if refusal else answer_exec(self.agent.context, request, worker, name)
 
     async def _attach(self, request: Request, worker: PodWorker, rest: list[str]) -> Response:
         from netsim.agent.remote_attach import answer_attach
 
         name = _last(rest)
         refusal = _not_running(worker.state, name)
-        return plain(400, refusal) if refusal else answer_attach(self.agent.context, request, worker, name)
+        return plain(refusal[0], refusal[1]) if refusal else answer_attach(self.agent.context, request, worker, name)
 
-    async def _port_forward(self, _request: Request, worker: PodWorker, _rest: list[str]) -> Response:
-        name = worker.state.name if worker.state is not None else ""
-        return plain(
-            501,
-            f"port-forward is not served by netsim yet (pod {name}); reach the pod from a place in the lab instead: "
-            "`netsim exec client -- curl …` through a Service's NodePort, or `netsim exec NODE -- curl http://POD_IP:PORT`",
-        )
+    async def _port_forward(self, request: Request, worker: PodWorker, _rest: list[str]) -> Response:
+        from netsim.agent.remote_forward import answer_forward
+
+        return answer_forward(self.agent.context, request, worker)
 
 
 def _last(rest: list[str]) -> str:
@@ -119,88 +113,18 @@ def _last(rest: list[str]) -> str:
     return rest[-1] if rest else ""
 
 
-def _not_running(state: PodState | None, name: str) -> str:
+def _not_running(state: PodState | None, name: str) -> tuple[int, str] | None:
+    """Why a container cannot be talked to: status and text."""
     container = state.containers.get(name) if state is not None else None
     if container is None:
-        return f"container not found ({name!r})"
-    return "" if container.running else f"cannot use a completed or waiting container: {name!r} is not running"
+        return 404, f"container not found ({json.dumps(name)})"
+    return None if container.running else (500, f"cannot use a completed or waiting container: {name!r} is not running")
 
 
 def plain(status: int, text: str) -> Response:
     return Response(status, [("Content-Type", "text/plain; charset=utf-8")], text.encode())
 
 
-def _always() -> bool:
-    return True
-
-
 def _ended(worker: PodWorker, container: Container) -> Callable[[], bool]:
     """Whether a followed attempt has ended: nothing more will come."""
     return lambda: not container.running or worker.forgotten
-
-
-def parse_log_options(request: Request) -> LogOptions:
-    """PodLogOptions from a query; ValueError names the parameter."""
-    import time
-
-    since = 0.0
-    if request.param("sinceSeconds"):
-        since = time.time() - _number(request, "sinceSeconds")
-    elif request.param("sinceTime"):
-        since = to_epoch(request.param("sinceTime").encode())
-    return LogOptions(
-        follow=request.param("follow") in ("true", "1"),
-        tail=_number(request, "tailLines", -1),
-        since=since,
-        timestamps=request.param("timestamps") in ("true", "1"),
-        limit=_number(request, "limitBytes", -1),
-        stream=request.param("stream") or "All",
-    )
-
-
-def _number(request: Request, name: str, default: int = 0) -> int:
-    text = request.param(name)
-    if text and not text.isdigit():
-        raise ValueError(f"{name}: {text!r} is not a number of 0 or more")
-    return int(text) if text else default
-
-
-async def read_log(path: str, options: LogOptions, ended: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """Chunks of a log as asked for. Following ends when `ended` says so and all was read, or with the reader."""
-    left = options.limit
-    async for raw in _raw_chunks(path, options, ended):
-        text = b"".join(render_lines(raw, options))
-        if left >= 0:
-            text, left = text[:left], left - len(text[:left])
-        if text:
-            yield text
-        if left == 0:
-            return
-
-
-async def _raw_chunks(path: str, options: LogOptions, ended: Callable[[], bool]) -> AsyncIterator[list[bytes]]:
-    """Complete raw lines: what is there (its tail), then what comes, also over a rotation of the file."""
-    lines, position, inode = await asyncio.to_thread(_read_from, path, 0, None)
-    yield tail_lines(lines, options.tail)
-    while options.follow:
-        last = ended()
-        lines, position, inode = await asyncio.to_thread(_read_from, path, position, inode)
-        if lines:
-            yield lines
-        elif last:
-            return
-        await asyncio.sleep(FOLLOW_SECONDS)
-
-
-def _read_from(path: str, position: int, inode: int | None) -> tuple[list[bytes], int, int | None]:
-    """Complete lines from `position` on, the position after them, the file's inode; a new file is read from 0."""
-    try:
-        with open(path, "rb") as file:
-            now = os.fstat(file.fileno()).st_ino
-            file.seek(position if inode in (None, now) else 0)
-            start = file.tell()
-            data = file.read()
-    except FileNotFoundError:
-        return [], 0, None
-    whole = data[: data.rfind(b"\n") + 1]
-    return whole.splitlines(keepends=True), start + len(whole), now

@@ -29,6 +29,7 @@ class PodWorker:
     def __init__(self, context: Context, uid: str, pod: Obj | None, state: PodState | None) -> None:
         self.context, self.uid, self.pod, self.state = context, uid, pod, state
         self.changed = asyncio.Event()
+        self.gone = asyncio.Event()  # set once the sandbox goes: what leads into it ends
         self.reporter = Reporter(context.client, context.config.node_ip)
         self.actions = PodActions(self)
         self.busy: dict[str, asyncio.Task[None]] = {}

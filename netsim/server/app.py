@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _SHAPES = ("Table", "PartialObjectMetadata")
 _WRITES = ("create", "update", "patch", "delete", "deletecollection")
-_STREAMING = ("log", "exec", "attach", "portforward")
+_STREAMING = ("log", "exec", "attach", "portforward", "proxy")
 _ONE_OBJECT: dict[str, Callable[[Core, Call], Awaitable[Response]]] = {
     "get": reads.get_object,
     "update": writes.update,
@@ -111,7 +111,8 @@ class ApiServer:
             return await paths.serve(core, call)
         if target.group and not core.registry.has_group(target.group):
             return paths.not_found()
-        call.format = choose_format(request.header("accept"), _SHAPES)
+        if target.subresource not in _STREAMING:  # whose answers are not ours to choose a format for
+            call.format = choose_format(request.header("accept"), _SHAPES)
         if target.verb in _WRITES and target.subresource not in _STREAMING:
             # a client that hangs up must not leave a write half accounted for
             return await asyncio.shield(asyncio.ensure_future(dispatch(core, call)))

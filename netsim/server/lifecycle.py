@@ -16,9 +16,10 @@ from netsim.api.errors import REQUIRED, Cause, StatusError, bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp
 from netsim.api.validation import validate_create, validate_update
-from netsim.server import admission, services, strategy
+from netsim.server import admission, managed, services, strategy
 from netsim.server.codec import decode, encode, key_of
 from netsim.server.core import Core
+from netsim.server.managed import SERVER, Manager
 from netsim.server.rbac import User
 from netsim.server.services import Reservation
 from netsim.store.types import Item, KeyExists, RevisionMismatch
@@ -26,6 +27,7 @@ from netsim.store.types import Item, KeyExists, RevisionMismatch
 _NAME_TRIES = 8
 _WRITE_TRIES = 64
 _RBAC_GROUP = "rbac.authorization.k8s.io"
+_OWN_RULES = ("binding", "ephemeralcontainers")  # which change what an ordinary update of a pod may not
 
 Change = Callable[[Obj], Obj]
 """From the present object (fresh, may be changed) to the wanted one."""
@@ -65,9 +67,9 @@ def check_identity(kind: Kind, namespace: str, name: str, obj: Obj) -> None:
 
 
 async def create_object(
-    core: Core, kind: Kind, namespace: str, obj: Obj, user: User, *, dry_run: bool = False
+    core: Core, kind: Kind, namespace: str, obj: Obj, user: User, *, dry_run: bool = False, manager: Manager = SERVER
 ) -> Outcome:
-    """Create an object of `kind` (complete, with metadata); raises StatusError."""
+    """Create an object of `kind` (complete, with metadata) as `manager`'s; raises StatusError."""
     _check_new(kind, namespace, obj)
     given = obj["metadata"].get("name") or ""
     if kind.namespaced:
@@ -75,7 +77,7 @@ async def create_object(
     for attempt in range(1 if given else _NAME_TRIES):
         name = given or core.new_name(obj["metadata"]["generateName"])
         try:
-            return await _create_once(core, kind, namespace, name, obj, user, dry_run)
+            return await _create_once(core, kind, namespace, name, obj, user, dry_run, manager)
         except KeyExists:
             if given or attempt == _NAME_TRIES - 1:
                 raise errors.already_exists(kind, name) from None
@@ -83,11 +85,12 @@ async def create_object(
 
 
 async def _create_once(
-    core: Core, kind: Kind, namespace: str, name: str, obj: Obj, user: User, dry_run: bool
+    core: Core, kind: Kind, namespace: str, name: str, obj: Obj, user: User, dry_run: bool, manager: Manager
 ) -> Outcome:
     stamp = strategy.Stamp(name, core.new_uid(), core.now())
     new = set_defaults(kind, strategy.prepare_create(kind, obj, namespace, stamp))
-    new = await admission.admit_create(core, kind, new, user)
+    entries = managed.after_create(kind, obj, new, manager, stamp.now)
+    new = managed.with_entries(await admission.admit_create(core, kind, new, user), entries)
     _refuse(kind, name, validate_create(kind, new))
     key = key_of(kind, namespace, name)
     if dry_run and await core.store.get(key) is not None:
@@ -131,40 +134,59 @@ async def _after_write(core: Core, kind: Kind, obj: Obj) -> None:
         await core.furnish_namespace(obj["metadata"]["name"])
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A change on its way: who makes it, through which subresource, as which manager, and whether only to see."""
+
+    user: User
+    sub: str = ""
+    dry_run: bool = False
+    manager: Manager = SERVER
+
+
 async def update_object(
     core: Core, kind: Kind, namespace: str, name: str, change: Change, user: User, *, sub: str = "",
-    dry_run: bool = False,
+    dry_run: bool = False, manager: Manager = SERVER,
 ) -> Outcome:  # fmt: skip
     """Change an object with `change`, tried anew when somebody else was faster, unless the wanted object names a
     resourceVersion: then that is a 409. Writes that change nothing are no writes."""
+    request = Request(user, sub, dry_run, manager)
     for _ in range(_WRITE_TRIES):
         item = await core.item(kind, namespace, name)
         try:
-            return await _update_once(core, kind, namespace, item, change, user, sub, dry_run)
+            return await _update_once(core, kind, item, change, request)
         except RevisionMismatch:
             continue
     raise errors.conflict(kind, name)
 
 
-async def _update_once(
-    core: Core, kind: Kind, namespace: str, item: Item, change: Change, user: User, sub: str, dry_run: bool
-) -> Outcome:
+async def _update_once(core: Core, kind: Kind, item: Item, change: Change, request: Request) -> Outcome:
     old = core.decoder(item)
-    wanted = change(decode(item.value, item.revision))
-    name = old["metadata"]["name"]
+    present = decode(item.value, item.revision)
+    entries = managed.entries_of(present)
+    wanted = change(present)
+    name, sub = old["metadata"]["name"], request.sub
     _check_preconditions(kind, item, wanted, old)
     new = strategy.prepare_update(kind, wanted, old, sub)
     if kind is kinds.SERVICES and not sub:
         new = services.carry_over(new, old)
     new = _with_version(set_defaults(kind, new), item.revision)
     if kind.group == _RBAC_GROUP and not strategy.same_object(new, old):
-        await admission.check_escalation(core, kind, new, user)
-    if sub != "binding":  # which changes what an ordinary update of a pod may not
+        await admission.check_escalation(core, kind, new, request.user)
+    if sub not in _OWN_RULES:
         _refuse(kind, name, validate_update(kind, new, old))
-    new, reservation = _reserve(core, kind, new, old)
-    if strategy.same_object(new, old):
+    given = wanted["metadata"].get("managedFields")
+    after = managed.after_change(kind, entries, given, old, new, request.manager, sub, core.now())
+    new, reservation = _reserve(core, kind, managed.with_entries(new, after), old)
+    if after == entries and strategy.same_object(new, old):
         reservation.undo()
         return Outcome(old, item)
+    return await _write(core, kind, item, new, reservation, dry_run=request.dry_run)
+
+
+async def _write(
+    core: Core, kind: Kind, item: Item, new: Obj, reservation: Reservation, *, dry_run: bool
+) -> Outcome:  # fmt: skip
     if dry_run:
         reservation.undo()
         return Outcome(new)

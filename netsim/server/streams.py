@@ -1,7 +1,7 @@
 """log, exec, attach and portforward: the kubelet of the pod's node is dialled and bytes are passed both ways.
 
 The request goes on to https://NODE:10250 with the kubelet's own paths and the server's client certificate; upgraded
-connections (WebSocket, SPDY) are piped untouched.
+connections (WebSocket, SPDY) are piped untouched. What a kubelet refuses is told as a Status with the kubelet's code.
 """
 
 from __future__ import annotations
@@ -10,41 +10,44 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
 
-from netsim.api import errors, kinds
+from netsim.api import causes, errors, kinds
 from netsim.api.errors import StatusError, bad_request
 from netsim.api.kinds import Obj
 from netsim.http.client import HttpClient
 from netsim.http.types import ByteStream, Request, Response
 from netsim.server.core import Call, Core
 from netsim.server.pki import Pki
-from netsim.server.requests import parse_bool
+from netsim.server.requests import parse_bool, parse_int
 
-_HOP = ("host", "connection", "content-length", "transfer-encoding", "authorization", "upgrade", "keep-alive")
+_HOP = ("host", "connection", "content-length", "transfer-encoding", "authorization", "upgrade", "keep-alive", "te",
+        "trailer", "proxy-connection", "proxy-authenticate", "proxy-authorization", "date")  # fmt: skip
+_REASONS = {
+    400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 500: "InternalError",
+    503: "ServiceUnavailable",
+}  # fmt: skip
+_REFUSAL_LIMIT = 16 * 1024
 _LOG_OPTIONS = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
 _LOG_SWITCHES = ("follow", "previous", "timestamps")
 _STREAM_OPTIONS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
 
 
 def pod_containers(pod: Obj) -> list[str]:
-    """Names of all containers, ordinary ones first."""
+    """Names of all containers: init, ordinary, ephemeral."""
     spec = pod.get("spec") or {}
-    return [container["name"] for field in ("containers", "initContainers") for container in spec.get(field) or ()]
+    groups = ("initContainers", "containers", "ephemeralContainers")
+    return [container["name"] for group in groups for container in spec.get(group) or ()]
 
 
 def choose_container(pod: Obj, asked: str) -> str:
-    """The container asked for, or the only one; 400 otherwise."""
-    name = pod["metadata"]["name"]
-    everything = pod_containers(pod)
+    """The container asked for, or the only ordinary one; 400 otherwise."""
+    name, everything = pod["metadata"]["name"], pod_containers(pod)
     ordinary = [container["name"] for container in (pod.get("spec") or {}).get("containers") or ()]
     if asked:
         if asked not in everything:
             raise bad_request(f"container {asked} is not valid for pod {name}")
         return asked
-    if len(ordinary) != 1 or len(everything) != len(ordinary):
-        annotated = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
-        if annotated in ordinary:
-            return str(annotated)
-        listed = " ".join(ordinary)
+    if len(ordinary) != 1:
+        listed = " ".join(everything)
         raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{listed}]")
     return str(ordinary[0])
 
@@ -86,8 +89,15 @@ def kubelet_context(pki: Pki) -> ssl.SSLContext:
 
 
 def _forwarded(call: Call, path: str, query: list[tuple[str, str]]) -> Request:
-    headers = [(name, value) for name, value in call.request.headers if name not in _HOP]
+    hops = hop_headers(call.request)
+    headers = [(name, value) for name, value in call.request.headers if name not in hops]
     return Request(call.request.method, path, query, headers, call.request.body)
+
+
+def hop_headers(message: Request | Response) -> set[str]:
+    """Names (in lower case) of the headers that concern one connection only (RFC 9110, section 7.6.1)."""
+    named = message.header("connection").lower().split(",")
+    return {*_HOP, *(name.strip() for name in named)}
 
 
 def _kubelet_path(verb: str, pod: Obj, container: str = "") -> str:
@@ -101,10 +111,14 @@ def _unreachable(pod: Obj, error: Exception) -> StatusError:
 
 
 async def log(core: Core, call: Call) -> Response:
-    """A container's log, streamed as it comes."""
+    """A container's log, streamed as it comes; 204 while the pod has no node."""
     request = call.request
-    pod, client = await _pod_and_client(core, call)
+    _check_log_options(call)
+    pod = core.decoder(await core.item(call.kind, call.namespace, call.target.name))
     container = choose_container(pod, request.param("container"))
+    if not (pod.get("spec") or {}).get("nodeName"):
+        return Response(204)
+    pod, client = await _pod_and_client(core, call)
     query = [(name, "true") for name in _LOG_SWITCHES if parse_bool(request.param(name))]
     query += [(name, value) for name, value in request.query if name in _LOG_OPTIONS]
     try:
@@ -112,16 +126,53 @@ async def log(core: Core, call: Call) -> Response:
     except OSError as error:
         await client.close()
         raise _unreachable(pod, error) from None
+    if answer.status != 200:
+        raise await _refusal(answer, client)
     headers = [("Content-Type", answer.header("content-type", "text/plain"))]
-    return Response(answer.status, headers, _relay(answer, client))
+    return await passed_on(answer, client, headers)
 
 
-async def _relay(answer: Response, client: HttpClient) -> AsyncIterator[bytes]:
+def _check_log_options(call: Call) -> None:
+    """422 for PodLogOptions that contradict themselves."""
+    least = {"tailLines": 0, "sinceSeconds": 1, "limitBytes": 1}
+    request, found = call.request, []
+    for name, limit in least.items():
+        value = parse_int(request.param(name))
+        if value is not None and value < limit:
+            why = "must be greater than or equal to 0" if limit == 0 else "must be greater than 0"
+            found.append(causes.invalid(name, value, why))
+    if request.param("sinceSeconds") and request.param("sinceTime"):
+        found.append(causes.forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    if found:
+        raise errors.invalid_named("", "PodLogOptions", call.target.name, found)
+
+
+async def _refusal(answer: Response, client: HttpClient) -> StatusError:
+    """A kubelet's refusal as a Status; the client is done with."""
+    parts: list[bytes] = [answer.body] if isinstance(answer.body, bytes) else []
     try:
-        if isinstance(answer.body, bytes):
-            yield answer.body
-            return
-        async for chunk in answer.body:
+        if not isinstance(answer.body, bytes):
+            async for chunk in answer.body:
+                parts.append(chunk)
+                if sum(map(len, parts)) > _REFUSAL_LIMIT:
+                    break
+    finally:
+        await client.close()
+    text = b"".join(parts)[:_REFUSAL_LIMIT].decode("utf-8", "replace").strip()
+    return StatusError(answer.status, _REASONS.get(answer.status, ""), text, {})
+
+
+async def passed_on(answer: Response, client: HttpClient, headers: list[tuple[str, str]]) -> Response:
+    """An answer with its body as it comes, after which `client` is closed."""
+    if isinstance(answer.body, bytes):
+        await client.close()
+        return Response(answer.status, headers, answer.body)
+    return Response(answer.status, headers, _relay(answer.body, client))
+
+
+async def _relay(body: AsyncIterator[bytes], client: HttpClient) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in body:
             yield chunk
     finally:
         await client.close()
@@ -173,10 +224,16 @@ async def _pipe(call: Call, pod: Obj, client: HttpClient, path: str, query: list
     except OSError as error:
         await client.close()
         raise _unreachable(pod, error) from None
+    if answer.status >= 400:
+        raise await _refusal(answer, client)
+    return await switch(client, answer, upgrade)
+
+
+async def switch(client: HttpClient, answer: Response, upgrade: str) -> Response:
+    """The 101 after which the two connections are one; an answer that is none is passed on."""
     far = answer.stream
     if answer.status != 101 or far is None:
-        await client.close()
-        return Response(answer.status, _end_to_end(answer), answer.body)
+        return await passed_on(answer, client, end_to_end(answer))
 
     async def carry(near: ByteStream) -> None:
         try:
@@ -184,12 +241,14 @@ async def _pipe(call: Call, pod: Obj, client: HttpClient, path: str, query: list
         finally:
             await client.close()
 
-    head = [("Connection", "Upgrade"), ("Upgrade", upgrade), *_end_to_end(answer)]
+    head = [("Connection", "Upgrade"), ("Upgrade", upgrade), *end_to_end(answer)]
     return Response(101, head, b"", upgrade=carry)
 
 
-def _end_to_end(answer: Response) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in answer.headers if name.lower() not in _HOP]
+def end_to_end(answer: Response) -> list[tuple[str, str]]:
+    """The headers that are the client's business."""
+    hops = hop_headers(answer)
+    return [(name, value) for name, value in answer.headers if name.lower() not in hops]
 
 
 async def splice(near: ByteStream, far: ByteStream) -> None:

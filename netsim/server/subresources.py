@@ -12,10 +12,11 @@ from netsim.api.objects import deletion_timestamp, set_condition
 from netsim.api.selectors import equality_selector, label_selector_of
 from netsim.api.times import format_time
 from netsim.http.types import Response
-from netsim.server import deletion, lifecycle, streams
+from netsim.server import deletion, ephemeral, lifecycle, proxy, streams
 from netsim.server.authz import node_name, node_pod_problem
 from netsim.server.bodies import decode_body
 from netsim.server.core import Call, Core
+from netsim.server.managed import Manager
 from netsim.server.reads import get_object
 from netsim.server.requests import parse_write_options
 from netsim.server.responses import json_response
@@ -36,7 +37,7 @@ async def serve(core: Core, call: Call) -> Response:
     sub = call.kind.subresource(call.target.subresource)
     if sub is None:
         raise errors.no_such_resource()
-    if call.target.verb not in sub.verbs:
+    if call.target.verb not in sub.verbs and sub.name != "proxy":  # OPTIONS and the like go on as well
         raise errors.method_not_allowed()
     return await _HANDLERS[sub.name](core, call)
 
@@ -96,8 +97,9 @@ async def _scale(core: Core, call: Call) -> Response:
             return _checked_scale(call, old, patcher(SCALE, scale_of(old)))
 
     outcome = await lifecycle.update_object(
-        core, call.kind, call.namespace, call.target.name, change, call.user, dry_run=options.dry_run
-    )
+        core, call.kind, call.namespace, call.target.name, change, call.user, dry_run=options.dry_run,
+        manager=Manager(options.field_manager, subresource="scale"),
+    )  # fmt: skip
     return json_response(scale_of(outcome.obj), 200, call.warnings)
 
 
@@ -219,4 +221,6 @@ _HANDLERS: dict[str, Handler] = {
     "exec": streams.execute,
     "attach": streams.attach,
     "portforward": streams.port_forward,
+    "proxy": proxy.serve,
+    "ephemeralcontainers": ephemeral.serve,
 }

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import orjson
 import pytest
 
 from netsim.http.server import HttpServer, serve
@@ -130,10 +131,16 @@ async def test_refusals(api: Any, kubelet: Kubelet, pod: Any) -> None:
     status = await api.refused("GET", f"{PODS}/p/exec?command=x&stdout=1")
     assert status["message"] == "Upgrade request required"
     passed_on = await upgrade(api, f"{PODS}/p/exec?command=missing&stdout=1")
-    assert (passed_on.status, passed_on.body) == (404, b"no such container")
+    told = orjson.loads(passed_on.body)
+    assert (passed_on.status, told["kind"], told["reason"]) == (404, "Status", "NotFound")
+    assert told["message"] == "no such container"
     await api.post(PODS, pod("unplaced"))
-    status = await api.refused("GET", f"{PODS}/unplaced/log")
-    assert status["message"] == "pod unplaced does not have a host assigned"
+    status = await upgrade(api, f"{PODS}/unplaced/attach?stdout=1")
+    assert orjson.loads(status.body)["message"] == "pod unplaced does not have a host assigned"
+    assert (await api.send("GET", f"{PODS}/unplaced/log")).status == 204
+    for query, field in (("tailLines=-1", "tailLines"), ("sinceSeconds=0", "sinceSeconds"), ("limitBytes=0", "limit")):
+        status = await api.refused("GET", f"{PODS}/p/log?{query}")
+        assert status["code"] == 422 and field in status["message"]
     assert (await api.refused("GET", f"{PODS}/p/log?container=zz"))["message"] == "container zz is not valid for pod p"
 
     async def dead(host: str, port: int) -> socket.socket:
@@ -149,5 +156,6 @@ def test_container_choice() -> None:
     with pytest.raises(Exception, match=r"a container name must be specified for pod x, choose one of: \[a b\]"):
         choose_container(two, "")
     assert choose_container(two, "b") == "b"
-    annotated = {**two, "metadata": {"name": "x", "annotations": {"kubectl.kubernetes.io/default-container": "a"}}}
-    assert choose_container(annotated, "") == "a"
+    one = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a"}], "initContainers": [{"name": "i"}]}}
+    assert choose_container(one, "") == "a"
+    assert choose_container(one, "i") == "i"
