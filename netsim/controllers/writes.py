@@ -50,6 +50,7 @@ class Update:
     kind: Kind
     obj: Obj
     sub: str = ""
+    announce: Announce | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,398 @@
+"""The autoscaler on values: arithmetic, rules, conditions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from netsim.api.kinds import DEPLOYMENTS, HORIZONTAL_POD_AUTOSCALERS, PODS, Obj
+from netsim.api.times import format_time
+from netsim.controllers.hpa import Autoscaler
+from netsim.controllers.hpa_calc import (
+    Groups,
+    MetricProblem,
+    Tolerance,
+    Usage,
+    group_pods,
+    pod_requests,
+    propose_by_average,
+    propose_by_utilization,
+)
+from netsim.controllers.hpa_rules import History, Limits, Past, limits_of, normalise
+from netsim.controllers.writes import Note, Requeue, Update
+
+NOW = datetime(2026, 1, 1, 1, 0, 0, tzinfo=UTC)
+
+
+def usages(*values: int) -> dict[str, Usage]:
+    return {f"p{n}": Usage(value, NOW, 10.0) for n, value in enumerate(values)}
+
+
+def requests(count: int, each: int = 1000) -> dict[str, int]:
+    return {f"p{n}": each for n in range(count)}
+
+
+@pytest.mark.parametrize(
+    ("values", "target", "groups", "current", "replicas", "percent"),
+    [
+        ((300, 500, 700), 30, Groups(ready=3), 3, 5, 50),
+        ((1000, 1000), 50, Groups(ready=2), 2, 4, 100),
+        ((100, 300, 500, 250, 250), 50, Groups(ready=5), 5, 3, 28),
+        ((1010, 1030, 1020), 100, Groups(ready=3), 3, 3, 102),
+        # one unready on the way up counts as idle
+        ((300, 500, 700), 30, Groups(ready=2, unready={"p0"}), 3, 4, 60),
+        # all of them idle enough: no change of direction
+        ((400, 500, 700), 60, Groups(ready=1, unready={"p0", "p1"}), 3, 3, 70),
+        # a missing one counts as fully busy on the way down
+        ((100, 100), 50, Groups(ready=2, missing={"p2"}), 3, 3, 10),
+        ((100, 100, 100, 100), 90, Groups(ready=4, missing={"p4"}), 5, 2, 10),
+        # and as idle on the way up
+        ((1000, 1000), 50, Groups(ready=2, missing={"p2"}), 3, 4, 100),
+        ((1000,), 100, Groups(ready=1, ignored={"p7"}), 1, 1, 100),
+    ],
+)
+def test_utilization(
+    values: tuple[int, ...], target: int, groups: Groups, current: int, replicas: int, percent: int
+) -> None:
+    found = propose_by_utilization(current, target, usages(*values), requests(9), groups, Tolerance())
+    assert (found.replicas, found.utilization) == (replicas, percent)
+
+
+@pytest.mark.parametrize(
+    ("values", "target", "groups", "current", "replicas", "average"),
+    [
+        ((20_000, 10_000, 30_000), 15_000, Groups(ready=3), 3, 4, 20_000),
+        ((12_000, 12_000, 12_000, 12_000, 12_000), 20_000, Groups(ready=5), 5, 3, 12_000),
+        ((20_000, 21_000, 21_000), 20_000, Groups(ready=3), 3, 3, 20_666),
+        ((50_000, 15_000, 30_000), 15_000, Groups(ready=1, unready={"p0", "p1"}), 3, 3, 30_000),
+        ((10_000, 10_000), 20_000, Groups(ready=2, missing={"p2"}), 3, 2, 10_000),
+    ],
+)
+def test_average_value(
+    values: tuple[int, ...], target: int, groups: Groups, current: int, replicas: int, average: int
+) -> None:
+    found = propose_by_average(current, target, usages(*values), groups, Tolerance())
+    assert (found.replicas, found.average, found.utilization) == (replicas, average, None)
+
+
+def test_a_tolerance_of_its_own() -> None:
+    wide, narrow = Tolerance(up=0.5), Tolerance(up=0.0)
+    one = Groups(ready=1)
+    assert propose_by_average(1, 100, usages(140), one, wide).replicas == 1
+    assert propose_by_average(1, 100, usages(101), one, narrow).replicas == 2
+
+
+def pod(name: str = "p0", *, ready: bool | None = True, age: float = 600, since: float = 500, **status: Any) -> Obj:
+    shown = {"type": "Ready", "status": str(ready), "lastTransitionTime": format_time(NOW - timedelta(seconds=since))}
+    base: Obj = {"phase": "Running", "startTime": format_time(NOW - timedelta(seconds=age))}
+    base |= {"conditions": [shown]} if ready is not None else {}
+    resources = {"requests": {"cpu": "500m", "memory": "1Ki"}}
+    containers = [{"name": name, "resources": resources} for name in ("a", "b")]
+    return {"metadata": {"name": name, "namespace": "ns"}, "spec": {"containers": containers}, "status": base | status}
+
+
+@pytest.mark.parametrize(
+    ("found", "resource", "group"),
+    [
+        (pod(), "cpu", "ready"),
+        (pod(phase="Pending"), "cpu", "unready"),
+        (pod(phase="Failed"), "cpu", "ignored"),
+        (pod(name="other"), "cpu", "missing"),
+        (pod(ready=None), "cpu", "unready"),
+        (pod(ready=None), "memory", "ready"),
+        (pod(age=60, since=5), "cpu", "unready"),
+        (pod(age=60, since=30), "cpu", "ready"),
+        (pod(ready=False, age=60, since=50), "cpu", "unready"),
+        (pod(ready=False, age=600, since=595), "cpu", "unready"),
+        (pod(ready=False, age=600, since=100), "cpu", "ready"),
+    ],
+)
+def test_groups(found: Obj, resource: str, group: str) -> None:
+    groups = group_pods([found], usages(1), resource, NOW)
+    counts = {"ready": groups.ready, **{n: len(getattr(groups, n)) for n in ("unready", "missing", "ignored")}}
+    assert counts == {"ready": 0, "unready": 0, "missing": 0, "ignored": 0, group: 1}
+
+
+def test_requests() -> None:
+    assert pod_requests([pod()], "cpu") == {"p0": 1000}
+    assert pod_requests([pod()], "cpu", "b") == {"p0": 500}
+    with pytest.raises(MetricProblem, match="missing request for gpu in container a of Pod p0"):
+        pod_requests([pod()], "gpu")
+    with pytest.raises(MetricProblem, match="container c not found in Pod p0"):
+        pod_requests([pod()], "cpu", "c")
+
+
+def ago(seconds: float, count: int) -> Past:
+    return Past(NOW - timedelta(seconds=seconds), count)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "current", "limits", "history", "replicas", "able", "limit"),
+    [
+        (3, 3, Limits(1, 10), History(), 3, "ReadyForNewScale", "DesiredWithinRange"),
+        (12, 3, Limits(1, 10), History(), 6, "ReadyForNewScale", "ScaleUpLimit"),
+        (12, 8, Limits(1, 10), History(), 10, "ReadyForNewScale", "TooManyReplicas"),
+        (4, 1, Limits(1, 10), History(), 4, "ReadyForNewScale", "DesiredWithinRange"),
+        (0, 3, Limits(1, 10), History(), 1, "ReadyForNewScale", "TooFewReplicas"),
+        (2, 5, Limits(1, 10), History((ago(100, 5),)), 5, "ScaleDownStabilized", "DesiredWithinRange"),
+        (2, 5, Limits(1, 10), History((ago(301, 5),)), 2, "ReadyForNewScale", "DesiredWithinRange"),
+    ],
+)
+def test_without_behavior(
+    wanted: int, current: int, limits: Limits, history: History, replicas: int, able: str, limit: str
+) -> None:
+    verdict, after = normalise(wanted, current, limits, history, NOW)
+    assert (verdict.replicas, verdict.able[0], verdict.limit[0]) == (replicas, able, limit)
+    assert verdict.limited == (limit != "DesiredWithinRange")
+    assert after.recommendations[-1] == Past(NOW, wanted)
+
+
+def behaviour(**spec: Any) -> Limits:
+    return limits_of({"minReplicas": 1, "maxReplicas": 100, "behavior": spec})
+
+
+def policies(*given: tuple[str, int, int], **more: Any) -> Obj:
+    listed = [{"type": kind, "value": value, "periodSeconds": period} for kind, value, period in given]
+    return {"policies": listed, **more}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "current", "limits", "history", "replicas", "reason"),
+    [
+        (50, 3, behaviour(), History(), 7, "ScaleUpLimit"),
+        (50, 10, behaviour(), History(), 20, "ScaleUpLimit"),
+        (50, 10, behaviour(scaleUp={"selectPolicy": "Disabled"}), History(), 10, "ScaleUpLimit"),
+        (50, 10, behaviour(scaleUp={"selectPolicy": "Min"}), History(), 14, "ScaleUpLimit"),
+        (50, 10, behaviour(scaleUp=policies(("Pods", 2, 60))), History(), 12, "ScaleUpLimit"),
+        (50, 10, behaviour(scaleUp=policies(("Pods", 2, 60))), History(ups=(ago(30, 1),)), 11, "ScaleUpLimit"),
+        (50, 10, behaviour(scaleUp=policies(("Pods", 2, 60))), History(ups=(ago(61, 1),)), 12, "ScaleUpLimit"),
+        (50, 10, behaviour(scaleUp=policies(("Percent", 10, 60))), History(), 11, "ScaleUpLimit"),
+        (1, 10, behaviour(scaleDown=policies(("Pods", 2, 60))), History(), 8, "ScaleDownLimit"),
+        (1, 10, behaviour(scaleDown=policies(("Percent", 10, 60))), History(), 9, "ScaleDownLimit"),
+        (1, 10, behaviour(scaleDown=policies(("Pods", 2, 60))), History(downs=(ago(9, 2),)), 10, "ScaleDownLimit"),
+        (1, 10, behaviour(scaleDown=policies(("Pods", 2, 9), ("Pods", 4, 9), selectPolicy="Min")), History(), 8,
+         "ScaleDownLimit"),
+        (0, 10, behaviour(), History(), 1, "TooFewReplicas"),
+        (200, 90, behaviour(), History(), 100, "TooManyReplicas"),
+        (1, 10, behaviour(), History((ago(200, 7),)), 7, "DesiredWithinRange"),
+        (1, 10, behaviour(scaleDown={"stabilizationWindowSeconds": 0}), History((ago(200, 7),)), 1,
+         "DesiredWithinRange"),
+        (12, 10, behaviour(scaleUp={"stabilizationWindowSeconds": 60}), History((ago(30, 11),)), 11,
+         "DesiredWithinRange"),
+    ],
+)  # fmt: skip
+def test_behavior(wanted: int, current: int, limits: Limits, history: History, replicas: int, reason: str) -> None:
+    verdict, _ = normalise(wanted, current, limits, history, NOW)
+    assert (verdict.replicas, verdict.limit[0]) == (replicas, reason)
+
+
+# --- the controller
+
+
+def hpa(**spec: Any) -> Obj:
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
+    core = {"scaleTargetRef": reference, "minReplicas": 1, "maxReplicas": 5, "metrics": [cpu], **spec}
+    return {"metadata": {"name": "web", "namespace": "ns"}, "spec": core}
+
+
+def measured(cpu: str, *names: str) -> list[Obj]:
+    usage = {"cpu": cpu, "memory": "20Mi"}
+    return [
+        {
+            "metadata": {"name": name, "namespace": "ns"},
+            "timestamp": "2026-01-01T02:00:00Z",
+            "window": "10.0s",
+            "containers": [{"name": "a", "usage": usage}],
+        }
+        for name in names
+    ]
+
+
+def prepare(cluster: Any, replicas: int, **spec: Any) -> Autoscaler:
+    """A Deployment with ready pods of 200m each, and its autoscaler."""
+    labels = {"app": "web"}
+    deployment = {"replicas": replicas, "selector": {"matchLabels": labels}}
+    cluster.create(DEPLOYMENTS, {"metadata": {"name": "web", "namespace": "ns"}, "spec": deployment, "status": {}})
+    for n in range(replicas):
+        containers = [{"name": "a", "resources": {"requests": {"cpu": "200m"}}}]
+        made = cluster.create(
+            PODS,
+            {"metadata": {"name": f"p{n}", "namespace": "ns", "labels": labels}, "spec": {"containers": containers}},
+        )
+        cluster.set_pod(made, ip="10.244.1.2")
+        cluster.patch(PODS, f"p{n}", "ns", {"status": {"startTime": "2026-01-01T00:00:00Z"}}, "status")
+    cluster.create(HORIZONTAL_POD_AUTOSCALERS, hpa(**spec))
+    cluster.sync()
+    cluster.pass_time(7200)
+    return Autoscaler()
+
+
+def run(cluster: Any, scaler: Autoscaler, **facts: Any) -> tuple[Obj, list[Any]]:
+    """(the status written, the other writes)."""
+    writes = list(scaler.reconcile("ns/web", cluster.view(**facts)))
+    assert writes[-1] == Requeue(15.0)
+    status = next(w.obj["status"] for w in writes if isinstance(w, Update) and w.sub == "status")
+    return status, [w for w in writes[:-1] if not (isinstance(w, Update) and w.sub == "status")]
+
+
+def conditions(status: Obj) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]}
+
+
+def test_scaling_up_goes_through_scale(cluster: Any) -> None:
+    scaler = prepare(cluster, 2)
+    status, (update,) = run(cluster, scaler, metrics=measured("190m", "p0", "p1"))
+    assert (update.sub, update.obj["kind"], update.obj["spec"]) == ("scale", "Scale", {"replicas": 4})
+    assert update.announce.done == (
+        "SuccessfulRescale",
+        "New size: 4; reason: cpu resource utilization (percentage of request) above target",
+    )
+    assert (status["currentReplicas"], status["desiredReplicas"]) == (2, 4)
+    assert status["lastScaleTime"] == "2026-01-01T02:00:00Z"
+    assert status["currentMetrics"] == [
+        {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 95, "averageValue": "190m"}}}
+    ]
+    assert conditions(status) == {
+        "AbleToScale": ("True", "SucceededRescale"),
+        "ScalingActive": ("True", "ValidMetricFound"),
+        "ScalingLimited": ("False", "DesiredWithinRange"),
+    }
+
+
+def test_scaling_down_waits_for_the_window(cluster: Any) -> None:
+    scaler = prepare(cluster, 4)
+    names = [f"p{n}" for n in range(4)]
+    status, writes = run(cluster, scaler, metrics=measured("10m", *names))
+    assert (writes, conditions(status)["AbleToScale"]) == ([], ("True", "ScaleDownStabilized"))
+    cluster.pass_time(301)
+    status, (update,) = run(cluster, scaler, metrics=measured("10m", *names))
+    assert update.obj["spec"] == {"replicas": 1}
+    assert update.announce.done[1] == "New size: 1; reason: All metrics below target"
+
+
+def test_nothing_to_do(cluster: Any) -> None:
+    status, writes = run(cluster, prepare(cluster, 2), metrics=measured("104m", "p0", "p1"))
+    assert writes == []
+    assert (status["currentReplicas"], status["desiredReplicas"]) == (2, 2)
+    assert conditions(status)["AbleToScale"] == ("True", "ReadyForNewScale")
+
+
+@pytest.mark.parametrize(
+    ("replicas", "size", "word"), [(7, 5, "above Spec.MaxReplicas"), (1, 2, "below Spec.MinReplicas")]
+)
+def test_limits_need_no_metrics(cluster: Any, replicas: int, size: int, word: str) -> None:
+    _, (update,) = run(cluster, prepare(cluster, replicas, minReplicas=2), error="no metrics today")
+    assert update.obj["spec"] == {"replicas": size}
+    assert update.announce.done[1] == f"New size: {size}; reason: Current number of replicas {word}"
+
+
+def test_zero_replicas_switch_it_off(cluster: Any) -> None:
+    status, writes = run(cluster, prepare(cluster, 0))
+    assert (writes, conditions(status)["ScalingActive"]) == ([], ("False", "ScalingDisabled"))
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"metrics": []}, "unable to get metrics for resource cpu: no metrics returned from resource metrics API"),
+        (
+            {"error": "too busy"},
+            "unable to get metrics for resource cpu: unable to fetch metrics from resource metrics API: too busy",
+        ),
+        ({"metrics": measured("1m", "other")}, "no metrics returned matched known pods"),
+    ],
+)
+def test_without_metrics_nothing_is_scaled(cluster: Any, facts: Obj, message: str) -> None:
+    status, notes = run(cluster, prepare(cluster, 2), **facts)
+    assert conditions(status)["ScalingActive"] == ("False", "FailedGetResourceMetric")
+    text = f"failed to get cpu utilization: {message}"
+    active = next(c for c in status["conditions"] if c["type"] == "ScalingActive")
+    assert active["message"] == f"the HPA was unable to compute the replica count: {text}"
+    assert [(n.type, n.reason) for n in notes if isinstance(n, Note)] == [
+        ("Warning", "FailedGetResourceMetric"),
+        ("Warning", "FailedComputeMetricsReplicas"),
+    ]
+    first = f"invalid metrics (1 invalid out of 1), first error is: failed to get cpu resource metric value: {text}"
+    assert notes[1].message == first
+    assert status["currentReplicas"] == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        ({"type": "Pods", "pods": {"metric": {"name": "hits"}, "target": {}}}, "FailedGetPodsMetric"),
+        ({"type": "External", "external": {"metric": {"name": "queue"}, "target": {}}}, "FailedGetExternalMetric"),
+        (
+            {
+                "type": "Object",
+                "object": {"metric": {"name": "x"}, "describedObject": {"kind": "Ingress", "name": "i"}},
+            },
+            "FailedGetObjectMetric",
+        ),
+    ],
+)
+def test_metrics_that_only_an_adapter_would_have(cluster: Any, metric: Obj, reason: str) -> None:
+    scaler = prepare(cluster, 2, metrics=[metric])
+    status, _ = run(cluster, scaler, metrics=measured("190m", "p0", "p1"))
+    assert conditions(status)["ScalingActive"] == ("False", reason)
+
+
+def test_an_unknown_metric_forbids_scaling_down_only(cluster: Any) -> None:
+    cpu = hpa()["spec"]["metrics"][0]
+    other = {"type": "Pods", "pods": {"metric": {"name": "hits"}, "target": {}}}
+    scaler = prepare(cluster, 3, metrics=[other, cpu])
+    names = ("p0", "p1", "p2")
+    status, _ = run(cluster, scaler, metrics=measured("10m", *names))
+    assert conditions(status)["ScalingActive"] == ("False", "FailedGetPodsMetric")
+    status, writes = run(cluster, scaler, metrics=measured("150m", *names))
+    assert [w.obj["spec"] for w in writes if isinstance(w, Update)] == [{"replicas": 5}]
+    assert [m["type"] for m in status["currentMetrics"]] == ["", "Resource"]
+
+
+def test_a_containers_memory_in_bytes(cluster: Any) -> None:
+    target = {"type": "AverageValue", "averageValue": "10Mi"}
+    metric = {"type": "ContainerResource", "containerResource": {"name": "memory", "container": "a", "target": target}}
+    status, (update,) = run(cluster, prepare(cluster, 2, metrics=[metric]), metrics=measured("1m", "p0", "p1"))
+    assert update.obj["spec"] == {"replicas": 4}
+    part = status["currentMetrics"][0]["containerResource"]
+    assert part == {"name": "memory", "container": "a", "current": {"averageValue": "20971520"}}
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ({"apiVersion": "apps/v1", "kind": "Deployment", "name": "no"}, 'deployments.apps "no" not found'),
+        ({"apiVersion": "x/v1", "kind": "Y", "name": "no"}, 'no matches for kind "Y" in group "x"'),
+    ],
+)
+def test_a_target_that_is_not_there(cluster: Any, reference: Obj, message: str) -> None:
+    status, (note,) = run(cluster, prepare(cluster, 1, scaleTargetRef=reference))
+    assert (note.reason, note.message) == ("FailedGetScale", message)
+    assert conditions(status)["AbleToScale"] == ("False", "FailedGetScale")
+
+
+def test_a_failed_rescale_is_told(cluster: Any) -> None:
+    scaler = prepare(cluster, 2)
+    writes = scaler.reconcile("ns/web", cluster.view(failure="not today", metrics=measured("190m", "p0", "p1")))
+    status = next(w.obj["status"] for w in writes if isinstance(w, Update) and w.sub == "status")
+    able = next(c for c in status["conditions"] if c["type"] == "AbleToScale")
+    assert (able["status"], able["reason"]) == ("False", "FailedUpdateScale")
+    assert able["message"] == "the HPA controller was unable to update the target scale: not today"
+
+
+def test_memory_of_a_deleted_autoscaler_is_dropped(cluster: Any) -> None:
+    scaler = prepare(cluster, 4)
+    names = [f"p{n}" for n in range(4)]
+    run(cluster, scaler, metrics=measured("190m", *names))
+    made = cluster.get(HORIZONTAL_POD_AUTOSCALERS, "ns/web")
+    cluster.delete(HORIZONTAL_POD_AUTOSCALERS, "web", "ns")
+    cluster.sync()
+    assert scaler.reconcile("ns/web", cluster.view()) == []
+    cluster.create(HORIZONTAL_POD_AUTOSCALERS, {**made, "metadata": {"name": "web", "namespace": "ns"}})
+    cluster.sync()
+    cluster.pass_time(301)
+    status, _ = run(cluster, scaler, metrics=measured("10m", *names))
+    assert conditions(status)["AbleToScale"] == ("True", "ScaleDownStabilized")
