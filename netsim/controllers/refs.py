@@ -12,6 +12,7 @@ from netsim.api.objects import (
     dig,
     key_of,
     labels_of,
+    metadata,
     name_of,
     namespace_of,
     owner_references,
@@ -68,10 +69,11 @@ def claim(
     kind: Kind,
     selector: LabelSelector,
     member: Callable[[Obj], bool] = _any,
+    finalizer: str = "",
 ) -> Claimed:
     """Sort out the owner's dependents of `kind`: those it controls and that match stay; one that no longer
     matches is released; an orphan that matches is adopted, unless either is being deleted. Only what `member`
-    admits (a StatefulSet: by name) can belong to the owner."""
+    admits (a StatefulSet: by name) can belong to the owner. A dependent carries `finalizer` as long as it is owned."""
     mine: list[Obj] = []
     patches: list[Patch] = []
     owned = {key_of(obj): obj for obj in view.by_index(kind, OWNER, uid_of(owner)) if is_controlled_by(obj, owner)}
@@ -79,11 +81,11 @@ def claim(
         if deletion_timestamp(owner) or (member(obj) and selector.matches(labels_of(obj))):
             mine.append(obj)
         elif not deletion_timestamp(obj):
-            patches.append(_release(kind, obj, owner))
+            patches.append(_release(kind, obj, owner, finalizer))
     if not deletion_timestamp(owner):
         reference = controller_reference(owner_kind, owner)
         orphans = _orphans(view, kind, namespace_of(owner), selector)
-        patches += [_adopt(kind, obj, reference) for obj in orphans if member(obj)]
+        patches += [_adopt(kind, obj, reference, finalizer) for obj in orphans if member(obj)]
     return Claimed(mine, patches)
 
 
@@ -109,10 +111,20 @@ def _candidates(view: View, kind: Kind, namespace: str, selector: LabelSelector)
     return min((view.by_index(kind, LABEL, label_value(namespace, *pair)) for pair in pairs), key=len)
 
 
-def _adopt(kind: Kind, obj: Obj, reference: Obj) -> Patch:
-    return patch_of(kind, obj, {"metadata": {"ownerReferences": [*owner_references(obj), reference]}}, locked=True)
+def _adopt(kind: Kind, obj: Obj, reference: Obj, finalizer: str) -> Patch:
+    head: Obj = {"ownerReferences": [*owner_references(obj), reference]}
+    if finalizer:
+        head["finalizers"] = [*_finalizers_but(obj, finalizer), finalizer]
+    return patch_of(kind, obj, {"metadata": head}, locked=True)
 
 
-def _release(kind: Kind, obj: Obj, owner: Obj) -> Patch:
+def _release(kind: Kind, obj: Obj, owner: Obj, finalizer: str) -> Patch:
     rest = [ref for ref in owner_references(obj) if ref.get("uid") != uid_of(owner)]
-    return patch_of(kind, obj, {"metadata": {"ownerReferences": rest or None}}, locked=True)
+    head: Obj = {"ownerReferences": rest or None}
+    if finalizer:
+        head["finalizers"] = _finalizers_but(obj, finalizer) or None
+    return patch_of(kind, obj, {"metadata": head}, locked=True)
+
+
+def _finalizers_but(obj: Obj, finalizer: str) -> list[str]:
+    return [each for each in metadata(obj).get("finalizers") or () if each != finalizer]

@@ -8,9 +8,13 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from netsim.api.kinds import Kind, Obj
-from netsim.api.objects import labels_of, namespace_of, owner_references, uid_of
+from netsim.api.objects import controller_of, labels_of, metadata, namespace_of, owner_references, uid_of
 
 OWNER, UID, LABEL, NAMESPACE, NODE, SELECTOR = "owner", "uid", "label", "namespace", "node", "selector"
+JOB = "job"
+JOB_FINALIZER = "batch.kubernetes.io/job-tracking"
+"""Keeps a Job's pod until its end has been counted."""
+_JOB_LABEL = "batch.kubernetes.io/job-name"
 
 
 class Cached(Protocol):
@@ -67,6 +71,14 @@ def _smallest_pair(service: Obj) -> list[str]:
     return [label_value(namespace_of(service), *min(selector.items()))] if selector else []
 
 
+def _job(pod: Obj) -> list[str]:
+    if JOB_FINALIZER not in (metadata(pod).get("finalizers") or ()):
+        return []
+    owner = controller_of(pod)
+    name = owner.get("name") if owner else labels_of(pod).get(_JOB_LABEL)
+    return [f"{namespace_of(pod)}/{name}"]
+
+
 COMMON_INDEXES: dict[str, IndexFunction] = {
     OWNER: lambda obj: [str(ref.get("uid", "")) for ref in owner_references(obj)],
     UID: lambda obj: [uid_of(obj)],
@@ -75,13 +87,14 @@ COMMON_INDEXES: dict[str, IndexFunction] = {
 """Indexes of every cache. OWNER: the uids of the owners; UID; NAMESPACE."""
 
 EXTRA_INDEXES: dict[str, dict[str, IndexFunction]] = {
-    "pods": {LABEL: _labels, NODE: _node},
+    "pods": {LABEL: _labels, NODE: _node, JOB: _job},
     "replicasets.apps": {LABEL: _labels},
     "controllerrevisions.apps": {LABEL: _labels},
     "endpointslices.discovery.k8s.io": {LABEL: _labels},
     "services": {SELECTOR: _smallest_pair},
 }
-"""Further indexes by resource. LABEL: each "namespace|key=value"; NODE: spec.nodeName; SELECTOR: one pair of a
+"""Further indexes by resource. LABEL: each "namespace|key=value"; NODE: spec.nodeName; JOB: the
+"namespace/name" of the Job whose finalizer a pod carries; SELECTOR: one pair of a
 Service's selector, which every selected pod must carry, so that a pod's labels lead to a few candidates."""
 
 

@@ -1,0 +1,414 @@
+"""Jobs on values: completions, failures, policies, and that every pod is counted once whatever crashes."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from netsim.api.kinds import JOBS, PODS, Obj
+from netsim.api.objects import annotations_of, condition, is_true, key_of, labels_of, name_of, pod_phase
+from netsim.api.times import format_time
+from netsim.controllers import job
+from netsim.controllers.job_indexes import format_indexes, parse_indexes
+from netsim.controllers.job_pods import index_of
+from netsim.controllers.view import JOB_FINALIZER
+from netsim.controllers.writes import Create, Delete
+
+KEY = "ns/pi"
+LABELS = {"batch.kubernetes.io/job-name": "pi"}
+
+
+def a_job(pod: Obj | None = None, **spec: Any) -> Obj:
+    pod_spec = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}], **(pod or {})}
+    template = {"metadata": {"labels": LABELS}, "spec": pod_spec}
+    body = {"parallelism": 1, "completions": 1, "backoffLimit": 6, "selector": {"matchLabels": LABELS}}
+    merged = {name: value for name, value in {**body, "template": template, **spec}.items() if value is not None}
+    return {"metadata": {"name": "pi", "namespace": "ns"}, "spec": merged}
+
+
+class Play:
+    def __init__(self, cluster: Any, body: Obj) -> None:
+        self.cluster = cluster
+        cluster.create(JOBS, body)
+
+    def step(self) -> list[Any]:
+        self.cluster.sync()
+        writes = list(job.reconcile(KEY, self.cluster.view()))
+        assert not self.cluster.apply(writes)
+        self.cluster.sync()
+        return writes
+
+    def run(self) -> list[Any]:
+        """Until there is nothing to write."""
+        done: list[Any] = []
+        for _ in range(40):
+            writes = [write for write in self.step() if type(write).__name__ != "Requeue"]
+            done += writes
+            if not writes:
+                return done
+        raise AssertionError("never settles")
+
+    @property
+    def pods(self) -> list[Obj]:
+        return list(self.cluster.all(PODS))
+
+    @property
+    def active(self) -> list[Obj]:
+        return [pod for pod in self.pods if pod_phase(pod) in ("Pending", "Running")]
+
+    def end(self, pod: Obj, phase: str = "Succeeded", code: int = 0, **status: Any) -> None:
+        ended = {"terminated": {"exitCode": code, "finishedAt": format_time(self.cluster.now)}}
+        containers = [{"name": "c", "state": ended}]
+        patch = {"status": {"phase": phase, "containerStatuses": containers, **status}}
+        self.cluster.patch(PODS, name_of(pod), "ns", patch, "status")
+
+    def fail(self, pod: Obj, code: int = 1, **status: Any) -> None:
+        self.end(pod, "Failed", code, **status)
+
+    @property
+    def obj(self) -> Obj:
+        return dict(self.cluster.get(JOBS, KEY))
+
+    @property
+    def status(self) -> Obj:
+        return dict(self.obj.get("status") or {})
+
+    def reason(self, kind: str) -> str | None:
+        return (condition(self.obj, kind) or {}).get("reason") if is_true(self.obj, kind) else None
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(note.reason, note.message) for note in self.cluster.notes]
+
+
+def test_one_pod_succeeds_and_the_job_is_complete(cluster: Any) -> None:
+    play = Play(cluster, a_job())
+    play.run()
+    (pod,) = play.pods
+    assert pod["metadata"]["finalizers"] == [JOB_FINALIZER] and name_of(pod).startswith("pi-")
+    assert play.status == {
+        "active": 1,
+        "ready": 0,
+        "terminating": 0,
+        "startTime": "2026-01-01T00:00:00Z",
+        "uncountedTerminatedPods": {},
+    }
+    cluster.set_pod(pod)
+    play.run()
+    assert play.status["ready"] == 1
+    cluster.pass_time(5)
+    play.end(pod)
+    play.run()
+    (pod,) = play.pods
+    assert "finalizers" not in pod["metadata"]
+    text = "Reached expected number of succeeded pods"
+    times = {"lastProbeTime": "2026-01-01T00:00:05Z", "lastTransitionTime": "2026-01-01T00:00:05Z"}
+    said = {**times, "status": "True", "reason": "CompletionsReached", "message": text}
+    assert play.status == {
+        "startTime": "2026-01-01T00:00:00Z",
+        "completionTime": "2026-01-01T00:00:05Z",
+        "succeeded": 1,
+        "ready": 0,
+        "terminating": 0,
+        "uncountedTerminatedPods": {},
+        "conditions": [{"type": "SuccessCriteriaMet", **said}, {"type": "Complete", **said}],
+    }
+    assert play.events() == [("Completed", "Job completed")]
+    assert play.run() == []
+
+
+def test_as_many_at_a_time_as_parallelism_says(cluster: Any) -> None:
+    play = Play(cluster, a_job(completions=5, parallelism=2))
+    seen = []
+    for _ in range(5):
+        play.run()
+        seen.append(len(play.active))
+        play.end(play.active[0])
+    play.run()
+    assert seen == [2, 2, 2, 2, 1]
+    assert play.status["succeeded"] == 5 and play.reason("Complete")
+
+
+def test_a_work_queue_is_complete_when_one_has_succeeded_and_all_have_ended(cluster: Any) -> None:
+    play = Play(cluster, a_job(completions=None, parallelism=3))
+    play.run()
+    first, second, third = play.active
+    play.end(first)
+    play.end(second)
+    play.run()
+    assert len(play.active) == 1 and not play.reason("Complete")
+    play.end(third)
+    play.run()
+    assert play.status["succeeded"] == 3 and play.reason("Complete")
+
+
+def test_failures_are_retried_ever_later_until_too_many(cluster: Any) -> None:
+    play = Play(cluster, a_job(backoffLimit=2))
+    for wait in (10, 20):
+        play.run()
+        play.fail(play.active[0])
+        cluster.requeues.clear()
+        play.run()
+        assert not play.active and cluster.requeues[-1] == wait
+        cluster.pass_time(wait)
+    play.run()
+    play.fail(play.active[0])
+    play.run()
+    assert play.status["failed"] == 3 and "completionTime" not in play.status
+    assert play.reason("FailureTarget") == play.reason("Failed") == "BackoffLimitExceeded"
+    assert play.events() == [("BackoffLimitExceeded", "Job has reached the specified backoff limit")]
+
+
+def test_restarts_in_place_count_as_failures(cluster: Any) -> None:
+    play = Play(cluster, a_job(pod={"restartPolicy": "OnFailure"}, backoffLimit=2))
+    play.run()
+    statuses = [{"name": "c", "restartCount": 2}]
+    cluster.patch(
+        PODS, name_of(play.pods[0]), "ns", {"status": {"phase": "Running", "containerStatuses": statuses}}, "status"
+    )
+    play.run()
+    assert play.reason("Failed") == "BackoffLimitExceeded" and play.pods == []
+
+
+def test_the_deadline_ends_it(cluster: Any) -> None:
+    play = Play(cluster, a_job(activeDeadlineSeconds=30))
+    play.run()
+    assert cluster.requeues[-1] == 30
+    cluster.pass_time(31)
+    cluster.patch(PODS, name_of(play.pods[0]), "ns", {"metadata": {"finalizers": [JOB_FINALIZER, "x/y"]}})
+    play.run()
+    assert play.reason("FailureTarget") == "DeadlineExceeded" and not play.reason("Failed")
+    assert play.status["terminating"] == 1
+    cluster.patch(PODS, name_of(play.pods[0]), "ns", {"metadata": {"finalizers": None}})
+    play.run()
+    assert play.reason("Failed") == "DeadlineExceeded" and play.pods == []
+    assert play.events()[-1] == ("DeadlineExceeded", "Job was active longer than specified deadline")
+
+
+def test_suspended_and_resumed(cluster: Any) -> None:
+    play = Play(cluster, a_job(parallelism=2, completions=2))
+    play.run()
+    cluster.patch(JOBS, "pi", "ns", {"spec": {"suspend": True}})
+    play.run()
+    assert play.pods == [] and "startTime" not in play.status and "failed" not in play.status
+    assert play.reason("Suspended") == "JobSuspended"
+    cluster.pass_time(60)
+    cluster.patch(JOBS, "pi", "ns", {"spec": {"suspend": False}})
+    play.run()
+    assert len(play.active) == 2 and play.status["startTime"] == "2026-01-01T00:01:00Z"
+    assert (condition(play.obj, "Suspended") or {})["reason"] == "JobResumed"
+    assert [reason for reason, _ in play.events()] == ["Suspended", "Resumed"]
+
+
+def test_less_parallelism_stops_pods_without_counting_them(cluster: Any) -> None:
+    play = Play(cluster, a_job(parallelism=4, completions=8))
+    play.run()
+    cluster.patch(JOBS, "pi", "ns", {"spec": {"parallelism": 1}})
+    play.run()
+    assert len(play.pods) == 1 and "failed" not in play.status
+
+
+def test_indexed_pods_know_their_index(cluster: Any) -> None:
+    play = Play(cluster, a_job(completionMode="Indexed", completions=4, parallelism=3))
+    play.run()
+    pods = sorted(play.pods, key=lambda pod: index_of(pod) or 0)
+    assert [index_of(pod) for pod in pods] == [0, 1, 2]
+    pod = pods[1]
+    assert labels_of(pod)["batch.kubernetes.io/job-completion-index"] == "1"
+    assert annotations_of(pod)["batch.kubernetes.io/job-completion-index"] == "1"
+    assert pod["metadata"]["generateName"] == "pi-1-" and pod["spec"]["hostname"] == "pi-1"
+    (variable,) = pod["spec"]["containers"][0]["env"]
+    assert variable["name"] == "JOB_COMPLETION_INDEX"
+    for each in (pods[0], pods[2]):
+        play.end(each)
+    play.run()
+    assert (play.status["completedIndexes"], play.status["succeeded"]) == ("0,2", 2)
+    assert sorted(index_of(pod) or 0 for pod in play.active) == [1, 3]
+    for each in play.active:
+        play.end(each)
+    play.run()
+    assert play.status["completedIndexes"] == "0-3" and play.reason("Complete")
+
+
+def test_each_index_has_its_own_back_off_and_limit(cluster: Any) -> None:
+    spec = {"completionMode": "Indexed", "completions": 2, "parallelism": 2, "backoffLimitPerIndex": 1}
+    play = Play(cluster, a_job(**spec, backoffLimit=None))
+    play.run()
+    first = min(play.active, key=lambda pod: index_of(pod) or 0)
+    play.fail(first)
+    play.run()
+    assert [index_of(pod) for pod in play.active] == [1]
+    held = cluster.get(PODS, key_of(first))
+    assert held["metadata"]["finalizers"] == [JOB_FINALIZER]  # its replacement will inherit the count
+    cluster.pass_time(10)
+    play.run()
+    again = next(pod for pod in play.active if index_of(pod) == 0)
+    assert annotations_of(again)["batch.kubernetes.io/job-index-failure-count"] == "1"
+    assert "finalizers" not in cluster.get(PODS, key_of(first))["metadata"]
+    play.fail(again)
+    play.end(next(pod for pod in play.active if index_of(pod) == 1))
+    play.run()
+    assert (play.status["failedIndexes"], play.status["completedIndexes"]) == ("0", "1")
+    assert play.reason("Failed") == "FailedIndexes" and play.status["failed"] == 2
+
+
+def test_too_many_failed_indexes_end_it_early(cluster: Any) -> None:
+    spec = {"completionMode": "Indexed", "completions": 5, "parallelism": 5, "backoffLimitPerIndex": 0}
+    play = Play(cluster, a_job(**spec, maxFailedIndexes=1, backoffLimit=None))
+    play.run()
+    for pod in play.active[:2]:
+        play.fail(pod)
+    play.run()
+    assert play.reason("Failed") == "MaxFailedIndexesExceeded" and not play.active
+
+
+ON_42 = {"operator": "In", "values": [42]}
+DISRUPTED = [{"type": "DisruptionTarget", "status": "True"}]
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "conditions", "failed", "reason"),
+    [
+        ({"action": "FailJob", "onExitCodes": ON_42}, 42, [], 1, "PodFailurePolicy"),
+        ({"action": "FailJob", "onExitCodes": ON_42}, 1, [], 1, None),
+        ({"action": "FailJob", "onExitCodes": {**ON_42, "containerName": "other"}}, 42, [], 1, None),
+        ({"action": "FailJob", "onExitCodes": {"operator": "NotIn", "values": [42]}}, 1, [], 1, "PodFailurePolicy"),
+        ({"action": "Ignore", "onPodConditions": DISRUPTED}, 1, DISRUPTED, 0, None),
+        ({"action": "Ignore", "onPodConditions": DISRUPTED}, 1, [], 1, None),
+        ({"action": "Count", "onExitCodes": ON_42}, 42, [], 1, None),
+    ],
+)
+def test_pod_failure_policy(
+    cluster: Any, rule: Obj, code: int, conditions: list[Obj], failed: int, reason: str | None
+) -> None:
+    play = Play(cluster, a_job(podFailurePolicy={"rules": [rule]}))
+    play.run()
+    pod = play.active[0]
+    play.fail(pod, code, conditions=conditions)
+    play.run()
+    assert play.status.get("failed", 0) == failed and play.reason("Failed") == reason
+    if reason:
+        text = f"Container c for pod ns/{name_of(pod)} failed with exit code {code} matching FailJob rule at index 0"
+        assert (condition(play.obj, "Failed") or {})["message"] == text
+    if failed == 0:
+        assert len(play.active) == 1  # an ignored failure is replaced at once
+
+
+def test_fail_index_gives_up_one_index(cluster: Any) -> None:
+    spec = {"completionMode": "Indexed", "completions": 2, "parallelism": 2, "backoffLimitPerIndex": 5}
+    rules = {"rules": [{"action": "FailIndex", "onExitCodes": ON_42}]}
+    play = Play(cluster, a_job(**spec, podFailurePolicy=rules, backoffLimit=None))
+    play.run()
+    play.fail(next(pod for pod in play.active if index_of(pod) == 1), 42)
+    play.run()
+    assert play.status["failedIndexes"] == "1" and [index_of(pod) for pod in play.active] == [0]
+
+
+def test_success_policy_ends_it_before_all_have_succeeded(cluster: Any) -> None:
+    policy = {"rules": [{"succeededIndexes": "0,2-3", "succeededCount": 1}]}
+    play = Play(cluster, a_job(completionMode="Indexed", completions=4, parallelism=4, successPolicy=policy))
+    play.run()
+    by_index = {index_of(pod): pod for pod in play.active}
+    play.end(by_index[1])
+    play.run()
+    assert not play.reason("SuccessCriteriaMet")
+    play.end(by_index[2])
+    play.run()
+    assert play.reason("SuccessCriteriaMet") == play.reason("Complete") == "SuccessPolicy"
+    assert (condition(play.obj, "Complete") or {})["message"] == "Matched rules at index 0"
+    assert not play.active and play.status["completedIndexes"] == "1,2"
+
+
+@pytest.mark.parametrize(("policy", "replaced_at_once"), [("TerminatingOrFailed", True), ("Failed", False)])
+def test_when_a_deleted_pod_is_replaced(cluster: Any, policy: str, replaced_at_once: bool) -> None:
+    play = Play(cluster, a_job(podReplacementPolicy=policy))
+    play.run()
+    (pod,) = play.active
+    cluster.patch(PODS, name_of(pod), "ns", {"metadata": {"finalizers": [JOB_FINALIZER, "x/y"]}})
+    cluster.delete(PODS, name_of(pod), "ns")
+    cluster.pass_time(10)
+    play.run()
+    assert (len(play.pods), play.status["terminating"]) == (2 if replaced_at_once else 1, 1)
+    assert play.status.get("failed", 0) == int(replaced_at_once)
+
+
+def test_pods_of_a_job_that_is_gone_are_let_go(cluster: Any) -> None:
+    play = Play(cluster, a_job())
+    play.run()
+    cluster.delete(JOBS, "pi", "ns")
+    play.run()
+    assert "finalizers" not in play.pods[0]["metadata"]
+    play.cluster.create(JOBS, a_job())  # a namesake
+    play.run()
+    assert len(play.pods) == 2
+
+
+def test_an_adopted_pod_is_tracked_and_a_released_one_let_go(cluster: Any) -> None:
+    cluster.create(PODS, {"metadata": {"name": "mine", "namespace": "ns", "labels": LABELS}, "spec": {}})
+    play = Play(cluster, a_job())
+    play.run()
+    assert play.pods[0]["metadata"]["finalizers"] == [JOB_FINALIZER] and len(play.pods) == 1
+    cluster.patch(PODS, "mine", "ns", {"metadata": {"labels": {"batch.kubernetes.io/job-name": "x"}}})
+    play.run()
+    assert "finalizers" not in cluster.get(PODS, "ns/mine")["metadata"] and len(play.pods) == 2
+
+
+def test_another_manager_is_left_alone(cluster: Any) -> None:
+    play = Play(cluster, a_job(managedBy="example.com/kueue"))
+    assert play.run() == []
+
+
+@given(st.sets(st.integers(0, 40)))
+def test_indexes_survive_their_text(indexes: set[int]) -> None:
+    assert parse_indexes(format_indexes(indexes), 41) == indexes
+
+
+def test_indexes_as_text() -> None:
+    assert format_indexes([1, 2, 4, 5, 6, 9]) == "1,2,4-6,9"
+    assert parse_indexes("", 5) == set() and parse_indexes("0-3,x,9", 5) == {0, 1, 2, 3}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32), indexed=st.booleans(), per_index=st.booleans())
+def test_every_pod_is_counted_once_whatever_crashes(
+    make_cluster: Any, seed: int, indexed: bool, per_index: bool
+) -> None:
+    """Writes get lost, pods end and are deleted, caches lag; in the end the counters equal what happened."""
+    rand = random.Random(seed)
+    cluster = make_cluster()
+    spec: Obj = {"completions": 4, "parallelism": 3, "backoffLimit": 1000}
+    if indexed:
+        spec |= {"completionMode": "Indexed"} | ({"backoffLimitPerIndex": 1000} if per_index else {})
+    play = Play(cluster, a_job(**spec))
+    ended: Counter[str] = Counter()
+    fates: dict[str, str] = {}
+    for _ in range(300):
+        cluster.sync()
+        writes = list(job.reconcile(KEY, cluster.view()))
+        made = [write for write in writes if isinstance(write, Create | Delete)]
+        others = [write for write in writes if write not in made]
+        crashed = rand.random() < 0.3
+        chosen = [write for write in [*others, *made] if not crashed or rand.random() < 0.5]
+        cluster.apply(chosen)
+        for pod in play.active:
+            uid = pod["metadata"]["uid"]
+            if uid not in fates and rand.random() < 0.4 and "deletionTimestamp" not in pod["metadata"]:
+                fates[uid] = rand.choice(["Succeeded", "Failed"])
+                play.end(pod, fates[uid], 0 if fates[uid] == "Succeeded" else 1)
+        for pod in play.pods:
+            if pod_phase(pod) in ("Succeeded", "Failed") and rand.random() < 0.2:
+                cluster.delete(PODS, name_of(pod), "ns")
+        cluster.pass_time(rand.choice([1, 700]))
+        if play.reason("Complete"):
+            break
+    assert play.reason("Complete") == "CompletionsReached"
+    ended.update(fates.values())
+    assert play.status["failed" if ended["Failed"] else "ready"] == (ended["Failed"] or 0)
+    assert play.status["succeeded"] == (4 if indexed else ended["Succeeded"])
+    cluster.sync()
+    play.run()
+    assert not [pod for pod in play.pods if pod["metadata"].get("finalizers")]
