@@ -14,12 +14,16 @@ from netsim.client.rest import Client
 from netsim.controllers import (
     daemonset,
     deployment,
+    disruption,
     endpoints,
     endpointslice,
+    hpa,
+    job,
     namespace,
     node_ipam,
     node_lifecycle,
     podgc,
+    quota,
     replicaset,
     serviceaccount,
     slice_mirroring,
@@ -41,7 +45,7 @@ class ControllerConfig:
     """`cluster_cidr` is cut into one part of /`node_mask` a Node (comma-separated pair for dual stack, with
     `node_mask_v6` for the second family); `root_ca_pem` is what pods trust the API server by ("" leaves
     kube-root-ca.crt out); a Node silent for `node_monitor_grace` seconds is lost; `pod_gc_quarantine` is how long
-    a deleted Node's pods are kept."""
+    a deleted Node's pods are kept; autoscalers look at their targets every `hpa_sync` seconds."""
 
     cluster_cidr: str = "10.244.0.0/16"
     node_mask: int = 24
@@ -49,6 +53,7 @@ class ControllerConfig:
     root_ca_pem: str = ""
     node_monitor_grace: float = 40.0
     pod_gc_quarantine: float = 40.0
+    hpa_sync: float = hpa.SYNC_SECONDS
 
 
 def utc_now() -> datetime:
@@ -65,9 +70,13 @@ def controllers_of(config: ControllerConfig) -> list[Controller]:
         replicaset.REPLICATION_CONTROLLER,
         statefulset.CONTROLLER,
         daemonset.controller(),
+        job.CONTROLLER,
         endpointslice.CONTROLLER,
         endpoints.CONTROLLER,
         slice_mirroring.CONTROLLER,
+        hpa.Autoscaler(config.hpa_sync).controller(),
+        disruption.CONTROLLER,
+        quota.controller(),
         node_ipam.controller(cidrs, masks),
         node_lifecycle.controller(config.node_monitor_grace),
         taint_eviction.CONTROLLER,

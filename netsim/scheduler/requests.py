@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from netsim.api.kinds import Obj
+from netsim.api.pod_resources import aggregate
 from netsim.api.quantity import milli, whole
 
 CPU, MEMORY, PODS = "cpu", "memory", "pods"
@@ -29,21 +30,8 @@ def amounts(quantities: Obj | None) -> dict[str, int]:
 
 
 def requests_of(spec: Obj) -> dict[str, int]:
-    """The containers' requests together, or the largest init container's where that is more; sidecars (init
-    containers that restart Always) run beside both. Requests of the pod as a whole (KEP-2837) stand instead of its
-    containers'. Then the overhead."""
-    total: Counter[str] = Counter()
-    for container in spec.get("containers") or []:
-        total.update(_requests(container))
-    sidecars: Counter[str] = Counter()
-    peak: Counter[str] = Counter()
-    for container in spec.get("initContainers") or []:
-        if container.get("restartPolicy") == "Always":
-            sidecars.update(_requests(container))
-        else:
-            peak |= sidecars + Counter(_requests(container))
-    asked = {**((total + sidecars) | peak), **_requests(spec)}
-    return dict(Counter(asked) + Counter(amounts(spec.get("overhead"))))
+    """What the pod asks for in all, see `aggregate`; a limit without a request is one."""
+    return dict(aggregate(spec, _requests) + Counter(amounts(spec.get("overhead"))))
 
 
 def _requests(holder: Obj) -> dict[str, int]:

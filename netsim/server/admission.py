@@ -1,25 +1,30 @@
 """Admission: what Kubernetes' built-in plugins add to or refuse in new objects.
 
-NamespaceLifecycle, ServiceAccount, DefaultTolerationSeconds and Priority. The deciding functions are pure;
+NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, DefaultTolerationSeconds, Priority, the default
+StorageClass and IngressClass, storage protection; ResourceQuota is in `quota`. The deciding functions are pure;
 `admit_create` looks up what they need.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from netsim.api import errors, kinds
 from netsim.api.errors import Cause
 from netsim.api.kinds import Kind, Obj
-from netsim.api.objects import deletion_timestamp
+from netsim.api.objects import deletion_timestamp, set_condition
 from netsim.server import rbac
+from netsim.server.admission_classes import admit_claim, admit_ingress
+from netsim.server.admission_priority import admit_priority, check_priority_class
 from netsim.server.authz import MIRROR, PUBLIC_CA, node_creation_problem
 from netsim.server.core import Core
+from netsim.server.limits import claim_problem, pod_problem, with_limits
 from netsim.server.rbac import User
 
 TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
 ROOT_CA = PUBLIC_CA
 _PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
-_PRIORITIES = {"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
 _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _RBAC_GROUP = "rbac.authorization.k8s.io"
 
@@ -49,6 +54,9 @@ async def admit_create(core: Core, kind: Kind, obj: Obj, user: User) -> Obj:
         raise errors.forbidden(kind, obj["metadata"]["name"], problem)
     if kind is kinds.PODS:
         return await _admit_pod(core, obj)
+    admit = _ADMIT.get(kind)
+    if admit is not None:
+        return await admit(core, obj)
     if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:
         return with_requester(obj, user)
     if kind.group == _RBAC_GROUP:
@@ -65,7 +73,7 @@ def with_requester(request: Obj, user: User) -> Obj:
 
 async def _admit_pod(core: Core, pod: Obj) -> Obj:
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-    pod = with_priority(with_tolerations(pod))
+    pod = await admit_priority(core, with_gates(with_tolerations(await _limited(core, pod)), core.now()))
     account_name = pod["spec"].get("serviceAccountName") or "default"
     if MIRROR in (pod["metadata"].get("annotations") or {}):
         return pod
@@ -92,22 +100,64 @@ def with_tolerations(pod: Obj) -> Obj:
     return {**pod, "spec": {**spec, "tolerations": given + added}} if added else pod
 
 
-def with_priority(pod: Obj) -> Obj:
-    """priority and preemptionPolicy from the priority class (the two built-in ones; none is 0)."""
-    spec = pod["spec"]
-    class_name = spec.get("priorityClassName", "")
-    if class_name and class_name not in _PRIORITIES:
-        raise errors.forbidden(
-            kinds.PODS, pod["metadata"]["name"], f"no PriorityClass with name {class_name} was found"
-        )
-    priority = _PRIORITIES.get(class_name, 0)
-    if spec.get("priority") not in (None, priority):
-        why = "the integer value of priority must not be provided in pod spec; priority admission controller computed "
-        raise errors.forbidden(
-            kinds.PODS, pod["metadata"]["name"], f"{why}{priority} from the given PriorityClass name"
-        )
-    policy = spec.get("preemptionPolicy") or "PreemptLowerPriority"
-    return {**pod, "spec": {**spec, "priority": priority, "preemptionPolicy": policy}}
+async def _limited(core: Core, pod: Obj) -> Obj:
+    """The pod with its namespace's LimitRanges applied; 403 when it does not keep to them."""
+    limits = await core.objects(kinds.LIMIT_RANGES, pod["metadata"]["namespace"])
+    if not limits:
+        return pod
+    pod = with_limits(pod, limits)
+    problem = pod_problem(pod, limits)
+    if problem:
+        raise errors.forbidden(kinds.PODS, pod["metadata"]["name"], problem)
+    return pod
+
+
+async def admit_claim_change(core: Core, claim: Obj) -> Obj:
+    """The claim, if its namespace's LimitRanges allow it; 403 if not."""
+    limits = await core.objects(kinds.LIMIT_RANGES, claim["metadata"]["namespace"])
+    problem = claim_problem(claim, limits)
+    if problem:
+        raise errors.forbidden(kinds.PERSISTENT_VOLUME_CLAIMS, claim["metadata"]["name"], problem)
+    return claim
+
+
+async def _admit_new_claim(core: Core, claim: Obj) -> Obj:
+    return await admit_claim_change(core, await admit_claim(core, claim))
+
+
+async def _admit_priority_class(core: Core, obj: Obj) -> Obj:
+    await check_priority_class(core, obj)
+    return obj
+
+
+_ADMIT: dict[Kind, Callable[[Core, Obj], Awaitable[Obj]]] = {
+    kinds.PERSISTENT_VOLUME_CLAIMS: _admit_new_claim,
+    kinds.INGRESSES: admit_ingress,
+    kinds.PRIORITY_CLASSES: _admit_priority_class,
+}
+
+
+_ADMIT_CHANGE: dict[Kind, Callable[[Core, Obj], Awaitable[Obj]]] = {
+    kinds.PERSISTENT_VOLUME_CLAIMS: admit_claim_change,
+    kinds.PRIORITY_CLASSES: _admit_priority_class,
+}
+
+
+async def check_update(core: Core, kind: Kind, new: Obj) -> None:
+    """403 for a change that a plugin refuses."""
+    admit = _ADMIT_CHANGE.get(kind)
+    if admit is not None:
+        await admit(core, new)
+
+
+def with_gates(pod: Obj, now: str) -> Obj:
+    """A pod with scheduling gates says that it waits for them (KEP-3521)."""
+    if not (pod.get("spec") or {}).get("schedulingGates"):
+        return pod
+    status = pod.get("status") or {}
+    text = "Scheduling is blocked due to non-empty scheduling gates"
+    gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": text}
+    return {**pod, "status": {**status, "conditions": set_condition(status.get("conditions") or [], gated, now)}}
 
 
 def with_service_account(pod: Obj, account: Obj, volume: str) -> Obj:

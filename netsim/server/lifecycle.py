@@ -16,11 +16,12 @@ from netsim.api.errors import REQUIRED, Cause, StatusError, bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp
 from netsim.api.validation import validate_create, validate_update
-from netsim.server import admission, managed, services, strategy
+from netsim.server import admission, managed, quota, strategy
 from netsim.server.codec import decode, encode, key_of
 from netsim.server.core import Core
 from netsim.server.managed import SERVER, Manager
 from netsim.server.rbac import User
+from netsim.server.service_values import carry_over
 from netsim.server.services import Reservation
 from netsim.store.types import Item, KeyExists, RevisionMismatch
 
@@ -95,11 +96,13 @@ async def _create_once(
     key = key_of(kind, namespace, name)
     if dry_run and await core.store.get(key) is not None:
         raise KeyExists(key)
-    new, reservation = _reserve(core, kind, new, None)
+    new, reservation = await _reserve(core, kind, new, None, dry_run)
     if dry_run:
         reservation.undo()
+        await quota.check(core, kind, namespace, new, None)
         return Outcome(new)
-    item = await _reserved_write(reservation, core.store.create(key, encode(kind, new)))
+    write = quota.held(core, kind, namespace, new, None, lambda: core.store.create(key, encode(kind, new)))
+    item = await _reserved_write(reservation, write)
     await _after_write(core, kind, new)
     return Outcome(_with_version(new, item.revision), item)
 
@@ -113,8 +116,10 @@ def _refuse(kind: Kind, name: str, causes: list[Cause]) -> None:
         raise errors.invalid(kind, name, causes)
 
 
-def _reserve(core: Core, kind: Kind, new: Obj, old: Obj | None) -> tuple[Obj, Reservation]:
-    return core.services.reserve(new, old) if kind is kinds.SERVICES else (new, Reservation())
+async def _reserve(core: Core, kind: Kind, new: Obj, old: Obj | None, dry_run: bool) -> tuple[Obj, Reservation]:
+    if kind is not kinds.SERVICES:
+        return new, Reservation()
+    return await core.services.secure(new, old, dry_run=dry_run)
 
 
 async def _reserved_write(reservation: Reservation, write: Awaitable[Item]) -> Item:
@@ -169,15 +174,17 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
     _check_preconditions(kind, item, wanted, old)
     new = strategy.prepare_update(kind, wanted, old, sub)
     if kind is kinds.SERVICES and not sub:
-        new = services.carry_over(new, old)
+        new = carry_over(new, old)
     new = _with_version(set_defaults(kind, new), item.revision)
     if kind.group == _RBAC_GROUP and not strategy.same_object(new, old):
         await admission.check_escalation(core, kind, new, request.user)
+    if not sub:
+        await admission.check_update(core, kind, new)
     if sub not in _OWN_RULES:
         _refuse(kind, name, validate_update(kind, new, old))
     given = wanted["metadata"].get("managedFields")
     after = managed.after_change(kind, entries, given, old, new, request.manager, sub, core.now())
-    new, reservation = _reserve(core, kind, managed.with_entries(new, after), old)
+    new, reservation = await _reserve(core, kind, managed.with_entries(new, after), old, request.dry_run)
     if after == entries and strategy.same_object(new, old):
         reservation.undo()
         return Outcome(old, item)
@@ -187,13 +194,17 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
 async def _write(
     core: Core, kind: Kind, item: Item, new: Obj, reservation: Reservation, *, dry_run: bool
 ) -> Outcome:  # fmt: skip
+    namespace, old = new["metadata"].get("namespace", ""), core.decoder(item)
     if dry_run:
         reservation.undo()
+        await quota.check(core, kind, namespace, new, old)
         return Outcome(new)
     if may_vanish(kind, new):
         reservation.undo()
         return await remove(core, kind, item, _with_version(new, item.revision))
-    written = await _reserved_write(reservation, core.store.update(item.key, encode(kind, new), item.revision))
+    body = encode(kind, new)
+    write = quota.held(core, kind, namespace, new, old, lambda: core.store.update(item.key, body, item.revision))
+    written = await _reserved_write(reservation, write)
     if kind.group == _RBAC_GROUP:
         core.authorizer.invalidate()
     return Outcome(_with_version(new, written.revision), written)
