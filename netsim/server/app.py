@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable
 from netsim.api import errors, kinds
 from netsim.api.errors import StatusError
 from netsim.http.types import Request, Response
-from netsim.server import metrics, paths, reads, reviews, subresources, watch, writes
+from netsim.server import freshness, metrics, paths, reads, reviews, subresources, watch, writes
 from netsim.server.authn import effective_user
 from netsim.server.authz import Authorizer
 from netsim.server.bootstrap import bootstrap, service_address
 from netsim.server.codec import Decoder
 from netsim.server.core import Call, Clock, Core, DialNode, Rand, ServerConfig
+from netsim.server.crd_control import Definitions
+from netsim.server.custom import check_open, warn_of_version
 from netsim.server.housekeeping import Housekeeper
 from netsim.server.hub import Hub
 from netsim.server.negotiate import choose_format
@@ -56,6 +58,7 @@ class ApiServer:
         self._clock, self._rand, self._dial = clock, rand, dial_node
         self.core: Core | None = None
         self._housekeeper: Housekeeper | None = None
+        self._definitions: Definitions | None = None
 
     @property
     def pki(self) -> Pki:
@@ -82,12 +85,16 @@ class ApiServer:
         for problem in core.services.restore(await core.objects(kinds.SERVICES)):
             log.error("allocator repair: %s", problem)
         await bootstrap(core)
+        self._definitions = Definitions(core)
+        await self._definitions.start()
         self._housekeeper = Housekeeper(core)
         await self._housekeeper.start()
         self.core = core
 
     async def close(self) -> None:
         """End the watches and the server's own controllers. The store stays open."""
+        if self._definitions is not None:
+            await self._definitions.close()
         if self._housekeeper is not None:
             await self._housekeeper.close()
         if self.core is not None:
@@ -115,8 +122,10 @@ class ApiServer:
             call.format = choose_format(request.header("accept"), _SHAPES)
         if target.verb in _WRITES and target.subresource not in _STREAMING:
             # a client that hangs up must not leave a write half accounted for
-            return await asyncio.shield(asyncio.ensure_future(dispatch(core, call)))
-        return await dispatch(core, call)
+            response = await asyncio.shield(asyncio.ensure_future(freshness.answer(core, call, dispatch)))
+        else:
+            response = await freshness.answer(core, call, dispatch)
+        return warn_of_version(call.kind, response)
 
 
 def refusal_of(request: Request, error: Exception) -> StatusError:
@@ -125,7 +134,7 @@ def refusal_of(request: Request, error: Exception) -> StatusError:
         return error
     if isinstance(error, Unavailable):
         log.error("%s %s: %s", request.method, request.path, error)
-        return errors.unavailable(f"the database refused the write: {error}")
+        return errors.unavailable(f"the database failed: {error}")
     log.error("%s %s", request.method, request.path, exc_info=error)
     return errors.internal(f"{type(error).__name__}: {error}")
 
@@ -138,6 +147,7 @@ async def dispatch(core: Core, call: Call) -> Response:
     if target.verb not in kind.verbs and not (target.verb == "watch" and "list" in kind.verbs):
         raise errors.method_not_allowed()
     _check_scope(target)
+    check_open(kind, target.verb)
     if kind in metrics.KINDS:
         return await metrics.serve(core, call)
     if not kind.stored:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
 
@@ -13,100 +14,26 @@ from netsim.api.errors import INVALID, Cause
 from netsim.api.kinds import Obj
 from netsim.api.objects import key_of, uid_of
 from netsim.server.allocator import AllocationError, IpAllocator, PortAllocator, Rand
+from netsim.server.claims import Claims
+from netsim.server.service_values import (
+    cluster_ips,
+    needs_health_port,
+    needs_ip,
+    needs_node_ports,
+    node_ports,
+    spec_of,
+    values_of,
+)
 
 log = logging.getLogger(__name__)
-
-NODE_PORT_TYPES = ("NodePort", "LoadBalancer")
-
-
-def _spec(service: Obj | None) -> Obj:
-    return (service or {}).get("spec") or {}
-
-
-def needs_ip(spec: Obj) -> bool:
-    """Whether a cluster IP is allocated: neither ExternalName nor headless."""
-    return spec.get("type", "ClusterIP") != "ExternalName" and spec.get("clusterIP") != "None"
-
-
-def needs_node_ports(spec: Obj) -> bool:
-    """Whether ports get node ports: NodePort, and LoadBalancer unless it says no."""
-    kind = spec.get("type", "ClusterIP")
-    return kind == "NodePort" or (kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is not False)
-
-
-def cluster_ips(service: Obj | None) -> list[str]:
-    """Real cluster IPs of a Service, in family order."""
-    spec = _spec(service)
-    found = spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else [])
-    return [ip for ip in found if ip and ip != "None"]
-
-
-def node_ports(service: Obj | None) -> set[int]:
-    """All node ports a Service holds, its health check port included."""
-    spec = _spec(service)
-    ports = {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
-    return ports | ({spec["healthCheckNodePort"]} if spec.get("healthCheckNodePort") else set())
-
-
-def values_of(service: Obj) -> list[str | int]:
-    """Everything allocated to a Service: its IPs as text, its node ports as numbers."""
-    return [*cluster_ips(service), *sorted(node_ports(service))]
-
-
-def carry_over(new: Obj, old: Obj) -> Obj:
-    """A changed Service with what it may leave out taken from the old one, and what its new type cannot have dropped
-    (a PUT without clusterIP keeps it; NodePort to ClusterIP by one patched field works)."""
-    spec, before = dict(_spec(new)), _spec(old)
-    if spec.get("type", "ClusterIP") == "ExternalName":
-        _drop_unchanged(
-            spec, before, ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
-        )
-    elif before.get("type") != "ExternalName" and not spec.get("clusterIP"):
-        kept = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
-        spec |= {key: before[key] for key in kept if key in before and not spec.get(key)}
-    if needs_node_ports(before) and not needs_node_ports(spec):
-        spec["ports"] = _without_ports(spec.get("ports") or [], before.get("ports") or [])
-    elif needs_node_ports(before):
-        spec["ports"] = _with_old_ports(spec.get("ports") or [], before.get("ports") or [])
-    if spec.get("type", "ClusterIP") not in NODE_PORT_TYPES and not spec.get("externalIPs"):
-        _drop_unchanged(spec, before, ("externalTrafficPolicy",))
-    if not _needs_health_port(spec):
-        _drop_unchanged(spec, before, ("healthCheckNodePort",))
-    if spec.get("type") != "LoadBalancer":
-        _drop_unchanged(spec, before, ("allocateLoadBalancerNodePorts", "loadBalancerClass"))
-    return {**new, "spec": spec}
-
-
-def _drop_unchanged(spec: Obj, before: Obj, names: Iterable[str]) -> None:
-    for name in names:
-        if name in spec and spec[name] == before.get(name):
-            del spec[name]
-
-
-def _without_ports(ports: list[Obj], before: list[Obj]) -> list[Obj]:
-    old = {port.get("nodePort") for port in before}
-    return [{k: v for k, v in p.items() if k != "nodePort" or p["nodePort"] not in old} for p in ports]
-
-
-def _with_old_ports(ports: list[Obj], before: list[Obj]) -> list[Obj]:
-    named = {port.get("name", ""): port["nodePort"] for port in before if port.get("nodePort")}
-    used = {port.get("nodePort") for port in ports}
-
-    def one(port: Obj) -> Obj:
-        kept = named.get(port.get("name", ""))
-        return port if port.get("nodePort") or kept is None or kept in used else {**port, "nodePort": kept}
-
-    return [one(port) for port in ports]
-
-
-def _needs_health_port(spec: Obj) -> bool:
-    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
 
 @dataclass(slots=True)
 class Reservation:
-    """Values reserved for one write: `undo` after a failed or dry-run write, `commit` after a durable one."""
+    """Values reserved for one write: `undo` after a failed or dry-run write, `commit` after a durable one. `values` are
+    those the Service did not have before."""
 
+    values: list[str | int] = field(default_factory=list)
     on_undo: list[Callable[[], None]] = field(default_factory=list)
     on_commit: list[Callable[[], None]] = field(default_factory=list)
 
@@ -120,9 +47,11 @@ class Reservation:
 
 
 class ServiceAllocators:
-    """The cluster's IP ranges (one per family) and its node port range."""
+    """The cluster's IP ranges (one per family) and its node port range. With `claims`, other servers have the same."""
 
-    def __init__(self, cidrs: Iterable[str], ports: tuple[int, int], rand: Rand) -> None:
+    def __init__(self, cidrs: Iterable[str], ports: tuple[int, int], rand: Rand, claims: Claims | None = None) -> None:
+        self.claims = claims
+        self._others: dict[str | int, str] = {}
         self.ips = {allocator.family: allocator for allocator in map(IpAllocator, cidrs)}
         self.ports = PortAllocator(*ports)
         self._rand = rand
@@ -159,6 +88,41 @@ class ServiceAllocators:
             raise AllocationError(f"failed to allocate IP {ip}: this cluster has no {family} Service range")
         return self.ips[family]
 
+    def observe(self, new: Obj | None, old: Obj | None) -> None:
+        """Take note of a Service that was written, perhaps by another server."""
+        kept = values_of(new) if new else []
+        for value in kept:
+            try:
+                if new and self._owner(value) != uid_of(new):
+                    self._take(value, uid_of(new))
+            except AllocationError as error:
+                log.warning("service %s: %s: %s", key_of(new or {}), value, error)
+        if old:
+            self._give_back([value for value in values_of(old) if value not in kept], uid_of(old))
+
+    def _owner(self, value: str | int) -> str | None:
+        return self.ports.owner(value) if isinstance(value, int) else self._family(value).owner(value)
+
+    async def secure(self, new: Obj, old: Obj | None, *, dry_run: bool) -> tuple[Obj, Reservation]:
+        """`reserve`, and the same among all servers that share the store. Raises StoreError, too."""
+        while True:
+            wanted, reservation = self.reserve(new, old)
+            if dry_run or self.claims is None or not reservation.values:
+                return wanted, reservation
+            owner = uid_of(new)
+            try:
+                taken = await self.claims.take(reservation.values, owner)
+            except BaseException:
+                reservation.undo()
+                raise
+            if not taken:
+                reservation.on_undo.append(partial(self._unclaim, reservation.values, owner))
+                return wanted, reservation
+            reservation.undo()
+            for value, other in taken.items():
+                self._take(value, other)  # so that the next try takes, or refuses, another one
+            self._others |= taken
+
     def reserve(self, new: Obj, old: Obj | None) -> tuple[Obj, Reservation]:
         """The Service with its values filled in, and the reservation of those it did not have before.
 
@@ -177,16 +141,33 @@ class ServiceAllocators:
 
     def release(self, service: Obj) -> None:
         """Give back everything a deleted Service held."""
-        self._give_back(values_of(service), uid_of(service))
+        self._release(values_of(service), uid_of(service))
+
+    def _release(self, values: list[str | int], owner: str) -> None:
+        self._give_back(values, owner)
+        self._unclaim(values, owner)
+
+    def _unclaim(self, values: list[str | int], owner: str) -> None:
+        if self.claims is not None:
+            self.claims.give_back([value for value in values if self._owner(value) != owner], owner)
+
+    async def repair(self, services: Iterable[Obj]) -> list[str]:
+        """Put the claims right; returns what cannot be put right, one text per finding."""
+        held = {value: uid_of(service) for service in services for value in values_of(service)}
+        others, self._others = self._others, {}
+        for value, owner in others.items():
+            if held.get(value) != owner:
+                self._give_back([value], owner)
+        return await self.claims.repair(held) if self.claims is not None else []
 
     def _release_later(self, old: Obj, new: Obj, reservation: Reservation) -> None:
         kept = values_of(new)
         values = [value for value in values_of(old) if value not in kept]
         if values:
-            reservation.on_commit.append(lambda: self._give_back(values, uid_of(old)))
+            reservation.on_commit.append(lambda: self._release(values, uid_of(old)))
 
     def _reserve_ips(self, new: Obj, old: Obj | None, reservation: Reservation) -> Obj:
-        spec, owner = _spec(new), uid_of(new)
+        spec, owner = spec_of(new), uid_of(new)
         if spec.get("type", "ClusterIP") == "ExternalName":
             return new
         families = self._families(spec)
@@ -219,11 +200,12 @@ class ServiceAllocators:
         except AllocationError as error:
             shown = orjson.dumps(cluster_ips(service)).decode()
             raise _invalid(service, "spec.clusterIPs", shown, str(error)) from None
+        reservation.values.append(ip)
         reservation.on_undo.append(lambda: self._family(ip).release(ip, owner))
         return ip
 
     def _reserve_ports(self, new: Obj, old: Obj | None, reservation: Reservation) -> Obj:
-        spec = _spec(new)
+        spec = spec_of(new)
         if not needs_node_ports(spec) and not node_ports(new):
             return new
         held, ports = node_ports(old), []
@@ -234,8 +216,8 @@ class ServiceAllocators:
                 held.add(number)  # UDP and TCP may share one
             ports.append({**port, "nodePort": number})
         spec = {**spec, "ports": ports}
-        if _needs_health_port(spec):
-            number = spec.get("healthCheckNodePort") or _spec(old).get("healthCheckNodePort")
+        if needs_health_port(spec):
+            number = spec.get("healthCheckNodePort") or spec_of(old).get("healthCheckNodePort")
             if number not in held:
                 number = self._one_port(new, "spec.healthCheckNodePort", number, reservation)
             spec["healthCheckNodePort"] = number
@@ -250,6 +232,7 @@ class ServiceAllocators:
                 number = self.ports.allocate(owner, self._rand)
         except AllocationError as error:
             raise _invalid(service, path, str(number or 0), str(error)) from None
+        reservation.values.append(number)
         reservation.on_undo.append(lambda: self.ports.release(number, owner))
         return number
 

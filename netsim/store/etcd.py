@@ -71,6 +71,10 @@ class EtcdStore:
     def revision(self) -> int:
         return self._mirror.state.revision
 
+    @property
+    def shared(self) -> bool:
+        return True
+
     async def get(self, key: str) -> Item | None:
         return self._mirror.state.get(key)
 

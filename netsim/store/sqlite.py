@@ -77,6 +77,10 @@ class SqliteStore:
     def revision(self) -> int:
         return self._state.revision
 
+    @property
+    def shared(self) -> bool:
+        return False
+
     async def get(self, key: str) -> Item | None:
         return self._state.get(key)
 

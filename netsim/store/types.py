@@ -87,6 +87,11 @@ class Store(Protocol):
         """Revision of the newest durable write."""
         ...
 
+    @property
+    def shared(self) -> bool:
+        """Whether other servers may write to the same database."""
+        ...
+
     async def get(self, key: str) -> Item | None: ...
 
     async def list(self, prefix: str, *, limit: int = 0, start: str = "", revision: int = 0) -> Page:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.etcds import Etcd
 
 from netsim.store.etcd import EtcdStore
 from netsim.store.etcd_client import EtcdConfig
 from netsim.store.types import Compacted, Item, KeyExists, RevisionMismatch, Unavailable
+from support.etcds import Etcd
 
 PODS = "/registry/core/pods/"
 

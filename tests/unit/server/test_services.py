@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsim.server.allocator import AllocationError, Allocator, IpAllocator, PortAllocator
-from netsim.server.services import ServiceAllocators, carry_over, cluster_ips, node_ports
+from netsim.server.service_values import carry_over, cluster_ips, node_ports
+from netsim.server.services import ServiceAllocators
 
 SERVICES = "/api/v1/namespaces/default/services"
 OPERATIONS = st.lists(

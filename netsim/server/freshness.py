@@ -1,0 +1,41 @@
+"""Answers no older than their questions, when other servers write to the same store.
+
+Reads of the newest state first wait until this server has seen what was acknowledged to anybody. Writes are decided on
+the state at hand, since their comparison of revisions protects them; only a refusal is looked at again on fresh state.
+With a store of our own nothing of this costs anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from netsim.api.errors import StatusError
+from netsim.http.types import Request, Response
+from netsim.server.core import Call, Core
+
+_FRESH = ("get", "list", "watch", "deletecollection")
+
+
+def needs_newest(request: Request, verb: str, revision: int) -> bool:
+    """Whether a request must be answered from a state newer than `revision`, the one at hand (pure): it is a read that
+    names no resourceVersion, or one that is not here yet."""
+    if verb not in _FRESH:
+        return False
+    asked = request.param("resourceVersion")
+    return not asked or bool(request.param("continue")) or (asked.isdecimal() and int(asked) > revision)
+
+
+async def answer(core: Core, call: Call, dispatch: Callable[[Core, Call], Awaitable[Response]]) -> Response:
+    """`dispatch`, on a state that is new enough for the request."""
+    store = core.store
+    if needs_newest(call.request, call.target.verb, store.revision):
+        await store.sync()
+        return await dispatch(core, call)
+    revision, warnings = store.revision, len(call.warnings)
+    try:
+        return await dispatch(core, call)
+    except StatusError:
+        if not await store.sync(revision):
+            raise
+    del call.warnings[warnings:]
+    return await dispatch(core, call)
