@@ -66,6 +66,10 @@ def too_long(field: str, limit: int) -> Cause:
     return Cause(errors.TOO_LONG, f"Too long: may not be more than {limit} bytes", field)
 
 
+def too_many(field: str, count: int, limit: int) -> Cause:
+    return Cause("FieldValueTooMany", f"Too many: {count}: must have at most {limit} items", field)
+
+
 # --- checks of one value -----------------------------------------------------------------------------------------
 
 
@@ -153,6 +157,10 @@ def label_map(field: str, labels: Obj | None) -> Iterator[Cause]:
     for key, value in (labels or {}).items():
         yield from qualified_name(field, key)
         yield from _limited(field, value, 63, names.is_label_value(value), VALUE_MESSAGE)
+
+
+def label_value(field: str, text: str) -> Iterator[Cause]:
+    return _limited(field, text, 63, names.is_label_value(text), VALUE_MESSAGE)
 
 
 def ip_address(field: str, text: str) -> Iterator[Cause]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from netsim.api import causes
+from netsim.api import causes, validate_env
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.quantity import parse_quantity
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
-_VARIABLE = re.compile(r"[ -<>-~]+")
-_VARIABLE_MESSAGE = "a valid environment variable name must consist only of printable ASCII characters other than '='"
-_SOURCES = ("configMapKeyRef", "fieldRef", "fileKeyRef", "resourceFieldRef", "secretKeyRef")
 
 
 def containers(group: list[Obj], field: str, volumes: set[str], *, host_network: bool) -> Iterator[Cause]:
@@ -38,8 +34,7 @@ def _container(container: Obj, field: str, volumes: set[str], *, host_network: b
         policy = container["terminationMessagePolicy"]
         yield from causes.one_of(f"{field}.terminationMessagePolicy", policy, _MESSAGE_POLICIES)
     yield from _ports(container.get("ports") or [], f"{field}.ports", host_network=host_network)
-    for index, variable in enumerate(container.get("env") or ()):
-        yield from _variable(variable, f"{field}.env[{index}]")
+    yield from validate_env.environment(container, field)
     yield from _mounts(container.get("volumeMounts") or [], f"{field}.volumeMounts", volumes)
     yield from resources(container.get("resources") or {}, f"{field}.resources")
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
@@ -79,25 +74,6 @@ def _host_ports(group: list[Obj], field: str) -> Iterator[Cause]:
                 text = "/".join(str(part) for part in claim)
                 yield causes.duplicate(f"{field}[{index}].ports[{at}].hostPort", text)
             taken.add(claim)
-
-
-def _variable(variable: Obj, field: str) -> Iterator[Cause]:
-    name = variable.get("name", "")
-    if not name:
-        yield causes.required(f"{field}.name")
-    elif not _VARIABLE.fullmatch(name):
-        yield causes.invalid(f"{field}.name", name, _VARIABLE_MESSAGE)
-    source = variable.get("valueFrom")
-    if source is None:
-        return
-    if variable.get("value"):
-        yield causes.invalid(f"{field}.valueFrom", "", "may not be specified when `value` is not empty")
-    given = [key for key in _SOURCES if source.get(key) is not None]
-    if not given:
-        options = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
-        yield causes.invalid(f"{field}.valueFrom", "", f"must specify one of: {options}")
-    elif len(given) > 1:
-        yield causes.invalid(f"{field}.valueFrom", "", "may not have more than one field specified at a time")
 
 
 def _mounts(mounts: list[Obj], field: str, volumes: set[str]) -> Iterator[Cause]:

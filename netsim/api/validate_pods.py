@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
-from netsim.api import causes, validate_containers
+from netsim.api import causes, validate_containers, validate_placement, validate_volumes
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 
 _RESTART_POLICIES = ("Always", "Never", "OnFailure")
 _DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
-_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
 _SECONDS_LIMIT = 2**31 - 1
 _UPDATE_MESSAGE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -24,11 +23,11 @@ def pod(obj: Obj) -> Iterator[Cause]:
     yield from pod_spec(obj.get("spec") or {}, "spec")
 
 
-def pod_spec(spec: Obj, field: str) -> Iterator[Cause]:
-    """A pod's or template's spec; `field` is its path."""
+def pod_spec(spec: Obj, field: str, *, extra_volumes: frozenset[str] = frozenset()) -> Iterator[Cause]:
+    """A pod's or template's spec; `field` is its path, `extra_volumes` are volumes that it gets from elsewhere."""
     volumes = spec.get("volumes") or []
-    yield from _volumes(volumes, f"{field}.volumes")
-    names = {volume.get("name", "") for volume in volumes}
+    yield from validate_volumes.volumes(volumes, f"{field}.volumes")
+    names = {volume.get("name", "") for volume in volumes} | extra_volumes
     if not spec.get("containers"):
         yield causes.required(f"{field}.containers")
     for group in ("initContainers", "containers"):
@@ -39,17 +38,17 @@ def pod_spec(spec: Obj, field: str) -> Iterator[Cause]:
     yield from causes.one_of(f"{field}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
     yield from _dns(spec, field)
     yield from _seconds(spec, field)
-    yield from causes.label_map(f"{field}.nodeSelector", spec.get("nodeSelector"))
+    yield from validate_placement.placement(spec, field)
     for name in ("hostname", "subdomain"):
         if spec.get(name):
             yield from causes.dns_label(f"{field}.{name}", spec[name])
-    for name in ("serviceAccountName", "nodeName"):
+    for name in ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName", "schedulerName"):
         if spec.get(name):
             yield from causes.dns_subdomain(f"{field}.{name}", spec[name])
-    for index, toleration in enumerate(spec.get("tolerations") or ()):
-        yield from _toleration(toleration, f"{field}.tolerations[{index}]")
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         yield from causes.ip_address(f"{field}.hostAliases[{index}].ip", alias.get("ip", ""))
+        for at, name in enumerate(alias.get("hostnames") or ()):
+            yield from causes.dns_subdomain(f"{field}.hostAliases[{index}].hostnames[{at}]", name)
 
 
 def _unique_containers(spec: Obj, field: str) -> Iterator[Cause]:
@@ -58,39 +57,6 @@ def _unique_containers(spec: Obj, field: str) -> Iterator[Cause]:
         for group in ("initContainers", "containers", "ephemeralContainers")
         for index, container in enumerate(spec.get(group) or ())
     )
-
-
-def _volumes(volumes: list[Obj], field: str) -> Iterator[Cause]:
-    for index, volume in enumerate(volumes):
-        where, name = f"{field}[{index}]", volume.get("name", "")
-        yield from causes.dns_label(f"{where}.name", name) if name else [causes.required(f"{where}.name")]
-        kinds = sorted(key for key in volume if key != "name")
-        if not kinds:
-            yield causes.required(where, "must specify a volume type")
-        for extra in kinds[1:]:
-            yield causes.forbidden(f"{where}.{extra}", "may not specify more than 1 volume type")
-        if "secret" in volume and not volume["secret"].get("secretName"):
-            yield causes.required(f"{where}.secret.secretName")
-        if "configMap" in volume and not volume["configMap"].get("name"):
-            yield causes.required(f"{where}.configMap.name")
-        if "hostPath" in volume and not volume["hostPath"].get("path"):
-            yield causes.required(f"{where}.hostPath.path")
-        yield from _item_paths(volume, where)
-    yield from causes.unique((f"{field}[{i}].name", v.get("name")) for i, v in enumerate(volumes))
-
-
-def _item_paths(volume: Obj, field: str) -> Iterator[Cause]:
-    """Files of a volume stay below it: relative paths without "..", whatever they are made from."""
-    sources = [(f"{field}.{kind}", volume[kind]) for kind in ("configMap", "secret", "downwardAPI") if kind in volume]
-    for index, projected in enumerate((volume.get("projected") or {}).get("sources") or []):
-        sources += [(f"{field}.projected.sources[{index}].{kind}", source or {}) for kind, source in projected.items()]
-    for where, source in sources:
-        for index, item in enumerate(source.get("items") or []):
-            path = item.get("path", "")
-            if path.startswith("/"):
-                yield causes.invalid(f"{where}.items[{index}].path", path, "must be a relative path")
-            if ".." in path.split("/"):
-                yield causes.invalid(f"{where}.items[{index}].path", path, "must not contain '..'")
 
 
 def _dns(spec: Obj, field: str) -> Iterator[Cause]:
@@ -113,25 +79,6 @@ def _seconds(spec: Obj, field: str) -> Iterator[Cause]:
         yield causes.invalid(f"{field}.activeDeadlineSeconds", deadline, why)
     where = f"{field}.terminationGracePeriodSeconds"
     yield from causes.at_least(where, spec.get("terminationGracePeriodSeconds"))
-
-
-def _toleration(toleration: Obj, field: str) -> Iterator[Cause]:
-    key, operator = toleration.get("key", ""), toleration.get("operator") or "Equal"
-    effect, value = toleration.get("effect", ""), toleration.get("value", "")
-    if key:
-        yield from causes.qualified_name(f"{field}.key", key)
-    elif operator != "Exists":
-        why = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
-        yield causes.invalid(f"{field}.operator", operator, why)
-    if operator not in ("Equal", "Exists"):
-        yield causes.unsupported(f"{field}.operator", operator, ("Equal", "Exists"))
-    if operator == "Exists" and value:
-        yield causes.invalid(f"{field}.operator", value, "value must be empty when `operator` is 'Exists'")
-    if effect and effect not in _EFFECTS:
-        yield causes.unsupported(f"{field}.effect", effect, _EFFECTS)
-    if "tolerationSeconds" in toleration and effect != "NoExecute":
-        why = "effect must be 'NoExecute' when `tolerationSeconds` is set"
-        yield causes.invalid(f"{field}.effect", effect, why)
 
 
 def pod_update(new: Obj, old: Obj) -> Iterator[Cause]:

@@ -163,9 +163,7 @@ def endpoint_slice(obj: Obj) -> Iterator[Cause]:
     yield from causes.one_of("addressType", kind, ("FQDN", "IPv4", "IPv6"))
     found = obj.get("endpoints") or []
     if len(found) > _ENDPOINT_LIMIT:
-        yield Cause(
-            "FieldValueTooMany", f"Too many: {len(found)}: must have at most {_ENDPOINT_LIMIT} items", "endpoints"
-        )
+        yield causes.too_many("endpoints", len(found), _ENDPOINT_LIMIT)
     for index, endpoint in enumerate(found):
         field = f"endpoints[{index}].addresses"
         addresses = endpoint.get("addresses") or []

@@ -1,4 +1,5 @@
-"""Rules of Deployments and ReplicaSets."""
+"""Rules of the kinds that keep pods running: Deployments, ReplicaSets, ReplicationControllers, StatefulSets,
+DaemonSets, and of PodTemplates and ControllerRevisions."""
 
 from __future__ import annotations
 
@@ -15,11 +16,19 @@ _PERCENT_MESSAGE = (
     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for"
     " validation is '[0-9]+%')"
 )
+_STATEFUL_FREE = (
+    "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+)  # fmt: skip
+_STATEFUL_MESSAGE = (
+    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+    "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+)
 
 
 def deployment(obj: Obj) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
-    yield from _replicated(spec, "deployment")
+    yield from _replicated(spec, "deployment", "ReplicaSet")
     for field in ("minReadySeconds", "revisionHistoryLimit"):
         yield from causes.at_least(f"spec.{field}", spec.get(field))
     deadline, ready = spec.get("progressDeadlineSeconds"), spec.get("minReadySeconds") or 0
@@ -31,40 +40,147 @@ def deployment(obj: Obj) -> Iterator[Cause]:
 
 def replica_set(obj: Obj) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
-    yield from _replicated(spec, "ReplicaSet")
+    yield from _replicated(spec, "ReplicaSet", "ReplicaSet")
     yield from causes.at_least("spec.minReadySeconds", spec.get("minReadySeconds"))
 
 
+def replication_controller(obj: Obj) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    selector, given = spec.get("selector") or {}, spec.get("template")
+    for field in ("minReadySeconds", "replicas"):
+        yield from causes.at_least(f"spec.{field}", spec.get(field))
+    if not selector:
+        yield causes.required("spec.selector")
+    if given is None:
+        yield causes.required("spec.template")
+        return
+    labels = (given.get("metadata") or {}).get("labels") or {}
+    if any(labels.get(key) != value for key, value in selector.items()):
+        why = "`selector` does not match template `labels`"
+        yield causes.invalid("spec.template.metadata.labels", labels, why)
+    yield from template(given, "spec.template")
+    yield from _always(given.get("spec") or {}, "ReplicationController")
+
+
+def stateful_set(obj: Obj) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    claims = [(c.get("metadata") or {}).get("name", "") for c in spec.get("volumeClaimTemplates") or ()]
+    policy = spec.get("podManagementPolicy")
+    if policy not in ("OrderedReady", "Parallel"):
+        yield causes.invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'")
+    yield from _stateful_update_strategy(spec.get("updateStrategy") or {})
+    retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+    for field in ("whenDeleted", "whenScaled"):
+        where = f"spec.persistentVolumeClaimRetentionPolicy.{field}"
+        yield from causes.one_of(where, retention.get(field), ("Delete", "Retain"))
+    for field in ("minReadySeconds", "revisionHistoryLimit"):
+        yield from causes.at_least(f"spec.{field}", spec.get(field))
+    yield from causes.at_least("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
+    yield from _replicated(spec, "statefulset", "StatefulSet", extra_volumes=frozenset(claims))
+
+
+def _stateful_update_strategy(strategy: Obj) -> Iterator[Cause]:
+    field, kind, rolling = "spec.updateStrategy", strategy.get("type"), strategy.get("rollingUpdate")
+    if kind not in ("OnDelete", "RollingUpdate"):
+        yield causes.invalid(field, strategy, "must be 'RollingUpdate' or 'OnDelete'")
+    elif kind == "OnDelete" and rolling is not None:
+        yield causes.invalid(f"{field}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'")
+    elif rolling is not None:
+        yield from causes.at_least(f"{field}.rollingUpdate.partition", rolling.get("partition"))
+        unavailable = rolling.get("maxUnavailable", 1)
+        yield from int_or_percent(f"{field}.rollingUpdate.maxUnavailable", unavailable)
+        if _is_zero(unavailable):
+            yield causes.invalid(f"{field}.rollingUpdate.maxUnavailable", unavailable, "cannot be 0")
+        yield from at_most_all(f"{field}.rollingUpdate.maxUnavailable", unavailable)
+
+
+def stateful_set_update(new: Obj, old: Obj) -> Iterator[Cause]:
+    now, before = ({k: v for k, v in (o.get("spec") or {}).items() if k not in _STATEFUL_FREE} for o in (new, old))
+    if now != before:
+        yield causes.forbidden("spec", _STATEFUL_MESSAGE)
+
+
+def daemon_set(obj: Obj) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    yield from _replicated(spec, "daemonset", "DaemonSet")
+    for field in ("minReadySeconds", "revisionHistoryLimit"):
+        yield from causes.at_least(f"spec.{field}", spec.get(field))
+    strategy = spec.get("updateStrategy") or {}
+    kind, field = strategy.get("type"), "spec.updateStrategy"
+    if kind not in ("OnDelete", "RollingUpdate"):
+        yield causes.unsupported(f"{field}.type", kind, ("OnDelete", "RollingUpdate"))
+    elif kind == "RollingUpdate":
+        yield from _daemon_rolling(strategy.get("rollingUpdate") or {}, f"{field}.rollingUpdate")
+
+
+def _daemon_rolling(rolling: Obj, field: str) -> Iterator[Cause]:
+    surge, unavailable = rolling.get("maxSurge", 0), rolling.get("maxUnavailable", 0)
+    for name, value in (("maxUnavailable", unavailable), ("maxSurge", surge)):
+        yield from int_or_percent(f"{field}.{name}", value)
+        yield from at_most_all(f"{field}.{name}", value)
+    if _is_zero(surge) and _is_zero(unavailable):
+        yield causes.required(f"{field}.maxUnavailable", "cannot be 0 when maxSurge is 0")
+    elif not _is_zero(surge) and not _is_zero(unavailable):
+        yield causes.invalid(f"{field}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
+
+
 def workload_update(new: Obj, old: Obj) -> Iterator[Cause]:
-    """The selector of a Deployment or ReplicaSet never changes."""
+    """The selector of a Deployment, ReplicaSet or DaemonSet never changes."""
     now, before = (o.get("spec") or {} for o in (new, old))
     yield from causes.unchanged("spec.selector", now.get("selector"), before.get("selector"))
 
 
-def _replicated(spec: Obj, name: str) -> Iterator[Cause]:
+def pod_template(obj: Obj) -> Iterator[Cause]:
+    yield from template(obj.get("template") or {}, "template")
+
+
+def controller_revision(obj: Obj) -> Iterator[Cause]:
+    if obj.get("data") is None:
+        yield causes.required("data", "data is mandatory")
+    yield from causes.at_least("revision", obj.get("revision"))
+
+
+def controller_revision_update(new: Obj, old: Obj) -> Iterator[Cause]:
+    yield from causes.unchanged("data", new.get("data"), old.get("data"))
+
+
+# --- shared ------------------------------------------------------------------------------------------------------
+
+
+def template(given: Obj, field: str, *, extra_volumes: frozenset[str] = frozenset()) -> Iterator[Cause]:
+    """A pod template; `extra_volumes` are volumes its pods get from elsewhere."""
+    yield from validate_metadata.common(given.get("metadata") or {}, f"{field}.metadata")
+    yield from validate_pods.pod_spec(given.get("spec") or {}, f"{field}.spec", extra_volumes=extra_volumes)
+
+
+def _always(pod: Obj, owner: str) -> Iterator[Cause]:
+    if pod.get("restartPolicy") not in (None, "Always"):
+        yield causes.unsupported("spec.template.spec.restartPolicy", pod["restartPolicy"], ["Always"])
+    if "activeDeadlineSeconds" in pod:
+        why = f"activeDeadlineSeconds in {owner} is not Supported"
+        yield causes.forbidden("spec.template.spec.activeDeadlineSeconds", why)
+
+
+def _replicated(spec: Obj, name: str, owner: str, *, extra_volumes: frozenset[str] = frozenset()) -> Iterator[Cause]:
     yield from causes.at_least("spec.replicas", spec.get("replicas"))
-    template = spec.get("template") or {}
+    given = spec.get("template") or {}
     selector = spec.get("selector")
     if selector is None:
         yield causes.required("spec.selector")
     else:
         yield from causes.selector_object("spec.selector", selector)
-        yield from _selects(selector, template, name)
-    yield from validate_metadata.common(template.get("metadata") or {}, "spec.template.metadata")
-    pod = template.get("spec") or {}
-    yield from validate_pods.pod_spec(pod, "spec.template.spec")
-    if pod.get("restartPolicy") not in (None, "Always"):
-        yield causes.unsupported("spec.template.spec.restartPolicy", pod["restartPolicy"], ["Always"])
-    if "activeDeadlineSeconds" in pod:
-        why = "activeDeadlineSeconds in ReplicaSet is not Supported"
-        yield causes.forbidden("spec.template.spec.activeDeadlineSeconds", why)
+        yield from selects(selector, given, name)
+    yield from template(given, "spec.template", extra_volumes=extra_volumes)
+    yield from _always(given.get("spec") or {}, owner)
 
 
-def _selects(selector: Obj, template: Obj, name: str) -> Iterator[Cause]:
-    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+def selects(selector: Obj, given: Obj, name: str) -> Iterator[Cause]:
+    """A selector must match the labels of its template; `name` is for the message about an empty one ("" if that is
+    allowed)."""
+    if name and not selector.get("matchLabels") and not selector.get("matchExpressions"):
         yield causes.invalid("spec.selector", selector, f"empty selector is invalid for {name}")
         return
-    labels = (template.get("metadata") or {}).get("labels") or {}
+    labels = (given.get("metadata") or {}).get("labels") or {}
     try:
         matches = label_selector_of(selector).matches(labels)
     except SelectorError as refusal:
@@ -88,20 +204,29 @@ def _strategy(strategy: Obj) -> Iterator[Cause]:
 def _rolling_update(rolling: Obj) -> Iterator[Cause]:
     field = "spec.strategy.rollingUpdate"
     surge, unavailable = rolling.get("maxSurge", 0), rolling.get("maxUnavailable", 0)
-    yield from _int_or_percent(f"{field}.maxUnavailable", unavailable)
-    yield from _int_or_percent(f"{field}.maxSurge", surge)
+    yield from int_or_percent(f"{field}.maxUnavailable", unavailable)
+    yield from int_or_percent(f"{field}.maxSurge", surge)
     if _is_zero(surge) and _is_zero(unavailable):
         yield causes.invalid(f"{field}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
-    if isinstance(unavailable, str) and re.fullmatch("[0-9]+%", unavailable) and int(unavailable[:-1]) > 100:
-        yield causes.invalid(f"{field}.maxUnavailable", unavailable, "must not be greater than 100%")
+    yield from at_most_all(f"{field}.maxUnavailable", unavailable)
 
 
-def _int_or_percent(field: str, value: Any) -> Iterator[Cause]:
+def int_or_percent(field: str, value: Any) -> Iterator[Cause]:
+    """A number that is not negative, or a percentage."""
     if isinstance(value, str):
         if not re.fullmatch("[0-9]+%", value):
             yield causes.invalid(field, value, _PERCENT_MESSAGE)
     else:
         yield from causes.at_least(field, value)
+
+
+def at_most_all(field: str, value: Any) -> Iterator[Cause]:
+    """A percentage of at most 100."""
+    if isinstance(value, str) and re.fullmatch("[0-9]+%", value) and int(value[:-1][:_DIGITS]) > 100:
+        yield causes.invalid(field, value, "must not be greater than 100%")
+
+
+_DIGITS = 18
 
 
 def _is_zero(value: Any) -> bool:

@@ -10,10 +10,15 @@ from collections.abc import Callable, Iterator
 
 from netsim.api import (
     kinds,
+    validate_autoscaling,
+    validate_batch,
+    validate_limits,
     validate_metadata,
+    validate_networking,
     validate_pods,
     validate_services,
     validate_small,
+    validate_storage,
     validate_workloads,
 )
 from netsim.api.errors import Cause
@@ -26,6 +31,28 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.ENDPOINT_SLICES: validate_services.endpoint_slice,
     kinds.DEPLOYMENTS: validate_workloads.deployment,
     kinds.REPLICA_SETS: validate_workloads.replica_set,
+    kinds.REPLICATION_CONTROLLERS: validate_workloads.replication_controller,
+    kinds.STATEFUL_SETS: validate_workloads.stateful_set,
+    kinds.DAEMON_SETS: validate_workloads.daemon_set,
+    kinds.POD_TEMPLATES: validate_workloads.pod_template,
+    kinds.CONTROLLER_REVISIONS: validate_workloads.controller_revision,
+    kinds.JOBS: validate_batch.job,
+    kinds.CRON_JOBS: validate_batch.cron_job,
+    kinds.HORIZONTAL_POD_AUTOSCALERS: validate_autoscaling.autoscaler,
+    kinds.POD_DISRUPTION_BUDGETS: validate_autoscaling.disruption_budget,
+    kinds.INGRESSES: validate_networking.ingress,
+    kinds.INGRESS_CLASSES: validate_networking.ingress_class,
+    kinds.NETWORK_POLICIES: validate_networking.network_policy,
+    kinds.PERSISTENT_VOLUMES: validate_storage.volume,
+    kinds.PERSISTENT_VOLUME_CLAIMS: validate_storage.claim,
+    kinds.STORAGE_CLASSES: validate_storage.storage_class,
+    kinds.VOLUME_ATTRIBUTES_CLASSES: validate_storage.attributes_class,
+    kinds.CSI_NODES: validate_storage.csi_node,
+    kinds.CSI_STORAGE_CAPACITIES: validate_storage.storage_capacity,
+    kinds.VOLUME_ATTACHMENTS: validate_storage.attachment,
+    kinds.RESOURCE_QUOTAS: validate_limits.quota,
+    kinds.LIMIT_RANGES: validate_limits.limit_range,
+    kinds.PRIORITY_CLASSES: validate_limits.priority_class,
     kinds.CONFIG_MAPS: validate_small.config_map,
     kinds.SECRETS: validate_small.secret,
     kinds.NODES: validate_small.node,
@@ -47,6 +74,20 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
     kinds.ENDPOINT_SLICES: validate_services.endpoint_slice_update,
     kinds.DEPLOYMENTS: validate_workloads.workload_update,
     kinds.REPLICA_SETS: validate_workloads.workload_update,
+    kinds.DAEMON_SETS: validate_workloads.workload_update,
+    kinds.STATEFUL_SETS: validate_workloads.stateful_set_update,
+    kinds.CONTROLLER_REVISIONS: validate_workloads.controller_revision_update,
+    kinds.JOBS: validate_batch.job_update,
+    kinds.INGRESS_CLASSES: validate_networking.ingress_class_update,
+    kinds.PERSISTENT_VOLUMES: validate_storage.volume_update,
+    kinds.PERSISTENT_VOLUME_CLAIMS: validate_storage.claim_update,
+    kinds.STORAGE_CLASSES: validate_storage.storage_class_update,
+    kinds.VOLUME_ATTRIBUTES_CLASSES: validate_storage.attributes_class_update,
+    kinds.CSI_DRIVERS: validate_storage.csi_driver_update,
+    kinds.CSI_STORAGE_CAPACITIES: validate_storage.storage_capacity_update,
+    kinds.VOLUME_ATTACHMENTS: validate_storage.attachment_update,
+    kinds.RESOURCE_QUOTAS: validate_limits.quota_update,
+    kinds.PRIORITY_CLASSES: validate_limits.priority_class_update,
     kinds.CONFIG_MAPS: validate_small.config_map_update,
     kinds.SECRETS: validate_small.secret_update,
     kinds.NODES: validate_small.node_update,
@@ -55,11 +96,21 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
     kinds.CERTIFICATE_SIGNING_REQUESTS: validate_small.signing_request_update,
 }
 
+# What only new objects must obey, beside the rules above.
+_NEW_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {kinds.INGRESSES: validate_networking.ingress_create}
+
 
 def validate_create(kind: Kind, obj: Obj) -> list[Cause]:
     """Every reason why a defaulted object may not be created; answer 422 with `errors.invalid`. Reviews have no
     metadata to check."""
     found = list(validate_metadata.metadata(kind, obj)) if kind.stored else []
+    rule = _NEW_RULES.get(kind) or _RULES.get(kind)
+    return found + list(rule(obj) if rule else ())
+
+
+def _standing(kind: Kind, obj: Obj) -> list[Cause]:
+    """The rules that an object keeps obeying."""
+    found = list(validate_metadata.metadata(kind, obj))
     return found + list(_RULES[kind](obj) if kind in _RULES else ())
 
 
@@ -68,7 +119,7 @@ def validate_update(kind: Kind, new: Obj, old: Obj) -> list[Cause]:
     resource and status; a binding has no rules here."""
     found = list(validate_metadata.metadata_update(new, old))
     if not (kind is kinds.PODS and _same_but_status(new, old)):
-        found += validate_create(kind, new)
+        found += _standing(kind, new)
     return found + list(_UPDATE_RULES[kind](new, old) if kind in _UPDATE_RULES else ())
 
 

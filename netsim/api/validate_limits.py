@@ -1,0 +1,182 @@
+"""Rules of ResourceQuotas, LimitRanges and PriorityClasses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+
+from netsim.api import causes
+from netsim.api.errors import Cause
+from netsim.api.kinds import Obj
+from netsim.api.quantity import parse_quantity
+
+_SYSTEM = {"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
+_HIGHEST = 1000000000
+_COUNTED = frozenset(
+    (
+        "pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps",
+        "persistentvolumeclaims", "services.nodeports", "services.loadbalancers",
+    )
+)  # fmt: skip
+_MEASURED = frozenset(
+    (
+        "cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage",
+        "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage",
+    )
+)  # fmt: skip
+_FAMILIES = re.compile(r"(requests|limits)\.hugepages-.+|hugepages-.+")
+_SCOPES = (
+    "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass", "Terminating",
+    "VolumeAttributesClass",
+)  # fmt: skip
+_OPPOSITES = (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating"))
+_LIMIT_TYPES = ("Container", "PersistentVolumeClaim", "Pod")
+# Which of two amounts may not be greater, the field and amount that are blamed, and the words for both.
+_ORDER = (
+    ("min", "max", "min", "min", "min", "max"),
+    ("min", "defaultRequest", "defaultRequest", "defaultRequest", "min", "default request"),
+    ("defaultRequest", "max", "defaultRequest", "defaultRequest", "default request", "max"),
+    ("defaultRequest", "default", "defaultRequest", "defaultRequest", "default request", "default limit"),
+    ("min", "default", "default", "min", "min", "default"),
+    ("default", "max", "max", "max", "default", "max"),
+)
+_SIDES = ("min", "max", "default", "defaultRequest")
+
+
+def quota(obj: Obj) -> Iterator[Cause]:
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    yield from _hard(spec.get("hard") or {}, "spec.hard")
+    yield from _hard(status.get("hard") or {}, "status.hard")
+    yield from _hard(status.get("used") or {}, "status.used")
+    scopes = spec.get("scopes") or []
+    for scope in scopes:
+        if scope not in _SCOPES:
+            yield causes.invalid("spec.scopes", scopes, "unsupported scope")
+    for one, other in _OPPOSITES:
+        if one in scopes and other in scopes:
+            yield causes.invalid("spec.scopes", scopes, "conflicting scopes")
+    for index, expression in enumerate((spec.get("scopeSelector") or {}).get("matchExpressions") or ()):
+        yield from _scope(expression, f"spec.scopeSelector.matchExpressions[{index}]")
+
+
+def _hard(amounts: Obj, field: str) -> Iterator[Cause]:
+    for name, amount in amounts.items():
+        where = f"{field}[{name}]"
+        yield from _quota_name(where, name)
+        if parse_quantity(amount) < 0:
+            yield causes.invalid(where, amount, "must be greater than or equal to 0")
+        elif (name in _COUNTED or name.startswith("count/")) and parse_quantity(amount).denominator != 1:
+            yield causes.invalid(where, amount, "must be an integer")
+
+
+def _quota_name(field: str, name: str) -> Iterator[Cause]:
+    if name in _COUNTED or name in _MEASURED or _FAMILIES.fullmatch(name):
+        return
+    yield from causes.qualified_name(field, name)
+    if "/" not in name:
+        yield causes.invalid(field, name, "must be a standard resource type or fully qualified")
+        yield causes.invalid(field, name, "must be a standard resource for quota")
+
+
+def _scope(expression: Obj, field: str) -> Iterator[Cause]:
+    scope, operator, values = expression.get("scopeName"), expression.get("operator"), expression.get("values") or []
+    if scope not in _SCOPES:
+        yield causes.invalid(f"{field}.scopeName", scope, "unsupported scope")
+    elif scope not in ("PriorityClass", "VolumeAttributesClass") and operator != "Exists":
+        why = "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
+        why += "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
+        yield causes.invalid(f"{field}.operator", operator, f"{why}ResourceQuotaScopeCrossNamespacePodAffinity")
+    if operator in ("In", "NotIn"):
+        if not values:
+            why = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
+            yield causes.required(f"{field}.values", why)
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            why = "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector"
+            yield causes.invalid(f"{field}.values", values, why)
+    else:
+        yield causes.invalid(f"{field}.operator", operator, "not a valid selector operator")
+
+
+def quota_update(new: Obj, old: Obj) -> Iterator[Cause]:
+    now, before = (sorted((o.get("spec") or {}).get("scopes") or []) for o in (new, old))
+    if now != before:
+        yield causes.invalid("spec.scopes", now, causes.IMMUTABLE)
+
+
+def limit_range(obj: Obj) -> Iterator[Cause]:
+    limits = (obj.get("spec") or {}).get("limits") or []
+    for index, item in enumerate(limits):
+        field = f"spec.limits[{index}]"
+        yield from _limit_type(item.get("type", ""), f"{field}.type")
+        yield from _item(item, field)
+    yield from causes.unique((f"spec.limits[{i}].type", item.get("type")) for i, item in enumerate(limits))
+
+
+def _limit_type(kind: str, field: str) -> Iterator[Cause]:
+    yield from causes.qualified_name(field, kind)
+    if "/" not in kind and kind not in _LIMIT_TYPES:
+        yield causes.invalid(field, kind, "must be a standard limit type or fully qualified")
+
+
+def _item(item: Obj, field: str) -> Iterator[Cause]:
+    kind = item.get("type")
+    if kind == "Pod":
+        for name in ("default", "defaultRequest"):
+            if item.get(name):
+                yield causes.forbidden(f"{field}.{name}", "may not be specified when `type` is 'Pod'")
+    sides: dict[str, Obj] = {name: item.get(name) or {} for name in _SIDES}
+    if kind == "PersistentVolumeClaim" and "storage" not in sides["min"] and "storage" not in sides["max"]:
+        why = "either minimum or maximum storage value is required, but neither was provided"
+        yield causes.required(f"{field}.limits", why)
+    for resource in sorted({name for amounts in sides.values() for name in amounts}):
+        yield from _bounds(resource, sides, field)
+    for resource, ratio in (item.get("maxLimitRequestRatio") or {}).items():
+        yield from _ratio(resource, ratio, sides, f"{field}.maxLimitRequestRatio[{resource}]")
+
+
+def _bounds(resource: str, sides: dict[str, Obj], field: str) -> Iterator[Cause]:
+    for low, high, blamed, shown, low_words, high_words in _ORDER:
+        less, more = sides[low].get(resource), sides[high].get(resource)
+        if less is not None and more is not None and parse_quantity(less) > parse_quantity(more):
+            why = f"{low_words} value {less} is greater than {high_words} value {more}"
+            yield causes.invalid(f"{field}.{blamed}[{resource}]", sides[shown][resource], why)
+
+
+def _ratio(resource: str, ratio: str, sides: dict[str, Obj], field: str) -> Iterator[Cause]:
+    if parse_quantity(ratio) < 1:
+        yield causes.invalid(field, ratio, f"ratio {ratio} is less than 1")
+    low, high = sides["min"].get(resource), sides["max"].get(resource)
+    if low is None or high is None or parse_quantity(low) <= 0:
+        return
+    widest = parse_quantity(high) / parse_quantity(low)
+    if parse_quantity(ratio) > widest:
+        yield causes.invalid(field, ratio, f"ratio {ratio} is greater than max/min = {_six_places(widest)}")
+
+
+def _six_places(number: Fraction) -> str:
+    whole, part = divmod(round(number * 10**6), 10**6)
+    return f"{whole}.{part:06d}"
+
+
+def priority_class(obj: Obj) -> Iterator[Cause]:
+    name, value = (obj.get("metadata") or {}).get("name", ""), obj.get("value", 0)
+    if name.startswith("system-"):
+        if name not in _SYSTEM:
+            why = "priority class names with 'system-' prefix are reserved for system use only"
+            yield causes.forbidden("metadata.name", why)
+        elif value != _SYSTEM[name]:
+            yield causes.forbidden("metadata.name", f"value of {name} PriorityClass must be {_SYSTEM[name]}")
+    elif value > _HIGHEST:
+        why = f"maximum allowed value of a user defined priority is {_HIGHEST}"
+        yield causes.forbidden("value", why)
+    policy = obj.get("preemptionPolicy")
+    if policy is not None and policy not in ("Never", "PreemptLowerPriority"):
+        yield causes.unsupported("preemptionPolicy", policy, ("Never", "PreemptLowerPriority"))
+
+
+def priority_class_update(new: Obj, old: Obj) -> Iterator[Cause]:
+    if new.get("value", 0) != old.get("value", 0):
+        yield causes.forbidden("value", "may not be changed in an update.")
+    yield from causes.unchanged("preemptionPolicy", new.get("preemptionPolicy"), old.get("preemptionPolicy"))

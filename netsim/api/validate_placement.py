@@ -1,0 +1,171 @@
+"""Rules of where pods run: affinity, spread, tolerations, gates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netsim.api import causes
+from netsim.api.errors import Cause
+from netsim.api.kinds import Obj
+
+_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+_REQUIRED, _PREFERRED = (
+    "requiredDuringSchedulingIgnoredDuringExecution",
+    "preferredDuringSchedulingIgnoredDuringExecution",
+)
+
+
+def placement(spec: Obj, field: str) -> Iterator[Cause]:
+    """All of it, for the pod spec at `field`."""
+    yield from causes.label_map(f"{field}.nodeSelector", spec.get("nodeSelector"))
+    for index, toleration in enumerate(spec.get("tolerations") or ()):
+        yield from _toleration(toleration, f"{field}.tolerations[{index}]")
+    affinity = spec.get("affinity") or {}
+    if affinity.get("nodeAffinity"):
+        yield from node_affinity(affinity["nodeAffinity"], f"{field}.affinity.nodeAffinity")
+    for name in ("podAffinity", "podAntiAffinity"):
+        if affinity.get(name):
+            yield from _pod_affinity(affinity[name], f"{field}.affinity.{name}")
+    yield from _spread(spec.get("topologySpreadConstraints") or [], f"{field}.topologySpreadConstraints")
+    gates = spec.get("schedulingGates") or []
+    for index, gate in enumerate(gates):
+        yield from causes.qualified_name(f"{field}.schedulingGates[{index}].name", gate.get("name", ""))
+    yield from causes.unique((f"{field}.schedulingGates[{i}]", g.get("name")) for i, g in enumerate(gates))
+    if gates and spec.get("nodeName"):
+        yield causes.forbidden(f"{field}.nodeName", "cannot be set until all schedulingGates have been cleared")
+    for index, gate in enumerate(spec.get("readinessGates") or ()):
+        kind = gate.get("conditionType", "")
+        yield from causes.qualified_name(f"{field}.readinessGates[{index}].conditionType", kind)
+
+
+def _toleration(toleration: Obj, field: str) -> Iterator[Cause]:
+    key, operator = toleration.get("key", ""), toleration.get("operator") or "Equal"
+    effect, value = toleration.get("effect", ""), toleration.get("value", "")
+    if key:
+        yield from causes.qualified_name(f"{field}.key", key)
+    elif operator != "Exists":
+        why = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
+        yield causes.invalid(f"{field}.operator", operator, why)
+    if operator not in ("Equal", "Exists"):
+        yield causes.unsupported(f"{field}.operator", operator, ("Equal", "Exists"))
+    if operator == "Exists" and value:
+        yield causes.invalid(f"{field}.operator", value, "value must be empty when `operator` is 'Exists'")
+    elif operator == "Equal":
+        yield from causes.label_value(f"{field}.operator", value)
+    if effect and effect not in _EFFECTS:
+        yield causes.unsupported(f"{field}.effect", effect, _EFFECTS)
+    if "tolerationSeconds" in toleration and effect != "NoExecute":
+        why = "effect must be 'NoExecute' when `tolerationSeconds` is set"
+        yield causes.invalid(f"{field}.effect", effect, why)
+
+
+def node_affinity(affinity: Obj, field: str) -> Iterator[Cause]:
+    required = affinity.get(_REQUIRED)
+    if required is not None:
+        terms = required.get("nodeSelectorTerms") or []
+        if not terms:
+            where = f"{field}.{_REQUIRED}.nodeSelectorTerms"
+            yield causes.required(where, "must have at least one node selector term")
+        for index, term in enumerate(terms):
+            yield from _node_term(term, f"{field}.{_REQUIRED}.nodeSelectorTerms[{index}]")
+    for index, preferred in enumerate(affinity.get(_PREFERRED) or ()):
+        where = f"{field}.{_PREFERRED}[{index}]"
+        yield from _weight(preferred, where)
+        yield from _node_term(preferred.get("preference") or {}, f"{where}.preference")
+
+
+def _weight(preferred: Obj, field: str) -> Iterator[Cause]:
+    weight = preferred.get("weight") or 0
+    if not 1 <= weight <= 100:
+        yield causes.invalid(f"{field}.weight", weight, "must be in the range 1-100")
+
+
+def _node_term(term: Obj, field: str) -> Iterator[Cause]:
+    for index, requirement in enumerate(term.get("matchExpressions") or ()):
+        yield from _node_requirement(requirement, f"{field}.matchExpressions[{index}]")
+    for index, requirement in enumerate(term.get("matchFields") or ()):
+        where, key = f"{field}.matchFields[{index}]", requirement.get("key")
+        if key != "metadata.name":
+            yield causes.invalid(f"{where}.key", key, "not a valid field selector key")
+        if requirement.get("operator") not in ("In", "NotIn"):
+            yield causes.invalid(f"{where}.operator", requirement.get("operator"), "not a valid selector operator")
+        elif len(requirement.get("values") or ()) != 1:
+            why = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+            yield causes.required(f"{where}.values", why)
+
+
+def _node_requirement(requirement: Obj, field: str) -> Iterator[Cause]:
+    operator, values = requirement.get("operator", ""), requirement.get("values") or []
+    if operator in ("In", "NotIn"):
+        if not values:
+            yield causes.required(f"{field}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            yield causes.forbidden(
+                f"{field}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            )
+    elif operator in ("Gt", "Lt"):
+        if len(values) != 1:
+            yield causes.required(f"{field}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'")
+    else:
+        yield causes.invalid(f"{field}.operator", operator, "not a valid selector operator")
+    yield from causes.qualified_name(f"{field}.key", requirement.get("key", ""))
+
+
+def _pod_affinity(affinity: Obj, field: str) -> Iterator[Cause]:
+    for index, term in enumerate(affinity.get(_REQUIRED) or ()):
+        yield from _pod_term(term, f"{field}.{_REQUIRED}[{index}]")
+    for index, preferred in enumerate(affinity.get(_PREFERRED) or ()):
+        where = f"{field}.{_PREFERRED}[{index}]"
+        yield from _weight(preferred, where)
+        yield from _pod_term(preferred.get("podAffinityTerm") or {}, f"{where}.podAffinityTerm")
+
+
+def _pod_term(term: Obj, field: str) -> Iterator[Cause]:
+    for name in ("labelSelector", "namespaceSelector"):
+        if term.get(name) is not None:
+            yield from causes.selector_object(f"{field}.{name}", term[name])
+    for index, namespace in enumerate(term.get("namespaces") or ()):
+        yield from causes.dns_label(f"{field}.namespaces[{index}]", namespace)
+    if not term.get("topologyKey"):
+        yield causes.required(f"{field}.topologyKey", "can not be empty")
+    else:
+        yield from causes.qualified_name(f"{field}.topologyKey", term["topologyKey"])
+
+
+def _spread(constraints: list[Obj], field: str) -> Iterator[Cause]:
+    seen: set[tuple[object, object]] = set()
+    for index, constraint in enumerate(constraints):
+        where = f"{field}[{index}]"
+        key, action, skew = (
+            constraint.get("topologyKey"),
+            constraint.get("whenUnsatisfiable"),
+            constraint.get("maxSkew"),
+        )
+        if (skew or 0) <= 0:
+            yield causes.invalid(f"{where}.maxSkew", skew or 0, "must be greater than zero")
+        if not key:
+            yield causes.required(f"{where}.topologyKey", "can not be empty")
+        else:
+            yield from causes.qualified_name(f"{where}.topologyKey", key)
+        if action not in ("DoNotSchedule", "ScheduleAnyway"):
+            yield causes.unsupported(f"{where}.whenUnsatisfiable", action, ("DoNotSchedule", "ScheduleAnyway"))
+        if (key, action) in seen:
+            yield causes.duplicate(f"{where}.{{topologyKey, whenUnsatisfiable}}", f"{{{key}, {action}}}")
+        seen.add((key, action))
+        yield from _spread_options(constraint, where)
+
+
+def _spread_options(constraint: Obj, field: str) -> Iterator[Cause]:
+    domains, action = constraint.get("minDomains"), constraint.get("whenUnsatisfiable")
+    if domains is not None and domains <= 0:
+        yield causes.invalid(f"{field}.minDomains", domains, "must be greater than zero")
+    if domains is not None and action != "DoNotSchedule":
+        why = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
+        yield causes.invalid(f"{field}.minDomains", domains, why)
+    for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
+        policy = constraint.get(name)
+        if policy is not None and policy not in ("Honor", "Ignore"):
+            yield causes.unsupported(f"{field}.{name}", policy, ("Honor", "Ignore"))
+    if constraint.get("labelSelector") is not None:
+        yield from causes.selector_object(f"{field}.labelSelector", constraint["labelSelector"])
