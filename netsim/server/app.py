@@ -13,6 +13,7 @@ from netsim.server import freshness, metrics, paths, reads, reviews, subresource
 from netsim.server.authn import effective_user
 from netsim.server.authz import Authorizer
 from netsim.server.bootstrap import bootstrap, service_address
+from netsim.server.claims import Claims
 from netsim.server.codec import Decoder
 from netsim.server.core import Call, Clock, Core, DialNode, Rand, ServerConfig
 from netsim.server.crd_control import Definitions
@@ -25,6 +26,7 @@ from netsim.server.requests import Target, parse_target
 from netsim.server.responses import error_response
 from netsim.server.services import ServiceAllocators
 from netsim.server.tokens import TokenSigner
+from netsim.server.upkeep import Upkeep
 from netsim.store.types import Store, Unavailable
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ class ApiServer:
         self._clock, self._rand, self._dial = clock, rand, dial_node
         self.core: Core | None = None
         self._housekeeper: Housekeeper | None = None
+        self._upkeep: Upkeep | None = None
         self._definitions: Definitions | None = None
 
     @property
@@ -76,10 +79,11 @@ class ApiServer:
         names = (config.advertise_address, *config.names, service_address(config))
         pki = await asyncio.to_thread(ensure_pki, config.pki_dir, names, domain=config.cluster_domain)
         decoder = Decoder()
+        claims = Claims(self.store) if self.store.shared else None
         core = Core(
             self.store, config, self._clock, self._rand, self._dial, Hub(self.store), pki,
             TokenSigner(pki.service_account_key, config.issuer), Authorizer(self.store, decoder),
-            ServiceAllocators(config.service_cidr.split(","), config.node_ports, self._rand), decoder,
+            ServiceAllocators(config.service_cidr.split(","), config.node_ports, self._rand, claims), decoder,
         )  # fmt: skip
         await core.hub.start()
         for problem in core.services.restore(await core.objects(kinds.SERVICES)):
@@ -89,12 +93,16 @@ class ApiServer:
         await self._definitions.start()
         self._housekeeper = Housekeeper(core)
         await self._housekeeper.start()
+        self._upkeep = Upkeep(core)
+        await self._upkeep.start()
         self.core = core
 
     async def close(self) -> None:
         """End the watches and the server's own controllers. The store stays open."""
         if self._definitions is not None:
             await self._definitions.close()
+        if self._upkeep is not None:
+            await self._upkeep.close()
         if self._housekeeper is not None:
             await self._housekeeper.close()
         if self.core is not None:

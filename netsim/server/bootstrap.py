@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from ipaddress import ip_network
 
 import yaml
 
 from netsim.api import kinds
 from netsim.api.kinds import Kind, Obj
-from netsim.server import lifecycle, roles
+from netsim.server import lifecycle
+from netsim.server.admission_priority import system_classes
 from netsim.server.authn import SERVER
 from netsim.server.core import Core, ServerConfig
+from netsim.server.default_roles import reconcile_roles
 from netsim.server.housekeeping import ensure
-from netsim.server.rbac import aggregate_rules
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _MANAGED = {"component": "apiserver", "provider": "kubernetes"}
@@ -23,22 +25,18 @@ async def bootstrap(core: Core) -> None:
     """Make what is missing; put the endpoints of the `kubernetes` Service right."""
     for name in NAMESPACES:
         await ensure(core, kinds.NAMESPACES, "", {"metadata": {"name": name}})
-    cluster_roles = list(roles.cluster_roles())
-    for role in cluster_roles:
-        rules = aggregate_rules(role, cluster_roles) if role.get("aggregationRule") else role["rules"]
-        await ensure(core, kinds.CLUSTER_ROLES, "", {**role, "rules": rules})
-    for binding in roles.cluster_role_bindings():
-        await ensure(core, kinds.CLUSTER_ROLE_BINDINGS, "", binding)
-    for obj in roles.namespaced():
-        kind = kinds.ROLES if obj["kind"] == "Role" else kinds.ROLE_BINDINGS
-        await ensure(core, kind, obj["metadata"]["namespace"], obj)
+    await reconcile_roles(core)
+    for priority_class in system_classes():
+        await ensure(core, kinds.PRIORITY_CLASSES, "", priority_class)
     info = {"kubeconfig": cluster_info(core.config, core.pki.ca_pem)}
     await _put(
         core, kinds.CONFIG_MAPS, {"metadata": {"name": "cluster-info", "namespace": "kube-public"}, "data": info}
     )
     await _put(core, kinds.SERVICES, api_service(core.config))
-    await _put(core, kinds.ENDPOINTS, api_endpoints(core.config))
-    await _put(core, kinds.ENDPOINT_SLICES, api_slice(core.config))
+    # Where other servers may be, their addresses must stay: peers.py brings the endpoints up to date.
+    put = _ensure_in_default if core.store.shared else _put
+    await put(core, kinds.ENDPOINTS, api_endpoints(core.config))
+    await put(core, kinds.ENDPOINT_SLICES, api_slice(core.config))
 
 
 async def _put(core: Core, kind: Kind, obj: Obj) -> None:
@@ -51,6 +49,11 @@ async def _put(core: Core, kind: Kind, obj: Obj) -> None:
         return {**obj, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
 
     await lifecycle.update_object(core, kind, namespace, obj["metadata"]["name"], change, SERVER)
+
+
+async def _ensure_in_default(core: Core, kind: Kind, obj: Obj) -> None:
+    """Create an object of namespace default unless it is there."""
+    await ensure(core, kind, "default", obj)
 
 
 def cluster_info(config: ServerConfig, ca_pem: bytes) -> str:
@@ -74,22 +77,39 @@ def api_service(config: ServerConfig) -> Obj:
     return {"metadata": {"name": "kubernetes", "namespace": "default", "labels": dict(_MANAGED)}, "spec": spec}
 
 
-def api_endpoints(config: ServerConfig) -> Obj:
-    """Its Endpoints; the label keeps the EndpointSlice mirroring away."""
+def api_endpoints(config: ServerConfig, servers: Sequence[tuple[str, int]] = ()) -> Obj:
+    """Its Endpoints: this server, or `servers` (address, port). The label keeps the EndpointSlice mirroring away."""
     labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
-    ports = [{"name": "https", "port": config.advertise_port, "protocol": "TCP"}]
-    subset = {"addresses": [{"ip": config.advertise_address}], "ports": ports}
-    return {"metadata": {"name": "kubernetes", "namespace": "default", "labels": labels}, "subsets": [subset]}
+    subsets = [
+        {
+            "addresses": [{"ip": address} for address in addresses],
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+        }
+        for port, addresses in _by_port(config, servers).items()
+    ]
+    return {"metadata": {"name": "kubernetes", "namespace": "default", "labels": labels}, "subsets": subsets}
 
 
-def api_slice(config: ServerConfig) -> Obj:
-    """Its EndpointSlice."""
+def api_slice(config: ServerConfig, servers: Sequence[tuple[str, int]] = ()) -> Obj:
+    """Its EndpointSlice. One slice has one port: of servers with several ports those with the lowest are in it."""
+    port, addresses = next(iter(_by_port(config, servers).items()))
     family = "IPv6" if ":" in config.advertise_address else "IPv4"
     return {
         "metadata": {
             "name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"},
         },
         "addressType": family,
-        "endpoints": [{"addresses": [config.advertise_address], "conditions": {"ready": True}}],
-        "ports": [{"name": "https", "port": config.advertise_port, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in addresses],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
     }  # fmt: skip
+
+
+def _by_port(config: ServerConfig, servers: Sequence[tuple[str, int]]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for address, port in sorted(servers or [(config.advertise_address, config.advertise_port)], key=_port_first):
+        found.setdefault(port, []).append(address)
+    return found
+
+
+def _port_first(server: tuple[str, int]) -> tuple[int, str]:
+    return server[1], server[0]

@@ -48,6 +48,13 @@ async def furnish_namespace(core: Core, namespace: str) -> None:
     annotations = {"kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver."}
     config = {"metadata": {"name": ROOT_CA, "annotations": annotations}, "data": data}
     await ensure(core, kinds.CONFIG_MAPS, namespace, config)
+    found = await core.find(kinds.CONFIG_MAPS, namespace, ROOT_CA)
+    if found is not None and found.get("data") != data:  # of the cluster that a backup was made of
+
+        def change(old: Obj) -> Obj:
+            return {**old, "data": data}
+
+        await lifecycle.update_object(core, kinds.CONFIG_MAPS, namespace, ROOT_CA, change, SERVER)
 
 
 async def refurnish(core: Core, namespace: str) -> None:
