@@ -70,8 +70,9 @@ def parse_schedule(text: str) -> Schedule:
     fields = text.split()
     if len(fields) != len(_FIELDS):
         raise CronError(f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]")
-    parsed = [_field(field, *bounds) for field, bounds in zip(fields, _FIELDS, strict=True)]
-    return Schedule(*parsed, any_day=fields[2][0] in "*?", any_weekday=fields[4][0] in "*?")
+    minutes, hours, days, months, weekdays = (_field(f, *bounds) for f, bounds in zip(fields, _FIELDS, strict=True))
+    any_day, any_weekday = fields[2][0] in "*?", fields[4][0] in "*?"
+    return Schedule(minutes, hours, days, months, weekdays, any_day=any_day, any_weekday=any_weekday)
 
 
 def _descriptor(text: str) -> Schedule:
