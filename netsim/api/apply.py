@@ -13,7 +13,17 @@ from netsim.api.configure import merge, remove
 from netsim.api.fieldset import FieldSet, difference, intersection, union
 from netsim.api.fieldtypes import FieldType
 from netsim.api.fieldwalk import compare, named_fields, with_structs
-from netsim.api.managed import BEFORE_FIRST_APPLY, UPDATE, Conflict, Entry, Scope, Writer, after_update, ordered, recorded
+from netsim.api.managed import (
+    BEFORE_FIRST_APPLY,
+    UPDATE,
+    Conflict,
+    Entry,
+    Scope,
+    Writer,
+    after_update,
+    ordered,
+    recorded,
+)
 
 Obj = dict[str, Any]
 
@@ -67,7 +77,12 @@ class Applier:
         return after_update([], writer, changed, {}, self.now)
 
     def _entry(self, own: Entry | None, fields: FieldSet, *, changed: bool) -> Entry:
-        if own is not None and not changed and own["fieldsV1"] == fields and self.writer.api_version == own["apiVersion"]:
+        if (
+            own is not None
+            and not changed
+            and own["fieldsV1"] == fields
+            and self.writer.api_version == own["apiVersion"]
+        ):
             return own
         return self.writer.entry(fields, self.now if changed else (own or {}).get("time"))
 

@@ -165,4 +165,3 @@ def _note(changed: FieldSet, removed: FieldSet, key: str, change: Change) -> Non
         changed[key] = change[0]
     if change[1] is not None:
         removed[key] = change[1]
-

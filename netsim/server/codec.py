@@ -1,6 +1,7 @@
 """Stored bytes and wire bytes of objects: encoded once, the resourceVersion spliced in.
 
-A stored value is the object's JSON in the order kind, apiVersion, metadata, rest, without resourceVersion. The head
+A stored value is the object's JSON in the order kind, apiVersion, metadata, rest, without resourceVersion; metadata
+begins with managedFields, where there are any, and name. The head
 up to `"metadata":{` is the same for all objects of a kind, so a GET, a LIST or a watch event is the stored bytes with
 `"resourceVersion":"N",` put in at a known place.
 """
@@ -19,6 +20,11 @@ from netsim.api.kinds import Kind, Obj, by_kind, split_api_version
 from netsim.store.types import Item
 
 ROOT = "/registry/"
+_ENTRIES = "managedFields"
+_METADATA = b'"metadata":{'
+_FIRST = b'"managedFields":['
+_NEXT = b'],"name":'
+"""What follows the entries. It cannot stand inside them: there every quote behind `],` ends a string or is escaped."""
 
 
 def stored_kind(kind: Kind) -> Kind:
@@ -50,7 +56,9 @@ def _head(kind: Kind) -> bytes:
 
 def encode(kind: Kind, obj: Obj) -> bytes:
     """The bytes to store. The object must have a name and a uid."""
-    metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in ("resourceVersion", _ENTRIES)}
+    if obj["metadata"].get(_ENTRIES):
+        metadata = {_ENTRIES: obj["metadata"][_ENTRIES], "name": metadata["name"], **metadata}
     rest = {key: value for key, value in obj.items() if key not in ("kind", "apiVersion", "metadata")}
     return orjson.dumps({"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata, **rest})
 
@@ -74,8 +82,20 @@ def decode(value: bytes, revision: int) -> Obj:
     return obj
 
 
+def decode_lean(value: bytes, revision: int) -> Obj:
+    """An object whose managedFields stay the bytes they are: they would make up most of what it takes to keep it."""
+    start = value.find(_METADATA) + len(_METADATA)
+    if not value.startswith(_FIRST, start):
+        return decode(value, revision)
+    end = value.index(_NEXT, start) + 1
+    obj = decode(value[:start] + value[end + 1 :], revision)
+    obj["metadata"][_ENTRIES] = orjson.Fragment(value[start + len(_FIRST) - 1 : end])
+    return obj
+
+
 class Decoder:
-    """Decoded objects by key and revision, the most recently used ones kept. What it returns must not be changed."""
+    """Decoded objects by key and revision, the most recently used ones kept. What it returns must not be changed;
+    its managedFields can be written as JSON but not read."""
 
     def __init__(self, size: int = 2048) -> None:
         self._size = size
@@ -86,7 +106,7 @@ class Decoder:
         if known is not None and known[0] == item.revision:
             self._known.move_to_end(item.key)
             return known[1]
-        obj = decode(item.value, item.revision)
+        obj = decode_lean(item.value, item.revision)
         if known is None or known[0] < item.revision:
             self._keep(item.key, item.revision, obj)
         return obj

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from netsim.api import kinds
-from netsim.api.errors import FORBIDDEN, NOT_SUPPORTED, Cause, bad_request, invalid_named
+from netsim.api.errors import FORBIDDEN, INVALID, NOT_SUPPORTED, TOO_LONG, Cause, bad_request, invalid_named
 from netsim.api.kinds import Kind
 from netsim.http.types import Request
 from netsim.server.registry import STATIC, Registry
 
 _LONGEST_NUMBER = 19
+LONGEST_MANAGER = 128
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False", ""))
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
@@ -122,16 +125,35 @@ def parse_dry_run(values: Sequence[str], options: str) -> bool:
     return bool(wanted)
 
 
+def _check_manager(name: str, options: str) -> None:
+    if len(name.encode()) > LONGEST_MANAGER:
+        message = f"Too long: may not be more than {LONGEST_MANAGER} bytes"
+        raise _options_error(options, TOO_LONG, message, "fieldManager")
+    for index, char in enumerate(name):
+        if not char.isprintable():
+            value = orjson.dumps(name).decode()
+            message = f"Invalid value: {value}: invalid character U+{ord(char):04X} (at position {index})"
+            raise _options_error(options, INVALID, message, "fieldManager")
+
+
+def _default_manager(request: Request) -> str:
+    """What managedFields call a client that does not say: its User-Agent up to the first slash."""
+    agent = request.header("user-agent").partition("/")[0]
+    shown = "".join(char for char in agent if char.isprintable()).encode()[:LONGEST_MANAGER]
+    return shown.decode("utf-8", "ignore") or "unknown"
+
+
 def parse_write_options(request: Request, options: str) -> WriteOptions:
     """WriteOptions from the query; `options` is the name used in errors, such as CreateOptions."""
     validation = request.param("fieldValidation")
     if validation not in ("", "Ignore", "Strict", "Warn"):
         text = f'Unsupported value: "{validation}": supported values: "", "Ignore", "Strict", "Warn"'
         raise _options_error(options, NOT_SUPPORTED, text, "fieldValidation")
-    manager = request.param("fieldManager") or request.header("user-agent").partition("/")[0]
+    manager = request.param("fieldManager")
+    _check_manager(manager, options)
     return WriteOptions(
         dry_run=parse_dry_run(request.params("dryRun"), options),
-        field_manager=manager,
+        field_manager=manager or _default_manager(request),
         field_validation=validation or "Warn",
         force=parse_bool(request.param("force")),
     )

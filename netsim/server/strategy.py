@@ -144,7 +144,7 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
         result = _namespace_update(result, old, sub)
     if kind is kinds.DAEMON_SETS:
         result = _daemon_set_update(result, old)
-    if kind.generation and spec_changed(result, old) and spec_changed(set_defaults(kind, result), old):
+    if kind.generation and spec_changed(result, old, kind) and spec_changed(set_defaults(kind, result), old, kind):
         result["metadata"] = {**result["metadata"], "generation": int(metadata.get("generation", 0)) + 1}
     return result
 
@@ -172,18 +172,21 @@ def _namespace_update(new: Obj, old: Obj, sub: str) -> Obj:
     return {**new, "spec": spec, "metadata": {**new["metadata"], "labels": labels}}
 
 
-def spec_changed(new: Obj, old: Obj) -> bool:
-    """Whether anything but type, metadata and status differs."""
-    return {k: v for k, v in new.items() if k not in _NOT_SPEC} != {k: v for k, v in old.items() if k not in _NOT_SPEC}
+def spec_changed(new: Obj, old: Obj, kind: Kind) -> bool:
+    """Whether anything but type, metadata and status differs; the status of a custom object counts where it is no
+    subresource."""
+    left_out = _NOT_SPEC if kind.status or not kind.custom else _NOT_SPEC[:-1]
+    return {k: v for k, v in new.items() if k not in left_out} != {k: v for k, v in old.items() if k not in left_out}
 
 
 def same_object(new: Obj, old: Obj) -> bool:
-    """Whether a write would change nothing but the resourceVersion."""
+    """Whether a write would change nothing but the resourceVersion and managedFields."""
     return _without_version(new) == _without_version(old)
 
 
 def _without_version(obj: Obj) -> Obj:
-    return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}
+    kept = {k: v for k, v in obj["metadata"].items() if k not in ("resourceVersion", "managedFields")}
+    return {**obj, "metadata": kept}
 
 
 def mark_deleted(kind: Kind, obj: Obj, now: str, grace: int) -> Obj:

@@ -12,16 +12,19 @@ from netsim.api.objects import deletion_timestamp, set_condition
 from netsim.api.selectors import equality_selector, label_selector_of
 from netsim.api.times import format_time
 from netsim.http.types import Response
-from netsim.server import deletion, ephemeral, lifecycle, proxy, streams
+from netsim.server import custom, deletion, ephemeral, lifecycle, proxy, streams
+from netsim.server.apply import apply_scale
 from netsim.server.authz import node_name, node_pod_problem
 from netsim.server.bodies import decode_body
 from netsim.server.core import Call, Core
+from netsim.server.eviction import evict
+from netsim.server.lifecycle import Change
 from netsim.server.managed import Manager
 from netsim.server.reads import get_object
-from netsim.server.requests import parse_write_options
+from netsim.server.requests import WriteOptions, parse_write_options
 from netsim.server.responses import json_response
 from netsim.server.tokens import MAX_SECONDS, MIN_SECONDS
-from netsim.server.writes import check_node_pod, patch_object, read_object, read_patch, update
+from netsim.server.writes import check_node_pod, is_apply, patch_object, read_object, read_patch, update
 
 SCALE = Kind("autoscaling", "v1", "Scale", "scales", "scale")
 BINDING = Kind("", "v1", "Binding", "bindings", "binding")
@@ -55,8 +58,10 @@ async def _finalize(core: Core, call: Call) -> Response:
     return await update(core, call, "finalize")
 
 
-def scale_of(obj: Obj) -> Obj:
+def scale_of(kind: Kind, obj: Obj) -> Obj:
     """The Scale of a workload; its selector is text, whatever form the workload has it in."""
+    if kind.custom is not None:
+        return custom.scale_of(kind.custom, obj)
     metadata = {
         key: obj["metadata"][key]
         for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
@@ -72,44 +77,47 @@ def scale_of(obj: Obj) -> Obj:
     }  # fmt: skip
 
 
-def _scaled(obj: Obj, scale: Obj) -> Obj:
+def _scaled(kind: Kind, obj: Obj, scale: Obj) -> Obj:
     replicas = (scale.get("spec") or {}).get("replicas", 0)
     metadata = {**obj["metadata"]}
     for key in ("resourceVersion", "uid"):
         metadata[key] = scale["metadata"].get(key) or metadata[key]
+    if kind.custom is not None:
+        return custom.scaled(kind.custom, {**obj, "metadata": metadata}, replicas)
     return {**obj, "metadata": metadata, "spec": {**obj["spec"], "replicas": replicas}}
 
 
 async def _scale(core: Core, call: Call) -> Response:
     if call.target.verb == "get":
         item = await core.item(call.kind, call.namespace, call.target.name)
-        return json_response(scale_of(core.decoder(item)))
+        return json_response(scale_of(call.kind, core.decoder(item)))
     options = parse_write_options(call.request, "UpdateOptions" if call.target.verb == "update" else "PatchOptions")
+    if call.target.verb == "patch" and is_apply(call):
+        outcome = await apply_scale(core, call, options, SCALE, lambda scale: _check_scale(call, scale))
+    else:
+        outcome = await lifecycle.update_object(
+            core, call.kind, call.namespace, call.target.name, _scaling(call, options), call.user,
+            dry_run=options.dry_run, manager=Manager(options.field_manager, subresource="scale"),
+        )  # fmt: skip
+    return json_response(scale_of(call.kind, outcome.obj), 200, call.warnings)
+
+
+def _scaling(call: Call, options: WriteOptions) -> Change:
+    """The change that a written or patched Scale makes."""
     if call.target.verb == "update":
         wanted = read_object(call, options, SCALE)
-
-        def change(old: Obj) -> Obj:
-            return _checked_scale(call, old, wanted)
-    else:
-        patcher = read_patch(call, options)
-
-        def change(old: Obj) -> Obj:
-            return _checked_scale(call, old, patcher(SCALE, scale_of(old)))
-
-    outcome = await lifecycle.update_object(
-        core, call.kind, call.namespace, call.target.name, change, call.user, dry_run=options.dry_run,
-        manager=Manager(options.field_manager, subresource="scale"),
-    )  # fmt: skip
-    return json_response(scale_of(outcome.obj), 200, call.warnings)
+        return lambda old: _scaled(call.kind, old, _check_scale(call, wanted))
+    patcher = read_patch(call, options)
+    return lambda old: _scaled(call.kind, old, _check_scale(call, patcher(SCALE, scale_of(call.kind, old))))
 
 
-def _checked_scale(call: Call, old: Obj, scale: Obj) -> Obj:
+def _check_scale(call: Call, scale: Obj) -> Obj:
     lifecycle.check_identity(call.kind, call.namespace, call.target.name, scale)
     replicas = (scale.get("spec") or {}).get("replicas", 0)
     if replicas < 0:
         message = f"Invalid value: {replicas}: must be greater than or equal to 0"
         raise errors.invalid(SCALE, call.target.name, [Cause(INVALID, message, "spec.replicas")])
-    return _scaled(old, scale)
+    return scale
 
 
 def bound_pod(pod: Obj, node: str, now: str, annotations: Obj) -> Obj:
@@ -158,7 +166,7 @@ async def _eviction(core: Core, call: Call) -> Response:
     lifecycle.check_identity(call.kind, call.namespace, call.target.name, {"metadata": eviction.get("metadata") or {}})
     await check_node_pod(core, call)
     options = deletion.delete_options(eviction.get("deleteOptions") or {}, call.request)
-    await deletion.delete_object(core, call.kind, call.namespace, call.target.name, options)
+    await evict(core, call.namespace, call.target.name, options, call.user)
     return json_response(_SUCCESS, 201)
 
 

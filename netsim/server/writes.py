@@ -6,12 +6,13 @@ from typing import Any
 
 from netsim.api import errors, patch, schema
 from netsim.api.errors import FORBIDDEN, Cause, StatusError, bad_request, invalid_named
-from netsim.api.kinds import PODS, Kind, Obj
+from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, PODS, Kind, Obj
 from netsim.api.patch_errors import PatchError
 from netsim.api.schema_fit import fits
 from netsim.api.strategic import strategic_merge_patch
 from netsim.http.types import Response
-from netsim.server import deletion, lifecycle
+from netsim.server import custom, deletion, lifecycle
+from netsim.server.apply import APPLY_TYPE, apply_object
 from netsim.server.authz import node_pod_problem
 from netsim.server.bodies import (
     check_fields,
@@ -24,7 +25,10 @@ from netsim.server.bodies import (
 )
 from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
+from netsim.server.crd import rules_warning
+from netsim.server.custom import custom_object
 from netsim.server.lifecycle import Change, Outcome
+from netsim.server.managed import Manager
 from netsim.server.reads import Slice, list_bytes, object_response, select_items
 from netsim.server.requests import WriteOptions, parse_list_options, parse_write_options
 from netsim.server.responses import json_response, respond
@@ -36,11 +40,12 @@ PATCH_TYPES = (
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
-APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+cbor")
 
 
 def typed_object(kind: Kind, obj: Obj, body: bytes, content_type: str, validation: str, warnings: list[str]) -> Obj:
     """The body as a typed decoder keeps it: unknown fields dropped (and refused or warned of), wrong types a 400."""
+    if kind.custom is not None:
+        return custom_object(kind, kind.custom, obj, body, content_type, validation, warnings)
     obj = complete_type(kind, obj)
     if fits(kind, obj):
         warnings += check_fields(kind, duplicate_problems(body, content_type), validation)
@@ -68,6 +73,8 @@ def shown_body(core: Core, kind: Kind, outcome: Outcome) -> tuple[bytes, Obj]:
 
 def _answer(core: Core, call: Call, outcome: Outcome, status: int = 200) -> Response:
     body, obj = shown_body(core, call.kind, outcome)
+    if call.kind is CUSTOM_RESOURCE_DEFINITIONS and call.request.method != "DELETE" and rules_warning(obj):
+        call.warnings.append(rules_warning(obj))
     return object_response(core, call, body, obj, status)
 
 
@@ -75,7 +82,9 @@ async def create(core: Core, call: Call) -> Response:
     options = parse_write_options(call.request, "CreateOptions")
     kind = stored_kind(call.kind)
     obj = stored_form(call.kind, read_object(call, options))
-    outcome = await lifecycle.create_object(core, kind, call.namespace, obj, call.user, dry_run=options.dry_run)
+    outcome = await lifecycle.create_object(
+        core, kind, call.namespace, obj, call.user, dry_run=options.dry_run, manager=Manager(options.field_manager)
+    )
     return _answer(core, call, outcome, 201)
 
 
@@ -90,13 +99,17 @@ async def apply_change(core: Core, call: Call, change: Change, options: WriteOpt
     """Run a change of the target and answer with the result."""
     kind = stored_kind(call.kind)
     outcome = await lifecycle.update_object(
-        core, kind, call.namespace, call.target.name, change, call.user, sub=sub, dry_run=options.dry_run
-    )
+        core, kind, call.namespace, call.target.name, change, call.user, sub=sub, dry_run=options.dry_run,
+        manager=Manager(options.field_manager),
+    )  # fmt: skip
     return _answer(core, call, outcome)
 
 
 async def patch_object(core: Core, call: Call, sub: str = "") -> Response:
     options = parse_write_options(call.request, "PatchOptions")
+    if is_apply(call):
+        outcome, created = await apply_object(core, call, options, typed_result, sub)
+        return _answer(core, call, outcome, 201 if created else 200)
     patcher = read_patch(call, options)
 
     def change(old: Obj) -> Obj:
@@ -105,6 +118,16 @@ async def patch_object(core: Core, call: Call, sub: str = "") -> Response:
         return stored_form(call.kind, patched)
 
     return await apply_change(core, call, change, options, sub)
+
+
+def is_apply(call: Call) -> bool:
+    """Whether a patch is a server-side apply."""
+    return media_type(call.request.header("content-type")) == APPLY_TYPE
+
+
+def typed_result(kind: Kind, obj: Obj) -> Obj:
+    """What the server has made as a typed decoder keeps it, without a word about what was dropped."""
+    return typed_object(kind, obj, b"", "", "Ignore", [])
 
 
 class Patcher:
@@ -142,14 +165,10 @@ def _patch_refusal(media: str, error: PatchError) -> StatusError:
 
 
 def read_patch(call: Call, options: WriteOptions) -> Patcher:
-    """The request's patch; 415 for other formats (server-side apply among them)."""
+    """The request's patch; 415 for other formats."""
     media = media_type(call.request.header("content-type"))
-    if media in APPLY_TYPES:
-        raise StatusError(
-            415, "UnsupportedMediaType",
-            "server-side apply (application/apply-patch+yaml) is not served; use client-side apply "
-            f"(kubectl apply without --server-side) or a patch of type {', '.join(PATCH_TYPES)}", {},
-        )  # fmt: skip
+    if call.kind.custom is not None and media not in custom.PATCH_TYPES:
+        raise errors.unsupported_media_type(custom.PATCH_TYPES)
     if media not in PATCH_TYPES:
         raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     if options.force:

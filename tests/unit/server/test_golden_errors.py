@@ -9,7 +9,7 @@ from typing import Any
 
 RECORDING = json.loads(Path(__file__).with_name("golden").joinpath("errors.json").read_text())
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_VOLATILE = ("uid", "creationTimestamp", "resourceVersion")
+_VOLATILE = ("uid", "creationTimestamp", "resourceVersion", "managedFields")
 _ROOT_CA = "kube-root-ca.crt"
 
 

@@ -1,0 +1,122 @@
+"""Which managedFields a write leaves behind: who wrote, to what part of which type (the algebra is netsim.api's)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from netsim.api import kinds
+from netsim.api.apply import Applier
+from netsim.api.empty_objects import empty_object
+from netsim.api.fieldset import FieldSet, only, without
+from netsim.api.fieldtypes import built_in_type
+from netsim.api.kinds import Kind, Obj
+from netsim.api.managed import UPDATE, Entry, Scope, Writer, after_update, choose_entries
+
+_STATUS = "f:status"
+_UNRECORDED = ("binding",)
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """Who writes, as managedFields names it. `applies`: the object brings the entries that its apply came to.
+    `subresource` is what the write is recorded under, where that is not the one written to."""
+
+    name: str = "kube-apiserver"
+    applies: bool = False
+    subresource: str = ""
+
+
+SERVER = Manager()
+
+
+def writable(kind: Kind, sub: str) -> Scope:
+    """What of a kind's fields a write to a subresource ("": the object) can own."""
+    if sub in ("status", "approval"):
+        return partial(_only, path=(_STATUS,))
+    if sub == "scale":
+        return partial(_only, path=("f:spec", "f:replicas"))
+    if sub == "ephemeralcontainers":
+        return partial(_only, path=("f:spec", "f:ephemeralContainers"))
+    if kind is kinds.NAMESPACES:
+        return partial(_only, path=("f:spec",)) if sub == "finalize" else _plain_namespace
+    return _without_status if kind.status else _everything
+
+
+def _only(fields: FieldSet, path: tuple[str, ...]) -> FieldSet:
+    return only(fields, *path)
+
+
+def _everything(fields: FieldSet) -> FieldSet:
+    return fields
+
+
+def _without_status(fields: FieldSet) -> FieldSet:
+    return without(fields, _STATUS)
+
+
+def _plain_namespace(fields: FieldSet) -> FieldSet:
+    """What /finalize and /status do not own."""
+    return without(_without_status(fields), "f:spec")
+
+
+def applier(kind: Kind, manager: Manager, sub: str, operation: str, now: str) -> Applier:
+    """One write of `manager` to a subresource of the kind."""
+    sub = manager.subresource or sub
+    writer = Writer(manager.name, kind.api_version, operation, sub)
+    found = built_in_type((kind.group, kind.version, kind.kind))
+    return Applier(found, empty_object(kind), writer, writable(kind, sub), now)
+
+
+def entries_of(obj: Obj) -> list[Entry]:
+    """The object's managedFields."""
+    return obj["metadata"].get("managedFields") or []
+
+
+def after_create(kind: Kind, given: Obj, new: Obj, manager: Manager, now: str) -> list[Entry]:
+    """The entries of a new object; `given` is what the client sent, `new` that with its defaults."""
+    if manager.applies:
+        return entries_of(given)
+    write = applier(kind, manager, "", UPDATE, now)
+    changed, _ = write.changes({}, new)
+    entries = choose_entries([], given["metadata"].get("managedFields"), "")
+    return after_update(entries, write.writer, changed, {}, now)
+
+
+def after_change(
+    kind: Kind, live: list[Entry], given: Any, old: Obj, new: Obj, manager: Manager, sub: str, now: str
+) -> list[Entry]:
+    """The entries after a change from `old` to `new`; `given` are those the wanted object has. Objects without any
+    are not tracked until somebody applies."""
+    if manager.applies:
+        return _settled(given or [], live, old, new)
+    entries = choose_entries(live, given, manager.subresource or sub)
+    if sub in _UNRECORDED or not entries:
+        return entries
+    write = applier(kind, manager, sub, UPDATE, now)
+    changed, removed = write.changes(old, new)
+    return after_update(entries, write.writer, changed, removed, now) if changed or removed else entries
+
+
+def _settled(entries: list[Entry], live: list[Entry], old: Obj, new: Obj) -> list[Entry]:
+    """The live entries when an apply changed nothing but their times."""
+    if list(map(_timeless, entries)) == list(map(_timeless, live)) and without_entries(new) == without_entries(old):
+        return live
+    return entries
+
+
+def _timeless(entry: Entry) -> Entry:
+    return {key: value for key, value in entry.items() if key != "time"}
+
+
+def without_entries(obj: Obj) -> Obj:
+    """The object without managedFields and resourceVersion."""
+    metadata = {k: v for k, v in obj["metadata"].items() if k not in ("managedFields", "resourceVersion")}
+    return {**obj, "metadata": metadata}
+
+
+def with_entries(obj: Obj, entries: list[Entry]) -> Obj:
+    """The object with these managedFields."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return {**obj, "metadata": {**metadata, "managedFields": entries} if entries else metadata}
