@@ -12,6 +12,7 @@ from netsim.client.cache import Cache
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
 from netsim.controllers import (
+    cronjob,
     daemonset,
     deployment,
     disruption,
@@ -29,6 +30,10 @@ from netsim.controllers import (
     slice_mirroring,
     statefulset,
     taint_eviction,
+    ttl_after_finished,
+    volume_claims,
+    volume_protection,
+    volumes,
 )
 from netsim.controllers.controller import Controller
 from netsim.controllers.garbage import Collector
@@ -71,6 +76,8 @@ def controllers_of(config: ControllerConfig) -> list[Controller]:
         statefulset.CONTROLLER,
         daemonset.controller(),
         job.CONTROLLER,
+        cronjob.CONTROLLER,
+        ttl_after_finished.CONTROLLER,
         endpointslice.CONTROLLER,
         endpoints.CONTROLLER,
         slice_mirroring.CONTROLLER,
@@ -84,6 +91,9 @@ def controllers_of(config: ControllerConfig) -> list[Controller]:
         namespace.controller(CACHED),
         Collector(CACHED).controller(),
         serviceaccount.controller(config.root_ca_pem),
+        volume_claims.CONTROLLER,
+        volumes.CONTROLLER,
+        *volume_protection.CONTROLLERS,
     ]
 
 
