@@ -20,6 +20,14 @@ def container_statuses(specs: list[Obj], pod: Obj, state: PodState) -> list[Obj]
     return [container_status(c, pod, state) for c in specs]
 
 
+def ephemeral_statuses(pod: Obj, state: PodState) -> list[Obj]:
+    """One status for each ephemeral container: never ready or started, as nothing waits for them."""
+    return [
+        {k: v for k, v in container_status(c, pod, state).items() if k != "started"} | {"ready": False}
+        for c in podspec.ephemeral_containers(pod)
+    ]
+
+
 def container_status(spec: Obj, pod: Obj, state: PodState) -> Obj:
     """The status of one container; containers that never ran have no containerID and an empty imageID."""
     actual = state.containers.get(spec["name"])
@@ -96,6 +104,8 @@ def _go_duration(seconds: int) -> str:
 
 
 def _will_restart(spec: Obj, pod: Obj, actual: Container) -> bool:
+    if podspec.is_ephemeral(pod, spec["name"]):
+        return False
     policy = "Always" if podspec.is_sidecar(spec) else podspec.restart_policy(pod)
     if spec in podspec.init_containers(pod) and policy == "Always" and not podspec.is_sidecar(spec):
         policy = "OnFailure"

@@ -6,11 +6,19 @@ import asyncio
 import time
 from collections.abc import Iterable
 
+from netsim.agent.claims import bound_volume, source_of
 from netsim.agent.env import ConfigError, Fetch
 from netsim.agent.model import Obj
 from netsim.agent.volumes import TokenRequest, decode_data
 from netsim.api.errors import StatusError
-from netsim.api.kinds import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
+from netsim.api.kinds import (
+    CONFIG_MAPS,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    Kind,
+)
 from netsim.client.cache import Cache
 from netsim.client.rest import Client
 
@@ -32,13 +40,25 @@ class PodObjects:
         return lambda kind, name: found[(kind, name)]
 
     async def _get(self, namespace: str, kind: str, name: str) -> dict[str, bytes] | None:
+        obj = await self._find(KINDS[kind], name, namespace)
+        return None if obj is None else decode_data({**obj, "kind": kind})
+
+    async def claimed(self, namespace: str, name: str) -> Obj:
+        """The pod volume that stands for what a claim is bound to. Raises ConfigError, StatusError, OSError."""
+        claim = await self._find(PERSISTENT_VOLUME_CLAIMS, name, namespace)
+        bound_to = bound_volume(name, claim)
+        volume = await self._find(PERSISTENT_VOLUMES, bound_to)
+        if volume is None or claim is None:
+            raise ConfigError(f'persistentvolume "{bound_to}" not found')
+        return source_of(volume, claim)
+
+    async def _find(self, kind: Kind, name: str, namespace: str | None = None) -> Obj | None:
         try:
-            obj = await self.client.get(KINDS[kind], name, namespace)
+            return await self.client.get(kind, name, namespace)
         except StatusError as error:
             if error.code == 404:
                 return None
             raise
-        return decode_data({**obj, "kind": kind})
 
     async def token(self, pod: Obj, request: TokenRequest) -> str:
         """A token of the pod's ServiceAccount, bound to the pod (TokenRequest API)."""

@@ -128,8 +128,19 @@ def _plan_sandbox(state: PodState, now: float) -> Plan:
 
 def _plan_containers(pod: Obj, state: PodState, now: float) -> Plan:
     steps = [_plan_container(c, pod, state, now) for c in _due(pod, state)]
+    steps += [_plan_ephemeral(c, state, now) for c in podspec.ephemeral_containers(pod)]
     actions = tuple(a for step in steps for a in step.actions)
     return Plan(actions, min((s.wake for s in steps if s.wake is not None), default=None))
+
+
+def _plan_ephemeral(spec: Obj, state: PodState, now: float) -> Plan:
+    """Started once, whatever becomes of it."""
+    if spec["name"] in state.containers:
+        return Plan()
+    failure = state.failures.get(spec["name"])
+    if failure is not None and failure.retry_at > now:
+        return _plan_failed(spec["name"], failure, now)
+    return Plan((StartContainer(spec["name"], 0, 0.0),))
 
 
 def _due(pod: Obj, state: PodState) -> list[Obj]:

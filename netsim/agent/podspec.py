@@ -27,8 +27,17 @@ def all_containers(pod: Obj) -> list[Obj]:
     return init_containers(pod) + containers(pod)
 
 
+def ephemeral_containers(pod: Obj) -> list[Obj]:
+    """Containers added to the running pod; they are never restarted and the pod's phase does not look at them."""
+    return list(pod["spec"].get("ephemeralContainers") or [])
+
+
 def find_container(pod: Obj, name: str) -> Obj | None:
-    return next((c for c in all_containers(pod) if c["name"] == name), None)
+    return next((c for c in all_containers(pod) + ephemeral_containers(pod) if c["name"] == name), None)
+
+
+def is_ephemeral(pod: Obj, name: str) -> bool:
+    return any(c["name"] == name for c in ephemeral_containers(pod))
 
 
 def is_sidecar(container: Obj) -> bool:

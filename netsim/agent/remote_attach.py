@@ -69,7 +69,11 @@ def _connect(bundle: str) -> sockets.socket:
 
 async def _attach(channels: Channels, bundle: str) -> None:
     loop = asyncio.get_running_loop()
-    with _connect(bundle) as sock:
+    try:
+        connection = _connect(bundle)
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise ProcessLookupError("the container has ended") from None
+    with connection as sock:
 
         async def feed(data: bytes) -> None:
             await loop.sock_sendall(sock, data)

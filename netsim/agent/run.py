@@ -16,6 +16,7 @@ from netsim.agent.context import Context
 from netsim.agent.eventlog import EventLog
 from netsim.agent.node import Machine, NodeKeeper, read_machine
 from netsim.agent.objects import PodObjects
+from netsim.agent.provisioner import Provisioner
 from netsim.agent.records import Records
 from netsim.agent.runtime.engine import Engine
 from netsim.agent.runtime.workload_client import WorkloadClient
@@ -56,8 +57,10 @@ async def run_agent(
             nodes.on_change(agent.node_changed)
             nodes.on_change(lambda *_: keeper.changed.set())
             tasks.create_task(keeper.run())
-            for reflector in _reflectors(config.node_name, client, services, nodes, pods):
+            provisioner = Provisioner(client, config.node_name, config.state_dir)
+            for reflector in [*_reflectors(config.node_name, client, services, nodes, pods), *provisioner.reflectors()]:
                 tasks.create_task(reflector.run())
+            tasks.create_task(provisioner.run())
             # Service variables are part of a container's start: without the Services it would start wrongly.
             await services.wait_synced()
             await pods.wait_synced()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netsim.agent import podspec
-from netsim.agent.container_status import container_statuses, stamp
+from netsim.agent.container_status import container_statuses, ephemeral_statuses, stamp
 from netsim.agent.model import Container, Obj, PodState
 
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
@@ -25,6 +25,8 @@ def build_status(pod: Obj, state: PodState, now: float, host_ip: str) -> Obj:
         status |= {"podIP": state.ips[0], "podIPs": [{"ip": ip} for ip in state.ips]}
     if podspec.init_containers(pod):
         status["initContainerStatuses"] = container_statuses(podspec.init_containers(pod), pod, state)
+    if podspec.ephemeral_containers(pod):
+        status["ephemeralContainerStatuses"] = ephemeral_statuses(pod, state)
     if state.ended_reason:
         status |= {"reason": state.ended_reason, "message": state.ended_message}
     return status
@@ -43,7 +45,8 @@ def end_phase(pod: Obj, state: PodState) -> str:
     """Succeeded or Failed for a pod that has ended, also for a deleted one whose containers have; else ""."""
     if state.ended or not podspec.is_deleted(pod) or not state.containers or state.running:
         return state.ended
-    codes = [c.exit.code for c in state.containers.values() if c.exit is not None]
+    own = [c for c in state.containers.values() if not podspec.is_ephemeral(pod, c.name)]
+    codes = [c.exit.code for c in own if c.exit is not None]
     return "Succeeded" if not any(codes) else "Failed"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import os
 import socket
@@ -15,6 +14,7 @@ import uvloop
 
 from netsim.agent.runtime.workloads import run_workload_host
 from netsim.cli.control_plane import ControlPlane, serve_control_plane
+from netsim.cli.dialer import Dialer
 from netsim.cli.join import write_private
 from netsim.cli.node_process import NodeProcess, serve_node
 from netsim.client.kubeconfig import render_kubeconfig
@@ -155,26 +155,7 @@ def control_plane(spec: LabSpec, paths: LabPaths, listeners: Listeners) -> Contr
     if listeners.fabric is not None:
         opened.append(Listener(listeners.fabric))
     namespace = None if spec.advertised else paths.netns(CONTROL_PLANE)
-    return ControlPlane(config, paths.database, tuple(opened), spec.pod_cidr, _dialer(namespace))
-
-
-def _dialer(namespace: str | None) -> Callable[[str, int], Coroutine[Any, Any, socket.socket]]:
-    """How the server reaches a kubelet: from inside the control plane's namespace, like everything on the fabric."""
-
-    async def dial(host: str, port: int) -> socket.socket:
-        if namespace is None:
-            sock = socket.socket()
-        else:
-            sock = await asyncio.to_thread(netns.open_socket, namespace, socket.AF_INET, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        try:
-            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(sock, (host, port)), 5)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    return dial
+    return ControlPlane(config, paths.database, tuple(opened), spec.pod_cidr, Dialer(namespace))
 
 
 def _node_process(spec: LabSpec, paths: LabPaths, node: NodeSpec) -> NodeProcess:

@@ -5,7 +5,9 @@ Connections begin where those to kubelets do, in the control plane's network nam
 
 from __future__ import annotations
 
+import os
 import ssl
+from typing import Protocol, runtime_checkable
 
 from netsim.api import errors, kinds
 from netsim.api.errors import StatusError
@@ -17,6 +19,7 @@ from netsim.server.proxy_target import (
     node_backend,
     parse_asked,
     pod_backend,
+    pod_network,
     ready_backends,
     rewrite_location,
     service_port_name,
@@ -26,6 +29,13 @@ from netsim.server.streams import end_to_end, hop_headers, kubelet_client, node_
 
 _OWN = ("authorization", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-proto")
 _SERVICE_LABEL = "kubernetes.io/service-name"
+
+
+@runtime_checkable
+class PodRouter(Protocol):
+    """A dialer that must be told the way to pods."""
+
+    async def route(self, cidr: str, via: str) -> None: ...
 
 
 async def serve(core: Core, call: Call) -> Response:
@@ -44,7 +54,7 @@ async def serve(core: Core, call: Call) -> Response:
         answer = await client.stream(onward)
     except OSError as error:
         await client.close()
-        raise _unreachable(error) from None
+        raise _unreachable(error, backend.authority) from None
     except BaseException:
         await client.close()
         raise
@@ -70,7 +80,9 @@ async def _find(core: Core, call: Call) -> tuple[Backend, HttpClient]:
             return Backend("https", address, core.config.kubelet_port), kubelet_client(core, address)
         backend = node_backend(address, asked)
     elif call.kind is kinds.PODS:
-        backend = pod_backend(core.decoder(await core.item(kinds.PODS, call.namespace, asked.name)), asked)
+        pod = core.decoder(await core.item(kinds.PODS, call.namespace, asked.name))
+        backend = pod_backend(pod, asked)
+        await _route(core, backend.address, pod["spec"].get("nodeName", ""))
     else:
         service = core.decoder(await core.item(kinds.SERVICES, call.namespace, asked.name))
         slices = [
@@ -80,8 +92,22 @@ async def _find(core: Core, call: Call) -> tuple[Backend, HttpClient]:
         choice = ready_backends(slices, service_port_name(service, asked), asked)
         if not choice:
             raise errors.unavailable(f'no endpoints available for service "{call.target.name}"')
-        backend = choice[core.rand(len(choice))]
+        backend, node_name = choice[core.rand(len(choice))]
+        await _route(core, backend.address, node_name)
     return backend, HttpClient(backend.base, ssl=_unverified(backend), dial=core.dial_node)
+
+
+async def _route(core: Core, address: str, node_name: str) -> None:
+    """Tell a dialer that wants to know by which node a pod is reached."""
+    if not isinstance(core.dial_node, PodRouter):
+        return
+    node = await core.find(kinds.NODES, "", node_name) if node_name else None
+    cidr = pod_network(node, address)
+    if cidr:
+        try:
+            await core.dial_node.route(cidr, node_address(node))
+        except OSError as error:
+            raise errors.unavailable(f"error trying to reach service: {error}") from None
 
 
 def _unverified(backend: Backend) -> ssl.SSLContext | None:
@@ -112,5 +138,11 @@ def _led_back(answer: Response, prefix: str, hosts: tuple[str, ...]) -> list[tup
     ]
 
 
-def _unreachable(error: OSError) -> StatusError:
-    return errors.unavailable(f"error trying to reach service: {error or type(error).__name__}")
+def _unreachable(error: OSError, authority: str) -> StatusError:
+    """503 in the words of a Go dialer."""
+    why = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        why = f"dial tcp {authority}: i/o timeout"
+    elif error.errno:
+        why = f"dial tcp {authority}: connect: {os.strerror(error.errno).lower()}"
+    return errors.unavailable(f"error trying to reach service: {why}")

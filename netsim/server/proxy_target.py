@@ -119,17 +119,25 @@ def service_port_name(service: Obj, asked: Asked) -> str:
     raise errors.unavailable(f'no service port {asked.port} found for service "{asked.name}"')
 
 
-def ready_backends(slices: Iterable[Obj], name: str, asked: Asked) -> list[Backend]:
-    """The ready endpoints of a service's port, IPv4 before IPv6."""
+def ready_backends(slices: Iterable[Obj], name: str, asked: Asked) -> list[tuple[Backend, str]]:
+    """The ready endpoints of a service's port with their nodes' names, IPv4 before IPv6."""
     found = []
     for piece in sorted(slices, key=lambda piece: str(piece.get("addressType"))):
-        for port in piece.get("ports") or ():
-            if (port.get("name") or "") != name or not port.get("port"):
-                continue
-            for endpoint in piece.get("endpoints") or ():
-                if (endpoint.get("conditions") or {}).get("ready") is not False:
-                    found += [Backend(asked.scheme or "http", ip, port["port"]) for ip in endpoint["addresses"][:1]]
-    return [backend for backend in found if is_allowed(backend.address)]
+        numbers = [p["port"] for p in piece.get("ports") or () if (p.get("name") or "") == name and p.get("port")]
+        for endpoint in piece.get("endpoints") or ():
+            if (endpoint.get("conditions") or {}).get("ready") is not False and is_allowed(endpoint["addresses"][0]):
+                node = str(endpoint.get("nodeName") or "")
+                found += [(Backend(asked.scheme or "http", endpoint["addresses"][0], n), node) for n in numbers]
+    return found
+
+
+def pod_network(node: Obj | None, address: str) -> str:
+    """The pod CIDR of a node that an address is in, "" for none (as with a host network's address)."""
+    spec = (node or {}).get("spec") or {}
+    for cidr in spec.get("podCIDRs") or [spec.get("podCIDR")]:
+        if cidr and ipaddress.ip_address(address) in ipaddress.ip_network(cidr, strict=False):
+            return str(cidr)
+    return ""
 
 
 def rewrite_location(location: str, prefix: str, hosts: Iterable[str]) -> str:

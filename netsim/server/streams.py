@@ -107,7 +107,7 @@ def _kubelet_path(verb: str, pod: Obj, container: str = "") -> str:
 
 def _unreachable(pod: Obj, error: Exception) -> StatusError:
     node = pod["spec"]["nodeName"]
-    return errors.internal(f'error dialing the kubelet of node "{node}": {error or type(error).__name__}')
+    return errors.internal(f'error dialing the kubelet of node "{node}": {str(error) or type(error).__name__}')
 
 
 async def log(core: Core, call: Call) -> Response:

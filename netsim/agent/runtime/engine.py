@@ -161,9 +161,17 @@ class Engine:
         return ProcessSpec(
             args, env, f"{self.storage.bundle(container)}/rootfs", resolv.pod_hostname(pod),
             f"{self.config.cgroup}/pods/{uid}/{container[:16]}", sandbox.netns, ipc, uts,
-            spec.get("workingDir") or "/", bool(spec.get("tty")), binds, spec,
+            self._target_pids(spec, state), spec.get("workingDir") or "/", bool(spec.get("tty")), binds, spec,
             pod["spec"].get("securityContext") or {}, own_capabilities(),
         )  # fmt: skip
+
+    def _target_pids(self, spec: Obj, state: PodState) -> str:
+        """The process namespace of an ephemeral container's target; "" for none, or one that is no process."""
+        target = state.containers.get(spec.get("targetContainerName") or "")
+        if target is None or target.kind != "process" or not target.running:
+            return ""
+        pid = self.processes.pid(target.id)
+        return f"/proc/{pid}/ns/pid" if pid else ""
 
     async def environment(self, pod: Obj, spec: Obj, state: PodState, image: Image | None) -> dict[str, str]:
         """The variables of a real process, with PATH, HOSTNAME and HOME as images have them."""
@@ -180,6 +188,7 @@ class Engine:
         """Make what the real processes of a pod share, once; the content of its volumes is renewed."""
         async with self._locks.setdefault(podspec.uid(pod), asyncio.Lock()):
             await self.refresh_volumes(pod)
+            await self.files.resolve_claims(pod)
             await self.call(self.sandboxes.share, pod, _sandbox(state))
             await self.call(self.files.write_resolver, pod, _sandbox(state))
 
@@ -229,6 +238,7 @@ class Engine:
     async def forget(self, uid: str) -> None:
         """Remove all files of a pod."""
         self.objects.forget(uid)
+        self.files.forget(uid)
         self._locks.pop(uid, None)
         await self.call(self.storage.remove_pod, uid)
         await self.call(_remove_pod_cgroup, f"{self.config.cgroup}/pods/{uid}")

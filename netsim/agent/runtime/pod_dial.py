@@ -12,7 +12,7 @@ from netsim.host import netns as namespaces
 
 CONNECT_SECONDS = 10.0
 CHUNK = 32 * 1024
-_TRIED = ((socket.AF_INET, "IPv4", "tcp4", "127.0.0.1"), (socket.AF_INET6, "IPv6", "tcp6", "::1"))
+_TRIED = ((socket.AF_INET, "IPv4:", "tcp4", "127.0.0.1"), (socket.AF_INET6, "IPv6", "tcp6", "::1"))
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -32,7 +32,7 @@ async def dial_pod(call: Callable[..., Awaitable[Any]], netns: str, port: int) -
             return await _connect(call, netns, family, address, port)
         except OSError as error:
             shown = f"[{address}]" if ":" in address else address
-            tried.append(f"{name}: dial {network} {shown}:{port}: connect: {_reason(error)}")
+            tried.append(f"{name} dial {network} {shown}:{port}: connect: {_reason(error)}")
     where = f'in network namespace "{netns}"' if netns else "in the node's network namespace"
     inside = f'inside namespace "{os.path.basename(netns)}"' if netns else "on the node"
     failed = f"failed to connect to localhost:{port} {inside}, {' '.join(tried)}"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from fractions import Fraction
 
-from netsim.agent import podspec, resolv, volumes
+from netsim.agent import claims, podspec, resolv, volumes
 from netsim.agent.config import AgentConfig
 from netsim.agent.env import ConfigError, container_env, references
 from netsim.agent.model import Obj, Sandbox
@@ -26,6 +26,7 @@ class PodFiles:
         self, config: AgentConfig, storage: Storage, objects: PodObjects, capacity: Mapping[str, Fraction]
     ) -> None:
         self.config, self.storage, self.objects, self.capacity = config, storage, objects, capacity
+        self._claimed: dict[str, dict[str, Obj]] = {}
 
     async def check_references(self, pod: Obj, spec: Obj) -> None:
         """A container with variables or volumes from what does not exist must not start, whatever runs in it."""
@@ -38,6 +39,19 @@ class PodFiles:
             fetch = await self.objects.fetch(pod["metadata"]["namespace"], volumes.references(pod))
             for volume in sources:
                 volumes.volume_files(volume, pod, fetch, self.capacity)
+        await self.resolve_claims(pod)
+
+    async def resolve_claims(self, pod: Obj) -> None:
+        """Find what the pod's claims are bound to, for `binds`. Raises ConfigError, StatusError, OSError."""
+        found = {}
+        for name, claim_name in claims.claim_volumes(pod).items():
+            found[name] = await self.objects.claimed(pod["metadata"]["namespace"], claim_name)
+        if found:
+            self._claimed[podspec.uid(pod)] = found
+
+    def forget(self, uid: str) -> None:
+        """Drop what is known of a pod that is gone."""
+        self._claimed.pop(uid, None)
 
     async def contents(self, pod: Obj) -> dict[str, volumes.Files]:
         """Content of the pod's volumes of files by directory, tokens filled in.
@@ -83,10 +97,12 @@ class PodFiles:
         source = self._volume_source(pod, volume)
         if wanted.get("subPath"):
             source = _sub_path(source, wanted["subPath"])
-        return Bind(source, wanted["mountPath"], bool(wanted.get("readOnly")) or volumes.is_files(volume))
+        read_only = bool(wanted.get("readOnly") or (volume.get("persistentVolumeClaim") or {}).get("readOnly"))
+        return Bind(source, wanted["mountPath"], read_only or volumes.is_files(volume))
 
     def _volume_source(self, pod: Obj, volume: Obj) -> str:
         uid = podspec.uid(pod)
+        volume = self._claimed.get(uid, {}).get(volume["name"], volume)
         if "hostPath" in volume:
             return ensure_host_path(volume)
         if "emptyDir" in volume:

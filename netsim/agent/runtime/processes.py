@@ -82,13 +82,17 @@ class Processes:
             self.remove(container)
             raise CreateFailed(message)
 
-    def helper_lives(self, container: str) -> bool:
-        """Whether a helper was made and its process is still there."""
+    def pid(self, container: str) -> int | None:
+        """The first process of a container, None when it was never made."""
         try:
             with open(f"{self.bundle(container)}/pid", encoding="ascii") as file:
-                return os.path.exists(f"/proc/{int(file.read())}")
+                return int(file.read())
         except (FileNotFoundError, ValueError):
-            return False
+            return None
+
+    def helper_lives(self, container: str) -> bool:
+        """Whether a helper was made and its process is still there."""
+        return os.path.exists(f"/proc/{self.pid(container) or 'none'}")
 
     def _write_config(self, container: str, config: Obj) -> None:
         with open(f"{self.bundle(container)}/config.json", "w", encoding="utf-8") as file:

@@ -56,7 +56,8 @@ class Bind:
 class ProcessSpec:
     """Everything about one real-process container that its config.json is made of.
 
-    Namespace paths that are "" mean the node's own. `capabilities` is what this node can give.
+    Namespace paths that are "" mean the node's own, an empty `pid` the container's own. `capabilities` is what this
+    node can give.
     """
 
     args: Sequence[str]
@@ -67,6 +68,7 @@ class ProcessSpec:
     netns: str = ""
     ipc: str = ""
     uts: str = ""
+    pid: str = ""
     cwd: str = "/"
     tty: bool = False
     binds: Sequence[Bind] = ()
@@ -128,7 +130,8 @@ def _names(names: Sequence[str]) -> frozenset[str]:
 
 def _namespaces(spec: ProcessSpec) -> list[Obj]:
     shared = [("network", spec.netns), ("ipc", spec.ipc), ("uts", spec.uts)]
-    return [{"type": "pid"}, {"type": "mount"}, *({"type": k, "path": p} for k, p in shared if p)]
+    pid = {"type": "pid", "path": spec.pid} if spec.pid else {"type": "pid"}
+    return [pid, {"type": "mount"}, *({"type": k, "path": p} for k, p in shared if p)]
 
 
 def _mounts(spec: ProcessSpec) -> list[Obj]:
