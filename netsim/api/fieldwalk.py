@@ -47,7 +47,7 @@ def _element(kind: FieldType) -> FieldType:
 
 def is_granular(kind: FieldType, *values: Any) -> bool:
     """Whether values of the type are looked into rather than taken as one."""
-    if kind.relation == MAP or kind.relation == ANY:
+    if kind.relation in (MAP, ANY):
         return all(type(value) is dict for value in values)
     return kind.relation in (KEYED, SET) and all(type(value) is list for value in values)
 
@@ -134,7 +134,7 @@ def compare(kind: FieldType, old: Any, new: Any, empty: Any = None) -> Change:
 def _compare_items(below: FieldType, old: dict[str, Any], new: dict[str, Any]) -> Change:
     changed: FieldSet = {}
     removed: FieldSet = {}
-    for key in old.keys() | new.keys():
+    for key in {**new, **old}:
         _note(changed, removed, key, _compare_one(below, old.get(key, _ABSENT), new.get(key, _ABSENT), None))
     return changed or None, removed or None
 
@@ -142,7 +142,7 @@ def _compare_items(below: FieldType, old: dict[str, Any], new: dict[str, Any]) -
 def _compare_maps(kind: FieldType, old: Obj, new: Obj, empty: Obj) -> Change:
     changed: FieldSet = {}
     removed: FieldSet = {}
-    for key in old.keys() | new.keys():
+    for key in {**new, **old}:
         granted = empty.get(key, _ABSENT)
         before, after = old.get(key, granted), new.get(key, granted)
         if before is after:

@@ -47,7 +47,7 @@ async def serve_control_plane(plan: ControlPlane) -> None:
 
 
 def _client(handler: Handler, user: str) -> Client:
-    return Client(InProcessTransport(handler, Peer(common_name=user)))
+    return Client(InProcessTransport(handler, Peer(common_name=user)), user.removeprefix("system:"))
 
 
 def _config(plan: ControlPlane) -> ControllerConfig:

@@ -49,7 +49,7 @@ class NodeProcess:
 async def serve_node(node: NodeProcess) -> None:
     """Run until SIGTERM, or until a part ends: an error ends the process, so that its parent starts it afresh."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
-    client = load_client(node.kubeconfig)
+    client = load_client(node.kubeconfig, agent="kubelet")
     try:
         parts = asyncio.create_task(_run_parts(node, client))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, parts.cancel)

@@ -44,7 +44,7 @@ def proxy(
     from netsim_proxy.sync import run_proxy
 
     async def run() -> None:
-        client = load_client(str(kubeconfig))
+        client = load_client(str(kubeconfig), agent="kube-proxy")
         try:
             await run_proxy(config, client)
         finally:

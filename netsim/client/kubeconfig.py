@@ -78,8 +78,8 @@ def _find(path: Path, document: dict[str, Any], section: str, name: str) -> _Ent
     raise KubeconfigError(f"{path}: there is no {singular} {name!r} (there are: {known})")
 
 
-def load_client(path: str, context: str = "") -> Client:
-    """A Client of the cluster that a kubeconfig's `context` (default: its current-context) names.
+def load_client(path: str, context: str = "", *, agent: str = "netsim") -> Client:
+    """A Client, called `agent`, of the cluster that a kubeconfig's `context` (default: its current-context) names.
 
     Takes certificates, tokens and token files; raises KubeconfigError for anything it cannot honour.
     """
@@ -91,7 +91,8 @@ def load_client(path: str, context: str = "") -> Client:
     link = _find(file, document, "contexts", chosen)
     cluster = _find(file, document, "clusters", link.text("cluster"))
     user = link.text("user")
-    return Client(_transport(cluster, _find(file, document, "users", user) if user else _Entry(file, "user", "", {})))
+    entry = _find(file, document, "users", user) if user else _Entry(file, "user", "", {})
+    return Client(_transport(cluster, entry), agent)
 
 
 def _transport(cluster: _Entry, user: _Entry) -> Transport:

@@ -34,6 +34,12 @@ def _metadata(page: Obj) -> Obj:
     return metadata
 
 
+def _lighten(obj: Obj) -> None:
+    """Drop the managedFields, which nobody here reads and which would be half of what the cache holds. Writing such an
+    object leaves the server's as they are."""
+    obj["metadata"].pop("managedFields", None)
+
+
 class Backoff:
     """Delays doubling from `first` to `last` seconds, each multiplied by a random factor of 0.5 to 1."""
 
@@ -106,6 +112,7 @@ class Reflector:
             # Lists leave out on every item what they say once.
             item.setdefault("apiVersion", self._kind.api_version)
             item.setdefault("kind", self._kind.kind)
+            _lighten(item)
         revision: str = _metadata(page)["resourceVersion"]
         self.cache.replace(items, revision)
         return revision
@@ -156,5 +163,6 @@ class Reflector:
         if isinstance(event, Bookmark):
             self.cache.revision = event.revision
         elif isinstance(event, Event):
+            _lighten(event.object)
             change = self.cache.drop if event.type == "DELETED" else self.cache.put
             change(event.object, state.revision)

@@ -21,7 +21,6 @@ _PATCH_TYPES: dict[PatchType, str] = {
     "strategic": "application/strategic-merge-patch+json",
     "apply": "application/apply-patch+yaml",
 }
-_ACCEPT = ("accept", "application/json")
 _JSON = ("content-type", "application/json")
 _REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired"}
 
@@ -53,13 +52,17 @@ def error_of(status: int, body: bytes) -> StatusError:
 
 
 class Client:
-    """Every call raises StatusError for a refusal, OSError when the server cannot be reached."""
+    """Every call raises StatusError for a refusal, OSError when the server cannot be reached.
 
-    def __init__(self, transport: Transport) -> None:
+    `agent` is the name it writes under: its User-Agent, which managedFields name.
+    """
+
+    def __init__(self, transport: Transport, agent: str = "netsim") -> None:
         self.transport = transport
+        self._head = [("accept", "application/json"), ("user-agent", agent)]
 
     async def _call(self, method: str, path: str, query: list[tuple[str, str]], body: Any = None) -> Obj:
-        headers = [_ACCEPT] if body is None else [_ACCEPT, _JSON]
+        headers = self._head if body is None else [*self._head, _JSON]
         return await self._send(Request(method, path, query, headers, b"" if body is None else orjson.dumps(body)))
 
     async def _send(self, request: Request) -> Obj:
@@ -115,7 +118,7 @@ class Client:
         field_manager: str = "netsim",
     ) -> Obj:
         query = _query(field_manager=field_manager, force=True) if type == "apply" else []
-        headers = [_ACCEPT, ("content-type", _PATCH_TYPES[type])]
+        headers = [*self._head, ("content-type", _PATCH_TYPES[type])]
         return await self._send(Request("PATCH", kind.path(namespace, name, sub), query, headers, orjson.dumps(patch)))
 
     async def delete(
@@ -161,7 +164,7 @@ class Client:
             field_selector=field_selector,
             timeout_seconds=timeout_seconds,
         )
-        response = await self.transport.stream(Request("GET", kind.path(namespace), query, [_ACCEPT]))
+        response = await self.transport.stream(Request("GET", kind.path(namespace), query, self._head))
         if response.status >= 400:
             raise error_of(response.status, await read_all(response))
         assert not isinstance(response.body, bytes)

@@ -207,7 +207,17 @@ async def apply_scale(core: Core, call: Call, options: WriteOptions, scale: Kind
     applier = managed.applier(call.kind, manager, "scale", APPLY, core.now())
     scaled = check(asked.config)
     preconditions = {key: scaled["metadata"][key] for key in ("uid", "resourceVersion") if key in scaled["metadata"]}
-    config = {"metadata": preconditions, **({"spec": scaled["spec"]} if scaled.get("spec") else {})}
+    config: Obj = {"metadata": preconditions}
+    replicas = (scaled.get("spec") or {}).get("replicas")
+    if replicas is not None:
+        config |= _nested(managed.replicas_path(call.kind), replicas)
     return await _update(
         core, call, lambda live: merged(applier, asked, live, config), replace(asked, manager=manager), options, ""
     )
+
+
+def _nested(path: tuple[str, ...], value: Any) -> Obj:
+    for name in reversed(path):
+        value = {name: value}
+    found: Obj = value
+    return found

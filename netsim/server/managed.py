@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from netsim.api import kinds
 from netsim.api.apply import Applier
 from netsim.api.empty_objects import empty_object
 from netsim.api.fieldset import FieldSet, only, without
-from netsim.api.fieldtypes import built_in_type
+from netsim.api.fieldtypes import FieldType, built_in_type, custom_type
+from netsim.api.kind import Custom
 from netsim.api.kinds import Kind, Obj
 from netsim.api.managed import UPDATE, Entry, Scope, Writer, after_update, choose_entries
 
 _STATUS = "f:status"
 _UNRECORDED = ("binding",)
+_JOB_LABELS = ("f:spec", "f:template", "f:metadata", "f:labels")
+_SERVERS_OWN: dict[Kind, tuple[tuple[str, ...], ...]] = {
+    kinds.PODS: (("f:spec", "f:tolerations"), ("f:spec", "f:priority"), ("f:spec", "f:preemptionPolicy")),
+    kinds.SERVICES: (
+        ("f:spec", "f:clusterIP"), ("f:spec", "f:clusterIPs"), ("f:spec", "f:ipFamilies"),
+        ("f:spec", "f:ipFamilyPolicy"),
+    ),
+    kinds.JOBS: (
+        ("f:spec", "f:selector"), (*_JOB_LABELS, "f:batch.kubernetes.io/controller-uid"), (*_JOB_LABELS, "f:job-name"),
+        (*_JOB_LABELS, "f:batch.kubernetes.io/job-name"), (*_JOB_LABELS, "f:controller-uid"),
+    ),
+}  # fmt: skip
+"""What the server adds to new objects in a client's place: nobody owns it, unless the client gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +50,18 @@ def writable(kind: Kind, sub: str) -> Scope:
     if sub in ("status", "approval"):
         return partial(_only, path=(_STATUS,))
     if sub == "scale":
-        return partial(_only, path=("f:spec", "f:replicas"))
+        return partial(_only, path=tuple(f"f:{name}" for name in replicas_path(kind)))
     if sub == "ephemeralcontainers":
         return partial(_only, path=("f:spec", "f:ephemeralContainers"))
     if kind is kinds.NAMESPACES:
         return partial(_only, path=("f:spec",)) if sub == "finalize" else _plain_namespace
     return _without_status if kind.status else _everything
+
+
+def replicas_path(kind: Kind) -> tuple[str, ...]:
+    """The names that lead to the number a Scale of the kind is about."""
+    path = (kind.custom.scale or {}).get("specReplicasPath", "") if kind.custom is not None else ""
+    return tuple(name for name in path.split(".") if name) or ("spec", "replicas")
 
 
 def _only(fields: FieldSet, path: tuple[str, ...]) -> FieldSet:
@@ -65,8 +85,19 @@ def applier(kind: Kind, manager: Manager, sub: str, operation: str, now: str) ->
     """One write of `manager` to a subresource of the kind."""
     sub = manager.subresource or sub
     writer = Writer(manager.name, kind.api_version, operation, sub)
-    found = built_in_type((kind.group, kind.version, kind.kind))
-    return Applier(found, empty_object(kind), writer, writable(kind, sub), now)
+    return Applier(field_type(kind), empty_object(kind), writer, writable(kind, sub), now)
+
+
+def field_type(kind: Kind) -> FieldType:
+    """How values of the kind merge."""
+    if kind.custom is not None:
+        return _custom_type(kind.custom)
+    return built_in_type((kind.group, kind.version, kind.kind))
+
+
+@lru_cache(maxsize=256)
+def _custom_type(custom: Custom) -> FieldType:
+    return custom_type(custom.schema)
 
 
 def entries_of(obj: Obj) -> list[Entry]:
@@ -80,8 +111,18 @@ def after_create(kind: Kind, given: Obj, new: Obj, manager: Manager, now: str) -
         return entries_of(given)
     write = applier(kind, manager, "", UPDATE, now)
     changed, _ = write.changes({}, new)
+    for path in _SERVERS_OWN.get(kind, ()):
+        if not _gives(given, path):
+            changed = without(changed, *path)
     entries = choose_entries([], given["metadata"].get("managedFields"), "")
     return after_update(entries, write.writer, changed, {}, now)
+
+
+def _gives(obj: Obj, path: tuple[str, ...]) -> bool:
+    value: Any = obj
+    for element in path:
+        value = value.get(element[2:]) if isinstance(value, dict) else None
+    return value is not None
 
 
 def after_change(
