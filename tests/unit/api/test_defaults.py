@@ -98,8 +98,6 @@ def test_pod_defaults() -> None:
         "terminationGracePeriodSeconds": 30,
         "schedulerName": "default-scheduler",
         "enableServiceLinks": True,
-        "priority": 0,
-        "preemptionPolicy": "PreemptLowerPriority",
     }
     assert {key: spec[key] for key in expected} == expected
     assert [(t["key"], t["tolerationSeconds"]) for t in spec["tolerations"]] == [
