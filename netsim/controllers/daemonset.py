@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from netsim.api.kinds import DAEMON_SETS, NODES, PODS, Obj
+from netsim.api.kinds import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS, Obj
 from netsim.api.objects import (
     deletion_timestamp,
     is_pod_ready,
@@ -92,7 +92,12 @@ def controller() -> Controller:
             backoff.forget(uid_of(daemon_set) for daemon_set in view.values(DAEMON_SETS))
         return reconcile(key, view, backoff)
 
-    watches = ((DAEMON_SETS, by_own_key), (PODS, by_owner_or_orphan(DAEMON_SETS)), (NODES, _wake_node))
+    watches = (
+        (DAEMON_SETS, by_own_key),
+        (PODS, by_owner_or_orphan(DAEMON_SETS)),
+        (CONTROLLER_REVISIONS, by_owner_or_orphan(DAEMON_SETS)),
+        (NODES, _wake_node),
+    )
     return Controller("daemonset-controller", reconcile_with_backoff, watches, rest=0.02)
 
 

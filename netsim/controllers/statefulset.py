@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from netsim.api.kinds import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS, Obj
+from netsim.api.kinds import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS, Obj
 from netsim.api.objects import deletion_timestamp, dig, labels_of, name_of, namespace_of, pod_phase, status_of
 from netsim.controllers.controller import Controller
 from netsim.controllers.history import REVISION_HASH, hashes_in, history_of, surplus
@@ -222,13 +222,14 @@ def _status(members: Members, view: View) -> list[Write]:
 
 
 def _wake_claim(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-    """A claim that is gone may be what a pod waits for."""
-    if new is not None or old is None:
+    """A claim that has come or gone may be what a pod waits for."""
+    claim = new or old or {}
+    if old is not None and new is not None:
         return
-    for stateful_set in view.by_index(STATEFUL_SETS, NAMESPACE, namespace_of(old)):
+    for stateful_set in view.by_index(STATEFUL_SETS, NAMESPACE, namespace_of(claim)):
         for template in stateful_set["spec"].get("volumeClaimTemplates") or []:
-            if name_of(old).startswith(f"{name_of(template)}-{name_of(stateful_set)}-"):
-                yield f"{namespace_of(old)}/{name_of(stateful_set)}"
+            if name_of(claim).startswith(f"{name_of(template)}-{name_of(stateful_set)}-"):
+                yield f"{namespace_of(claim)}/{name_of(stateful_set)}"
 
 
 CONTROLLER = Controller(
@@ -237,6 +238,7 @@ CONTROLLER = Controller(
     (
         (STATEFUL_SETS, by_own_key),
         (PODS, by_owner_or_orphan(STATEFUL_SETS)),
+        (CONTROLLER_REVISIONS, by_owner_or_orphan(STATEFUL_SETS)),
         (PERSISTENT_VOLUME_CLAIMS, _wake_claim),
     ),
     rest=0.01,
