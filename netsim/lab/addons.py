@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from netsim.lab.storage import render_storage
 from netsim.lab.topology import LabSpec
 
 Obj = dict[str, Any]
@@ -12,11 +13,11 @@ _NAMESPACE = "kube-system"
 
 
 def render_addons(spec: LabSpec) -> list[Obj]:
-    """What nodes' proxies may read, then ServiceAccount, binding, Service and Deployment of the cluster DNS.
+    """What nodes' proxies may read, storage, then ServiceAccount, binding, Service and Deployment of the cluster DNS.
 
     Names and labels are kubeadm's (`coredns` behind `kube-dns`), so that a real CoreDNS can take their place.
     """
-    return [_node_proxies(), _service_account(), _binding(), _service(spec), _deployment(spec)]
+    return [_node_proxies(), *render_storage(), _service_account(), _binding(), _service(spec), _deployment(spec)]
 
 
 def _meta(name: str, **more: Any) -> Obj:
