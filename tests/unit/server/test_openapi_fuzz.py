@@ -1,4 +1,4 @@
-"""Requests made from the server's own OpenAPI documents: never a 500, and what was taken can be read and written back."""
+"""Requests made from the server's own OpenAPI documents: never a 500, and what was taken can be put back unchanged."""
 
 from __future__ import annotations
 
