@@ -7,8 +7,9 @@ import copy
 import itertools
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from netsim.client.cache import Cache
 from netsim.controllers.run import CACHED
 from netsim.controllers.view import View, indexes_of
 from netsim.controllers.writes import Create, Delete, Note, Patch, Requeue, Update, Writes
+from support.control_plane import ControlPlane, control_plane
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -248,3 +250,9 @@ def make_client() -> type[SimClient]:
 def make_cluster() -> type[SimCluster]:
     """For tests of properties, which need many."""
     return SimCluster
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[ControlPlane]:
+    async with control_plane(tmp_path) as made:
+        yield made

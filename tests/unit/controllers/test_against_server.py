@@ -2,176 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-import pytest
-
-from netsim.api.errors import StatusError
 from netsim.api.kinds import (
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     ENDPOINTS,
     EVENTS,
-    LEASES,
     NAMESPACES,
     NODES,
     PODS,
     REPLICA_SETS,
     SERVICE_ACCOUNTS,
     SERVICES,
-    Kind,
     Obj,
 )
-from netsim.api.objects import condition, deletion_timestamp, dig, is_pod_ready, name_of, namespace_of
-from netsim.api.times import format_micro_time, format_time
-from netsim.client.cache import Cache
-from netsim.client.reflector import Reflector
-from netsim.client.rest import Client
-from netsim.client.transport import InProcessTransport
-from netsim.controllers.run import ControllerConfig, run_controllers
-from netsim.http.types import Peer
-from netsim.scheduler.run import run_scheduler
-from netsim.server.app import ApiServer
-from netsim.server.core import ServerConfig
-from netsim.store.sqlite import SqliteStore
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-async def no_node(host: str, port: int) -> Any:
-    raise OSError(f"no kubelet at {host}:{port}")
-
-
-class Lab:
-    """A control plane, a client of an administrator, and agents that start and stop pods at once."""
-
-    def __init__(self, server: ApiServer) -> None:
-        self.server = server
-        self.client = self._client(Peer(trusted=True))
-        self.pods = Cache()
-        self.silent: set[str] = set()
-        self._ips = itertools.count(2)
-        self._tasks: list[asyncio.Task[Any]] = []
-        self._agents: set[asyncio.Task[Any]] = set()
-
-    def _client(self, peer: Peer) -> Client:
-        return Client(InProcessTransport(self.server, peer))
-
-    async def start(self, nodes: int = 3, **config: Any) -> None:
-        for number in range(1, nodes + 1):
-            await self.add_node(f"node-{number}")
-        manager = self._client(Peer(common_name="system:kube-controller-manager"))
-        scheduler = self._client(Peer(common_name="system:kube-scheduler"))
-        self.pods.on_change(self._pod_changed)
-        work = [
-            run_controllers(manager, ControllerConfig(**config)),
-            run_scheduler(scheduler),
-            Reflector(self.client, PODS, self.pods).run(),
-            self._heartbeats(nodes),
-        ]
-        self._tasks = [asyncio.create_task(each) for each in work]
-
-    async def close(self) -> None:
-        for task in [*self._tasks, *self._agents]:
-            task.cancel()
-        results = await asyncio.gather(*self._tasks, *self._agents, return_exceptions=True)
-        broken = [result for result in results if isinstance(result, Exception)]
-        assert not broken, broken
-
-    async def add_node(self, name: str) -> None:
-        ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": format_time(utc_now())}
-        status = {"conditions": [ready], "allocatable": {"cpu": "64", "memory": "64Gi", "pods": "250"}}
-        await self.client.create(NODES, {"metadata": {"name": name}})
-        await self.client.patch(NODES, name, {"status": status}, sub="status")
-        await self.client.create(LEASES, {"metadata": {"name": name, "namespace": "kube-node-lease"}, "spec": {}})
-
-    async def _heartbeats(self, nodes: int) -> None:
-        while True:
-            for name in (f"node-{number}" for number in range(1, nodes + 1)):
-                if name not in self.silent:
-                    renew = {"spec": {"renewTime": format_micro_time(utc_now())}}
-                    await self.client.patch(LEASES, name, renew, "kube-node-lease")
-            await asyncio.sleep(0.2)
-
-    def _pod_changed(self, key: str, old: Obj | None, new: Obj | None) -> None:
-        node = dig(new, "spec", "nodeName")
-        if new is None or not node or node in self.silent:
-            return
-        if deletion_timestamp(new):
-            self._spawn(self._end(new))
-        elif dig(new, "status", "phase") == "Pending" and not dig(new, "status", "podIP"):
-            self._spawn(self._run(new))
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._agents.add(task)
-        task.add_done_callback(self._agents.discard)
-
-    async def _run(self, pod: Obj) -> None:
-        number = next(self._ips)
-        ip = f"10.244.{number // 250}.{number % 250 + 1}"
-        ready = {"type": "Ready", "status": "True", "lastTransitionTime": format_time(utc_now())}
-        status = {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "conditions": [ready]}
-        await self._forgiving(
-            self.client.patch(PODS, name_of(pod), {"status": status}, namespace_of(pod), sub="status")
-        )
-
-    async def _end(self, pod: Obj) -> None:
-        await self._forgiving(self.client.delete(PODS, name_of(pod), namespace_of(pod), grace=0))
-
-    @staticmethod
-    async def _forgiving(call: Any) -> None:
-        try:
-            await call
-        except StatusError as error:
-            if error.code not in (404, 409):
-                raise
-
-    # --- questions
-    async def items(self, kind: Kind, namespace: str = "default") -> list[Obj]:
-        return list((await self.client.list(kind, namespace if kind.namespaced else None))["items"])
-
-    async def until(self, question: Callable[[], Any], seconds: float = 15.0) -> Any:
-        """The first truthy answer of an async question."""
-        deadline = time.monotonic() + seconds
-        while True:
-            answer = await question()
-            if answer:
-                return answer
-            assert time.monotonic() < deadline, f"not within {seconds} s: {question.__name__}"
-            await asyncio.sleep(0.01)
-
-    async def ready_addresses(self, service: str = "web") -> set[str]:
-        return {
-            endpoint["addresses"][0]
-            for item in await self.items(ENDPOINT_SLICES)
-            if item["metadata"]["labels"]["kubernetes.io/service-name"] == service
-            for endpoint in item["endpoints"]
-            if endpoint["conditions"]["ready"]
-        }
-
-
-@pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    store = await SqliteStore.open(str(tmp_path / "store.db"))
-    server = ApiServer(store, ServerConfig(tmp_path / "pki"), clock=utc_now, rand=secrets.randbelow, dial_node=no_node)
-    await server.start()
-    made = Lab(server)
-    try:
-        yield made
-    finally:
-        await made.close()
-        await server.close()
-        await store.close()
+from netsim.api.objects import condition, deletion_timestamp, dig, is_pod_ready, name_of
+from netsim.api.times import format_time
+from support.control_plane import ControlPlane, utc_now
 
 
 def deployment(replicas: int = 3, image: str = "nginx:1") -> Obj:
@@ -185,7 +33,7 @@ def service() -> Obj:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
 
 
-async def test_a_deployment_behind_a_service(lab: Lab) -> None:
+async def test_a_deployment_behind_a_service(lab: ControlPlane) -> None:
     await lab.start()
     await lab.client.create(SERVICES, service(), "default")
     await lab.client.create(DEPLOYMENTS, deployment(), "default")
@@ -218,7 +66,7 @@ async def test_a_deployment_behind_a_service(lab: Lab) -> None:
     await lab.until(told)
 
 
-async def test_rolling_update_never_without_endpoints_and_a_killed_pod_is_replaced(lab: Lab) -> None:
+async def test_rolling_update_never_without_endpoints_and_a_killed_pod_is_replaced(lab: ControlPlane) -> None:
     await lab.start()
     await lab.client.create(SERVICES, service(), "default")
     await lab.client.create(DEPLOYMENTS, deployment(), "default")
@@ -251,7 +99,7 @@ async def test_rolling_update_never_without_endpoints_and_a_killed_pod_is_replac
     await lab.until(replaced)
 
 
-async def test_a_hundred_replicas_are_up_within_three_seconds(lab: Lab) -> None:
+async def test_a_hundred_replicas_are_up_within_three_seconds(lab: ControlPlane) -> None:
     await lab.start()
     await lab.client.create(SERVICES, service(), "default")
     await lab.client.create(DEPLOYMENTS, deployment(1), "default")
@@ -277,7 +125,7 @@ async def test_a_hundred_replicas_are_up_within_three_seconds(lab: Lab) -> None:
     assert took < 10  # shared machine; the goal of 3 s is measured by scripts/bench
 
 
-async def test_deletions_cascade_and_a_namespace_goes(lab: Lab) -> None:
+async def test_deletions_cascade_and_a_namespace_goes(lab: ControlPlane) -> None:
     await lab.start()
     await lab.client.create(NAMESPACES, {"metadata": {"name": "shop"}})
 
@@ -306,7 +154,7 @@ async def test_deletions_cascade_and_a_namespace_goes(lab: Lab) -> None:
         assert await lab.items(kind, "shop") == []
 
 
-async def test_a_lost_node_is_left_and_its_pods_are_replaced(lab: Lab) -> None:
+async def test_a_lost_node_is_left_and_its_pods_are_replaced(lab: ControlPlane) -> None:
     await lab.start(node_monitor_grace=1.0)
     body = deployment(3)
     body["spec"]["template"]["spec"]["tolerations"] = [
@@ -343,7 +191,7 @@ async def test_a_lost_node_is_left_and_its_pods_are_replaced(lab: Lab) -> None:
     await lab.until(untainted)
 
 
-async def test_what_fits_nowhere_says_why_and_is_placed_when_it_does(lab: Lab) -> None:
+async def test_what_fits_nowhere_says_why_and_is_placed_when_it_does(lab: ControlPlane) -> None:
     await lab.start(nodes=2)
     resources = {"requests": {"cpu": "100"}}
     container = {"name": "c", "image": "i", "resources": resources}
