@@ -81,6 +81,14 @@ def _node(node: Obj) -> None:
         status["allocatable"] = dict(status["capacity"])
 
 
+def _definition(crd: Obj) -> None:
+    spec = crd.setdefault("spec", {})
+    names = spec.setdefault("names", {})
+    if names.get("kind"):
+        fill(names, singular=names["kind"].lower(), listKind=f"{names['kind']}List")
+    fill(spec.setdefault("conversion", {}), strategy="None")
+
+
 def _secret(secret: Obj) -> None:
     fill(secret, type="Opaque")
     texts = secret.pop("stringData", None)
@@ -181,6 +189,7 @@ _FILLERS: dict[Kind, Callable[[Obj], None]] = {
     kinds.NAMESPACES: _namespace,
     kinds.NODES: _node,
     kinds.SECRETS: _secret,
+    kinds.CUSTOM_RESOURCE_DEFINITIONS: _definition,
     kinds.ENDPOINTS: _endpoints,
     kinds.ENDPOINT_SLICES: _endpoint_slice,
     kinds.ROLE_BINDINGS: _binding,

@@ -61,7 +61,7 @@ _BOOLEANS = frozenset(("spec.unschedulable", "spec.hostNetwork"))
 
 def supported_fields(kind: Kind) -> tuple[str, ...]:
     """Every path a fieldSelector on this kind may name."""
-    return (*_COMMON, *_EXTRA.get(kind, ()))
+    return (*_COMMON, *(kind.custom.fields if kind.custom else _EXTRA.get(kind, ())))
 
 
 def check_field_selector(kind: Kind, selector: FieldSelector) -> None:
@@ -70,7 +70,7 @@ def check_field_selector(kind: Kind, selector: FieldSelector) -> None:
     for path, _, _ in selector.requirements:
         if path in supported:
             continue
-        if kind in _EXTRA:
+        if kind in _EXTRA or kind.custom:
             raise SelectorError(f"field label not supported: {path}")
         names = ", ".join(f'"{name}"' for name in _COMMON)
         raise SelectorError(f'"{path}" is not a known field selector: only {names}')
@@ -88,7 +88,7 @@ def field_value(obj: Obj, path: str) -> str:
 def _text(value: Any, path: str) -> str:
     if path in _BOOLEANS:
         return "true" if value else "false"
-    return "" if value is None else str(value)
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def reader(kind: Kind) -> Callable[[Obj, str], str]:

@@ -29,8 +29,7 @@ class Custom:
 
     `schema` is the version's openAPIV3Schema, `published` the same in the form of `schema.definitions()` (with kind,
     apiVersion and metadata); `storage` the apiVersion objects are stored in; `columns` the additionalPrinterColumns;
-    `fields` the selectable fields as dotted paths; `scale` the paths of the scale subresource; `closed` is set while
-    the definition is being deleted. Two are equal only if they are the same, so that nothing derived from an older
+    `fields` the selectable fields as dotted paths; `scale` the paths of the scale subresource; `warning` is told to who uses a deprecated version. Two are equal only if they are the same, so that nothing derived from an older
     definition is taken for this one's.
     """
 
@@ -40,7 +39,7 @@ class Custom:
     columns: tuple[Obj, ...] = ()
     fields: tuple[str, ...] = ()
     scale: Obj | None = None
-    closed: bool = False
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from netsim.api.structural import (
     RULES,
     Schema,
     complete,
-    nodes,
     prune,
 )
 from netsim.api.structural_values import value_errors
@@ -55,7 +54,7 @@ def schema_errors(schema: Any, path: str) -> list[Cause]:
         return [required(path, "schemas are required")]
     problems = [*_level(schema, path, "root"), *_complete(schema, schema, path)]
     if not problems:
-        problems = list(_defaults(schema, path))
+        problems = [cause for node, where in _places(schema, path) for cause in _default(node, where)]
     return sorted(problems, key=lambda cause: (cause.field, cause.message))
 
 
@@ -239,16 +238,26 @@ def _declared(structure: Schema, nested: Schema, path: str) -> Iterator[Cause]:
         yield from _declared(structure, part, where)
 
 
-def _defaults(schema: Schema, path: str) -> Iterator[Cause]:
-    """Defaults must be valid, and have no unknown fields."""
-    for node in nodes(schema):
-        if node.get("default") is None:
-            continue
-        holder = {"type": "object", "properties": {"default": {k: v for k, v in node.items() if k != "default"}}}
-        value, unknown = prune(holder, {"default": node["default"]})
-        if unknown:
-            yield invalid(f"{path}.default", node["default"], "must not have unknown fields")
-        for cause in value_errors(holder, complete(holder, value)):
-            yield Cause(
-                cause.reason, cause.message.replace("default in body", f"{path}.default in body"), f"{path}.default"
-            )
+def _places(schema: Schema, path: str) -> Iterator[tuple[Schema, str]]:
+    """The schema and every schema below it, outside of value validation."""
+    yield schema, path
+    for name in ("items", "additionalProperties"):
+        if isinstance(schema.get(name), dict):
+            yield from _places(schema[name], f"{path}.{name}")
+    for name, field in (schema.get("properties") or {}).items():
+        yield from _places(field, f"{path}.properties[{name}]")
+
+
+def _default(schema: Schema, path: str) -> Iterator[Cause]:
+    """A default must be valid, and have no unknown fields."""
+    if schema.get("default") is None:
+        return
+    facts = {key: value for key, value in schema.items() if key != "default"}
+    holder = {"type": "object", "properties": {"default": facts}}
+    value, unknown = prune(holder, {"default": schema["default"]})
+    if unknown:
+        yield invalid(f"{path}.default", schema["default"], "must not have unknown fields")
+    for cause in value_errors(holder, complete(holder, value)):
+        yield Cause(
+            cause.reason, cause.message.replace("default in body", f"{path}.default in body"), f"{path}.default"
+        )

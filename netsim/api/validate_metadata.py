@@ -29,7 +29,8 @@ def metadata(kind: Kind, obj: Obj) -> Iterator[Cause]:
     yield from common(meta, "metadata")
     yield from _owners(meta)
     for index, finalizer in enumerate(meta.get("finalizers") or ()):
-        yield from _finalizer(f"metadata.finalizers[{index}]", finalizer)
+        any_name = kind.custom is not None or kind is kinds.CUSTOM_RESOURCE_DEFINITIONS
+        yield from _finalizer(f"metadata.finalizers[{index}]", finalizer, any_name)
 
 
 def common(meta: Obj, field: str) -> Iterator[Cause]:
@@ -69,9 +70,10 @@ def _owners(meta: Obj) -> Iterator[Cause]:
         yield causes.invalid("metadata.ownerReferences", owners, why)
 
 
-def _finalizer(field: str, finalizer: str) -> Iterator[Cause]:
+def _finalizer(field: str, finalizer: str, any_name: bool) -> Iterator[Cause]:
+    """A qualified name, with its domain unless the kind takes `any_name` or it is a standard one."""
     yield from causes.qualified_name(field, finalizer)
-    if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+    if not any_name and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
         why = "name is neither a standard finalizer name nor is it fully qualified"
         yield causes.invalid(field, finalizer, why)
 

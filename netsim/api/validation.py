@@ -12,6 +12,7 @@ from netsim.api import (
     kinds,
     validate_autoscaling,
     validate_batch,
+    validate_definitions,
     validate_limits,
     validate_metadata,
     validate_networking,
@@ -23,6 +24,7 @@ from netsim.api import (
 )
 from netsim.api.errors import Cause
 from netsim.api.kinds import Kind, Obj
+from netsim.api.structural_values import value_errors
 
 _RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.PODS: validate_pods.pod,
@@ -66,6 +68,7 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.SELF_SUBJECT_ACCESS_REVIEWS: validate_small.access_review,
     kinds.SUBJECT_ACCESS_REVIEWS: validate_small.subject_review,
     kinds.LOCAL_SUBJECT_ACCESS_REVIEWS: validate_small.subject_review,
+    kinds.CUSTOM_RESOURCE_DEFINITIONS: validate_definitions.definition,
 }
 
 _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
@@ -94,6 +97,7 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
     kinds.ROLE_BINDINGS: validate_small.role_binding_update,
     kinds.CLUSTER_ROLE_BINDINGS: validate_small.role_binding_update,
     kinds.CERTIFICATE_SIGNING_REQUESTS: validate_small.signing_request_update,
+    kinds.CUSTOM_RESOURCE_DEFINITIONS: validate_definitions.definition_update,
 }
 
 # What only new objects must obey, beside the rules above.
@@ -104,6 +108,8 @@ def validate_create(kind: Kind, obj: Obj) -> list[Cause]:
     """Every reason why a defaulted object may not be created; answer 422 with `errors.invalid`. Reviews have no
     metadata to check."""
     found = list(validate_metadata.metadata(kind, obj)) if kind.stored else []
+    if kind.custom is not None:
+        return found + value_errors(kind.custom.schema, obj)
     rule = _NEW_RULES.get(kind) or _RULES.get(kind)
     return found + list(rule(obj) if rule else ())
 
@@ -118,6 +124,8 @@ def validate_update(kind: Kind, new: Obj, old: Obj) -> list[Cause]:
     """Every reason why `old` may not become `new`: the rules of creation, and what is immutable. For the main
     resource and status; a binding has no rules here."""
     found = list(validate_metadata.metadata_update(new, old))
+    if kind.custom is not None:
+        return [*found, *validate_metadata.metadata(kind, new), *value_errors(kind.custom.schema, new, old)]
     if not (kind is kinds.PODS and _same_but_status(new, old)):
         found += _standing(kind, new)
     return found + list(_UPDATE_RULES[kind](new, old) if kind in _UPDATE_RULES else ())

@@ -10,7 +10,7 @@ from netsim.api.errors import NOT_SUPPORTED, Cause, StatusError
 from netsim.api.kinds import Kind, Obj
 from netsim.api.times import format_time
 from netsim.http.types import Request
-from netsim.server import admission, strategy
+from netsim.server import admission, crd, strategy
 from netsim.server.bodies import decode_body
 from netsim.server.codec import encode
 from netsim.server.core import Core
@@ -139,7 +139,8 @@ def _mark(core: Core, kind: Kind, obj: Obj, asked: int | None) -> Obj:
     if present is not None and grace >= int(obj["metadata"].get("deletionGracePeriodSeconds") or 0):
         return obj
     when = core.clock().astimezone(UTC) + timedelta(seconds=grace)
-    return strategy.mark_deleted(kind, obj, format_time(when), grace)
+    marked = strategy.mark_deleted(kind, obj, format_time(when), grace)
+    return crd.marked(marked, core.now()) if kind is kinds.CUSTOM_RESOURCE_DEFINITIONS else marked
 
 
 def pod_grace(pod: Obj, asked: int | None) -> int:

@@ -147,6 +147,11 @@ class Hub:
     def unsubscribe(self, subscription: Subscription) -> None:
         self._watchers.get(_resource(subscription.prefix), set()).discard(subscription)
 
+    def end_watches(self, prefix: str) -> None:
+        """End the watches of a resource that is no longer served as it was; they are begun anew, or refused."""
+        for watcher in list(self._watchers.get(_resource(prefix), ())):
+            watcher.close()
+
     async def _run(self, after: int) -> None:
         while True:
             try:

@@ -26,9 +26,11 @@ def version_rank(version: str) -> tuple[Any, ...]:
 
 
 class Registry:
-    """The kinds in discovery order: those of the table, then custom groups by name, versions by rank."""
+    """The kinds in discovery order: those of the table, then custom groups by name, versions by rank. `closed` are the
+    resources ("crontabs.example.com") whose definition is being deleted: nothing is created any more."""
 
-    def __init__(self, custom: Iterable[Kind] = ()) -> None:
+    def __init__(self, custom: Iterable[Kind] = (), closed: Iterable[str] = ()) -> None:
+        self.closed = frozenset(closed)
         self.custom = tuple(sorted(custom, key=lambda k: (k.group, version_rank(k.version), k.plural)))
         self.kinds: tuple[Kind, ...] = KINDS + self.custom
         self._by_plural = {(k.group, k.version, k.plural): k for k in reversed(self.kinds)}
@@ -40,6 +42,10 @@ class Registry:
     def by_plural(self, group: str, version: str, plural: str) -> Kind | None:
         """The kind of that group ("" for core), version and plural name."""
         return self._by_plural.get((group, version, plural))
+
+    def serves(self, kind: Kind) -> bool:
+        """Whether just this kind is served: its definition has not changed since it was looked up."""
+        return self.by_plural(kind.group, kind.version, kind.plural) is kind
 
     def groups(self) -> list[str]:
         """Named groups."""

@@ -14,6 +14,7 @@ import orjson
 from netsim.api import schema
 from netsim.api.errors import bad_request
 from netsim.api.kinds import EVENTS_V1, HORIZONTAL_POD_AUTOSCALERS_V1, Kind, Obj
+from netsim.api.structural import complete
 from netsim.server.codec import stored_kind
 from netsim.server.view_autoscalers import show_autoscaler, store_autoscaler
 from netsim.server.view_events import show_event, store_event
@@ -44,6 +45,8 @@ def shown_form(kind: Kind, stored: Obj) -> Obj:
     """A stored object as clients of `kind` see it."""
     if not kind.view_of:
         return stored
+    if kind.custom is not None:  # a default added to the schema shows in older objects too
+        stored = complete(kind.custom.schema, stored)
     return _VIEWS.get(kind, _SAME).show(stored) | {"kind": kind.kind, "apiVersion": kind.api_version}
 
 

@@ -152,6 +152,8 @@ async def _stream(core: Core, watch: Watch, first: bytes, after: int) -> AsyncIt
     if subscription is None:
         yield orjson.dumps({"type": "ERROR", "object": _too_old(after, core.hub.oldest).status()}) + b"\n"
         return
+    if not core.registry.serves(watch.call.kind):  # its definition went or changed since the watch was asked for
+        subscription.close()
     loop = asyncio.get_running_loop()
     timeout = min(watch.options.timeout or _MIN_TIMEOUT + core.rand(_MIN_TIMEOUT), _MAX_TIMEOUT)
     deadline = loop.time() + timeout
