@@ -7,10 +7,14 @@ from datetime import datetime
 
 from netsim.api.errors import bad_request
 from netsim.api.kinds import Kind, Obj
-from netsim.server.columns import apps, core, other
+from netsim.server.columns import apps, batch, core, networking, other, policy, storage
 from netsim.server.columns.base import Printer
 
-_PRINTERS: dict[Kind, Printer] = {**core.PRINTERS, **apps.PRINTERS, **other.PRINTERS}
+_PRINTERS: dict[Kind, Printer] = {
+    kind: printer
+    for module in (core, apps, batch, networking, policy, storage, other)
+    for kind, printer in module.PRINTERS.items()
+}
 INCLUDES = ("None", "Metadata", "Object", "")
 
 

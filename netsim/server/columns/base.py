@@ -10,9 +10,11 @@ from typing import Any
 from netsim.api.kinds import Obj
 from netsim.api.selectors import label_selector_of
 from netsim.api.times import parse_time, short_duration
+from netsim.server.columns.descriptions import DESCRIPTIONS
 
 NONE = "<none>"
 UNKNOWN = "<unknown>"
+UNSET = "<unset>"
 
 Cells = Callable[[Obj, datetime], list[Any]]
 
@@ -30,8 +32,8 @@ class Column:
     def definition(self) -> Obj:
         """The TableColumnDefinition."""
         return {
-            "name": self.name, "type": self.type, "format": self.format, "description": self.description,
-            "priority": self.priority,
+            "name": self.name, "type": self.type, "format": self.format,
+            "description": self.description or DESCRIPTIONS.get(self.name, ""), "priority": self.priority,
         }  # fmt: skip
 
 
@@ -53,6 +55,14 @@ def text(name: str, description: str = "") -> Column:
 
 def wide(name: str, description: str = "") -> Column:
     return Column(name, priority=1, description=description)
+
+
+def number(name: str) -> Column:
+    return Column(name, "integer")
+
+
+def boolean(name: str) -> Column:
+    return Column(name, "boolean")
 
 
 def since(when: str | None, now: datetime) -> str:
@@ -82,6 +92,11 @@ def containers(template: Obj | None) -> tuple[str, str]:
     """Names and images of a pod spec's containers, comma-joined."""
     found = ((template or {}).get("spec") or {}).get("containers") or []
     return ",".join(c.get("name", "") for c in found), ",".join(c.get("image", "") for c in found)
+
+
+def text_of_bool(value: bool | None) -> str:
+    """ "True", "False" or "<unset>"."""
+    return UNSET if value is None else str(value)
 
 
 def first(items: Iterable[str], limit: int, empty: str = NONE) -> str:

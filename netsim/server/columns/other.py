@@ -1,4 +1,4 @@
-"""Columns of the small groups: rbac, coordination, discovery, certificates."""
+"""Columns of the small groups: rbac, coordination, discovery, certificates, apiextensions."""
 
 from __future__ import annotations
 
@@ -73,6 +73,7 @@ PRINTERS: dict[Kind, Printer] = {
     kinds.CLUSTER_ROLE_BINDINGS: _BINDING,
     kinds.ROLES: _ROLE,
     kinds.CLUSTER_ROLES: _ROLE,
+    kinds.CUSTOM_RESOURCE_DEFINITIONS: _ROLE,
     kinds.NODE_METRICS: Printer((NAME, text("cpu"), text("memory"), text("Window")), _metrics),
     kinds.POD_METRICS: Printer((NAME, text("cpu"), text("memory"), text("Window")), _metrics),
     kinds.LEASES: Printer((NAME, text("Holder"), AGE), _lease),
