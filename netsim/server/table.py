@@ -7,6 +7,7 @@ from datetime import datetime
 
 from netsim.api.errors import bad_request
 from netsim.api.kinds import Kind, Obj
+from netsim.server import custom
 from netsim.server.columns import apps, batch, core, networking, other, policy, storage
 from netsim.server.columns.base import Printer
 
@@ -20,6 +21,8 @@ INCLUDES = ("None", "Metadata", "Object", "")
 
 def printer_of(kind: Kind) -> Printer:
     """The kind's own printer, or Name and Age."""
+    if kind.custom is not None:
+        return custom.printer(kind.custom)
     return _PRINTERS.get(kind, core.DEFAULT)
 
 
