@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from email.utils import format_datetime
 
 from netsim.api.kinds import CRON_JOBS, JOBS, Obj
 from netsim.api.objects import (
@@ -210,7 +209,7 @@ def _start_due(cron_job: Obj, schedule: Schedule, zone: tzinfo, runs: Runs, view
         text = f"too many missed start times: {missed_times}. Set or decrease .spec.startingDeadlineSeconds or check"
         yield Note(about, "TooManyMissedTimes", f"{text} clock skew", "Warning")
     if deadline is not None and now - due > timedelta(seconds=int(deadline)):
-        text = f"Missed scheduled time to start a job: {format_datetime(due)}"
+        text = f"Missed scheduled time to start a job: {due:%a, %d %b %Y %H:%M:%S %z}"
         yield Note(about, "MissSchedule", text, "Warning")
     elif view.get(JOBS, f"{namespace_of(cron_job)}/{job_name(cron_job, due)}") is None:
         yield from _start(cron_job, due, zone, runs)
