@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -15,14 +14,12 @@ from netsim.api.errors import StatusError
 from netsim.api.kinds import EVENTS, Obj
 from netsim.api.objects import name_of, namespace_of, object_reference, uid_of
 from netsim.api.times import format_time
+from netsim.client.event_correlation import Correlator, Key, Recent
 from netsim.client.rest import Client
 
 log = logging.getLogger(__name__)
 
 EventType = Literal["Normal", "Warning"]
-REMEMBERED = 4096
-
-_Key = tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -35,17 +32,14 @@ class _Recorded:
 
 
 class _Recorder:
-    """What one client has recorded, bounded; the least recently repeated goes first."""
+    """What one client has recorded, bounded, and how its further events are judged."""
 
     def __init__(self) -> None:
-        self._recorded: OrderedDict[_Key, _Recorded] = OrderedDict()
+        self.correlator = Correlator()
+        self._recorded: Recent[_Recorded] = Recent()
 
-    def entry(self, key: _Key) -> _Recorded:
-        recorded = self._recorded.setdefault(key, _Recorded())
-        self._recorded.move_to_end(key)
-        while len(self._recorded) > REMEMBERED:
-            self._recorded.popitem(last=False)
-        return recorded
+    def entry(self, key: Key) -> _Recorded:
+        return self._recorded.get(key) or self._recorded.put(key, _Recorded())
 
 
 _recorders: WeakKeyDictionary[Client, _Recorder] = WeakKeyDictionary()
@@ -73,41 +67,75 @@ def render_event(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An event that has been counted and is to be sent."""
+
+    recorded: _Recorded
+    about: Obj
+    type: EventType
+    reason: str
+    message: str
+    component: str
+    host: str
+
+
+def prepare_event(
+    client: Client, obj: Obj, type: EventType, reason: str, message: str, *, component: str, host: str = ""
+) -> Prepared | None:
+    """Count an event about `obj` (which must carry apiVersion and kind); None if there were too many about it.
+
+    The same event again (object, type, reason, message, component) raises the count of the first, and many similar
+    ones are combined (see `event_correlation`).
+    """
+    recorder = _recorders.setdefault(client, _Recorder())
+    about = (str(obj.get("kind")), namespace_of(obj), name_of(obj), uid_of(obj))
+    verdict = recorder.correlator.judge((component, host), about, (type, reason), message, time.monotonic())
+    recorded = recorder.entry(verdict.key)
+    recorded.count += 1
+    return Prepared(recorded, obj, type, reason, verdict.message, component, host) if verdict.sent else None
+
+
 async def record_event(
     client: Client, obj: Obj, type: EventType, reason: str, message: str, *, component: str, host: str = ""
 ) -> None:
-    """Record that something happened to `obj` (which must carry apiVersion and kind).
+    """`prepare_event` and `send_event` in one."""
+    prepared = prepare_event(client, obj, type, reason, message, component=component, host=host)
+    if prepared is not None:
+        await send_event(client, prepared)
 
-    The same event again (object, type, reason, message, component) patches count and lastTimestamp. Events inform
-    and must stop nothing: a failure to record is logged, not raised.
-    """
-    key = (uid_of(obj) or name_of(obj), namespace_of(obj), type, reason, message, component, host)
-    recorded = _recorders.setdefault(client, _Recorder()).entry(key)
+
+async def send_event(client: Client, event: Prepared) -> None:
+    """Create the event, or patch count, message and lastTimestamp of the one that is there. Events inform and must
+    stop nothing: a failure to record is logged, not raised."""
+    recorded, obj = event.recorded, event.about
     now = format_time(datetime.now(UTC))
     async with recorded.lock:
         try:
-            if recorded.name and await _repeat(client, recorded, namespace_of(obj) or "default", now):
+            if recorded.name and await _repeat(client, event, now):
                 return
             name = f"{name_of(obj)}.{time.time_ns():x}"
-            await client.create(
-                EVENTS, render_event(obj, name, type, reason, message, now, component=component, host=host)
+            wanted = render_event(
+                obj, name, event.type, event.reason, event.message, now, component=event.component, host=event.host
             )
-            recorded.name, recorded.count = name, 1
+            await client.create(EVENTS, {**wanted, "count": recorded.count})
+            recorded.name = name
         except (StatusError, OSError) as error:
             # In a namespace that is going away every pod's end is an event that nobody can keep.
             ending = isinstance(error, StatusError) and error.code == 403 and "being terminated" in error.message
             level = logging.DEBUG if ending else logging.WARNING
-            log.log(level, "event %s for %s not recorded: %s", reason, name_of(obj), error)
+            log.log(level, "event %s for %s not recorded: %s", event.reason, name_of(obj), error)
 
 
-async def _repeat(client: Client, recorded: _Recorded, namespace: str, now: str) -> bool:
-    """Count one more of an event recorded before; False if the API has it no longer."""
-    patch = {"count": recorded.count + 1, "lastTimestamp": now}
+async def _repeat(client: Client, event: Prepared, now: str) -> bool:
+    """Tell the new count of an event recorded before; False if the API has it no longer."""
+    recorded = event.recorded
+    patch = {"count": recorded.count, "lastTimestamp": now, "message": event.message}
     try:
-        await client.patch(EVENTS, recorded.name, patch, namespace)
+        await client.patch(EVENTS, recorded.name, patch, namespace_of(event.about) or "default")
     except StatusError as error:
         if error.code == 404:
+            recorded.count = 1
             return False
         raise
-    recorded.count += 1
     return True

@@ -22,6 +22,7 @@ from netsim.server.admission import ROOT_CA
 from netsim.server.authn import SERVER
 from netsim.server.codec import prefix_of
 from netsim.server.core import Core
+from netsim.server.event_expiry import expire_events
 from netsim.server.rbac import Attributes, User
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ class Housekeeper:
         after = self._core.store.revision
         for kind in _WATCHED:
             self._tasks.append(asyncio.get_running_loop().create_task(self._follow(kind, after)))
+        self._tasks.append(asyncio.get_running_loop().create_task(expire_events(self._core)))
         await self._catch_up()
 
     async def _catch_up(self) -> None:
