@@ -25,6 +25,7 @@ from netsim.lab.plan import plan_fabric
 from netsim.lab.probe import dns_answers
 from netsim.lab.supervisor import become_daemon, run_supervisor
 from netsim.lab.topology import LabSpec
+from netsim.store.etcd_client import EtcdConfig
 
 DEFAULT_API_PORT = 6443
 _POLL = 0.02
@@ -34,14 +35,16 @@ class BringUpFailed(Exception):
     """A step did not succeed; the message says which, and where its log ended."""
 
 
-def bring_up(spec: LabSpec, paths: LabPaths, progress: Progress, timeout: float) -> None:
+def bring_up(
+    spec: LabSpec, paths: LabPaths, progress: Progress, timeout: float, etcd: EtcdConfig | None = None
+) -> None:
     """Build the lab. On an error or interrupt the caller removes what was made so far."""
     apply_fabric(plan_fabric(spec), paths)
     progress.done(f"fabric {spec.fabric_cidr}, {len(spec.nodes)} nodes, an outside client at {spec.client_address}")
     listeners = open_listeners(spec, paths, _choose_port(spec.api_port))
     spec = dataclasses.replace(spec, api_port=listeners.api_port)
     prepare_credentials(spec, paths)
-    supervisor = _start(spec, paths, listeners)
+    supervisor = _start(spec, paths, listeners, etcd)
     listeners.close()
     write_lab(spec, paths)
     try:
@@ -66,9 +69,9 @@ def _choose_port(wanted: int) -> int:
     return port
 
 
-def _start(spec: LabSpec, paths: LabPaths, listeners: Listeners) -> int:
+def _start(spec: LabSpec, paths: LabPaths, listeners: Listeners, etcd: EtcdConfig | None) -> int:
     """Fork the supervisor, which forks the components; returns its pid."""
-    components = lab_components(spec, paths, listeners)
+    components = lab_components(spec, paths, listeners, etcd)
     sys.stdout.flush()
     pid = os.fork()
     if pid:

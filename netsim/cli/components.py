@@ -25,6 +25,7 @@ from netsim.lab.supervisor import Component
 from netsim.lab.topology import LabSpec, NodeSpec
 from netsim.server.core import Listener, ServerConfig
 from netsim.server.pki import Pki, ensure_pki
+from netsim.store.etcd_client import EtcdConfig
 
 _BACKLOG = 512
 
@@ -97,12 +98,15 @@ def _write_kubeconfig(pki: Pki, path: str, server: str, user: str, group: str, l
     write_private(path, render_kubeconfig(server, pki.ca_pem.decode(), **credentials, name=f"netsim-{lab}"))
 
 
-def lab_components(spec: LabSpec, paths: LabPaths, listeners: Listeners) -> list[Component]:
+def lab_components(
+    spec: LabSpec, paths: LabPaths, listeners: Listeners, etcd: EtcdConfig | None = None
+) -> list[Component]:
     """Server first, then for each node its workload host and its agent with the proxy; they get none of its sockets."""
     lab = paths.lab
     server = _async_component(
-        "server", f"netsim server [{lab}]", paths, lambda: serve_control_plane(control_plane(spec, paths, listeners))
-    )
+        "server", f"netsim server [{lab}]", paths,
+        lambda: serve_control_plane(control_plane(spec, paths, listeners, etcd)),
+    )  # fmt: skip
     nodes = [(_node_process(spec, paths, node), paths.netns(node.name)) for node in spec.nodes]
     parts = [component for node, namespace in nodes for component in node_components(node, paths, namespace)]
     return [server, *(_without(listeners, component) for component in parts)]
@@ -142,7 +146,7 @@ def node_components(node: NodeProcess, paths: LabPaths, namespace: str | None) -
     ]
 
 
-def control_plane(spec: LabSpec, paths: LabPaths, listeners: Listeners) -> ControlPlane:
+def control_plane(spec: LabSpec, paths: LabPaths, listeners: Listeners, etcd: EtcdConfig | None = None) -> ControlPlane:
     config = ServerConfig(
         pki_dir=Path(paths.pki),
         advertise_address=spec.control_plane_address,
@@ -155,7 +159,7 @@ def control_plane(spec: LabSpec, paths: LabPaths, listeners: Listeners) -> Contr
     if listeners.fabric is not None:
         opened.append(Listener(listeners.fabric))
     namespace = None if spec.advertised else paths.netns(CONTROL_PLANE)
-    return ControlPlane(config, paths.database, tuple(opened), spec.pod_cidr, Dialer(namespace))
+    return ControlPlane(config, paths.database, tuple(opened), spec.pod_cidr, Dialer(namespace), etcd)
 
 
 def _node_process(spec: LabSpec, paths: LabPaths, node: NodeSpec) -> NodeProcess:

@@ -1,17 +1,24 @@
 """The control plane's process: API server, controllers and scheduler on one event loop.
 
 Controllers and scheduler reach the API through the server's own handler, each under its own identity: no
-socket, no TLS, but the same authentication, validation and watch as everybody else.
+socket, no TLS, but the same authentication, validation and watch as everybody else. Where servers share a store, one of
+them runs the controllers, and one the scheduler: those who hold the Leases, as in Kubernetes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import os
+import socket
+import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from socket import socket
+from dataclasses import dataclass, field
+from functools import partial
 
+from netsim.cli.store import open_store
+from netsim.client.leader import Candidate, Timing
 from netsim.client.rest import Client
 from netsim.client.transport import InProcessTransport
 from netsim.controllers.run import ControllerConfig, run_controllers
@@ -19,35 +26,69 @@ from netsim.http.types import Handler, Peer
 from netsim.scheduler.run import run_scheduler
 from netsim.server.core import Listener, ServerConfig
 from netsim.server.serve import run_server
-from netsim.store.sqlite import SqliteStore
+from netsim.store.etcd_client import EtcdConfig
+from netsim.store.types import Unavailable
+
+MANAGER, SCHEDULER = "kube-controller-manager", "kube-scheduler"
 
 
 @dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """What one control-plane process needs: the server's settings, its database and open sockets."""
+    """What one control-plane process needs: the server's settings, its database (or the etcd instead of it) and open
+    sockets. `timing` is for the Leases of servers that share an etcd."""
 
     config: ServerConfig
     database: str
     listeners: tuple[Listener, ...]
     cluster_cidr: str
-    dial_node: Callable[[str, int], Awaitable[socket]]
+    dial_node: Callable[[str, int], Awaitable[socket.socket]]
+    etcd: EtcdConfig | None = None
+    timing: Timing = field(default_factory=Timing)
 
 
 async def serve_control_plane(plan: ControlPlane) -> None:
     """Run until a part ends; an error in one part ends the process, so that its parent starts it afresh."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
-    store = await SqliteStore.open(plan.database)
+    identity = _identity(f"{plan.database}.id")
+    store = await open_store(plan.database, plan.etcd)
     server = await run_server(plan.config, store, plan.listeners, plan.dial_node)
     try:
         async with asyncio.TaskGroup() as parts:
-            parts.create_task(run_controllers(_client(server.app, "system:kube-controller-manager"), _config(plan)))
-            parts.create_task(run_scheduler(_client(server.app, "system:kube-scheduler")))
+            manage = partial(run_controllers, config=_config(plan))
+            parts.create_task(_run_part(plan, server.app, MANAGER, identity, manage))
+            parts.create_task(_run_part(plan, server.app, SCHEDULER, identity, run_scheduler))
     finally:
         await server.close()
 
 
-def _client(handler: Handler, user: str) -> Client:
-    return Client(InProcessTransport(handler, Peer(common_name=user)), user.removeprefix("system:"))
+async def _run_part(
+    plan: ControlPlane, handler: Handler, name: str, identity: str, run: Callable[[Client], Awaitable[None]]
+) -> None:
+    """Run controllers or scheduler: always, or while this server is the one to."""
+    if plan.etcd is None:
+        return await run(_client(handler, name))
+    candidate = Candidate(_client(handler, name), name, identity, plan.timing)
+    await candidate.run(lambda: run(_client(candidate.fence(handler), name)))
+
+
+def _client(handler: Handler, name: str) -> Client:
+    return Client(InProcessTransport(handler, Peer(common_name=f"system:{name}")))
+
+
+def _identity(path: str) -> str:
+    """Who we are in elections: the same after a restart, so that we go on at once. The file stays locked, so that
+    nobody else is we at the same time."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise Unavailable(f"{path}: another server of the same lab runs; stop it, or give another --lab") from error
+    known = os.read(descriptor, 128).decode("ascii", "replace").strip()
+    if not known:
+        known = f"{socket.gethostname()}_{uuid.uuid4()}"
+        os.pwrite(descriptor, known.encode(), 0)
+    return known
 
 
 def _config(plan: ControlPlane) -> ControllerConfig:

@@ -14,6 +14,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "down": ("down", "Remove a lab and everything of it.", "Labs"),
     "ls": ("ls", "List the labs on this machine.", "Labs"),
     "status": ("status", "Health of every part of a lab.", "Labs"),
+    "backup": ("backup", "Write a lab's objects to a file (up --restore FILE).", "Labs"),
     "kubectl": ("", "The real kubectl on the lab; all arguments are passed on.", "Cluster"),
     "kubeconfig": ("kubeconfig", "Print the path of the lab's kubeconfig.", "Cluster"),
     "exec": ("exec", "A shell or command inside a node, a pod or the outside client.", "Network"),

@@ -15,10 +15,14 @@ import typer
 
 from netsim.cli.fault import Fault
 from netsim.cli.options import Lab, lab_paths, make_app, need_root
+from netsim.cli.restore import Restore, restore_backup
+from netsim.cli.store import CaFile, CertFile, KeyFile, StoreUrl, UserFile, parse_store
 from netsim.lab.join import Token, TokenError, parse_token
 from netsim.lab.labfile import NoSuchLab, read_lab, write_lab
 from netsim.lab.paths import LabPaths
 from netsim.lab.topology import LabSpec, TopologyError, plan_server
+from netsim.server.pki import write_private
+from netsim.store.etcd_client import EtcdConfig
 
 app = make_app()
 
@@ -30,11 +34,24 @@ def server(
     token: Annotated[str, typer.Option(metavar="ID.SECRET", help="A join token to accept from the start.")] = "",
     pod_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of pods.")] = "10.244.0.0/16",
     service_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of Services.")] = "10.96.0.0/16",
+    store: StoreUrl = "",
+    etcd_cafile: CaFile = "",
+    etcd_certfile: CertFile = "",
+    etcd_keyfile: KeyFile = "",
+    etcd_userfile: UserFile = "",
+    pki_dir: Annotated[
+        str, typer.Option(metavar="DIR", help="ca.crt, ca.key and sa.key of the first server of the same etcd.")
+    ] = "",
+    restore: Restore = "",
     lab: Lab = "default",
 ) -> None:
-    """Run the API server, controllers and scheduler in the foreground, for nodes that join with `netsim node`."""
+    """Run the API server, controllers and scheduler in the foreground, for nodes that join with `netsim node`.
+
+    Several servers may share one etcd; they must have the same keys (--pki-dir), and one of them runs the controllers.
+    """
     need_root("server")
     paths = lab_paths(lab)
+    etcd = parse_store(store, etcd_cafile, etcd_certfile, etcd_keyfile, etcd_userfile)
     try:
         first = parse_token(token) if token else None
         spec = plan_server(lab, advertise_address, port, pod_cidr=pod_cidr, service_cidr=service_cidr)
@@ -42,7 +59,27 @@ def server(
         raise Fault(str(error)) from None
     _check_not_a_lab(paths)
     sock = _listen(port)
-    _serve(spec, paths, sock, first)
+    os.makedirs(paths.run, mode=0o711, exist_ok=True)
+    os.makedirs(paths.state, mode=0o711, exist_ok=True)
+    if pki_dir:
+        _take_keys(Path(pki_dir), Path(paths.pki))
+    if restore:
+        restore_backup(restore, paths.database, etcd)
+    _serve(spec, paths, sock, first, etcd)
+
+
+def _take_keys(source: Path, target: Path) -> None:
+    """The keys of the cluster's first server, for this one: without them neither would accept the other's clients."""
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in ("ca.crt", "ca.key", "sa.key"):
+        try:
+            content = (source / name).read_bytes()
+            known = (target / name).read_bytes() if (target / name).exists() else content
+        except OSError as error:
+            raise Fault(f"--pki-dir {source}: {name}: {error.strerror}; copy it from the first server") from None
+        if known != content:
+            raise Fault(f"--pki-dir {source}: {target / name} is another one; remove {target}, or give another --lab")
+        write_private(target / name, content)
 
 
 def _check_not_a_lab(paths: LabPaths) -> None:
@@ -68,13 +105,11 @@ def _listen(port: int) -> socket.socket:
     return sock
 
 
-def _serve(spec: LabSpec, paths: LabPaths, sock: socket.socket, token: Token | None) -> None:
+def _serve(spec: LabSpec, paths: LabPaths, sock: socket.socket, token: Token | None, etcd: EtcdConfig | None) -> None:
     import uvloop
 
     from netsim.cli.components import Listeners, prepare_credentials
 
-    os.makedirs(paths.run, mode=0o711, exist_ok=True)
-    os.makedirs(paths.state, mode=0o711, exist_ok=True)
     prepare_credentials(spec, paths)
     write_lab(spec, paths)
     Path(paths.api_socket).unlink(missing_ok=True)  # a leftover of an earlier run; the port is our lock
@@ -84,15 +119,15 @@ def _serve(spec: LabSpec, paths: LabPaths, sock: socket.socket, token: Token | N
     unix.listen(64)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # one way to stop, and it is clean
     with suppress(KeyboardInterrupt):  # Ctrl-C is how a foreground server is stopped
-        uvloop.run(_run(spec, paths, Listeners(unix, sock, None), token))
+        uvloop.run(_run(spec, paths, Listeners(unix, sock, None), token, etcd))
 
 
-async def _run(spec: LabSpec, paths: LabPaths, listeners: object, token: Token | None) -> None:
+async def _run(spec: LabSpec, paths: LabPaths, listeners: object, token: Token | None, etcd: EtcdConfig | None) -> None:
     from netsim.cli.components import control_plane
     from netsim.cli.control_plane import serve_control_plane
 
     async with asyncio.TaskGroup() as parts:
-        parts.create_task(serve_control_plane(control_plane(spec, paths, listeners)))  # type: ignore[arg-type]
+        parts.create_task(serve_control_plane(control_plane(spec, paths, listeners, etcd)))  # type: ignore[arg-type]
         parts.create_task(_prepare_cluster(spec, paths, token))
 
 

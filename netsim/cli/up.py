@@ -13,8 +13,11 @@ import typer
 from netsim.cli.fault import Fault
 from netsim.cli.options import Lab, lab_paths, make_app, need_root
 from netsim.cli.progress import Progress
+from netsim.cli.restore import Restore, restore_backup
+from netsim.cli.store import CaFile, CertFile, KeyFile, StoreUrl, UserFile, parse_store
 from netsim.lab.paths import LabPaths
 from netsim.lab.topology import LabSpec, TopologyError, parse_lab_file, plan_lab
+from netsim.store.etcd_client import EtcdConfig
 
 app = make_app()
 
@@ -30,6 +33,12 @@ def up(
     network: Annotated[str | None, typer.Option(metavar="host-gw", help="How pods reach other nodes.")] = None,
     api_port: Annotated[int | None, typer.Option(metavar="PORT", help="Port on 127.0.0.1 (default 6443).")] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Give up after this long.")] = 60,
+    store: StoreUrl = "",
+    etcd_cafile: CaFile = "",
+    etcd_certfile: CertFile = "",
+    etcd_keyfile: KeyFile = "",
+    etcd_userfile: UserFile = "",
+    restore: Restore = "",
 ) -> None:
     """Build a lab: node namespaces on a common fabric, API server, DNS; wait until names resolve.
 
@@ -38,8 +47,9 @@ def up(
     need_root("up")
     options = {"proxy_mode": proxy_mode, "network": network, "api_port": api_port}
     spec = _describe(lab, nodes, file, options)
+    etcd = parse_store(store, etcd_cafile, etcd_certfile, etcd_keyfile, etcd_userfile)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # systemd's and timeout's way to say Ctrl-C
-    _build(spec, lab_paths(spec.name), timeout)
+    _build(spec, lab_paths(spec.name), timeout, etcd, restore)
 
 
 def _describe(lab: str, nodes: int | None, file: Path | None, options: Mapping[str, object]) -> LabSpec:
@@ -68,7 +78,7 @@ def _from_file(file: Path, lab: str | None, options: Mapping[str, object]) -> La
     return parse_lab_file(document, lab)
 
 
-def _build(spec: LabSpec, paths: LabPaths, timeout: float) -> None:
+def _build(spec: LabSpec, paths: LabPaths, timeout: float, etcd: EtcdConfig | None, restore: str) -> None:
     from netsim.cli.bringup import BringUpFailed, bring_up
     from netsim.host.exec import CommandFailed, CommandMissing
     from netsim.lab.labfile import LabExists, claim_lab
@@ -80,8 +90,11 @@ def _build(spec: LabSpec, paths: LabPaths, timeout: float) -> None:
         raise Fault(str(error)) from None
     progress = Progress()
     try:
-        bring_up(spec, paths, progress, timeout)
-    except (BringUpFailed, CommandFailed, CommandMissing, OSError) as error:
+        if restore:
+            restore_backup(restore, paths.database, etcd)
+            progress.done(f"objects of {restore}")
+        bring_up(spec, paths, progress, timeout, etcd)
+    except (Fault, BringUpFailed, CommandFailed, CommandMissing, OSError) as error:
         removed = _remove_again(paths)
         raise Fault(f"lab `{spec.name}` did not come up and {removed}: {error}{_lacks()}") from None
     except BaseException:

@@ -12,6 +12,8 @@ from netsim.http.types import Request, Response
 from netsim.server import freshness, metrics, paths, reads, reviews, subresources, watch, writes
 from netsim.server.authn import effective_user
 from netsim.server.authz import Authorizer
+from netsim.server.backup import PATH as BACKUP
+from netsim.server.backup import serve_backup
 from netsim.server.bootstrap import bootstrap, service_address
 from netsim.server.claims import Claims
 from netsim.server.codec import Decoder
@@ -123,7 +125,7 @@ class ApiServer:
         call = Call(request, target, user, warnings=warnings)
         await core.authorizer.check(user, target)
         if not target.is_resource:
-            return await paths.serve(core, call)
+            return await (serve_backup(core) if request.path == BACKUP else paths.serve(core, call))
         if target.group and not core.registry.has_group(target.group):
             return paths.not_found()
         if target.subresource not in _STREAMING:  # whose answers are not ours to choose a format for
@@ -155,7 +157,7 @@ async def dispatch(core: Core, call: Call) -> Response:
     if target.verb not in kind.verbs and not (target.verb == "watch" and "list" in kind.verbs):
         raise errors.method_not_allowed()
     _check_scope(target)
-    check_open(kind, target.verb)
+    check_open(kind, target.verb, core.registry.closed)
     if kind in metrics.KINDS:
         return await metrics.serve(core, call)
     if not kind.stored:

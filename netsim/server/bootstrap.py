@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import logging
 from collections.abc import Sequence
 from ipaddress import ip_network
 
 import yaml
 
 from netsim.api import kinds
+from netsim.api.errors import StatusError
 from netsim.api.kinds import Kind, Obj
 from netsim.server import lifecycle
 from netsim.server.admission_priority import system_classes
@@ -17,6 +20,9 @@ from netsim.server.core import Core, ServerConfig
 from netsim.server.default_roles import reconcile_roles
 from netsim.server.housekeeping import ensure
 
+log = logging.getLogger(__name__)
+
+_TRIES, _TRIES_A_REPAIR, _RETRY = 50, 15, 0.1
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _MANAGED = {"component": "apiserver", "provider": "kubernetes"}
 
@@ -32,7 +38,7 @@ async def bootstrap(core: Core) -> None:
     await _put(
         core, kinds.CONFIG_MAPS, {"metadata": {"name": "cluster-info", "namespace": "kube-public"}, "data": info}
     )
-    await _put(core, kinds.SERVICES, api_service(core.config))
+    await _put_api_service(core)
     # Where other servers may be, their addresses must stay: peers.py brings the endpoints up to date.
     put = _ensure_in_default if core.store.shared else _put
     await put(core, kinds.ENDPOINTS, api_endpoints(core.config))
@@ -49,6 +55,21 @@ async def _put(core: Core, kind: Kind, obj: Obj) -> None:
         return {**obj, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
 
     await lifecycle.update_object(core, kind, namespace, obj["metadata"]["name"], change, SERVER)
+
+
+async def _put_api_service(core: Core) -> None:
+    """The `kubernetes` Service. Where servers start side by side, only one gets its address, and the others wait until
+    it has written the Service; if it died before that, its claim is removed by the second repair."""
+    for attempt in range(_TRIES if core.store.shared else 0):
+        try:
+            return await _put(core, kinds.SERVICES, api_service(core.config))
+        except StatusError as error:
+            log.info("service default/kubernetes: %s; trying again", error)
+            await asyncio.sleep(_RETRY)
+            await core.store.sync()
+            if attempt % _TRIES_A_REPAIR == _TRIES_A_REPAIR - 1:
+                await core.services.repair(await core.objects(kinds.SERVICES))
+    await _put(core, kinds.SERVICES, api_service(core.config))
 
 
 async def _ensure_in_default(core: Core, kind: Kind, obj: Obj) -> None:

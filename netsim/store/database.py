@@ -130,6 +130,16 @@ class Database:
         except sqlite3.Error as error:
             raise Unavailable(f"{self._path}: the history could not be trimmed: {error}") from error
 
+    def fill(self, rows: Sequence[Row], floor: int) -> None:
+        """Write a whole state into an empty database, which becomes one file that is on the disk."""
+        try:
+            with _transaction(self._connection):
+                self._connection.executemany("INSERT INTO log VALUES (?,?,?,?)", rows)
+                self._connection.execute("UPDATE history SET floor = ?", (floor,))
+            self._connection.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.Error as error:
+            raise Unavailable(f"{self._path}: could not be written: {error}") from error
+
     def defragment(self) -> None:
         """Write the file anew when at least half of it, and `_WASTE` bytes, are free."""
         try:
@@ -148,6 +158,12 @@ class Database:
             self._connection.close()
         finally:
             os.close(self._lock)
+
+
+def remove_database(path: Path) -> None:
+    """Remove a database that nobody has open, if there is one."""
+    for suffix in ("", "-wal", "-shm", "-journal", ".lock"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 class BrokenDatabase(Unavailable):

@@ -1,0 +1,86 @@
+"""Where a control plane keeps its objects: `--store` and what goes with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from netsim.cli.fault import Fault
+from netsim.store.etcd import EtcdStore
+from netsim.store.etcd_client import EtcdConfig
+from netsim.store.sqlite import SqliteStore
+from netsim.store.types import Store
+
+USER_VARIABLE = "NETSIM_ETCD_USER"
+_DEFAULT_PORT = 2379
+
+StoreUrl = Annotated[
+    str,
+    typer.Option(
+        "--store", metavar="URL", help="etcd://HOST[:PORT][,…], or etcds:// with TLS (default: own database)."
+    ),
+]
+CaFile = Annotated[str, typer.Option("--etcd-cafile", metavar="FILE", help="CA that signed etcd's certificate.")]
+CertFile = Annotated[str, typer.Option("--etcd-certfile", metavar="FILE", help="Certificate to show to etcd.")]
+KeyFile = Annotated[str, typer.Option("--etcd-keyfile", metavar="FILE", help="The key of that certificate.")]
+UserFile = Annotated[
+    str,
+    typer.Option("--etcd-userfile", metavar="FILE", help=f"File with USER:PASSWORD for etcd (or ${USER_VARIABLE})."),
+]
+
+
+def parse_store(
+    url: str, ca_file: str = "", cert_file: str = "", key_file: str = "", user_file: str = ""
+) -> EtcdConfig | None:
+    """The etcd that the options name; None for the lab's own SQLite database. Raises Fault."""
+    if not url:
+        if ca_file or cert_file or key_file or user_file:
+            raise Fault("--etcd-…: these options go with --store etcds://HOST:PORT")
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("etcd", "etcds") or not parts.netloc or parts.query or parts.fragment:
+        raise Fault(f"--store {url}: give etcd://HOST:PORT[,HOST:PORT], etcds:// for TLS, or leave it out")
+    if "@" in parts.netloc:
+        raise Fault(f"--store: no password in an address; put USER:PASSWORD into --etcd-userfile or ${USER_VARIABLE}")
+    secure = parts.scheme == "etcds"
+    if (ca_file or cert_file or key_file) and not secure:
+        raise Fault(f"--store {url}: certificates are for TLS; write etcds://")
+    if bool(cert_file) != bool(key_file):
+        raise Fault("--etcd-certfile and --etcd-keyfile go together")
+    endpoints = tuple(_endpoint(url, host, secure) for host in parts.netloc.split(","))
+    user, _, password = _credentials(user_file).partition(":")
+    ca, certificate, key = (os.path.abspath(name) if name else "" for name in (ca_file, cert_file, key_file))
+    return EtcdConfig(endpoints, parts.path.rstrip("/"), ca, certificate, key, user, password)
+
+
+def _endpoint(url: str, host: str, secure: bool) -> str:
+    parts = urlsplit(f"//{host}")
+    try:
+        port = parts.port or _DEFAULT_PORT
+    except ValueError:
+        raise Fault(f"--store {url}: {host}: the port is no number") from None
+    if not parts.hostname:
+        raise Fault(f"--store {url}: an empty host; give HOST:PORT")
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{'https' if secure else 'http'}://{name}:{port}"
+
+
+def _credentials(user_file: str) -> str:
+    if not user_file:
+        return os.environ.get(USER_VARIABLE, "")
+    try:
+        text = Path(user_file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Fault(f"--etcd-userfile {user_file}: {error}") from None
+    if ":" not in text:
+        raise Fault(f"--etcd-userfile {user_file}: its one line must be USER:PASSWORD")
+    return text
+
+
+async def open_store(database: str, etcd: EtcdConfig | None) -> Store:
+    """Open the store of a control plane. Raises Unavailable."""
+    return await EtcdStore.open(etcd) if etcd is not None else await SqliteStore.open(database)
