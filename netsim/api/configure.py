@@ -24,7 +24,7 @@ def merge(kind: FieldType, live: Any, applied: Any) -> Any:
         return applied
     if applied is None:
         return live if kind.relation in (MAP, KEYED, SET) else None
-    if not is_granular(kind, live, applied):
+    if type(live) is not type(applied) or not is_granular(kind, applied):
         return applied
     if type(applied) is list:
         return _merge_lists(kind, live, applied)

@@ -15,6 +15,8 @@ import orjson
 FieldSet = dict[str, Any]
 
 SELF = "."
+LEAF: FieldSet = {}
+"""The node of a field with nothing below it; shared, as sets are."""
 _PREFIXES = ("f:", "k:", "v:", "i:")
 _MAX_DEPTH = 100
 
@@ -42,26 +44,30 @@ def is_member(node: FieldSet) -> bool:
 def node_of(children: FieldSet, *, member: bool) -> FieldSet | None:
     """A node with these children; None for one that holds nothing."""
     if not children:
-        return {} if member else None
-    return {SELF: {}, **children} if member else children
+        return LEAF if member else None
+    return {SELF: LEAF, **children} if member else children
 
 
 def union(left: FieldSet, right: FieldSet) -> FieldSet:
-    """What is in either set."""
-    if not right or left is right:
-        return left
+    """What is in either set; `left` itself when that is all of it."""
     if not left:
         return right
-    joined = dict(left)
+    joined = left
     for key, node in right.items():
-        joined[key] = _join(left[key], node) if key in left else node
+        mine = left.get(key)
+        both = node if mine is None else _join(mine, node)
+        if both is not mine:
+            if joined is left:
+                joined = dict(left)
+            joined[key] = both
     return joined
 
 
 def _join(left: FieldSet, right: FieldSet) -> FieldSet:
-    if not left or not right:
-        rest = left or right
-        return {SELF: {}, **rest} if rest and SELF not in rest else rest
+    if not right:
+        return left if is_member(left) else {SELF: LEAF, **left}
+    if not left:
+        return right if SELF in right else {SELF: LEAF, **right}
     return union(left, right)
 
 
@@ -87,7 +93,7 @@ def _minus(left: FieldSet, right: FieldSet) -> FieldSet | None:
     rest = difference(left, right)
     if not rest:
         return None
-    return {} if len(rest) == 1 and SELF in rest else rest
+    return LEAF if len(rest) == 1 and SELF in rest else rest
 
 
 def intersection(left: FieldSet, right: FieldSet) -> FieldSet:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from netsim.api import fieldset
-from netsim.api.fieldset import SELF, FieldSet
+from netsim.api.fieldset import LEAF, SELF, FieldSet
 from netsim.api.fieldtypes import ANY, KEYED, MAP, SET, UNKNOWN, FieldType
 
 Obj = dict[str, Any]
@@ -45,11 +45,12 @@ def _element(kind: FieldType) -> FieldType:
     return kind.element or UNKNOWN
 
 
-def is_granular(kind: FieldType, *values: Any) -> bool:
-    """Whether values of the type are looked into rather than taken as one."""
-    if kind.relation in (MAP, ANY):
-        return all(type(value) is dict for value in values)
-    return kind.relation in (KEYED, SET) and all(type(value) is list for value in values)
+def is_granular(kind: FieldType, value: Any) -> bool:
+    """Whether a value of the type is looked into rather than taken as one."""
+    found = type(value)
+    if found is dict:
+        return kind.relation in (MAP, ANY)
+    return found is list and kind.relation in (KEYED, SET)
 
 
 # --- what a configuration names ------------------------------------------------------------------------------------
@@ -103,16 +104,17 @@ def _with_struct(kind: FieldType, key: str, node: FieldSet) -> FieldSet:
 def all_fields(kind: FieldType, value: Any) -> FieldSet:
     """The node of a value that comes or goes as a whole: itself and everything in it."""
     if not value or not is_granular(kind, value):
-        return {}
-    node: FieldSet = {SELF: {}}
+        return LEAF
+    node: FieldSet = {SELF: LEAF}
     if type(value) is list:
         below = _element(kind)
         for key, item in indexed(kind, value).items():
             node[key] = all_fields(below, item)
-    else:
-        fields = kind.fields
-        for key, item in value.items():
-            node[f"f:{key}"] = all_fields(fields.get(key) or kind.element or UNKNOWN, item)
+        return node
+    fields, element = kind.fields, kind.element or UNKNOWN
+    for key, item in value.items():
+        plain = type(item) is not dict and type(item) is not list
+        node["f:" + key] = LEAF if plain else all_fields(fields.get(key) or element, item)
     return node
 
 
@@ -124,8 +126,8 @@ def compare(kind: FieldType, old: Any, new: Any, empty: Any = None) -> Change:
         old, new = [] if old is None else old, [] if new is None else new
     elif kind.relation == MAP:
         old, new = {} if old is None else old, {} if new is None else new
-    if not is_granular(kind, old, new) or not (old or new):
-        return {}, None
+    if not (old or new) or type(old) is not type(new) or not is_granular(kind, new):
+        return LEAF, None
     if type(new) is list:
         return _compare_items(_element(kind), indexed(kind, old), indexed(kind, new))
     return _compare_maps(kind, old, new, empty or {})
@@ -134,21 +136,27 @@ def compare(kind: FieldType, old: Any, new: Any, empty: Any = None) -> Change:
 def _compare_items(below: FieldType, old: dict[str, Any], new: dict[str, Any]) -> Change:
     changed: FieldSet = {}
     removed: FieldSet = {}
-    for key in {**new, **old}:
-        _note(changed, removed, key, _compare_one(below, old.get(key, _ABSENT), new.get(key, _ABSENT), None))
+    for key, after in new.items():
+        _note(changed, removed, key, _compare_one(below, old.get(key, _ABSENT), after, None))
+    for key, before in old.items():
+        if key not in new:
+            removed[key] = all_fields(below, before)
     return changed or None, removed or None
 
 
 def _compare_maps(kind: FieldType, old: Obj, new: Obj, empty: Obj) -> Change:
     changed: FieldSet = {}
     removed: FieldSet = {}
-    for key in {**new, **old}:
+    for key, after in new.items():
         granted = empty.get(key, _ABSENT)
-        before, after = old.get(key, granted), new.get(key, granted)
-        if before is after:
-            continue
-        granted = granted if type(granted) is dict else None
-        _note(changed, removed, f"f:{key}", _compare_one(kind.below(key), before, after, granted))
+        before = old.get(key, granted)
+        if before is not after:
+            granted = granted if type(granted) is dict else None
+            _note(changed, removed, "f:" + key, _compare_one(kind.below(key), before, after, granted))
+    for key, before in old.items():
+        if key not in new and before is not (granted := empty.get(key, _ABSENT)):
+            nothing = granted if type(granted) is dict else None
+            _note(changed, removed, "f:" + key, _compare_one(kind.below(key), before, granted, nothing))
     return changed or None, removed or None
 
 

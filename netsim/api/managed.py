@@ -6,7 +6,7 @@ sets from everybody and removes from everybody those it removes; an apply owns j
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -106,13 +106,14 @@ def _updated(entry: Entry, writer: Writer, changed: FieldSet, removed: FieldSet,
         rest = difference(rest, changed)
         return entry if rest is fields else {**entry, "fieldsV1": rest}
     if changed:
-        joined = union(rest, changed)
-        return {**entry, "time": now, "fieldsV1": fields if joined == fields else joined}
+        return {**entry, "time": now, "fieldsV1": union(rest, changed)}
     return entry if rest is fields else {**entry, "fieldsV1": rest}
 
 
 def capped(entries: list[Entry]) -> list[Entry]:
     """With more than ten updaters, the oldest are merged into one entry per apiVersion."""
+    if len(entries) <= MAX_UPDATERS:
+        return entries
     updaters = sorted(
         (entry for entry in entries if entry["operation"] == UPDATE),
         key=lambda entry: (entry.get("time", ""), entry.get("manager", ""), entry["apiVersion"]),
@@ -137,15 +138,14 @@ def _ancient(version: str, group: list[Entry]) -> Entry:
     return Writer(ANCIENT, version).entry(fields, group[-1].get("time"))
 
 
-def ordered(entries: Iterable[Entry]) -> list[Entry]:
+def ordered(entries: list[Entry]) -> list[Entry]:
     """Entries as they are written: applies before updates, older before newer."""
-    return sorted(
-        entries,
-        key=lambda entry: (
-            entry["operation"], entry.get("time", ""), entry.get("manager", ""), entry["apiVersion"],
-            entry.get("subresource", ""),
-        ),
-    )  # fmt: skip
+    return sorted(entries, key=_rank) if len(entries) > 1 else entries
+
+
+def _rank(entry: Entry) -> tuple[str, ...]:
+    time, manager, subresource = entry.get("time", ""), entry.get("manager", ""), entry.get("subresource", "")
+    return (entry["operation"], time, manager, entry["apiVersion"], subresource)
 
 
 # --- conflicts -----------------------------------------------------------------------------------------------------

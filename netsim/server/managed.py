@@ -18,13 +18,13 @@ from netsim.api.managed import UPDATE, Entry, Scope, Writer, after_update, choos
 _STATUS = "f:status"
 _UNRECORDED = ("binding",)
 _JOB_LABELS = ("f:spec", "f:template", "f:metadata", "f:labels")
-_SERVERS_OWN: dict[Kind, tuple[tuple[str, ...], ...]] = {
-    kinds.PODS: (("f:spec", "f:tolerations"), ("f:spec", "f:priority"), ("f:spec", "f:preemptionPolicy")),
-    kinds.SERVICES: (
+_SERVERS_OWN: dict[str, tuple[tuple[str, ...], ...]] = {
+    "v1/Pod": (("f:spec", "f:tolerations"), ("f:spec", "f:priority"), ("f:spec", "f:preemptionPolicy")),
+    "v1/Service": (
         ("f:spec", "f:clusterIP"), ("f:spec", "f:clusterIPs"), ("f:spec", "f:ipFamilies"),
         ("f:spec", "f:ipFamilyPolicy"),
     ),
-    kinds.JOBS: (
+    "batch/v1/Job": (
         ("f:spec", "f:selector"), (*_JOB_LABELS, "f:batch.kubernetes.io/controller-uid"), (*_JOB_LABELS, "f:job-name"),
         (*_JOB_LABELS, "f:batch.kubernetes.io/job-name"), (*_JOB_LABELS, "f:controller-uid"),
     ),
@@ -48,7 +48,7 @@ SERVER = Manager()
 def writable(kind: Kind, sub: str) -> Scope:
     """What of a kind's fields a write to a subresource ("": the object) can own."""
     if sub in ("status", "approval"):
-        return partial(_only, path=(_STATUS,))
+        return _status_only
     if sub == "scale":
         return partial(_only, path=tuple(f"f:{name}" for name in replicas_path(kind)))
     if sub == "ephemeralcontainers":
@@ -66,6 +66,10 @@ def replicas_path(kind: Kind) -> tuple[str, ...]:
 
 def _only(fields: FieldSet, path: tuple[str, ...]) -> FieldSet:
     return only(fields, *path)
+
+
+def _status_only(fields: FieldSet) -> FieldSet:
+    return only(fields, _STATUS)
 
 
 def _everything(fields: FieldSet) -> FieldSet:
@@ -111,7 +115,7 @@ def after_create(kind: Kind, given: Obj, new: Obj, manager: Manager, now: str) -
         return entries_of(given)
     write = applier(kind, manager, "", UPDATE, now)
     changed, _ = write.changes({}, new)
-    for path in _SERVERS_OWN.get(kind, ()):
+    for path in _SERVERS_OWN.get(f"{kind.api_version}/{kind.kind}", ()):
         if not _gives(given, path):
             changed = without(changed, *path)
     entries = choose_entries([], given["metadata"].get("managedFields"), "")
