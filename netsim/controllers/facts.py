@@ -11,14 +11,12 @@ from netsim.api.kinds import KINDS, NAMESPACES, NODES, Kind, Obj
 from netsim.api.objects import deletion_timestamp, uid_of
 from netsim.client.rest import Client
 from netsim.controllers.controller import Observe
-from netsim.controllers.refs import kind_of_reference
+from netsim.controllers.served import Served
 from netsim.controllers.view import View
 
 PRESENT, CONTENTS, NODES_NOW = "present", "contents", "nodes"
 
-NAMESPACED: tuple[Kind, ...] = tuple(
-    kind for kind in KINDS if kind.namespaced and kind.stored and not kind.view_of
-)
+NAMESPACED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.namespaced and kind.stored and not kind.view_of)
 """Every kind of which a namespace may hold objects; Events are one store with two views."""
 
 
@@ -36,28 +34,33 @@ async def node_presence(client: Client, key: str, view: View) -> Mapping[str, An
     return {PRESENT: await _find(client, NODES, key) is not None}
 
 
-async def contents_of(client: Client, key: str, view: View) -> Mapping[str, Any]:
-    """CONTENTS: (kind, object) of everything in a namespace that is being deleted."""
-    namespace = view.get(NAMESPACES, key)
-    if namespace is None or not deletion_timestamp(namespace):
-        return {}
-    lists = await asyncio.gather(*(_list(client, kind, key) for kind in NAMESPACED))
-    return {CONTENTS: [(kind, obj) for kind, items in zip(NAMESPACED, lists, strict=True) for obj in items]}
+def contents_of(served: Served) -> Observe:
+    """CONTENTS: (kind, object) of everything in a namespace that is being deleted, of the built-in and custom kinds."""
+
+    async def observe(client: Client, key: str, view: View) -> Mapping[str, Any]:
+        namespace = view.get(NAMESPACES, key)
+        if namespace is None or not deletion_timestamp(namespace):
+            return {}
+        kinds = [*NAMESPACED, *(kind for kind in served.custom.values() if kind.namespaced)]
+        lists = await asyncio.gather(*(_list(client, kind, key) for kind in kinds))
+        return {CONTENTS: [(kind, obj) for kind, items in zip(kinds, lists, strict=True) for obj in items]}
+
+    return observe
 
 
-def absent_owners(absent: Callable[[str, View], tuple[str, list[Obj]]]) -> Observe:
+def absent_owners(served: Served, absent: Callable[[str, View], tuple[str, list[Obj]]]) -> Observe:
     """uid -> PRESENT for each owner reference which `absent(key, view)` gives with the object's namespace, and whose
     owner the server has. An owner of a kind that is not served here cannot be judged and counts as there."""
 
     async def observe(client: Client, key: str, view: View) -> Mapping[str, Any]:
         namespace, references = absent(key, view)
-        return {ref["uid"]: PRESENT for ref in references if await _has_owner(client, namespace, ref)}
+        return {ref["uid"]: PRESENT for ref in references if await _has_owner(client, served, namespace, ref)}
 
     return observe
 
 
-async def _has_owner(client: Client, namespace: str, reference: Obj) -> bool:
-    kind = kind_of_reference(reference)
+async def _has_owner(client: Client, served: Served, namespace: str, reference: Obj) -> bool:
+    kind = served.of_reference(reference)
     if kind is None:
         return True
     owner = await _find(client, kind, reference["name"], namespace if kind.namespaced else "")

@@ -5,7 +5,7 @@ A work key is one object, "RESOURCE NAMESPACE/NAME". It is looked at when it or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import (
@@ -18,7 +18,7 @@ from netsim.api.objects import (
 )
 from netsim.controllers.controller import Controller, Wake
 from netsim.controllers.facts import PRESENT, absent_owners
-from netsim.controllers.refs import kind_of_reference
+from netsim.controllers.served import Served
 from netsim.controllers.view import OWNER, UID, View
 from netsim.controllers.writes import Write, Writes, delete_of, patch_of
 
@@ -29,12 +29,15 @@ _POLICIES = {FOREGROUND: "Foreground", ORPHAN: "Orphan"}
 class Collector:
     """The graph of owners and dependents over the cached kinds."""
 
-    def __init__(self, kinds: Sequence[Kind]) -> None:
-        self._kinds = {kind.resource: kind for kind in kinds}
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self._served = kinds if isinstance(kinds, Served) else Served(kinds)
 
     def controller(self) -> Controller:
-        watches = tuple((kind, self._wake(kind)) for kind in self._kinds.values())
-        return Controller("garbage-collector-controller", self.reconcile, watches, observe=absent_owners(self.absent))
+        watches = tuple((kind, self._wake(kind)) for kind in self._served)
+        return Controller(
+            "garbage-collector-controller", self.reconcile, watches, observe=absent_owners(self._served, self.absent),
+            custom=self._wake,
+        )  # fmt: skip
 
     def key(self, kind: Kind, obj: Obj) -> str:
         """The work key of an object."""
@@ -42,20 +45,20 @@ class Collector:
 
     def find(self, view: View, key: str) -> tuple[Kind, Obj] | None:
         resource, _, place = key.partition(" ")
-        kind = self._kinds[resource]
-        obj = view.get(kind, place)
-        return (kind, obj) if obj is not None else None
+        kind = self._served.get(resource)
+        obj = view.get(kind, place) if kind is not None else None
+        return (kind, obj) if kind is not None and obj is not None else None
 
     def dependents(self, view: View, uid: str) -> Iterator[tuple[Kind, Obj]]:
         """Everything cached that names this uid as an owner."""
-        for kind in self._kinds.values():
+        for kind in self._served:
             for obj in view.by_index(kind, OWNER, uid):
                 yield kind, obj
 
     def owner(self, view: View, reference: Obj) -> Obj | None:
         """The owner as cached."""
-        kind = kind_of_reference(reference)
-        if kind is None or kind.resource not in self._kinds:
+        kind = self._served.of_reference(reference)
+        if kind is None or self._served.get(kind.resource) is None:
             return None
         return next(iter(view.by_index(kind, UID, str(reference.get("uid", "")))), None)
 
@@ -78,7 +81,7 @@ class Collector:
         """Owners whose deletion waits for their dependents, which this object may have been holding back."""
         keys = []
         for reference in owner_references(obj):
-            owner, kind = self.owner(view, reference), kind_of_reference(reference)
+            owner, kind = self.owner(view, reference), self._served.of_reference(reference)
             if owner is not None and kind is not None and any(_has_finalizer(owner, name) for name in _POLICIES):
                 keys.append(self.key(kind, owner))
         return keys

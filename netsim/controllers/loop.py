@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any
 
-from netsim.api.kinds import Obj
+from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import key_of, uid_of
 from netsim.client.rest import Client
 from netsim.controllers.apply import Outcome, Recorder, apply_writes, failures
@@ -40,6 +40,11 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Event()
         self._wakes: dict[str, Wake] = {kind.resource: wake for kind, wake in controller.watches}
+
+    def take_up(self, kind: Kind) -> None:
+        """Hear of a custom kind that is served from now on."""
+        if self._controller.custom is not None:
+            self._wakes[kind.resource] = self._controller.custom(kind)
 
     def changed(self, resource: str, key: str, old: Obj | None, new: Obj | None) -> None:
         """A cache's change callback."""

@@ -10,6 +10,7 @@ from netsim.api.objects import deletion_timestamp, namespace_of, set_condition, 
 from netsim.api.times import format_time
 from netsim.controllers.controller import Controller, Wake
 from netsim.controllers.facts import CONTENTS, contents_of
+from netsim.controllers.served import Served
 from netsim.controllers.view import View
 from netsim.controllers.wakes import by_own_key
 from netsim.controllers.writes import Requeue, Update, Write, Writes, delete_of, patch_of
@@ -70,7 +71,11 @@ def _wake_contents(view: View, old: Obj | None, new: Obj | None) -> Iterable[str
 
 
 def controller(cached: Iterable[Kind]) -> Controller:
-    """The controller, woken by the `cached` kinds."""
+    """The controller, woken by the `cached` kinds, and by custom ones where that is a `Served`."""
+    served = cached if isinstance(cached, Served) else Served(cached)
     watches: list[tuple[Kind, Wake]] = [(NAMESPACES, by_own_key)]
-    watches += [(kind, _wake_contents) for kind in cached if kind.namespaced]
-    return Controller("namespace-controller", reconcile, tuple(watches), observe=contents_of, rest=0.05)
+    watches += [(kind, _wake_contents) for kind in served if kind.namespaced]
+    return Controller(
+        "namespace-controller", reconcile, tuple(watches), observe=contents_of(served), rest=0.05,
+        custom=lambda kind: _wake_contents,
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from netsim.api.kinds import EVENTS, KINDS, Kind, Obj
+from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, KINDS, Kind, Obj
 from netsim.client.cache import Cache
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
@@ -36,9 +36,11 @@ from netsim.controllers import (
     volumes,
 )
 from netsim.controllers.controller import Controller
+from netsim.controllers.custom import CustomKinds
 from netsim.controllers.garbage import Collector
 from netsim.controllers.loop import Clock, Runner
 from netsim.controllers.recorder import EventRecorder
+from netsim.controllers.served import Served
 from netsim.controllers.view import indexes_of
 
 CACHED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.stored and not kind.view_of and kind is not EVENTS)
@@ -65,8 +67,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def controllers_of(config: ControllerConfig) -> list[Controller]:
-    """Every controller of the cluster. Raises ValueError if a CIDR and its mask do not fit."""
+def controllers_of(config: ControllerConfig, served: Served) -> list[Controller]:
+    """Every controller of the cluster, for the kinds that are `served` at each moment. Raises ValueError if a CIDR and
+    its mask do not fit."""
     cidrs = [cidr.strip() for cidr in config.cluster_cidr.split(",")]
     masks = [config.node_mask_v6 if ":" in cidr else config.node_mask for cidr in cidrs]
     return [
@@ -88,8 +91,8 @@ def controllers_of(config: ControllerConfig) -> list[Controller]:
         node_lifecycle.controller(config.node_monitor_grace),
         taint_eviction.CONTROLLER,
         podgc.controller(config.pod_gc_quarantine),
-        namespace.controller(CACHED),
-        Collector(CACHED).controller(),
+        namespace.controller(served),
+        Collector(served).controller(),
         serviceaccount.controller(config.root_ca_pem),
         volume_claims.CONTROLLER,
         volumes.CONTROLLER,
@@ -100,18 +103,22 @@ def controllers_of(config: ControllerConfig) -> list[Controller]:
 async def run_controllers(client: Client, config: ControllerConfig, clock: Clock = utc_now) -> None:
     """Run until cancelled. `clock` gives the wall-clock time, aware. If any part ends with an error, the rest is
     cancelled and the error raised."""
-    controllers = controllers_of(config)
+    served = Served(CACHED)
+    controllers = controllers_of(config, served)
     caches = {kind.resource: _cache(kind) for kind in CACHED}
+    custom = CustomKinds(client, served, caches, _cache)
     async with asyncio.TaskGroup() as group:
         for kind in CACHED:
             group.create_task(Reflector(client, kind, caches[kind.resource]).run(), name=f"reflector {kind.resource}")
         await asyncio.gather(*(cache.wait_synced() for cache in caches.values()))
         for controller in controllers:
-            recorder = EventRecorder(client, controller.name, asyncio.get_running_loop().time)
+            recorder = EventRecorder(client, controller.name)
             runner = Runner(controller, client, caches, recorder.record, clock)
             _connect(runner, caches)
+            custom.added.append(_taker(runner))
             group.create_task(recorder.run(), name=f"events {controller.name}")
             group.create_task(runner.run(), name=controller.name)
+        group.create_task(custom.run(caches[CUSTOM_RESOURCE_DEFINITIONS.resource]), name="custom kinds")
 
 
 def _cache(kind: Kind) -> Cache:
@@ -125,6 +132,14 @@ def _connect(runner: Runner, caches: dict[str, Cache]) -> None:
     """Hear of changes of every watched kind, and of every other one for the sake of own writes."""
     for resource, cache in caches.items():
         cache.on_change(_listener(runner, resource))
+
+
+def _taker(runner: Runner) -> Callable[[Kind, Cache], None]:
+    def take_up(kind: Kind, cache: Cache) -> None:
+        runner.take_up(kind)
+        cache.on_change(_listener(runner, kind.resource))
+
+    return take_up
 
 
 def _listener(runner: Runner, resource: str) -> Callable[[str, Obj | None, Obj | None], None]:
