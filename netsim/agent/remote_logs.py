@@ -7,10 +7,24 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 
+from netsim.agent import podspec
+from netsim.agent.container_status import container_status
+from netsim.agent.model import Obj, PodState
 from netsim.agent.runtime.crilog import LogOptions, render_lines, tail_lines, to_epoch
 from netsim.http.types import Request
 
 FOLLOW_SECONDS = 0.1
+_WAITING = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
+
+
+def why_no_log(pod: Obj | None, state: PodState | None, name: str) -> str:
+    """Why a container that has never run has no log, in a kubelet's words."""
+    spec = podspec.find_container(pod, name) if pod is not None else None
+    if pod is None or state is None or spec is None:
+        return f'container "{name}" is not known on this node'
+    waiting = container_status(spec, pod, state)["state"].get("waiting") or {}
+    reason = waiting.get("reason", "ContainerCreating")
+    return f'container "{name}" in pod "{state.name}" is waiting to start: {_WAITING.get(reason, reason)}'
 
 
 def parse_log_options(request: Request) -> LogOptions:

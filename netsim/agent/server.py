@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from netsim.agent import stats
 from netsim.agent.agent import Agent
 from netsim.agent.model import Container, PodState
-from netsim.agent.remote_logs import parse_log_options, read_log
+from netsim.agent.remote_logs import parse_log_options, read_log, why_no_log
 from netsim.agent.worker import PodWorker
 from netsim.http.types import Request, Response
 
@@ -73,10 +73,7 @@ class KubeletApi:
         state = worker.state
         container = state.containers.get(_last(rest)) if state is not None else None
         if state is None or container is None:
-            name = _last(rest)
-            return plain(
-                400, f'container "{name}" in pod "{state.name if state else ""}" is waiting to start: ContainerCreating'
-            )
+            return plain(400, why_no_log(worker.pod, state, _last(rest)))
         previous = request.param("previous") == "true"
         if previous and container.attempt == 0:
             return plain(400, f'previous terminated container "{container.name}" in pod "{state.name}" not found')

@@ -98,7 +98,8 @@ def render_lines(raw: Iterable[bytes], options: LogOptions) -> Iterator[bytes]:
             continue
         if options.stream not in ("All", "") and stream != options.stream.lower():
             continue
-        yield (moment + b" " if options.timestamps else b"") + text + (b"\n" if complete else b"")
+        shown = moment.replace(b"+00:00", b"Z") + b" "  # conmon writes UTC's offset in full
+        yield (shown if options.timestamps else b"") + text + (b"\n" if complete else b"")
 
 
 def tail_lines(raw: list[bytes], count: int) -> list[bytes]:
