@@ -178,6 +178,11 @@ VOLUME_ATTRIBUTES_CLASSES = _kind(
     "storage.k8s.io/v1", "VolumeAttributesClass", "volumeattributesclasses", namespaced=False, short_names=("vac",)
 )
 
+CUSTOM_RESOURCE_DEFINITIONS = _kind(
+    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions",
+    namespaced=False, short_names=("crd", "crds"), categories=("api-extensions",), status=True, generation=True,
+)  # fmt: skip
+
 PRIORITY_CLASSES = _kind(
     "scheduling.k8s.io/v1",
     "PriorityClass",
@@ -188,11 +193,6 @@ PRIORITY_CLASSES = _kind(
 )
 LEASES = _kind("coordination.k8s.io/v1", "Lease", "leases")
 ENDPOINT_SLICES = _kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", generation=True)
-
-CUSTOM_RESOURCE_DEFINITIONS = _kind(
-    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions",
-    namespaced=False, short_names=("crd", "crds"), categories=("api-extensions",), status=True, generation=True,
-)  # fmt: skip
 
 # Computed when they are read, never stored.
 NODE_METRICS = _kind("metrics.k8s.io/v1beta1", "NodeMetrics", "nodes", namespaced=False, singular="", verbs=_READ)

@@ -76,10 +76,11 @@ def resource_list(registry: Registry, group: str, version: str) -> Obj:
 
 
 def _response_kind(kind: Kind, sub: Subresource | None = None) -> Obj:
-    if sub is None:
-        return {"group": kind.group, "version": kind.version, "kind": kind.kind}
-    group, version = (sub.group, sub.version) if sub.version else (kind.group, kind.version)
-    return {"group": group, "version": version, "kind": sub.kind}
+    """Group and version are empty where they are those of the list, as Kubernetes writes built-in kinds."""
+    group, version = (kind.group, kind.version) if kind.custom else ("", "")
+    if sub is not None and sub.version:
+        group, version = sub.group, sub.version
+    return {"group": group, "version": version, "kind": sub.kind if sub else kind.kind}
 
 
 def _aggregated(kind: Kind) -> Obj:

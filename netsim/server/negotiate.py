@@ -7,6 +7,12 @@ from dataclasses import dataclass
 
 from netsim.api.errors import not_acceptable
 
+_VERSIONS = {
+    "Table": ("v1", "v1beta1"),
+    "PartialObjectMetadata": ("v1", "v1beta1"),
+    "APIGroupDiscoveryList": ("v2", "v2beta1"),
+}
+"""The versions in which a transformation can be answered; for another one the next acceptable form is taken."""
 _AVAILABLE = ("application/json", "application/yaml")
 
 
@@ -35,9 +41,10 @@ def _shape(parameters: dict[str, str], shapes: Iterable[str]) -> Format | None:
         return JSON
     if wanted.removesuffix("List") == "PartialObjectMetadata":
         wanted = "PartialObjectMetadata"
-    if wanted not in shapes:
+    version = parameters.get("v", "v1")
+    if wanted not in shapes or version not in _VERSIONS[wanted]:
         return None
-    return Format(wanted, parameters.get("v", "v1"))
+    return Format(wanted, version)
 
 
 def choose_format(accept: str, shapes: Iterable[str] = ()) -> Format:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netsim.api.errors import StatusError, method_not_allowed, not_acceptable
+from netsim.api.errors import StatusError, method_not_allowed
 from netsim.api.kinds import Obj
 from netsim.http.types import Request, Response
 from netsim.server import discovery, openapi, openapi_v2
@@ -72,8 +72,6 @@ def discovery_root(core: Core, request: Request, is_core: bool) -> Response:
         address = f"{core.config.advertise_address}:{core.config.advertise_port}"
         listed = discovery.api_versions(core.registry, address) if is_core else discovery.group_list(core.registry)
         return discovery_response(request, listed)
-    if form.version not in ("v2", "v2beta1"):
-        raise not_acceptable()
     body, tag = discovery.aggregated_bytes(core.registry, is_core, form.version)
     media = f"application/json;g=apidiscovery.k8s.io;v={form.version};as={discovery.AGGREGATED}"
     return tagged(request, body, tag, media)

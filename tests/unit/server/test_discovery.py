@@ -93,3 +93,32 @@ def test_first_acceptable_representation(accept: str, expected: Format) -> None:
 def test_booleans_are_gos() -> None:
     assert all(map(parse_bool, ("1", "t", "T", "true", "TRUE", "True")))
     assert not any(map(parse_bool, ("0", "f", "F", "false", "FALSE", "False", "")))
+
+
+async def test_groups_and_response_kinds_are_as_recorded(api: Any) -> None:
+    core = (await api.get("/api", accept=AGGREGATED))["items"][0]["versions"][0]["resources"][0]
+    assert core["responseKind"] == {"group": "", "version": "", "kind": "ConfigMap"}
+    order = [item["metadata"]["name"] for item in (await api.get("/apis", accept=AGGREGATED))["items"]]
+    assert order.index("storage.k8s.io") < order.index("apiextensions.k8s.io") < order.index("scheduling.k8s.io")
+
+
+async def test_what_is_not_served_is_told_as_a_page(api: Any) -> None:
+    for path in ("/apis/extensions/v1beta1", "/apis/apps/v9", "/apis/nothing.example.com", "/api/v2"):
+        response = await api.send("GET", path)
+        assert (response.status, response.body) == (404, b"404 page not found\n"), path
+
+
+async def test_legacy_documents_are_cacheable(api: Any) -> None:
+    response = await api.send("GET", "/apis/apps/v1")
+    headers = [("if-none-match", response.header("etag"))]
+    again = await api.app(Request("GET", "/apis/apps/v1", [], headers, b"", Peer(trusted=True)))
+    assert again.status == 304 and response.header("vary") == "Accept"
+
+
+async def test_an_unknown_version_of_a_form_falls_back_to_the_next(api: Any) -> None:
+    later = "application/json;g=apidiscovery.k8s.io;v=v9;as=APIGroupDiscoveryList,application/json"
+    assert (await api.get("/apis", accept=later))["kind"] == "APIGroupList"
+    beta = AGGREGATED.replace("v=v2;", "v=v2beta1;")
+    assert (await api.get("/apis", accept=beta))["apiVersion"] == "apidiscovery.k8s.io/v2beta1"
+    table = "application/json;as=Table;v=v9;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io"
+    assert (await api.get("/api/v1/nodes", accept=table))["apiVersion"] == "meta.k8s.io/v1beta1"
