@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,9 @@ class Etcd:
                     urllib.request.urlopen(request, timeout=2).close()
                 else:
                     socket.create_connection(("127.0.0.1", self.port), 2).close()
+                return
+            except urllib.error.HTTPError as refusal:
+                refusal.close()
                 return
             except OSError:
                 assert time.monotonic() < deadline, self.log()
