@@ -122,7 +122,12 @@ class Runner:
     def _spawn(self, key: str, work: Coroutine[Any, Any, bool]) -> None:
         task = asyncio.create_task(self._guard(key, work), name=f"{self._controller.name} {key}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Only now is there room for another one: a turn taken earlier would find none and wait for nothing."""
+        self._tasks.discard(task)
+        self._turn.set()
 
     async def _guard(self, key: str, work: Coroutine[Any, Any, bool]) -> None:
         wrote = True
@@ -132,7 +137,6 @@ class Runner:
             self._broken(key)
         finally:
             self._queue.done(key, _seconds(), self._controller.rest if wrote else 0.0)
-            self._turn.set()
 
     async def _observe_and_apply(self, key: str) -> bool:
         observe = self._controller.observe

@@ -180,3 +180,23 @@ async def test_an_error_in_reconcile_is_logged_and_tried_again(
         cluster.create(CONFIG_MAPS, {"metadata": {"name": "c", "namespace": "ns"}})
         await until(lambda: len(attempts) == 3)
     assert "reconciling k failed" in caplog.text
+
+
+async def test_one_key_at_a_time_is_followed_by_the_next(cluster: Any, make_client: Any) -> None:
+    def reconcile(key: str, view: Any) -> list[Any]:
+        name = key.partition("/")[2]
+        done = cluster.get(CONFIG_MAPS, key) is not None
+        return [] if done else [Create(CONFIG_MAPS, {"metadata": {"name": name, "namespace": "ns"}})]
+
+    controller = Controller("test", reconcile, (), parallel=1)
+    client = make_client(cluster, random.Random(1))
+    runner = Runner(controller, client, cluster.caches, lambda note: None, lambda: cluster.now)
+    task = asyncio.create_task(runner.run())
+    for name in "abcd":
+        runner.add(f"ns/{name}")
+    async with asyncio.timeout(5):
+        while len(cluster.all(CONFIG_MAPS)) < 4:
+            await asyncio.sleep(0.001)
+    assert client.most_under_way == 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
