@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from netsim.api.configure import merge, remove
+from netsim.api.configure import merge, remove, without_nulls
 from netsim.api.fieldset import FieldSet, difference, intersection, union
 from netsim.api.fieldtypes import FieldType
 from netsim.api.fieldwalk import compare, named_fields, with_structs
@@ -69,7 +69,7 @@ class Applier:
         ]  # fmt: skip
         if fields:
             kept.append(self._entry(own, fields, changed=bool(live is None or changed or removed)))
-        return Applied(merged, ordered(kept), [Conflict(entry, taken) for entry, taken in held if taken])
+        return Applied(without_nulls(merged), ordered(kept), [Conflict(entry, taken) for entry, taken in held if taken])
 
     def _before_first_apply(self, live: Obj) -> list[Entry]:
         writer = replace(self.writer, manager=BEFORE_FIRST_APPLY, operation=UPDATE)

@@ -73,7 +73,7 @@ def _before(
 
 
 def remove(kind: FieldType, value: Any, gone: FieldSet) -> Any:
-    """The value without the fields and items of a set; None when nothing of it is left."""
+    """The value without the fields and items of a set; None stands where nothing of a map or list is left."""
     if not gone or not value or not is_granular(kind, value):
         return value
     if type(value) is list:
@@ -83,9 +83,7 @@ def remove(kind: FieldType, value: Any, gone: FieldSet) -> Any:
         node = gone.get(f"f:{key}")
         if node is not None and is_member(node):
             continue
-        kept = remove(kind.below(key), item, node) if node is not None else item
-        if kept is not None:
-            rest[key] = kept
+        rest[key] = remove(kind.below(key), item, node) if node is not None else item
     return rest or None
 
 
@@ -98,6 +96,13 @@ def _remove_items(kind: FieldType, items: list[Any], gone: FieldSet) -> list[Any
         elif not is_member(node):
             rest.append(remove(kind.element or UNKNOWN, item, node))
     return rest or None
+
+
+def without_nulls(value: Any) -> Any:
+    """The value without map entries that are None."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def misfits(kind: FieldType, value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:

@@ -51,7 +51,7 @@ def node_of(children: FieldSet, *, member: bool) -> FieldSet | None:
 def union(left: FieldSet, right: FieldSet) -> FieldSet:
     """What is in either set; `left` itself when that is all of it."""
     if not left:
-        return right
+        return right or left
     joined = left
     for key, node in right.items():
         mine = left.get(key)

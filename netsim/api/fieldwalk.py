@@ -124,7 +124,7 @@ def compare(kind: FieldType, old: Any, new: Any, empty: Any = None) -> Change:
         return _NOTHING
     if kind.relation in (KEYED, SET):
         old, new = [] if old is None else old, [] if new is None else new
-    elif kind.relation == MAP:
+    elif kind.relation == MAP or (kind.relation == ANY and (type(old) is dict or type(new) is dict)):
         old, new = {} if old is None else old, {} if new is None else new
     if not (old or new) or type(old) is not type(new) or not is_granular(kind, new):
         return LEAF, None
