@@ -1,4 +1,4 @@
-"""`netsim node`: a node alone, in this machine's own network (a VM of several)."""
+"""`netsim node`: a node alone, in this machine's own network (a VM of several), or many without a data plane."""
 
 from __future__ import annotations
 
@@ -17,32 +17,49 @@ from netsim.lab.paths import LabPaths
 
 app = make_app()
 _TAKEN = ("netns", "pki", "logs")
+_MOST_FAKES = 100_000
 
 
 @app.command(epilog="Example: netsim node --server https://192.168.56.10:6443 --token abcdef.0123456789abcdef")
 def node(
-    server: Annotated[str, typer.Option(metavar="URL", help="The API server, https://ADDRESS:PORT.")],
+    server: Annotated[str, typer.Option(metavar="URL", help="The API server, https://ADDRESS:PORT.")] = "",
     token: Annotated[str, typer.Option(metavar="ID.SECRET", help="Join token; needed the first time only.")] = "",
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the node (default: the host's).")] = "",
     address: Annotated[str, typer.Option(metavar="IP", help="Address of the node (default: that towards URL).")] = "",
     cluster_dns: Annotated[str, typer.Option(metavar="IP", help="Address of the cluster's DNS.")] = "10.96.0.10",
     cluster_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of pods.")] = "10.244.0.0/16",
+    fake: Annotated[int, typer.Option(metavar="N", help="N nodes without a data plane instead, as KWOK's.")] = 0,
+    taint: Annotated[bool, typer.Option(help="Keep pods off fake nodes that do not tolerate their taint.")] = True,
+    kubeconfig: Annotated[str, typer.Option(metavar="FILE", help="For --fake (default: the lab's).")] = "",
     lab: Lab = "default",
 ) -> None:
     """Run a node in the foreground: agent, service proxy and workload host. It joins with the token the first time.
 
     SIGTERM or Ctrl-C stops it and takes it out of the Services; started again, it takes up where it was.
+    With --fake, one process stands for N nodes whose pods only say that they run.
     """
+    if fake:
+        return _run_fake(fake, name, taint, kubeconfig or lab_paths(lab).kubeconfig)
     need_root("node")
+    if not server:
+        raise Fault("--server: missing; give the API server as https://ADDRESS:PORT")
     match = re.fullmatch(r"https://(\[[0-9a-f:]+\]|[^/:]+):(\d+)/?", server)
     if match is None:
         raise Fault(f"--server {server}: expected https://ADDRESS:PORT, such as https://192.168.56.10:6443")
     server = server.rstrip("/")
     name = _check_name((name or socket.gethostname()).lower())
     paths = lab_paths(lab)
-    kubeconfig = _ensure_kubeconfig(paths, server, token, name)
+    own = _ensure_kubeconfig(paths, server, token, name)
     address = address or _address_towards(match[1].strip("[]"), int(match[2]))
-    _run(paths, name, address, kubeconfig, cluster_dns, cluster_cidr)
+    _run(paths, name, address, own, cluster_dns, cluster_cidr)
+
+
+def _run_fake(count: int, name: str, taint: bool, kubeconfig: str) -> None:
+    from netsim.cli.node_fake import serve_fake_nodes
+
+    if not 0 < count <= _MOST_FAKES:
+        raise Fault(f"--fake {count}: give a number from 1 to {_MOST_FAKES}")
+    serve_fake_nodes(count, _check_name(name or "fake"), taint, kubeconfig)
 
 
 def _check_name(name: str) -> str:

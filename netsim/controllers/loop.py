@@ -46,6 +46,15 @@ class Runner:
         if self._controller.custom is not None:
             self._wakes[kind.resource] = self._controller.custom(kind)
 
+    def watches(self, resource: str) -> bool:
+        """Whether the controller is woken by that kind."""
+        return resource in self._wakes
+
+    @property
+    def expecting(self) -> bool:
+        """Whether the caches have yet to show a write of this controller."""
+        return bool(self._expectations.waiting)
+
     def changed(self, resource: str, key: str, old: Obj | None, new: Obj | None) -> None:
         """A cache's change callback."""
         gone = uid_of(old) if new is None and old is not None else ""

@@ -1,7 +1,8 @@
 """Gives every Node without one its pod CIDR out of the cluster's, never one that another Node has.
 
 All Nodes are one work key, so that two of them are never given addresses side by side, and the Nodes are read from
-the server itself just before (`observe`): what they say is the only record of what is taken.
+the server itself just before (`observe`): what they say is the only record of what is taken. When nothing is left, the
+Nodes without a pod CIDR are told so once, and nobody looks again before a Node has gone.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 
 from netsim.api.kinds import NODES, Obj
-from netsim.api.objects import name_of
+from netsim.api.objects import name_of, uid_of
 from netsim.controllers.controller import Controller
 from netsim.controllers.facts import NODES_NOW, all_nodes
 from netsim.controllers.view import View
 from netsim.controllers.writes import Note, Patch, Write, Writes, typed
 
 ALL = "nodes"
+_MOST_NOTES = 100
+"""So many Nodes without a pod CIDR are told so; where thousands have none, nobody reads thousands of Events."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -24,11 +27,25 @@ def controller(cluster_cidrs: Iterable[str], node_masks: Iterable[int]) -> Contr
     """The allocator for one cluster CIDR a family, and the prefix length of a Node's part of each. Raises
     ValueError for a mask that does not fit its CIDR."""
     pools = [_pool(cidr, mask) for cidr, mask in zip(cluster_cidrs, node_masks, strict=True)]
+    told: set[str] = set()
 
     def reconcile(key: str, view: View) -> Writes:
-        return plan_cidrs(pools, view.facts.get(NODES_NOW) or [])
+        writes = plan_cidrs(pools, view.facts.get(NODES_NOW) or [])
+        without = [uid_of(write.about) for write in writes if isinstance(write, Note)]
+        fresh = [
+            w for w in writes if not isinstance(w, Note) or (uid_of(w.about) not in told and len(told) < _MOST_NOTES)
+        ]
+        told.intersection_update(without)
+        told.update(without[:_MOST_NOTES])
+        return fresh
 
-    return Controller("node-ipam-controller", reconcile, ((NODES, _wake),), observe=all_nodes)
+    def wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+        if new is None:
+            return (ALL,) if told and cidrs_of(old or {}) else ()
+        known = uid_of(new) in told or len(told) >= _MOST_NOTES
+        return () if new["spec"].get("podCIDR") or known else (ALL,)
+
+    return Controller("node-ipam-controller", reconcile, ((NODES, wake),), observe=all_nodes)
 
 
 def _pool(cidr: str, mask: int) -> tuple[Network, int]:
@@ -38,13 +55,11 @@ def _pool(cidr: str, mask: int) -> tuple[Network, int]:
     return network, mask
 
 
-def _wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-    return (ALL,) if new is not None and not new["spec"].get("podCIDR") else ()
-
-
 def plan_cidrs(pools: list[tuple[Network, int]], nodes: Iterable[Obj]) -> list[Write]:
     """A patch for each Node without a pod CIDR, by name order; an Event for one for which nothing is left."""
     every = sorted(nodes, key=name_of)
+    if all((node.get("spec") or {}).get("podCIDR") for node in every):
+        return []
     taken = [network for node in every for network in cidrs_of(node)]
     free = [_free(cluster, mask, taken) for cluster, mask in pools]
     writes: list[Write] = []

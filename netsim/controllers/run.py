@@ -143,7 +143,11 @@ def _taker(runner: Runner) -> Callable[[Kind, Cache], None]:
 
 
 def _listener(runner: Runner, resource: str) -> Callable[[str, Obj | None, Obj | None], None]:
+    """Most changes concern a few controllers only; the others must cost nothing."""
+    watched = runner.watches(resource)
+
     def changed(key: str, old: Obj | None, new: Obj | None) -> None:
-        runner.changed(resource, key, old, new)
+        if watched or runner.expecting:
+            runner.changed(resource, key, old, new)
 
     return changed

@@ -10,7 +10,7 @@ from netsim.api.kinds import Obj
 from netsim.scheduler.filters import Refusal, refusal_of
 from netsim.scheduler.model import Cluster, NodeState
 from netsim.scheduler.needs import PodNeeds, needs_of
-from netsim.scheduler.scores import best_of
+from netsim.scheduler.scores import ranked
 from netsim.scheduler.situation import Situation, situation_of
 
 ENOUGH = 100
@@ -20,13 +20,15 @@ ENOUGH = 100
 @dataclass(frozen=True, slots=True)
 class Decision:
     """`node` is the chosen one, "" if there is none; then `refused` says why of every one of the `total` nodes, or
-    `problem` what keeps the pod off all of them. `looked_at` is how many were examined."""
+    `problem` what keeps the pod off all of them. `looked_at` is how many were examined, `ties` the nodes that were as
+    good as the chosen one."""
 
     node: str
     total: int = 0
     looked_at: int = 0
     refused: dict[str, Refusal] = field(default_factory=dict)
     problem: str = ""
+    ties: tuple[NodeState, ...] = ()
 
     @property
     def message(self) -> str:
@@ -71,7 +73,8 @@ def decide(situation: Situation, cluster: Cluster, start: int = 0, first: str = 
             break
     if not possible:
         return Decision("", len(nodes), looked_at, refused)
-    return Decision(best_of(situation.needs, possible, cluster).name, len(nodes), looked_at)
+    best, *ties = ranked(situation.needs, possible, cluster)
+    return Decision(best.name, len(nodes), looked_at, ties=tuple(ties))
 
 
 def place(needs: PodNeeds, cluster: Cluster, start: int = 0) -> Decision:

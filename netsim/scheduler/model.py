@@ -102,6 +102,7 @@ class Cluster:
         self.tallies = Tallies(self._order, self.namespace_labels)
         self.standing = Standing()
         self.leaving: set[str] = set()
+        self.epoch = 0
         for node in nodes:
             self.set_node(node)
         for pod in pods:
@@ -160,6 +161,7 @@ class Cluster:
         index = bisect_left(self._order, fresh.name, key=_name)
         self._order[index : index + (old is not None)] = [fresh]
         self._nodes[fresh.name] = fresh
+        self.epoch += 1
         self.tallies.clear()
         for needs in pods.values():
             fresh.add(needs)
@@ -178,6 +180,7 @@ class Cluster:
             if state.pods:
                 self._homeless[name] = state.pods
             del self._order[bisect_left(self._order, name, key=_name)]
+            self.epoch += 1
             self.tallies.clear()
 
     def set_pod(self, pod: Obj) -> None:

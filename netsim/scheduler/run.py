@@ -23,6 +23,7 @@ from netsim.api.objects import condition, labels_of, status_of, uid_of
 from netsim.client.cache import Cache
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
+from netsim.scheduler.alike import Alike
 from netsim.scheduler.choose import Decision, decide
 from netsim.scheduler.hints import helped_by_node, helped_by_pod, helped_by_room, helped_by_storage
 from netsim.scheduler.model import Cluster, NodeState
@@ -76,6 +77,7 @@ class Scheduler:
         self._queue = SchedulingQueue()
         self._turn = asyncio.Event()
         self._start = 0
+        self._alike = Alike()
         claims, volumes, classes = (self._caches[kind.resource] for kind in _STORAGE)
         self._storage = Storage(claims.get, volumes.get, classes.get, volumes.values)
         self.workers = Workers(client, clock, self._storage, self._refused, self._spared)
@@ -182,7 +184,8 @@ class Scheduler:
 
     def _place(self, needs: PodNeeds) -> None:
         volumes = volumes_of(needs.pod, needs.namespace, self._storage) if claim_names(needs.pod) else NOTHING
-        decision = self._decide(needs, volumes)
+        decision = self._alike.decide(needs, self._cluster) or self._decide(needs, volumes)
+        self._alike.learn(needs, decision, self._cluster)
         if len(self._cluster) > decision.looked_at:
             self._start = (self._start + decision.looked_at) % len(self._cluster)
         if decision.node:

@@ -17,6 +17,7 @@ from netsim.scheduler.tallies import Sort, scope_of
 from netsim.scheduler.terms import HOSTNAME, ZONE, PodTerm, Spread
 
 BEST = 100.0
+_EQUAL = 0.001
 _CPU_IF_UNKNOWN, _MEMORY_IF_UNKNOWN = 64_000, 256 * 1024**3
 _ZONE_SKEW, _HOST_SKEW = 3, 5
 """The soft constraints every pod of a controller or Service has (KEP-895)."""
@@ -25,15 +26,16 @@ _ANY = LabelSelector()
 Scorer = Callable[[NodeState], float]
 
 
-def best_of(needs: PodNeeds, nodes: Sequence[NodeState], cluster: Cluster) -> NodeState:
-    """The best of the possible nodes (at least one)."""
+def ranked(needs: PodNeeds, nodes: Sequence[NodeState], cluster: Cluster) -> list[NodeState]:
+    """Of the possible nodes (at least one) those with most points, the best first."""
     if len(nodes) == 1:
-        return nodes[0]
+        return list(nodes)
     totals = [_room(needs, node) for node in nodes]
     for weight, points in _others(needs, nodes, cluster):
         totals = [total + weight * each for total, each in zip(totals, points, strict=True)]
-    ranked = zip((-round(total, 3) for total in totals), nodes, strict=True)
-    return min(ranked, key=lambda pair: (pair[0], len(pair[1].pods), pair[1].name))[1]
+    top = max(totals) - _EQUAL
+    tied = [node for total, node in zip(totals, nodes, strict=True) if total >= top]
+    return sorted(tied, key=lambda node: (len(node.pods), node.name))
 
 
 def _room(needs: PodNeeds, node: NodeState) -> float:

@@ -1,0 +1,41 @@
+"""`netsim node --fake N`: the process behind nodes that have no data plane. It needs no root, only a kubeconfig."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import uvloop
+
+from netsim.agent.fake_nodes import run_fake_nodes
+from netsim.agent.fake_plan import FakePlan
+from netsim.cli.fault import Fault
+from netsim.client.kubeconfig import KubeconfigError, load_client
+
+
+def serve_fake_nodes(count: int, prefix: str, tainted: bool, kubeconfig: str) -> None:
+    """Run until SIGTERM or Ctrl-C. The Nodes stay; without their process they are lost after 40 s, like any other."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(FakePlan(count, prefix, tainted), kubeconfig))
+
+
+async def _serve(plan: FakePlan, kubeconfig: str) -> None:
+    try:
+        client = load_client(kubeconfig)
+    except (KubeconfigError, OSError) as error:
+        raise Fault(f"--kubeconfig {kubeconfig}: {error}") from None
+
+    def ready() -> None:
+        print(f"{plan.count} nodes registered: {plan.prefix}-0 to {plan.prefix}-{plan.count - 1}", flush=True)
+
+    try:
+        work = asyncio.create_task(run_fake_nodes(plan, client, ready))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+        await asyncio.wait({work})
+        if not work.cancelled():
+            work.result()
+    finally:
+        await client.close()
