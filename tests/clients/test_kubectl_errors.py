@@ -62,8 +62,3 @@ def test_missing_service_account(kubectl: Any) -> None:
     body = "spec: {serviceAccountName: ghost, containers: [{name: c, image: x}]}"
     text = kubectl.refusal("create", "-f", "-", stdin=manifest("Pod", "p", body))
     assert 'error looking up service account default/ghost: serviceaccount "ghost" not found' in text
-
-
-def test_server_side_apply_is_refused_clearly(kubectl: Any) -> None:
-    text = kubectl.refusal("apply", "--server-side", "-f", "-", stdin=manifest("ConfigMap", "ssa"))
-    assert "server-side apply (application/apply-patch+yaml) is not served" in text
