@@ -61,7 +61,16 @@ class Provisioner:
             done &= await self._provision(claim)
         for volume in [v for v in self.volumes.values() if provisioning.is_to_delete(v, self.node)]:
             done &= await self._delete(volume)
+        for volume in [v for v in self.volumes.values() if provisioning.is_to_let_go(v, self.node)]:
+            await self._let_go(volume)
         return done
+
+    async def _let_go(self, volume: Obj) -> None:
+        try:
+            await self.client.patch(PERSISTENT_VOLUMES, name_of(volume), provisioning.without_finalizer(volume))
+        except StatusError as error:
+            if error.code not in (404, 409):  # it is gone, or a newer state is on its way here
+                raise
 
     async def _provision(self, claim: Obj) -> bool:
         if self.volumes.get(provisioning.volume_name(claim)) is not None:
@@ -97,6 +106,8 @@ class Provisioner:
         """The directory first: a volume that is still there afterwards is deleted once more."""
         try:
             await asyncio.to_thread(remove_directory, self.state_dir, str(volume["spec"]["local"]["path"]))
+            if provisioning.FINALIZER in (volume["metadata"].get("finalizers") or ()):
+                await self._let_go(volume)
             await self.client.delete(PERSISTENT_VOLUMES, name_of(volume), uid=volume["metadata"]["uid"])
         except (OSError, ValueError, StatusError) as error:
             if isinstance(error, StatusError) and error.code == 404:

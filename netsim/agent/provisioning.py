@@ -23,6 +23,8 @@ PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 STORAGE_PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 HOSTNAME = "kubernetes.io/hostname"
+FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"
+"""Keeps a volume that is to be deleted until its directory is (KEP-2644)."""
 
 
 def is_to_provision(claim: Obj, node: str) -> bool:
@@ -34,10 +36,28 @@ def is_to_provision(claim: Obj, node: str) -> bool:
 
 def is_to_delete(volume: Obj, node: str) -> bool:
     """Whether the volume is ours, on this node, and was given up by its claim."""
-    if annotations_of(volume).get(PROVISIONED_BY) != PROVISIONER or node_of(volume) != node:
-        return False
     released = status_of(volume).get("phase") in ("Released", "Failed")
-    return released and spec_of(volume).get("persistentVolumeReclaimPolicy") == "Delete"
+    return _is_ours(volume, node) and released and _policy(volume) == "Delete"
+
+
+def is_to_let_go(volume: Obj, node: str) -> bool:
+    """Whether somebody deletes a volume of ours that is meant to keep its data: only the object goes."""
+    held = FINALIZER in (volume["metadata"].get("finalizers") or ())
+    return _is_ours(volume, node) and held and deletion_timestamp(volume) is not None and _policy(volume) != "Delete"
+
+
+def _is_ours(volume: Obj, node: str) -> bool:
+    return annotations_of(volume).get(PROVISIONED_BY) == PROVISIONER and node_of(volume) == node
+
+
+def _policy(volume: Obj) -> str:
+    return str(spec_of(volume).get("persistentVolumeReclaimPolicy"))
+
+
+def without_finalizer(volume: Obj) -> Obj:
+    """The patch that takes our finalizer from a volume; refused by the server if it has changed since."""
+    rest = [name for name in volume["metadata"].get("finalizers") or () if name != FINALIZER]
+    return {"metadata": {"finalizers": rest or None, "resourceVersion": volume["metadata"]["resourceVersion"]}}
 
 
 def node_of(volume: Obj) -> str:
@@ -75,7 +95,8 @@ def volume_for(claim: Obj, storage_class: Obj, node: str, directory: str) -> Obj
         "storageClassName": name_of(storage_class),
         "volumeMode": "Filesystem",
     }
-    head = {"name": volume_name(claim), "annotations": {PROVISIONED_BY: PROVISIONER}}
+    head: Obj = {"name": volume_name(claim), "annotations": {PROVISIONED_BY: PROVISIONER}}
+    head |= {"finalizers": [FINALIZER]} if spec["persistentVolumeReclaimPolicy"] == "Delete" else {}
     return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": head, "spec": spec}
 
 

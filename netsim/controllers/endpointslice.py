@@ -24,7 +24,7 @@ from netsim.controllers.service_endpoints import (
     target_reference,
     wake_services,
 )
-from netsim.controllers.slices import SliceDiff, diff, group
+from netsim.controllers.slices import SliceDiff, diff, group, identity
 from netsim.controllers.trigger_time import LAST_CHANGE, trigger_time, with_trigger_time
 from netsim.controllers.view import View, selected
 from netsim.controllers.wakes import by_own_key
@@ -55,9 +55,9 @@ def reconcile(key: str, view: View) -> Writes:
 
 def _trigger_time(owned: list[Obj], change: SliceDiff, pods: list[Obj], service: Obj) -> str:
     """The time of what made these slices change: the pods whose endpoints are not there yet as they should be."""
-    known = [endpoint for item in owned for endpoint in item.get("endpoints") or []]
-    fresh = [e for item in [*change.created, *change.updated] for e in item["endpoints"] if e not in known]
-    uids = {dig(endpoint, "targetRef", "uid") for endpoint in fresh}
+    known = {identity(endpoint): endpoint for item in owned for endpoint in item.get("endpoints") or []}
+    wanted = (endpoint for item in [*change.created, *change.updated] for endpoint in item["endpoints"])
+    uids = {dig(e, "targetRef", "uid") for e in wanted if known.get(identity(e)) != e}
     return trigger_time((pod for pod in pods if uid_of(pod) in uids), None if owned else service)
 
 

@@ -87,7 +87,7 @@ def _diff_group(existing: Sequence[Obj], wanted: Group) -> SliceDiff:
     """Keep every endpoint in the slice where it is, and put new ones where a change is due anyway, the fullest of
     those first. What is left fills new slices; a remainder of less than a full slice goes into the one unchanged
     slice it fits best, if there is one. An emptied slice is deleted."""
-    missing = {_identity(endpoint): endpoint for endpoint in wanted.endpoints}
+    missing = {identity(endpoint): endpoint for endpoint in wanted.endpoints}
     kept = [(item, _keep(item, missing)) for item in existing]
     spare = list(missing.values())
     for _, endpoints in sorted((pair for pair in kept if pair[1] and _changed(*pair)), key=_fullest_first):
@@ -139,13 +139,14 @@ def _keep(item: Obj, missing: dict[str, Obj]) -> list[Obj]:
     """The slice's endpoints that are still wanted, as they are wanted now; they are missing no more."""
     kept: list[Obj] = []
     for endpoint in item.get("endpoints") or []:
-        wanted = missing.pop(_identity(endpoint), None) if len(kept) < MAX_ENDPOINTS else None
+        wanted = missing.pop(identity(endpoint), None) if len(kept) < MAX_ENDPOINTS else None
         if wanted is not None:
             kept.append(wanted)
     return kept
 
 
-def _identity(endpoint: Obj) -> str:
+def identity(endpoint: Obj) -> str:
+    """What makes two endpoints the same one, whatever their state."""
     reference = endpoint.get("targetRef") or {}
     return f"{reference.get('uid', '')} {' '.join(endpoint.get('addresses') or [])}"
 

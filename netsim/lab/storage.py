@@ -35,7 +35,7 @@ def _role() -> Obj:
         {
             "apiGroups": [""],
             "resources": ["persistentvolumes"],
-            "verbs": ["get", "list", "watch", "create", "delete"],
+            "verbs": ["get", "list", "watch", "create", "patch", "delete"],
         },
         {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses"], "verbs": ["get", "list", "watch"]},
     ]

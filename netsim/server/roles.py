@@ -112,6 +112,7 @@ _COREDNS = [
     rule(("list", "watch"), "", "endpoints", "services", "pods", "namespaces"),
     rule(("list", "watch"), "discovery.k8s.io", "endpointslices"),
 ]
+_METRICS_READER = "system:aggregated-metrics-reader"
 _METRICS = [rule(_READ, "metrics.k8s.io", "pods", "nodes")]
 _BASIC_USER = [
     rule(("create",), "authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectrulesreviews"),
@@ -134,7 +135,7 @@ _CLUSTER_ROLES: dict[str, list[Obj]] = {
     "system:node-proxier": _PROXIER,
     "system:node-bootstrapper": _BOOTSTRAPPER,
     "system:kube-scheduler": _SCHEDULER,
-    "system:aggregated-metrics-reader": _METRICS,
+    _METRICS_READER: _METRICS,
     "system:kube-controller-manager": _CONTROLLERS,
     "system:coredns": _COREDNS,
     "system:certificates.k8s.io:certificatesigningrequests:nodeclient": _APPROVE_CLIENT,
@@ -177,7 +178,7 @@ def _aggregation_label(name: str) -> str:
 def cluster_roles() -> Iterator[Obj]:
     """All default ClusterRoles; view, edit and admin are aggregated."""
     for name, rules in _CLUSTER_ROLES.items():
-        target = name.removeprefix("system:aggregate-to-")
+        target = "view" if name == _METRICS_READER else name.removeprefix("system:aggregate-to-")
         labels = {
             _aggregation_label(user): "true" for user in _AGGREGATED if target != name and target in _AGGREGATED[user]
         }

@@ -63,6 +63,17 @@ def test_which_volumes_are_deleted(phase: str | None, node: str, gone: bool) -> 
     assert not provisioning.is_to_delete(kept, node)
 
 
+def test_a_volume_is_held_until_its_directory_is_gone() -> None:
+    volume = made(phase="Released")
+    assert volume["metadata"]["finalizers"] == [provisioning.FINALIZER]
+    volume["metadata"] |= {"resourceVersion": "3", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    assert provisioning.without_finalizer(volume) == {"metadata": {"finalizers": None, "resourceVersion": "3"}}
+    assert not provisioning.is_to_let_go(volume, "node-1")
+    volume["spec"]["persistentVolumeReclaimPolicy"] = "Retain"
+    assert provisioning.is_to_let_go(volume, "node-1")
+    assert not provisioning.is_to_let_go(volume, "node-2")
+
+
 def test_what_it_cannot_make() -> None:
     assert provisioning.refusal(claim()) == ""
     assert "volumeMode Block" in provisioning.refusal(claim(volumeMode="Block"))

@@ -321,3 +321,18 @@ def test_the_annotation_of_truncated_endpoints(cluster: Any) -> None:
     found = cluster.get(ENDPOINTS, "ns/web")
     assert "endpoints.kubernetes.io/over-capacity" not in found["metadata"].get("annotations", {})
     assert len(found["subsets"][0]["addresses"]) == 1000
+
+
+def test_a_dual_stack_service_has_slices_of_each_family(cluster: Any) -> None:
+    cluster.create(SERVICES, service(ipFamilies=["IPv6", "IPv4"]))
+    made = add_pod(cluster, "a", "10.244.1.2")
+    both = [{"ip": "10.244.1.2"}, {"ip": "fd00::2"}]
+    cluster.patch(PODS, made["metadata"]["name"], "ns", {"status": {"podIPs": both}}, "status")
+    settle(cluster)
+    settle(cluster, endpoints)
+    found = {i["addressType"]: i["endpoints"][0]["addresses"] for i in cluster.all(ENDPOINT_SLICES)}
+    assert found == {"IPv4": ["10.244.1.2"], "IPv6": ["fd00::2"]}
+    assert cluster.get(ENDPOINTS, "ns/web")["subsets"][0]["addresses"][0]["ip"] == "fd00::2"
+    cluster.patch(SERVICES, "web", "ns", {"spec": {"ipFamilies": ["IPv4"]}})
+    settle(cluster)
+    assert [i["addressType"] for i in cluster.all(ENDPOINT_SLICES)] == ["IPv4"]
