@@ -13,6 +13,7 @@ from netsim.api.errors import StatusError
 from netsim.http.types import Request, Response
 from netsim.server.core import Call, Core
 
+_LONGEST_NUMBER = 19
 _FRESH = ("get", "list", "watch", "deletecollection")
 
 
@@ -22,7 +23,9 @@ def needs_newest(request: Request, verb: str, revision: int) -> bool:
     if verb not in _FRESH:
         return False
     asked = request.param("resourceVersion")
-    return not asked or bool(request.param("continue")) or (asked.isdecimal() and int(asked) > revision)
+    if not asked or request.param("continue"):
+        return True
+    return len(asked) <= _LONGEST_NUMBER and asked.isdecimal() and int(asked) > revision
 
 
 async def answer(core: Core, call: Call, dispatch: Callable[[Core, Call], Awaitable[Response]]) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netsim.api.errors import StatusError, method_not_allowed
+from netsim.api.errors import StatusError, method_not_allowed, no_such_resource
 from netsim.api.kinds import Obj
 from netsim.http.types import Request, Response
 from netsim.server import discovery, openapi, openapi_v2
@@ -95,6 +95,8 @@ def discovery_response(request: Request, document: Obj) -> Response:
 def resources(core: Core, request: Request, group: str, version: str) -> Response:
     """/api/V or /apis/G/V; what is not served is a 404 in Kubernetes' words for that case."""
     if not core.registry.kinds_of(group, version):
+        if core.registry.has_group(group):
+            raise no_such_resource()
         return not_found()
     return discovery_response(request, discovery.resource_list(core.registry, group, version))
 

@@ -94,7 +94,7 @@ def _shaped_list(core: Core, call: Call, objects: list[Obj], metadata: Obj) -> O
     if call.format.shape == "Table":
         return _table(core, call, objects, metadata)
     version = call.format.version
-    items = [{"metadata": obj["metadata"]} for obj in objects]
+    items = [table.partial_object(obj, version) for obj in objects]
     head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{version}"}
     return {**head, "metadata": metadata, "items": items}
 
@@ -102,8 +102,11 @@ def _shaped_list(core: Core, call: Call, objects: list[Obj], metadata: Obj) -> O
 def list_bytes(core: Core, kind: Kind, found: Slice) -> bytes:
     """A List's JSON from the stored bytes of its items."""
     head = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.api_version}","metadata":'.encode()
-    items = [core.wire(kind, item) for item in found.items] if is_view(kind) else wire_list(kind, found.items)
-    return b'%s%s,"items":[%s]}' % (head, orjson.dumps(found.metadata), b",".join(items))
+    if is_view(kind):
+        items: list[bytes | memoryview] = [b",".join(core.wire(kind, item) for item in found.items)]
+    else:
+        items = wire_list(kind, found.items)
+    return b"".join((head, orjson.dumps(found.metadata), b',"items":[', *items, b"]}"))
 
 
 async def select_items(core: Core, selection: Selection, options: ListOptions) -> Slice:
@@ -125,7 +128,8 @@ async def _first_page(core: Core, selection: Selection, options: ListOptions) ->
     revision = options.revision or 0
     if revision > core.store.revision:
         raise errors.too_large_revision(revision, core.store.revision)
-    if options.revision_match == "Exact":
+    # A limited list from a revision is of just that revision, as the pages that follow are.
+    if options.revision_match == "Exact" or (revision and options.limit and not options.revision_match):
         return await _page(core, selection, options.limit, revision, "")
     if selection.exact:
         return await _single(core, selection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -15,19 +15,19 @@ from netsim.server.registry import STATIC, Registry
 
 _LONGEST_NUMBER = 19
 LONGEST_MANAGER = 128
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False", ""))
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
 
 def parse_bool(text: str) -> bool:
-    """A boolean as Go's strconv.ParseBool reads it; anything else is a 400."""
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise bad_request(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    """A boolean parameter as Kubernetes reads it: what is not false is true. Go's short forms count; "" is absent."""
+    return text not in _FALSE
+
+
+def parse_flag(values: Sequence[str]) -> bool:
+    """As `parse_bool`, but the parameter alone ("?watch") is true too."""
+    return bool(values) and (values[0] == "" or parse_bool(values[0]))
 
 
 def parse_int(text: str) -> int | None:
@@ -94,7 +94,7 @@ def _verb(request: Request, name: str) -> str:
     if name:
         return _VERBS.get(request.method, request.method.lower())
     if request.method in ("GET", "HEAD"):
-        return "watch" if parse_bool(request.param("watch")) else "list"
+        return "watch" if parse_flag(request.params("watch")) else "list"
     if request.method == "DELETE":
         return "deletecollection"
     return _VERBS.get(request.method, request.method.lower())
@@ -174,7 +174,7 @@ class ListOptions:
     initial_events: bool | None = None
 
 
-def parse_revision(text: str, *, watch: bool = False) -> int | None:
+def parse_revision(text: str) -> int | None:
     """A resourceVersion parameter; None when empty, 400 when it is no unsigned integer."""
     if not text:
         return None
@@ -186,7 +186,7 @@ def parse_revision(text: str, *, watch: bool = False) -> int | None:
 
 def parse_list_options(request: Request, *, watch: bool) -> ListOptions:
     """ListOptions from the query, checked for contradictions as Kubernetes does."""
-    initial = request.param("sendInitialEvents")
+    initial = request.params("sendInitialEvents")
     options = ListOptions(
         label_selector=request.param("labelSelector"),
         field_selector=request.param("fieldSelector"),
@@ -194,33 +194,54 @@ def parse_list_options(request: Request, *, watch: bool) -> ListOptions:
         revision_match=request.param("resourceVersionMatch"),
         limit=max(0, parse_int(request.param("limit")) or 0),
         continue_token=request.param("continue"),
-        bookmarks=parse_bool(request.param("allowWatchBookmarks")),
+        bookmarks=parse_flag(request.params("allowWatchBookmarks")),
         timeout=parse_int(request.param("timeoutSeconds")),
-        initial_events=parse_bool(initial) if initial else None,
+        initial_events=parse_flag(initial) if initial else None,
     )
-    _check_list_options(options, watch)
+    causes = list(_watch_causes(options) if watch else _list_causes(options))
+    if causes:
+        raise invalid_named("meta.k8s.io", "ListOptions", "", causes)
+    if options.continue_token and options.revision:
+        raise bad_request("specifying resource version is not allowed when using continue")
     return options
 
 
-def _check_list_options(options: ListOptions, watch: bool) -> None:
-    match, problem = options.revision_match, ""
-    if match not in ("", "NotOlderThan", "Exact"):
-        text = f'Unsupported value: "{match}": supported values: "", "Exact", "NotOlderThan"'
-        raise _options_error("ListOptions", NOT_SUPPORTED, text, "resourceVersionMatch")
-    if options.initial_events is not None and not watch:
-        message = "Forbidden: sendInitialEvents is forbidden for list"
-        raise _options_error("ListOptions", FORBIDDEN, message, "sendInitialEvents")
-    if watch and options.initial_events is not None and match != "NotOlderThan":
-        problem = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-    elif watch and match and options.initial_events is None:
-        problem = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-    elif not watch and match and options.revision is None:
-        problem = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-    elif not watch and match and options.continue_token:
-        problem = "resourceVersionMatch is forbidden when continue is provided"
-    elif match == "Exact" and options.revision == 0:
-        problem = 'resourceVersionMatch "Exact" is forbidden for resourceVersion "0"'
-    if problem:
-        raise _options_error("ListOptions", FORBIDDEN, f"Forbidden: {problem}", "resourceVersionMatch")
-    if options.continue_token and options.revision:
-        raise bad_request("specifying resource version is not allowed when using continue")
+_MATCH = "resourceVersionMatch"
+
+
+def _forbidden(field: str, why: str) -> Cause:
+    return Cause(FORBIDDEN, f"Forbidden: {why}", field)
+
+
+def _unsupported_match(match: str, *supported: str) -> Cause:
+    listed = ", ".join(f'"{name}"' for name in supported)
+    return Cause(NOT_SUPPORTED, f'Unsupported value: "{match}": supported values: {listed}', _MATCH)
+
+
+def _list_causes(options: ListOptions) -> Iterator[Cause]:
+    match = options.revision_match
+    if match:
+        if options.revision is None:
+            yield _forbidden(_MATCH, f"{_MATCH} is forbidden unless resourceVersion is provided")
+        if options.continue_token:
+            yield _forbidden(_MATCH, f"{_MATCH} is forbidden when continue is provided")
+        if match not in ("Exact", "NotOlderThan"):
+            yield _unsupported_match(match, "Exact", "NotOlderThan", "")
+        if match == "Exact" and options.revision == 0:
+            yield _forbidden(_MATCH, f'{_MATCH} "exact" is forbidden for resourceVersion "0"')
+    if options.initial_events is not None:
+        yield _forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
+
+
+def _watch_causes(options: ListOptions) -> Iterator[Cause]:
+    match = options.revision_match
+    if options.initial_events is not None and match != "NotOlderThan":
+        yield _forbidden(_MATCH, f"sendInitialEvents requires setting {_MATCH} to NotOlderThan")
+    if not match:
+        return
+    if options.initial_events is None:
+        yield _forbidden(_MATCH, f"{_MATCH} is forbidden for watch unless sendInitialEvents is provided")
+    if match != "NotOlderThan":
+        yield _unsupported_match(match, "NotOlderThan")
+    if options.continue_token:
+        yield _forbidden(_MATCH, f"{_MATCH} is forbidden when continue is provided")

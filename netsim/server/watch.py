@@ -111,6 +111,8 @@ class Watch:
         if initial_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         obj = {"kind": self.call.kind.kind, "apiVersion": self.call.kind.api_version, "metadata": metadata}
+        if self._shape == "PartialObjectMetadata":
+            obj = table.partial_object(obj, self.call.format.version)
         return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 MAPS = "/api/v1/namespaces/paged/configmaps"
 
 
@@ -77,3 +79,70 @@ async def test_list_shapes(api: Any) -> None:
     answer = await api.get(MAPS, accept=partial)
     assert answer["kind"] == "PartialObjectMetadataList" and "data" not in answer["items"][0]
     assert "kind" not in (await api.get(MAPS))["items"][0]
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "message"),
+    [
+        ("resourceVersionMatch=Some&resourceVersion=1", "resourceVersionMatch",
+         'Unsupported value: "Some": supported values: "Exact", "NotOlderThan", ""'),
+        ("resourceVersionMatch=Exact&resourceVersion=0", "resourceVersionMatch",
+         'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'),
+        ("sendInitialEvents=true", "sendInitialEvents", "Forbidden: sendInitialEvents is forbidden for list"),
+        ("watch=1&resourceVersionMatch=NotOlderThan", "resourceVersionMatch",
+         "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"),
+        ("watch=1&sendInitialEvents=1", "resourceVersionMatch",
+         "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
+    ],
+)  # fmt: skip
+async def test_options_that_contradict_each_other(api: Any, query: str, field: str, message: str) -> None:
+    status = await api.refused("GET", f"/api/v1/namespaces/default/configmaps?{query}")
+    assert (status["code"], status["details"]["kind"]) == (422, "ListOptions")
+    assert [(cause["field"], cause["message"]) for cause in status["details"]["causes"]] == [(field, message)]
+
+
+async def test_contradictions_are_told_together(api: Any) -> None:
+    status = await api.refused("GET", f"{MAPS}?resourceVersionMatch=Some&continue=x")
+    assert len(status["details"]["causes"]) == 3
+
+
+async def test_a_limited_list_of_a_revision_is_of_just_that_revision(api: Any) -> None:
+    await fill(api)
+    before = (await api.get(MAPS))["metadata"]["resourceVersion"]
+    await api.ok("DELETE", f"{MAPS}/l0")
+    page = await api.get(f"{MAPS}?resourceVersion={before}&limit=2")
+    assert names(page) == ["kube-root-ca.crt", "l0"] and page["metadata"]["resourceVersion"] == before
+    fresh = await api.get(f"{MAPS}?resourceVersion={before}&limit=2&resourceVersionMatch=NotOlderThan")
+    assert names(fresh) == ["kube-root-ca.crt", "l1"]
+    assert len(names(await api.get(f"{MAPS}?resourceVersion=0&limit=2"))) == 4
+    future = await api.refused("GET", f"{MAPS}?resourceVersion=999999")
+    assert (future["code"], future["reason"]) == (504, "Timeout")
+    assert future["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+
+
+async def test_tokens_that_are_none_or_too_old(api: Any) -> None:
+    await fill(api)
+    page = await api.get(f"{MAPS}?limit=1")
+    for token in ("x", "e30", "bnVsbA"):
+        status = await api.refused("GET", f"{MAPS}?limit=1&continue={token}")
+        assert status["code"] == 400 and status["message"].startswith(
+            "invalid continue token: continue key is not valid"
+        )
+    await api.app.store.compact(api.app.store.revision)
+    await api.post(MAPS, {"metadata": {"name": "later"}})
+    await api.app.store.compact(api.app.store.revision)
+    status = await api.refused("GET", f"{MAPS}?limit=1&continue={page['metadata']['continue']}")
+    assert (status["code"], status["reason"]) == (410, "Expired")
+    old = page["metadata"]["resourceVersion"]
+    assert (await api.refused("GET", f"{MAPS}?resourceVersion={old}&resourceVersionMatch=Exact"))["code"] == 410
+
+
+async def test_tables_and_metadata_of_pages(api: Any) -> None:
+    await fill(api)
+    table = await api.get(f"{MAPS}?limit=2", accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert table["metadata"]["remainingItemCount"] == 3 and len(table["rows"]) == 2
+    partial = await api.get(
+        f"{MAPS}?limit=1", accept="application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+    )
+    assert partial["items"][0]["kind"] == "PartialObjectMetadata" and "continue" in partial["metadata"]
+    assert partial["items"][0]["apiVersion"] == "meta.k8s.io/v1"

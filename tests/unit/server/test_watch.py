@@ -90,11 +90,11 @@ async def test_history_that_is_gone_is_410(api: Any) -> None:
 
 
 async def test_timeout_ends_the_stream(api: Any) -> None:
-    start = await revision(api)
+    start, before = await revision(api), api.app.core.hub.watchers
     response = await api.send("GET", f"{MAPS}?watch=1&timeoutSeconds=1&resourceVersion={start}")
     async with asyncio.timeout(5):
         assert [chunk async for chunk in response.body] == []
-    assert api.app.core.hub.watchers == 4  # the server's own controllers
+    assert api.app.core.hub.watchers == before  # those of the server's own controllers
 
 
 async def test_table_watch_sends_columns_once(api: Any) -> None:
@@ -142,3 +142,38 @@ async def test_a_watcher_that_falls_behind_is_cut_off(api: Any, monkeypatch: pyt
     assert subscription.closed
     assert len(await subscription.take()) == 3
     api.app.core.hub.unsubscribe(subscription)
+
+
+PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+
+
+async def test_metadata_watch(api: Any) -> None:
+    start = await revision(api)
+    await change_three_times(api)
+    events = await api.watch(f"{MAPS}?watch&resourceVersion={start}", 3, accept=PARTIAL)
+    assert {event["object"]["kind"] for event in events} == {"PartialObjectMetadata"}
+    assert [event["type"] for event in events] == ["ADDED", "MODIFIED", "DELETED"]
+    listed = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    bookmark = (await api.watch(f"{MAPS}?{listed}", 2, accept=PARTIAL))[-1]
+    assert (bookmark["type"], bookmark["object"]["kind"]) == ("BOOKMARK", "PartialObjectMetadata")
+
+
+async def test_bookmarks_come_to_those_who_ask(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netsim.server.watch.BOOKMARK_SECONDS", 0.02)
+    start = await revision(api)
+    for accept in ("", TABLE):
+        [event] = await api.watch(f"{MAPS}?watch=1&allowWatchBookmarks=1&resourceVersion={start}", 1, accept=accept)
+        assert (event["type"], event["object"]["kind"]) == ("BOOKMARK", "ConfigMap")
+        assert int(event["object"]["metadata"]["resourceVersion"]) >= start
+    events = await api.watch(
+        f"{MAPS}?watch=1&timeoutSeconds=1&resourceVersion={start}", 3, lambda: change_three_times(api)
+    )
+    assert "BOOKMARK" not in {event["type"] for event in events}
+
+
+async def test_forms_of_the_switch(api: Any) -> None:
+    start = await revision(api)
+    forms = {"watch=false": False, "watch=0": False, "watch=True": True, "watch=t": True, "watch=": True}
+    for query, streams in forms.items():
+        response = await api.send("GET", f"{MAPS}?{query}&resourceVersion={start}")
+        assert isinstance(response.body, bytes) is not streams, query
