@@ -1,0 +1,190 @@
+"""HTTP load with the standard library alone: connections of their own with TLS or plain, blocking, one request each."""
+
+from __future__ import annotations
+
+import base64
+import re
+import selectors
+import socket
+import ssl
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+Build = Callable[[int], bytes]
+"""The n-th request, whole."""
+
+
+def request(method: str, path: str, body: bytes = b"", content_type: str = "application/json") -> bytes:
+    """A whole HTTP/1.1 request."""
+    fields = f"Host: bench\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+    return f"{method} {path} HTTP/1.1\r\n{fields}\r\n".encode() + body
+
+
+class Target:
+    """Where to connect to: host and port, with TLS when there is a context."""
+
+    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
+        self.port, self._context = port, context
+
+    @classmethod
+    def of_kubeconfig(cls, path: str) -> Target:
+        """The server and credentials of a kubeconfig as netsim writes it."""
+        text = Path(path).read_text(encoding="utf-8")
+
+        def field(name: str) -> str:
+            found = re.search(rf"\b{name}: (\S+)", text)
+            if found is None:
+                raise SystemExit(f"scripts/bench: {path}: no {name}")
+            return found.group(1)
+
+        with tempfile.TemporaryDirectory() as directory:
+            names = {"ca": "certificate-authority-data", "crt": "client-certificate-data", "key": "client-key-data"}
+            files = {short: f"{directory}/{short}" for short in names}
+            for short, name in names.items():
+                Path(files[short]).write_bytes(base64.b64decode(field(name)))
+            context = ssl.create_default_context(cafile=files["ca"])
+            context.load_cert_chain(files["crt"], files["key"])
+        return cls(int(field("server").rpartition(":")[2]), context)
+
+    def connect(self) -> Connection:
+        sock = socket.create_connection(("127.0.0.1", self.port), 30)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Connection(self._context.wrap_socket(sock, server_hostname="127.0.0.1") if self._context else sock)
+
+
+class Connection:
+    """One keep-alive connection."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def ask(self, whole: bytes) -> tuple[int, bytes]:
+        """(status, body) of a request whose answer has a Content-Length, or chunks."""
+        self.sock.sendall(whole)
+        data = self.sock.recv(1 << 16)
+        while b"\r\n\r\n" not in data:
+            data += self._more()
+        head, _, body = data.partition(b"\r\n\r\n")
+        status, lower = int(head[9:12]), head.lower()
+        if b"content-length:" not in lower:
+            while not body.endswith(b"0\r\n\r\n"):
+                body += self._more()
+            return status, body
+        length = int(lower.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+        pieces, got = [body], len(body)
+        while got < length:
+            pieces.append(self._more())
+            got += len(pieces[-1])
+        return status, b"".join(pieces)
+
+    def _more(self) -> bytes:
+        data = self.sock.recv(1 << 20)
+        if not data:
+            raise SystemExit("scripts/bench: the server hung up")
+        return data
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+def rate(target: Target, build: Build, connections: int, count: int, good: tuple[int, ...] = (200, 201)) -> float:
+    """Requests a second with so many connections, each with one request at a time."""
+    opened = [target.connect() for _ in range(connections)]
+    failures: list[str] = []
+
+    def work(connection: Connection, numbers: range) -> None:
+        for number in numbers:
+            status, body = connection.ask(build(number))
+            if status not in good:
+                failures.append(f"{status} {body[:200]!r}")
+                return
+
+    threads = [
+        threading.Thread(target=work, args=(connection, range(first, count, connections)))
+        for first, connection in enumerate(opened)
+    ]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - start
+    for connection in opened:
+        connection.close()
+    if failures:
+        raise SystemExit(f"scripts/bench: {failures[0]}")
+    return count / seconds
+
+
+class Watchers:
+    """Watches on connections of their own, all read by the caller's thread."""
+
+    def __init__(self, target: Target, path: str, count: int) -> None:
+        self._selector = selectors.DefaultSelector()
+        self.seen = [0] * count
+        self._connections = [target.connect() for _ in range(count)]
+        for number, connection in enumerate(self._connections):
+            connection.sock.sendall(request("GET", path))
+            connection.sock.setblocking(False)
+            self._selector.register(connection.sock, selectors.EVENT_READ, number)
+
+    def until(self, events: int, seconds: float = 30.0) -> None:
+        """Read until every watch has brought so many events in all."""
+        deadline = time.monotonic() + seconds
+        while min(self.seen) < events:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"scripts/bench: a watch brought {min(self.seen)} of {events} events")
+            for key, _ in self._selector.select(1):
+                self._read(key.fileobj, key.data)  # type: ignore[arg-type]
+
+    def _read(self, sock: socket.socket, number: int) -> None:
+        try:
+            while data := sock.recv(1 << 20):
+                self.seen[number] += data.count(b'{"type":"')
+        except (ssl.SSLWantReadError, BlockingIOError):
+            return
+        raise SystemExit("scripts/bench: a watch ended")
+
+    def close(self) -> None:
+        self._selector.close()
+        for connection in self._connections:
+            connection.close()
+
+
+def fan_out(target: Target, path: str, change: Build, watchers: int, count: int) -> tuple[float, float]:
+    """(median ms from sending an update until all watchers have it, updates a second when sent without waiting)."""
+    watch = Watchers(target, path, watchers)
+    writer = target.connect()
+    try:
+        watch.until(1)  # the initial event
+        times = []
+        for number in range(count):
+            start = time.perf_counter()
+            thread = threading.Thread(target=writer.ask, args=(change(number),))
+            thread.start()
+            watch.until(2 + number)
+            times.append(time.perf_counter() - start)
+            thread.join()
+        start = time.perf_counter()
+        thread = threading.Thread(target=lambda: [writer.ask(change(count + n)) for n in range(count)])
+        thread.start()
+        watch.until(1 + 2 * count)
+        thread.join()
+        return 1000 * statistics.median(times), count / (time.perf_counter() - start)
+    finally:
+        watch.close()
+        writer.close()
+
+
+def pss(pid: int) -> float:
+    """MiB of proportional set size of a process and its descendants."""
+    command = ["ps", "-o", "pid=", "--ppid", str(pid)]
+    found = subprocess.run(command, check=False, capture_output=True, text=True).stdout.split()
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    own = int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE).group(1)) / 1024  # type: ignore[union-attr]
+    return own + sum(pss(int(child)) for child in found)
