@@ -69,10 +69,15 @@ def wire(kind: Kind, value: bytes, revision: int) -> bytes:
     return b'%s"resourceVersion":"%d",%s' % (head, revision, value[len(head) :])
 
 
-def wire_list(kind: Kind, items: Iterable[Item]) -> list[bytes]:
-    """Items of a list: without kind and apiVersion, as Kubernetes writes lists."""
+def wire_list(kind: Kind, items: Iterable[Item]) -> list[bytes | memoryview]:
+    """The items of a list in pieces to be joined: without kind and apiVersion, as Kubernetes writes lists. The pieces
+    are views of the stored bytes, so that a list's body is copied once."""
     start = len(_head(kind))
-    return [b'{"metadata":{"resourceVersion":"%d",%s' % (item.revision, item.value[start:]) for item in items]
+    pieces: list[bytes | memoryview] = []
+    for item in items:
+        pieces.append(b'%s{"metadata":{"resourceVersion":"%d",' % (b"," if pieces else b"", item.revision))
+        pieces.append(memoryview(item.value)[start:])
+    return pieces
 
 
 def decode(value: bytes, revision: int) -> Obj:
