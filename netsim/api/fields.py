@@ -9,10 +9,12 @@ from netsim.api.kinds import (
     CERTIFICATE_SIGNING_REQUESTS,
     EVENTS,
     EVENTS_V1,
+    JOBS,
     NAMESPACES,
     NODES,
     PODS,
     REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
     SECRETS,
     SERVICES,
     Kind,
@@ -41,6 +43,8 @@ _EXTRA: dict[Kind, tuple[str, ...]] = {
     NAMESPACES: ("status.phase",),
     SECRETS: ("type",),
     REPLICA_SETS: ("status.replicas",),
+    REPLICATION_CONTROLLERS: ("status.replicas",),
+    JOBS: ("status.successful",),
     EVENTS: (
         *(f"involvedObject.{part}" for part in _REFERENCE),
         "reason",
@@ -80,6 +84,8 @@ def field_value(obj: Obj, path: str) -> str:
     """The field as text; "" where it is absent ("false" for booleans)."""
     if path == "source":
         return str(dig(obj, "source", "component") or obj.get("reportingComponent") or "")
+    if path == "status.successful":
+        return str(dig(obj, "status", "succeeded") or 0)
     if path == "status.podIPs":
         return ",".join(ip.get("ip", "") for ip in dig(obj, "status", "podIPs") or [])
     return _text(dig(obj, *path.split(".")), path)

@@ -42,6 +42,11 @@ def split_api_version(api_version: str) -> tuple[str, str]:
     return (group, version) if slash else ("", api_version)
 
 
+BINDINGS = _kind("v1", "Binding", "bindings", verbs=_CREATE)
+# Computed: how the control plane's parts are.
+COMPONENT_STATUSES = _kind(
+    "v1", "ComponentStatus", "componentstatuses", namespaced=False, short_names=("cs",), verbs=("get", "list")
+)
 CONFIG_MAPS = _kind("v1", "ConfigMap", "configmaps", short_names=("cm",))
 ENDPOINTS = _kind("v1", "Endpoints", "endpoints", short_names=("ep",))
 EVENTS = _kind("v1", "Event", "events", short_names=("ev",))
@@ -78,6 +83,7 @@ PODS = _kind(
     Subresource("log", "Pod", ("get",)),
     Subresource("portforward", "PodPortForwardOptions", _CONNECT),
     Subresource("proxy", "PodProxyOptions", _ANY_METHOD),
+    Subresource("resize", "Pod", READ_WRITE),
     short_names=("po",),
     categories=ALL,
     status=True,

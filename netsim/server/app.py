@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from netsim.api import errors, kinds
 from netsim.api.errors import StatusError
 from netsim.http.types import Request, Response
-from netsim.server import freshness, metrics, paths, reads, reviews, subresources, watch, writes
+from netsim.server import components, freshness, metrics, paths, reads, reviews, subresources, watch, writes
 from netsim.server.authn import effective_user
 from netsim.server.authz import Authorizer
 from netsim.server.backup import PATH as BACKUP
@@ -35,6 +35,11 @@ log = logging.getLogger(__name__)
 
 _SHAPES = ("Table", "PartialObjectMetadata")
 _WRITES = ("create", "update", "patch", "delete", "deletecollection")
+_COMPUTED: dict[kinds.Kind, Callable[[Core, Call], Awaitable[Response]]] = {
+    **dict.fromkeys(metrics.KINDS, metrics.serve),
+    kinds.COMPONENT_STATUSES: components.serve,
+    kinds.BINDINGS: subresources.bind,
+}
 _STREAMING = ("log", "exec", "attach", "portforward", "proxy")
 _ONE_OBJECT: dict[str, Callable[[Core, Call], Awaitable[Response]]] = {
     "get": reads.get_object,
@@ -158,8 +163,8 @@ async def dispatch(core: Core, call: Call) -> Response:
         raise errors.method_not_allowed()
     _check_scope(target)
     check_open(kind, target.verb, core.registry.closed)
-    if kind in metrics.KINDS:
-        return await metrics.serve(core, call)
+    if kind in _COMPUTED:
+        return await _COMPUTED[kind](core, call)
     if not kind.stored:
         return await reviews.review(core, call)
     if target.name and target.verb == "watch":

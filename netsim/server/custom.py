@@ -8,6 +8,7 @@ from typing import Any
 
 from netsim.api import errors, jsonpath, schema, structural
 from netsim.api.causes import shown
+from netsim.api.deprecations import DEPRECATED
 from netsim.api.errors import StatusError, bad_request
 from netsim.api.kind import Custom, Kind, Obj
 from netsim.api.times import parse_time
@@ -46,8 +47,9 @@ def check_open(kind: Kind, verb: str, closed: Collection[str]) -> None:
 
 def warn_of_version(kind: Kind, response: Response) -> Response:
     """The response with a Warning where the version is a deprecated one."""
-    if kind.custom is not None and kind.custom.warning:
-        response.headers.append(warning_header(kind.custom.warning))
+    warning = kind.custom.warning if kind.custom is not None else DEPRECATED.get(kind, "")
+    if warning:
+        response.headers.append(warning_header(warning))
     return response
 
 

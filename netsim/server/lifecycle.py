@@ -28,7 +28,7 @@ from netsim.store.types import Item, KeyExists, RevisionMismatch
 _NAME_TRIES = 8
 _WRITE_TRIES = 64
 _RBAC_GROUP = "rbac.authorization.k8s.io"
-_OWN_RULES = ("binding", "ephemeralcontainers")  # which change what an ordinary update of a pod may not
+_OWN_RULES = ("binding", "ephemeralcontainers", "resize")  # which change what an ordinary update of a pod may not
 
 Change = Callable[[Obj], Obj]
 """From the present object (fresh, may be changed) to the wanted one."""

@@ -12,7 +12,7 @@ from netsim.api.objects import deletion_timestamp, set_condition
 from netsim.api.selectors import equality_selector, label_selector_of
 from netsim.api.times import format_time
 from netsim.http.types import Response
-from netsim.server import custom, deletion, ephemeral, lifecycle, proxy, streams
+from netsim.server import custom, deletion, ephemeral, lifecycle, proxy, resize, streams
 from netsim.server.apply import apply_scale
 from netsim.server.authz import node_name, node_pod_problem
 from netsim.server.bodies import decode_body
@@ -27,7 +27,6 @@ from netsim.server.tokens import MAX_SECONDS, MIN_SECONDS
 from netsim.server.writes import check_node_pod, is_apply, patch_object, read_object, read_patch, update
 
 SCALE = Kind("autoscaling", "v1", "Scale", "scales", "scale")
-BINDING = Kind("", "v1", "Binding", "bindings", "binding")
 TOKEN_REQUEST = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", "tokenrequest")
 EVICTION_VERSIONS = ("policy/v1", "policy/v1beta1")
 _SUCCESS: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
@@ -140,15 +139,16 @@ def bound_pod(pod: Obj, node: str, now: str, annotations: Obj) -> Obj:
     }  # fmt: skip
 
 
-async def _binding(core: Core, call: Call) -> Response:
+async def bind(core: Core, call: Call) -> Response:
+    """POST of a Binding, to a pod's own path or to the namespace's bindings: then the body names the pod."""
     options = parse_write_options(call.request, "CreateOptions")
-    binding = read_object(call, options, BINDING)
-    target = binding.get("target") or {}
+    binding = read_object(call, options, kinds.BINDINGS)
+    target, pod_name = binding.get("target") or {}, call.target.name or binding["metadata"].get("name", "")
     if target.get("kind", "Node") not in ("Node", "") or not target.get("name"):
         cause = Cause("FieldValueRequired", "Required value", "target.name")
-        raise errors.invalid(BINDING, call.target.name, [cause])
+        raise errors.invalid(kinds.BINDINGS, pod_name, [cause])
     await lifecycle.update_object(
-        core, call.kind, call.namespace, call.target.name,
+        core, kinds.PODS, call.namespace, pod_name,
         lambda pod: bound_pod(pod, target["name"], core.now(), binding["metadata"].get("annotations") or {}),
         call.user, sub="binding", dry_run=options.dry_run,
     )  # fmt: skip
@@ -222,7 +222,7 @@ _HANDLERS: dict[str, Handler] = {
     "approval": _status,
     "finalize": _finalize,
     "scale": _scale,
-    "binding": _binding,
+    "binding": bind,
     "eviction": _eviction,
     "token": _token,
     "log": streams.log,
@@ -231,4 +231,5 @@ _HANDLERS: dict[str, Handler] = {
     "portforward": streams.port_forward,
     "proxy": proxy.serve,
     "ephemeralcontainers": ephemeral.serve,
+    "resize": resize.serve,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from netsim.api import errors, patch, schema
+from netsim.api.deprecations import warnings_of
 from netsim.api.errors import FORBIDDEN, Cause, StatusError, bad_request, invalid_named
 from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, PODS, Kind, Obj
 from netsim.api.patch_errors import PatchError
@@ -85,6 +86,7 @@ async def create(core: Core, call: Call) -> Response:
     outcome = await lifecycle.create_object(
         core, kind, call.namespace, obj, call.user, dry_run=options.dry_run, manager=Manager(options.field_manager)
     )
+    call.warnings += warnings_of(kind, outcome.obj)
     return _answer(core, call, outcome, 201)
 
 

@@ -159,6 +159,12 @@ EVENTS = Printer(
     _event,
 )  # fmt: skip
 
+def _component(obj: Obj, now: datetime) -> list[Any]:
+    healthy = condition(obj, "Healthy") or {}
+    state = {"True": "Healthy", "False": "Unhealthy"}.get(healthy.get("status", ""), "Unknown")
+    return [name(obj), state, healthy.get("message", ""), healthy.get("error", "")]
+
+
 PRINTERS: dict[Kind, Printer] = {
     kinds.PODS: PODS,
     kinds.CONFIG_MAPS: Printer((NAME, text("Data"), AGE), _config_map),
@@ -178,5 +184,6 @@ PRINTERS: dict[Kind, Printer] = {
     kinds.ENDPOINTS: Printer((NAME, text("Endpoints"), AGE), _endpoints),
     kinds.EVENTS: EVENTS,
     kinds.EVENTS_V1: EVENTS,
+    kinds.COMPONENT_STATUSES: Printer((NAME, text("Status"), text("Message"), text("Error")), _component),
 }  # fmt: skip
 DEFAULT = Printer((NAME, AGE), _plain)
