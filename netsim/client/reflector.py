@@ -34,6 +34,9 @@ def _metadata(page: Obj) -> Obj:
     return metadata
 
 
+_HEAD = ("apiVersion", "kind", "metadata")
+
+
 def _lighten(obj: Obj) -> None:
     """Drop the managedFields, which nobody here reads and which would be half of what the cache holds. Writing such an
     object leaves the server's as they are."""
@@ -69,7 +72,10 @@ class Reflector:
         label_selector: str = "",
         field_selector: str = "",
         backoff: Backoff | None = None,
+        metadata_only: bool = False,
     ) -> None:
+        """`metadata_only` keeps apiVersion, kind and metadata of every object, and lets the rest go."""
+        self._metadata_only = metadata_only
         self._client, self._kind, self.cache = client, kind, cache
         self._namespace = namespace
         self._labels, self._fields = label_selector, field_selector
@@ -112,7 +118,7 @@ class Reflector:
             # Lists leave out on every item what they say once.
             item.setdefault("apiVersion", self._kind.api_version)
             item.setdefault("kind", self._kind.kind)
-            _lighten(item)
+        items = [self._kept(item) for item in items]
         revision: str = _metadata(page)["resourceVersion"]
         self.cache.replace(items, revision)
         return revision
@@ -163,6 +169,10 @@ class Reflector:
         if isinstance(event, Bookmark):
             self.cache.revision = event.revision
         elif isinstance(event, Event):
-            _lighten(event.object)
             change = self.cache.drop if event.type == "DELETED" else self.cache.put
-            change(event.object, state.revision)
+            change(self._kept(event.object), state.revision)
+
+    def _kept(self, obj: Obj) -> Obj:
+        """What of an object the cache holds."""
+        _lighten(obj)
+        return {name: obj[name] for name in _HEAD if name in obj} if self._metadata_only else obj

@@ -41,7 +41,7 @@ class CustomKinds:
         for added in self.added:
             added(kind, cache)
         task = asyncio.get_running_loop().create_task(
-            Reflector(self._client, kind, cache).run(), name=f"reflector {kind.resource}"
+            Reflector(self._client, kind, cache, metadata_only=True).run(), name=f"reflector {kind.resource}"
         )
         self._tasks[kind.resource] = task
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from netsim.api import kinds
 from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, KINDS, Kind, Obj
 from netsim.client.cache import Cache
 from netsim.client.reflector import Reflector
@@ -45,6 +46,31 @@ from netsim.controllers.view import indexes_of
 
 CACHED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.stored and not kind.view_of and kind is not EVENTS)
 """Kinds the controllers keep a cache of: all but Events, which own nothing and would fill the memory."""
+
+
+METADATA_ONLY: frozenset[Kind] = frozenset(
+    (
+        kinds.CERTIFICATE_SIGNING_REQUESTS,
+        kinds.CLUSTER_ROLE_BINDINGS,
+        kinds.CLUSTER_ROLES,
+        kinds.CSI_DRIVERS,
+        kinds.CSI_NODES,
+        kinds.CSI_STORAGE_CAPACITIES,
+        kinds.INGRESS_CLASSES,
+        kinds.INGRESSES,
+        kinds.LIMIT_RANGES,
+        kinds.NETWORK_POLICIES,
+        kinds.POD_TEMPLATES,
+        kinds.PRIORITY_CLASSES,
+        kinds.ROLE_BINDINGS,
+        kinds.ROLES,
+        kinds.SECRETS,
+        kinds.VOLUME_ATTACHMENTS,
+        kinds.VOLUME_ATTRIBUTES_CLASSES,
+    )
+)
+"""Of these, as of custom kinds, the caches hold the metadata alone: they are collected, counted and deleted, but no
+controller reads what they say. A Secret may be a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +135,8 @@ async def run_controllers(client: Client, config: ControllerConfig, clock: Clock
     custom = CustomKinds(client, served, caches, _cache)
     async with asyncio.TaskGroup() as group:
         for kind in CACHED:
-            group.create_task(Reflector(client, kind, caches[kind.resource]).run(), name=f"reflector {kind.resource}")
+            reflector = Reflector(client, kind, caches[kind.resource], metadata_only=kind in METADATA_ONLY)
+            group.create_task(reflector.run(), name=f"reflector {kind.resource}")
         await asyncio.gather(*(cache.wait_synced() for cache in caches.values()))
         for controller in controllers:
             recorder = EventRecorder(client, controller.name)

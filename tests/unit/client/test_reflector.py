@@ -20,7 +20,7 @@ Change = tuple[str, str | None, str | None]
 
 
 @asynccontextmanager
-async def reflecting(api: Any, **options: str) -> AsyncIterator[Cache]:
+async def reflecting(api: Any, **options: str | bool) -> AsyncIterator[Cache]:
     cache = Cache()
     client = Client(InProcessTransport(api, Peer(trusted=True)))
     task = asyncio.ensure_future(Reflector(client, CONFIG_MAPS, cache, **options).run())  # type: ignore[arg-type]
@@ -208,3 +208,13 @@ def test_backoff_grows_from_20_ms_to_one_second() -> None:
     assert all(low <= delay <= high for delay, low, high in zip(delays[-3:], [0.5] * 3, [LAST_DELAY] * 3, strict=True))
     backoff.reset()
     assert backoff.delay() <= 0.02
+
+
+async def test_metadata_alone_is_kept_where_asked(api: Any) -> None:
+    api.put("a", "1")
+    async with reflecting(api, metadata_only=True) as cache:
+        api.put("b", "2")
+        await until(lambda: len(cache) == 2)
+        for obj in cache.values():
+            assert obj.keys() == {"apiVersion", "kind", "metadata"} and obj["kind"] == "ConfigMap"
+        assert agrees(api, cache)
