@@ -48,12 +48,12 @@ UNKNOWN = FieldType(ANY)
 def built_in_type(gvk: Gvk) -> FieldType:
     """The type of a kind of `schema.json`; of another kind, one that knows only its metadata."""
     name = type_of(*gvk)
-    return _named(name) if name else custom_type({})
+    return _named(name) if name else custom_type({"type": "object"})
 
 
 def custom_type(schema: Schema) -> FieldType:
     """The type of a custom resource from its OpenAPI v3 schema (structural, so without references)."""
-    found = _Compiler().compile({"type": "object", "x-kubernetes-preserve-unknown-fields": True, **schema})
+    found = _Compiler().compile({"type": "object", **schema})
     scalar = FieldType(SCALAR)
     head = {"apiVersion": scalar, "kind": scalar, "metadata": _named(_OBJECT_META)}
     found.fields = {**found.fields, **head}

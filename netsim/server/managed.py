@@ -17,7 +17,8 @@ from netsim.api.managed import UPDATE, Entry, Scope, Writer, after_update, choos
 
 _STATUS = "f:status"
 _UNRECORDED = ("binding",)
-_JOB_LABELS = ("f:spec", "f:template", "f:metadata", "f:labels")
+_TEMPLATE_LABELS = ("f:spec", "f:template", "f:metadata", "f:labels")
+_JOB_LABELS = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
 _SERVERS_OWN: dict[str, tuple[tuple[str, ...], ...]] = {
     "v1/Pod": (("f:spec", "f:tolerations"), ("f:spec", "f:priority"), ("f:spec", "f:preemptionPolicy")),
     "v1/Service": (
@@ -25,8 +26,8 @@ _SERVERS_OWN: dict[str, tuple[tuple[str, ...], ...]] = {
         ("f:spec", "f:ipFamilyPolicy"),
     ),
     "batch/v1/Job": (
-        ("f:spec", "f:selector"), (*_JOB_LABELS, "f:batch.kubernetes.io/controller-uid"), (*_JOB_LABELS, "f:job-name"),
-        (*_JOB_LABELS, "f:batch.kubernetes.io/job-name"), (*_JOB_LABELS, "f:controller-uid"),
+        ("f:spec", "f:selector"), ("f:metadata", "f:labels"), _TEMPLATE_LABELS,
+        *((*labels, f"f:{name}") for labels in (("f:metadata", "f:labels"), _TEMPLATE_LABELS) for name in _JOB_LABELS),
     ),
 }  # fmt: skip
 """What the server adds to new objects in a client's place: nobody owns it, unless the client gave it."""
