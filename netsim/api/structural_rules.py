@@ -87,8 +87,10 @@ def _anywhere(schema: Schema, path: str) -> Iterator[Cause]:
     if schema.get("uniqueItems"):
         why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         yield forbidden(f"{path}.uniqueItems", why)
-    if isinstance(schema.get("items"), list):
+    if not isinstance(schema.get("items") or {}, dict):
         yield forbidden(f"{path}.items", "items must be a schema object and not an array")
+    if not isinstance(schema.get("additionalProperties") or {}, (dict, bool)):
+        yield invalid(f"{path}.additionalProperties", schema["additionalProperties"], "must be a schema or a boolean")
     if schema.get("properties") and schema.get("additionalProperties") not in (None, True):
         yield forbidden(f"{path}.additionalProperties", "additionalProperties and properties are mutual exclusive")
     if schema.get("pattern"):

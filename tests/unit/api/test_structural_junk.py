@@ -1,0 +1,92 @@
+"""Junk schemas are refused, never stumbled over; what passes judges any object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netsim.api import schema as types
+from netsim.api.defaults import set_defaults
+from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, Kind
+from netsim.api.structural import complete, prune, published
+from netsim.api.structural_values import value_errors
+from netsim.api.validation import validate_create
+from support.crontabs import definition
+
+Obj = dict[str, Any]
+NAMES = st.sampled_from(["spec", "status", "metadata", "a", "kind", "x.y"])
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 3), st.floats(-2, 2), st.sampled_from(["", "a", "1h", "::1"])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda below: st.one_of(st.lists(below, max_size=3), st.dictionaries(NAMES, below, max_size=3)),
+    max_leaves=8,
+)
+KIND = Kind("stable.example.com", "v1", "CronTab", "crontabs", "crontab")
+
+
+def with_parts(below: Any) -> Any:
+    """A schema with any of the keywords, mostly well-formed."""
+    keywords: dict[str, Any] = {
+        "type": st.sampled_from(["object", "array", "string", "integer", "number", "boolean", "null", ""]),
+        "format": st.sampled_from(["ipv4", "date-time", "int32", "byte", "other"]),
+        "properties": st.dictionaries(NAMES, below, max_size=2),
+        "items": st.one_of(below, VALUES),
+        "additionalProperties": st.one_of(below, st.booleans(), VALUES),
+        "required": st.lists(NAMES, max_size=2),
+        "enum": st.lists(VALUES, max_size=2),
+        "default": VALUES,
+        "nullable": st.booleans(),
+        "pattern": st.sampled_from(["", "^a$", "(", "[a-z]+"]),
+        "minimum": st.integers(-2, 2),
+        "maxLength": st.integers(0, 2),
+        "minItems": st.integers(0, 2),
+        "multipleOf": st.integers(0, 2),
+        "anyOf": st.lists(below, max_size=2),
+        "allOf": st.lists(below, max_size=2),
+        "oneOf": st.lists(below, max_size=2),
+        "not": below,
+        "x-kubernetes-preserve-unknown-fields": st.booleans(),
+        "x-kubernetes-embedded-resource": st.booleans(),
+        "x-kubernetes-int-or-string": st.booleans(),
+        "x-kubernetes-list-type": st.sampled_from(["set", "map", "atomic", "odd"]),
+        "x-kubernetes-list-map-keys": st.lists(NAMES, max_size=2),
+        "x-kubernetes-map-type": st.sampled_from(["granular", "atomic", "odd"]),
+    }
+    return st.fixed_dictionaries({}, optional=keywords)
+
+
+SCHEMAS = st.recursive(st.just({"type": "string"}), with_parts, max_leaves=6)
+
+
+def crd_with(schema: Any) -> Obj:
+    crd = definition()
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = schema
+    return types.prune(CUSTOM_RESOURCE_DEFINITIONS, crd)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SCHEMAS)
+def test_any_schema_is_judged(schema: Obj) -> None:
+    crd = crd_with(schema)
+    if not types.typed_errors(CUSTOM_RESOURCE_DEFINITIONS, crd):
+        validate_create(CUSTOM_RESOURCE_DEFINITIONS, set_defaults(CUSTOM_RESOURCE_DEFINITIONS, crd))
+
+
+@settings(max_examples=60, deadline=None)
+@given(SCHEMAS, VALUES, VALUES)
+def test_what_passes_judges_any_object(schema: Obj, spec: Any, before: Any) -> None:
+    root = {"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}
+    root["properties"]["a"] = schema
+    crd = set_defaults(CUSTOM_RESOURCE_DEFINITIONS, crd_with(root))
+    if types.typed_errors(CUSTOM_RESOURCE_DEFINITIONS, crd) or validate_create(CUSTOM_RESOURCE_DEFINITIONS, crd):
+        return
+    kept = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    obj, _ = prune(kept, {"metadata": {"name": "x"}, "a": spec})
+    filled = complete(kept, obj)
+    assert complete(kept, filled) == filled and prune(kept, filled)[0] == filled
+    value_errors(kept, filled, {"a": before})
+    assert published(kept, KIND)["properties"]["metadata"]["$ref"]
