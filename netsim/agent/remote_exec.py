@@ -23,7 +23,7 @@ from netsim.agent.remote_streams import (
     failure_status,
     parse_wanted,
 )
-from netsim.agent.runtime.exec_process import end, resize, start_piped, start_terminal
+from netsim.agent.runtime.exec_process import INNER_NAME, end, resize, start_piped, start_terminal
 from netsim.agent.runtime.processes import CreateFailed
 from netsim.agent.worker import PodWorker
 from netsim.api.errors import StatusError
@@ -32,7 +32,9 @@ from netsim.http.types import Request, Response
 log = logging.getLogger(__name__)
 CHUNK = 32 * 1024
 _RUNC_START = re.compile(r"(exec failed: .*|unable to start container process: .*)", re.DOTALL)
+_SHELL_START = re.compile(rf"^{INNER_NAME}: .*exec: (.*): (.*)$", re.MULTILINE)
 RUNC_FAILURE = 255
+SHELL_FAILURES = (126, 127)
 
 
 def answer_exec(context: Context, request: Request, worker: PodWorker, name: str) -> Response:
@@ -80,7 +82,7 @@ async def _copy(reader: asyncio.StreamReader, channels: Channels, channel: int) 
     """Send a stream to its end; gives its last bytes."""
     last = b""
     while data := await reader.read(CHUNK):
-        last = data[-1024:]
+        last = (last + data)[-1024:]
         await channels.send(channel, data)
     return last
 
@@ -107,7 +109,7 @@ async def _terminal(channels: Channels, root: str, target: str, command: list[st
 async def _copy_terminal(master: int, channels: Channels) -> bytes:
     last = b""
     while data := await _read_terminal(master):
-        last = data[-1024:]
+        last = (last + data)[-1024:]
         await channels.send(STDOUT, data)
     return last
 
@@ -174,9 +176,15 @@ async def _session(
 
 
 def _final(code: int, last: bytes) -> dict[str, object]:
-    """runc answers 255 with its own message when it could not start the command: no exit status of the command."""
+    """The Status of an ended command, or of one that could not be started: runc answers 255 with its own message then,
+    the shell that stands before a command with input 126 or 127."""
     text = last.decode(errors="replace")
     match = _RUNC_START.search(text) if code == RUNC_FAILURE and "exec failed" in text else None
     if match:
         return failure_status("error executing command in container: " + match[1].strip().rstrip('"'))
+    match = _SHELL_START.search(text) if code in SHELL_FAILURES else None
+    if match:
+        why = "executable file not found in $PATH" if code == SHELL_FAILURES[1] else match[2].lower()
+        start = "exec failed: unable to start container process"
+        return failure_status(f'error executing command in container: {start}: exec: "{match[1]}": {why}')
     return exit_status(code if code >= 0 else 128 - code)

@@ -236,11 +236,15 @@ def test_exec_carries_any_bytes_and_the_exit_status(kubectl: Kubectl):
     data = os.urandom(1_000_000)
     done = kubectl("exec", "-i", "shell", "--", "cat", input=data, text=False)
     assert (done.returncode, done.stdout == data) == (0, True)
+    early = kubectl("exec", "-i", "shell", "--", "head", "-c", "5", input=data, text=False)
+    assert (early.returncode, early.stdout) == (0, data[:5])
     failed = kubectl("exec", "shell", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
     assert (failed.returncode, failed.stdout) == (3, "out\n")
     assert failed.stderr.startswith("err\n")
-    unknown = kubectl("exec", "shell", "--", "/none")
-    assert unknown.returncode == 1 and "no such file or directory" in unknown.stderr
+    for options, why in (((), "no such file or directory"), (("-i",), "executable file not found")):
+        unknown = kubectl("exec", *options, "shell", "--", "/none", input="")
+        assert unknown.returncode == 1 and "unable to start container process" in unknown.stderr
+        assert why in unknown.stderr
 
 
 def test_exec_with_a_terminal_has_its_size_and_exit_status(kubectl: Kubectl):

@@ -13,6 +13,20 @@ LIMIT = 64 * 1024
 OUTPUT_LIMIT = 64 * 1024
 
 
+# runc hands every signal on to the command, also the SIGPIPE it earns itself when it copies input to a command that has
+# closed its stdin: `head -c 5` then dies before it has written. So the command gets our pipe itself, as a further file
+# that runc leaves alone, and a shell puts it in the place of stdin.
+_OUTER = 'exec "$@" 3<&0 </dev/null'
+_INNER = 'exec "$@" <&3 3<&-'
+INNER_NAME = "netsim-exec"
+
+
+def piped_argv(root: str, container: str, command: list[str]) -> list[str]:
+    """The command line of `runc exec` for a command that reads its stdin from ours."""
+    inner = ["/bin/sh", "-c", _INNER, INNER_NAME, *command]
+    return ["sh", "-c", _OUTER, "sh", "runc", "--root", root, "exec", "--preserve-fds", "1", container, *inner]
+
+
 def exec_argv(root: str, container: str, command: list[str], *, tty: bool) -> list[str]:
     """The command line of `runc exec`; with a terminal it gets one as its controlling terminal, for resizes."""
     plain = ["runc", "--root", root, "exec", *["--tty"] * tty, container, *command]
@@ -34,8 +48,9 @@ async def run_command(root: str, container: str, command: list[str]) -> tuple[in
 
 async def start_piped(root: str, container: str, command: list[str], *, stdin: bool) -> Process:
     """A command with stdout and stderr as pipes, and stdin if asked for."""
+    argv = piped_argv(root, container, command) if stdin else exec_argv(root, container, command, tty=False)
     return await asyncio.create_subprocess_exec(
-        *exec_argv(root, container, command, tty=False),
+        *argv,
         stdin=PIPE if stdin else DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
