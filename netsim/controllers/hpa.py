@@ -6,50 +6,35 @@ decided from the caches and from the PodMetrics read before each round.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from netsim.api.errors import StatusError
-from netsim.api.kinds import (
-    DEPLOYMENTS,
-    HORIZONTAL_POD_AUTOSCALERS,
-    POD_METRICS,
-    PODS,
-    REPLICA_SETS,
-    REPLICATION_CONTROLLERS,
-    STATEFUL_SETS,
-    Kind,
-    Obj,
-    split_api_version,
-)
+from netsim.api.kinds import HORIZONTAL_POD_AUTOSCALERS, POD_METRICS, PODS, Obj
 from netsim.api.objects import (
     deletion_timestamp,
     dig,
     key_of,
     labels_of,
-    name_of,
     namespace_of,
     set_condition,
-    spec_of,
     status_of,
-    uid_of,
 )
 from netsim.api.quantity import parse_quantity
-from netsim.api.selectors import LabelSelector, equality_selector, label_selector_of
 from netsim.api.times import format_time
 from netsim.client.rest import Client
 from netsim.controllers.controller import Controller
 from netsim.controllers.hpa_calc import Tolerance
 from netsim.controllers.hpa_metrics import DEFAULT_METRICS, Answer, Observed, Refusal, judge
 from netsim.controllers.hpa_rules import History, Limits, Past, limits_of, normalise
+from netsim.controllers.hpa_target import Target, TargetProblem, rivals, scale_of, target_of
 from netsim.controllers.view import NAMESPACE, View
 from netsim.controllers.writes import Announce, Note, Requeue, Update, Write, Writes, status_of_object, typed
 
 HPAS = HORIZONTAL_POD_AUTOSCALERS
 SYNC_SECONDS = 15.0
-SCALED: tuple[Kind, ...] = (DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, REPLICATION_CONTROLLERS)
 ABLE, ACTIVE, LIMITED = "AbleToScale", "ScalingActive", "ScalingLimited"
 _WRAPPED = {
     "Resource": "failed to get {name} resource metric value: ",
@@ -58,37 +43,6 @@ _WRAPPED = {
     "Object": "failed to get object metric value: ",
     "External": "failed to get {name} external metric value: ",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is scaled: its kind, the object, and the selector of its pods."""
-
-    kind: Kind
-    obj: Obj
-    selector: LabelSelector
-
-    @property
-    def replicas(self) -> int:
-        return int(spec_of(self.obj).get("replicas", 1))
-
-
-class TargetProblem(Exception):
-    """Why the target's scale cannot be read."""
-
-
-def target_of(hpa: Obj, view: View) -> Target:
-    """The object that spec.scaleTargetRef names; TargetProblem if there is none of that kind or name."""
-    reference = hpa["spec"]["scaleTargetRef"]
-    group, _ = split_api_version(str(reference.get("apiVersion", "")))
-    kind = next((k for k in SCALED if (k.group, k.kind) == (group, reference["kind"])), None)
-    if kind is None:
-        raise TargetProblem(f'no matches for kind "{reference["kind"]}" in group "{group}"')
-    found = view.get(kind, f"{namespace_of(hpa)}/{reference['name']}")
-    if found is None:
-        raise TargetProblem(f'{kind.resource} "{reference["name"]}" not found')
-    make = equality_selector if kind is REPLICATION_CONTROLLERS else label_selector_of
-    return Target(kind, found, make(spec_of(found).get("selector")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +74,8 @@ class Autoscaler:
             done = _unreachable(hpa, str(problem), view.now)
             return [*_writes(hpa, None, done), Requeue(self._sync)]
         history = self._histories.get(key) or History((Past(view.now, target.replicas),))
-        done, history = decide(hpa, target, _observed(target, view), history, view.failure)
+        seen = _observed(target, view)
+        done, history = decide(hpa, target, seen, history, view.failure, rivals(target, seen.pods, view))
         if done.replicas is not None and "behavior" in hpa["spec"]:
             history = history.scaled(target.replicas, done.replicas, view.now)
         self._histories[key] = history
@@ -152,8 +107,11 @@ def _observed(target: Target, view: View) -> Observed:
     return Observed(mine, view.facts.get("metrics") or (), str(view.facts.get("error", "")), view.now)
 
 
-def decide(hpa: Obj, target: Target, seen: Observed, history: History, failure: str = "") -> tuple[Round, History]:
-    """One autoscaler's round. `failure` is why the last round's writes failed, if they did."""
+def decide(
+    hpa: Obj, target: Target, seen: Observed, history: History, failure: str = "", rivals: Sequence[str] = ()
+) -> tuple[Round, History]:
+    """One autoscaler's round. `failure` is why the last round's writes failed, if they did; `rivals` are all
+    autoscalers of the same pods, if there are others."""
     now, current, limits = format_time(seen.now), target.replicas, limits_of(hpa["spec"])
     conditions = list(status_of(hpa).get("conditions") or [])
     able = ("SucceededGetScale", "the HPA controller was able to get the target's current scale")
@@ -164,6 +122,9 @@ def decide(hpa: Obj, target: Target, seen: Observed, history: History, failure: 
     outside = _outside(current, limits)
     if outside is not None:
         return _failing(_rescaled(hpa, current, *outside, [], conditions, now), failure, now), history
+    problem = _selector_problem(target, rivals)
+    if problem:
+        return _without_selector(hpa, current, *problem, conditions, now), history
     done, history = _by_metrics(hpa, target, seen, limits, history, conditions)
     return _failing(done, failure, now), history
 
@@ -187,10 +148,6 @@ def _by_metrics(
     hpa: Obj, target: Target, seen: Observed, limits: Limits, history: History, conditions: list[Obj]
 ) -> tuple[Round, History]:
     now, current = format_time(seen.now), target.replicas
-    if target.selector.empty or target.selector.nothing:
-        missing = ("InvalidSelector", "the HPA target's scale is missing a selector")
-        status = _failed_status(hpa, current, _with(conditions, ACTIVE, False, missing, now))
-        return Round(status, notes=(("SelectorRequired", "selector is required"),)), history
     metrics = hpa["spec"].get("metrics") or DEFAULT_METRICS
     tolerance = _tolerance(hpa["spec"])
     answers = [judge(metric, current, seen, namespace_of(hpa), tolerance) for metric in metrics]
@@ -209,6 +166,24 @@ def _by_metrics(
         return Round(_status(hpa, current, current, shown, conditions), notes=notes), history
     reason = f"{best.name} above target" if best.replicas > current else "All metrics below target"
     return replace(_rescaled(hpa, current, verdict.replicas, reason, shown, conditions, now), notes=notes), history
+
+
+def _selector_problem(target: Target, rivals: Sequence[str]) -> tuple[str, str, str] | None:
+    """(the condition's message, the event's reason and message) when it is not clear whose pods these are."""
+    if target.selector.empty or target.selector.nothing:
+        return "the HPA target's scale is missing a selector", "SelectorRequired", "selector is required"
+    if rivals:
+        text = f"pods by selector {target.selector} are controlled by multiple HPAs: [{' '.join(rivals)}]"
+        return text, "AmbiguousSelector", text
+    return None
+
+
+def _without_selector(
+    hpa: Obj, current: int, why: str, reason: str, message: str, conditions: list[Obj], now: str
+) -> Round:
+    kind = reason if reason == "AmbiguousSelector" else "InvalidSelector"
+    status = _failed_status(hpa, current, _with(conditions, ACTIVE, False, (kind, why), now))
+    return Round(status, notes=((reason, message), ("FailedComputeMetricsReplicas", message)))
 
 
 def _without_metrics(
@@ -268,12 +243,6 @@ def _failed_status(hpa: Obj, current: int, conditions: list[Obj]) -> Obj:
     old = status_of(hpa)
     status = _status(hpa, current, int(old.get("desiredReplicas") or 0), [], conditions)
     return status | {"currentMetrics": old.get("currentMetrics")}
-
-
-def scale_of(target: Target, replicas: int) -> Obj:
-    """The Scale to put, whatever else has changed of the target meanwhile."""
-    head = {"name": name_of(target.obj), "namespace": namespace_of(target.obj), "uid": uid_of(target.obj)}
-    return {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": head, "spec": {"replicas": replicas}}
 
 
 def _writes(hpa: Obj, target: Target | None, done: Round) -> Iterable[Write]:

@@ -30,6 +30,7 @@ from netsim.controllers.volume_match import (
     best_match,
     class_of,
     is_bound_to,
+    is_free,
     is_reserved_for,
     mismatch,
 )
@@ -163,10 +164,20 @@ def _complete(volume: Obj, claim: Obj) -> Iterator[Write]:
         yield patch_of(PVCS, claim, {"status": got}, sub="status")
 
 
-def _wake_waiting(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-    """A volume or class changed: the claims it is for, and all that still look for one."""
+def _wake_by_volume(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    """A volume changed: the claims it is for; and all that still look for one if it is free for any."""
     keys = {key for obj in (old, new) if (key := claim_key(obj))}
-    return keys | {key_of(c) for c in view.values(PVCS) if BIND_COMPLETED not in annotations_of(c)}
+    return keys | set(_waiting(view)) if new is not None and is_free(new) else keys
+
+
+def _wake_by_class(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    """A class changed: its claims that still look for a volume."""
+    name = name_of(new or old or {})
+    return [key for key in _waiting(view) if class_of(view.get(PVCS, key) or {}) == name]
+
+
+def _waiting(view: View) -> Iterator[str]:
+    return (key_of(claim) for claim in view.values(PVCS) if BIND_COMPLETED not in annotations_of(claim))
 
 
 def claim_key(volume: Obj | None) -> str:
@@ -178,7 +189,7 @@ def claim_key(volume: Obj | None) -> str:
 CONTROLLER = Controller(
     "persistentvolume-binder",
     reconcile,
-    ((PVCS, by_own_key), (PVS, _wake_waiting), (STORAGE_CLASSES, _wake_waiting)),
+    ((PVCS, by_own_key), (PVS, _wake_by_volume), (STORAGE_CLASSES, _wake_by_class)),
     parallel=1,
 )
 """One claim at a time: every choice sees the ones before it."""

@@ -78,18 +78,20 @@ def _has_modes(volume: Obj, claim: Obj) -> bool:
 def best_match(claim: Obj, volumes: Iterable[Obj], *, reserved_only: bool) -> Obj | None:
     """The volume reserved for the claim, or else the smallest free one that suits it. `reserved_only`: the binding of
     free ones waits for a pod."""
-    fitting = [v for v in volumes if not deletion_timestamp(v) and mode_of(v) == mode_of(claim)]
+    open_to_it = [v for v in volumes if is_free(v) or is_reserved_for(v, claim)]
+    fitting = [v for v in open_to_it if not deletion_timestamp(v) and mode_of(v) == mode_of(claim)]
     big_enough = [v for v in fitting if _size(v) >= requested(claim)]
     reserved = next((v for v in big_enough if is_reserved_for(v, claim)), None)
     if reserved is not None or reserved_only:
         return reserved
     selector = spec_of(claim).get("selector")
-    free = [v for v in big_enough if _is_free(v) and class_of(v) == class_of(claim) and _has_modes(v, claim)]
+    free = [v for v in big_enough if class_of(v) == class_of(claim) and _has_modes(v, claim)]
     if selector is not None:
         wanted = label_selector_of(selector)
         free = [v for v in free if wanted.matches(labels_of(v))]
     return min(free, key=lambda v: (_size(v), name_of(v)), default=None)
 
 
-def _is_free(volume: Obj) -> bool:
+def is_free(volume: Obj) -> bool:
+    """Whether any claim may have it."""
     return not spec_of(volume).get("claimRef") and status_of(volume).get("phase") == "Available"

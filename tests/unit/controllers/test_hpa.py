@@ -374,6 +374,16 @@ def test_a_target_that_is_not_there(cluster: Any, reference: Obj, message: str) 
     assert conditions(status)["AbleToScale"] == ("False", "FailedGetScale")
 
 
+def test_two_autoscalers_of_the_same_pods_do_nothing(cluster: Any) -> None:
+    scaler = prepare(cluster, 2)
+    cluster.create(HORIZONTAL_POD_AUTOSCALERS, {**hpa(), "metadata": {"name": "other", "namespace": "ns"}})
+    cluster.sync()
+    status, notes = run(cluster, scaler, metrics=measured("190m", "p0", "p1"))
+    text = "pods by selector app=web are controlled by multiple HPAs: [ns/other ns/web]"
+    assert conditions(status)["ScalingActive"] == ("False", "AmbiguousSelector")
+    assert (notes[0].reason, notes[0].message) == ("AmbiguousSelector", text)
+
+
 def test_a_failed_rescale_is_told(cluster: Any) -> None:
     scaler = prepare(cluster, 2)
     writes = scaler.reconcile("ns/web", cluster.view(failure="not today", metrics=measured("190m", "p0", "p1")))

@@ -238,3 +238,16 @@ def test_ephemeral_volumes_get_claims_of_their_pod(cluster: Any) -> None:
     assert made["metadata"]["ownerReferences"][0]["name"] == "p"
     cluster.sync()
     assert volume_protection.make_ephemeral("ns/p", cluster.view()) == []
+
+
+def test_who_is_woken(cluster: Any) -> None:
+    cluster.create(PVCS, claim("a", cls="std"))
+    cluster.create(PVCS, claim("b"))
+    cluster.sync()
+    wakes = {kind.resource: wake for kind, wake in volume_claims.CONTROLLER.watches}
+    view = cluster.view()
+    assert set(wakes["persistentvolumes"](view, None, volume("v"))) == {"ns/a", "ns/b"}
+    taken = volume("v", claimRef={"namespace": "ns", "name": "b", "uid": "x"})
+    assert set(wakes["persistentvolumes"](view, None, taken)) == {"ns/b"}
+    add_class(cluster)
+    assert list(wakes["storageclasses.storage.k8s.io"](view, None, cluster.get(STORAGE_CLASSES, "std"))) == ["ns/a"]
