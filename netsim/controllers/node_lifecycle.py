@@ -11,15 +11,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from netsim.api.kinds import LEASES, NODES, PODS, Obj
-from netsim.api.objects import condition, dig, is_pod_ready, name_of, namespace_of, set_condition, status_of
+from netsim.api.objects import condition, dig, is_pod_ready, labels_of, name_of, namespace_of, set_condition, status_of
 from netsim.api.times import format_time
 from netsim.controllers.controller import Controller
+from netsim.controllers.node_zones import Zones, zone_of
 from netsim.controllers.pods import is_finished
 from netsim.controllers.view import NODE, View
 from netsim.controllers.wakes import by_own_key
 from netsim.controllers.writes import Note, Requeue, Write, Writes, patch_of, typed
 
 LEASE_NAMESPACE = "kube-node-lease"
+LOOK_AGAIN = 5.0
+"""Seconds after which a node that is not ready is judged anew."""
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 _PRESSURE = {
@@ -51,15 +54,20 @@ class Heartbeats:
 
 def controller(grace: float) -> Controller:
     """The controller that gives a silent Node `grace` seconds."""
-    beats = Heartbeats()
+    beats, zones = Heartbeats(), Zones()
 
     def reconcile(key: str, view: View) -> Writes:
         node = view.get(NODES, key)
         if node is None:
             beats.forget(key)
+            zones.forget(key)
             return []
         silent = (view.now - beats.update(key, beat_of(node, view), view.now)) / timedelta(seconds=1)
-        return plan_node(node, view, silent >= grace, max(grace - silent, 0.0))
+        for each in (node,) if zones.where else view.values(NODES):
+            zones.note(name_of(each), zone_of(labels_of(each)), is_ready(each))
+        wait = 0.0 if is_ready(node) else zones.wait(key, view.now)
+        writes = plan_node(node, view, silent >= grace, max(grace - silent, 0.0), evict=wait == 0)
+        return writes if wait == 0 else [*writes, Requeue(min(wait or LOOK_AGAIN, LOOK_AGAIN))]
 
     watches = ((NODES, by_own_key), (LEASES, _wake_lease), (PODS, _wake_pod))
     return Controller("node-controller", reconcile, watches)
@@ -73,12 +81,12 @@ def beat_of(node: Obj, view: View) -> str:
     return f"{dig(lease, 'spec', 'renewTime')} {heartbeat}"
 
 
-def plan_node(node: Obj, view: View, silent: bool, remaining: float) -> list[Write]:
-    """Conditions first; when they stand, the taints and the pods."""
+def plan_node(node: Obj, view: View, silent: bool, remaining: float, *, evict: bool = True) -> list[Write]:
+    """Conditions first; when they stand, the taints and the pods. `evict`: whether pods may be sent away."""
     if silent and not _is_unknown(node):
         return [_mark_unknown(node, view.now), _event(node, "NodeNotReady", "status is now: NodeNotReady")]
     writes: list[Write] = [] if silent else [Requeue(remaining + 0.01)]
-    taints = taints_for(node, view.now)
+    taints = taints_for(node, view.now, evict=evict)
     if taints != (node["spec"].get("taints") or []):
         writes.append(patch_of(NODES, node, {"spec": {"taints": taints or None}}, locked=True))
     if not is_ready(node):
@@ -117,16 +125,16 @@ def _event(node: Obj, reason: str, what: str) -> Note:
     return Note(typed(NODES, node), reason, f"Node {name_of(node)} {what}")
 
 
-def taints_for(node: Obj, now: datetime) -> list[Obj]:
+def taints_for(node: Obj, now: datetime, *, evict: bool = True) -> list[Obj]:
     """The Node's taints as its conditions ask for; taints that are not this controller's stay, and so does the
-    time of those that stay."""
+    time of those that stay. Unless `evict`, none that sends pods away is added."""
     present = node["spec"].get("taints") or []
     wanted = _wanted(node)
     kept = [t for t in present if t.get("key") not in _OURS or (t["key"], t.get("effect")) in wanted]
     have = {(t.get("key"), t.get("effect")) for t in kept}
     stamp = format_time(now)
-    added = [{"key": key, "effect": effect, "timeAdded": stamp} for key, effect in wanted if (key, effect) not in have]
-    return [*kept, *added]
+    missing = [taint for taint in wanted if taint not in have and (evict or taint[1] != "NoExecute")]
+    return [*kept, *({"key": key, "effect": effect, "timeAdded": stamp} for key, effect in missing)]
 
 
 def _wanted(node: Obj) -> list[tuple[str, str]]:

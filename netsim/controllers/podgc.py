@@ -1,4 +1,5 @@
-"""Pods of Nodes that no longer exist: nobody will ever finish their deletion, so this controller removes them."""
+"""Pods of Nodes that no longer exist, or are out of service for good: nobody will ever finish their deletion, so this
+controller removes them."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from netsim.api.kinds import NODES, PODS, Obj
-from netsim.api.objects import deletion_timestamp, dig, name_of, set_condition, status_of
+from netsim.api.objects import deletion_timestamp, dig, is_true, name_of, set_condition, status_of
 from netsim.api.times import format_time
 from netsim.controllers.controller import Controller
 from netsim.controllers.facts import PRESENT, node_presence
@@ -15,6 +16,7 @@ from netsim.controllers.pods import is_finished
 from netsim.controllers.view import NODE, View
 from netsim.controllers.writes import Requeue, Write, Writes, delete_of, patch_of
 
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 QUARANTINE = 40.0
 """Seconds a Node must have been gone: one that is created anew at once keeps its pods (as in Kubernetes)."""
 
@@ -35,7 +37,10 @@ def controller(quarantine: float = QUARANTINE) -> Controller:
 
     def reconcile(key: str, view: View) -> Writes:
         pods = view.by_index(PODS, NODE, key)
-        if view.get(NODES, key) is not None or view.facts.get(PRESENT) or not pods:
+        node = view.get(NODES, key)
+        if node is not None and is_out_of_service(node):
+            return [write for pod in pods if deletion_timestamp(pod) for write in _collect_from_dead(pod, view.now)]
+        if node is not None or view.facts.get(PRESENT) or not pods:
             missing.since.pop(key, None)
             return []
         wait = quarantine - missing.seconds(key, view.now)
@@ -56,10 +61,29 @@ def _collect(pod: Obj, now: datetime) -> list[Write]:
     return [patch_of(PODS, pod, {"status": {"phase": "Failed", "conditions": conditions}}, sub="status")]
 
 
+def is_out_of_service(node: Obj) -> bool:
+    """Whether somebody has said that the node is down and will not come back as it was (KEP-2268)."""
+    down = not is_true(node, "Ready")
+    return down and any(t.get("key") == OUT_OF_SERVICE for t in (node.get("spec") or {}).get("taints") or ())
+
+
+def _collect_from_dead(pod: Obj, now: datetime) -> list[Write]:
+    """As `_collect`, at once: the pod's deletion has been asked for, and nobody is there to carry it out."""
+    if is_finished(pod):
+        return [delete_of(PODS, pod, grace=0)]
+    conditions = status_of(pod).get("conditions") or []
+    failed = {"status": {"phase": "Failed", "conditions": conditions}}
+    return [patch_of(PODS, pod, failed, sub="status"), Requeue(0.0)]
+
+
 def _wake_node(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-    return (name_of(old),) if new is None and old is not None else ()
+    if new is None:
+        return (name_of(old),) if old is not None else ()
+    return (name_of(new),) if is_out_of_service(new) else ()
 
 
 def _wake_pod(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-    node = dig(new, "spec", "nodeName")
-    return (str(node),) if node and view.get(NODES, str(node)) is None else ()
+    name = str(dig(new, "spec", "nodeName") or "")
+    node = view.get(NODES, name) if name else None
+    wanted = name and (node is None or (deletion_timestamp(new or {}) and is_out_of_service(node)))
+    return (name,) if wanted else ()

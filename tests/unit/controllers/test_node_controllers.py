@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from netsim.api.kinds import LEASES, NODES, PODS, Obj
 from netsim.api.objects import condition, is_pod_ready
 from netsim.api.times import format_micro_time, format_time
 from netsim.controllers import node_ipam, node_lifecycle, podgc, taint_eviction
+from netsim.controllers.node_zones import Zones
 from netsim.controllers.writes import Note, Patch, Requeue
 
 
@@ -57,6 +59,7 @@ def taint_keys(cluster: Any) -> set[tuple[str, str]]:
 
 
 def test_a_silent_node_is_unknown_tainted_and_its_pods_leave_and_it_may_return(cluster: Any) -> None:
+    add_node(cluster, "node-2")
     add_node(cluster, taints=[{"key": "own", "effect": "NoSchedule"}])
     renew(cluster)
     add_pod(cluster)
@@ -96,12 +99,55 @@ def test_a_clock_that_differs_does_not_matter(cluster: Any) -> None:
     assert taint_keys(cluster) == set()
 
 
-def test_not_ready_is_tainted_as_such(cluster: Any) -> None:
+def lose(cluster: Any, name: str = "node-1") -> None:
+    cluster.patch(NODES, name, "", {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}, "status")
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_not_ready_is_tainted_as_such_and_pods_leave_if_another_node_is_left(cluster: Any, others: int) -> None:
     add_node(cluster)
-    cluster.patch(NODES, "node-1", "", {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}, "status")
+    for index in range(others):
+        add_node(cluster, f"other-{index}")
+    lose(cluster)
     Lifecycle(cluster).run()
     key = "node.kubernetes.io/not-ready"
-    assert taint_keys(cluster) == {(key, "NoSchedule"), (key, "NoExecute")}
+    assert taint_keys(cluster) == {(key, "NoSchedule")} | ({(key, "NoExecute")} if others else set())
+
+
+def test_pods_leave_lost_nodes_one_in_ten_seconds_and_not_when_most_are_lost() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    zones = Zones()
+    for index in range(8):
+        zones.note(f"n{index}", "", index > 1)
+    assert (zones.wait("n0", now), zones.wait("n0", now), zones.wait("n1", now)) == (0.0, 0.0, 10.0)
+    assert zones.wait("n1", now + timedelta(seconds=10)) == 0.0
+    for index in range(5):
+        zones.note(f"n{index}", "", False)
+    assert zones.wait("n3", now + timedelta(seconds=60)) is None
+    zones.note("n0", "", True)
+    zones.note("far", "other", False)
+    assert zones.wait("far", now) == 0.0
+    zones.forget("n1")
+    assert zones.wait("n3", now + timedelta(seconds=60)) == 0.0
+
+
+def test_pods_of_a_node_out_of_service_go_at_once(cluster: Any) -> None:
+    taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+    add_node(cluster, taints=[taint])
+    add_pod(cluster)
+    add_pod(cluster, "going")
+    going = copy.deepcopy(cluster.get(PODS, "ns/going"))
+    going["metadata"]["deletionTimestamp"] = format_time(cluster.now)
+    going["metadata"]["finalizers"] = ["x"]
+    controller = podgc.controller(0)
+    cluster.put(PODS, going)
+    cluster.sync()
+    assert controller.reconcile("node-1", cluster.view()) == []
+    lose(cluster)
+    cluster.sync()
+    writes = controller.reconcile("node-1", cluster.view())
+    assert [write.name for write in writes if isinstance(write, Patch)] == ["going"]
+    assert dict(controller.watches)[PODS](cluster.view(), None, cluster.get(PODS, "ns/going")) == ("node-1",)
 
 
 def test_cordon_is_a_taint(cluster: Any) -> None:
