@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from netsim.server.app import ApiServer
 from support.crontabs import COLUMNS, CRDS, SCALE, SCHEMA, TABS, definition, in_spec, tab, version
 
 Obj = dict[str, Any]
@@ -313,3 +315,24 @@ async def test_rules_are_kept_and_told_not_to_be_evaluated(api: Any) -> None:
     in_spec(crd)["x-kubernetes-validations"] = [{"rule": "self.replicas > 0"}]
     response = await api.send("POST", CRDS, crd)
     assert response.status == 201 and "1 rule kept but not evaluated" in response.header("warning")
+
+
+async def test_another_server_of_the_store_serves_them_too(tabs: Any, tmp_path: Any) -> None:
+    first = tabs.app
+    other = ApiServer(
+        first.store, first.config, clock=tabs.clock, rand=random.Random(2).randrange, dial_node=first.core.dial_node
+    )
+    await other.start()
+    try:
+        second = type(tabs)(other, tabs.clock)
+        await tabs.post(TABS, tab())
+        assert (await second.get(f"{TABS}/t"))["spec"]["image"] == "busybox"
+        await second.ok("DELETE", f"{CRDS}/crontabs.stable.example.com")
+
+        async def gone() -> bool:
+            answers = [await api.send("GET", "/apis/stable.example.com/v1") for api in (tabs, second)]
+            return all(answer.status == 404 for answer in answers)
+
+        await until(gone)
+    finally:
+        await other.close()
