@@ -24,6 +24,7 @@ from netsim.server.housekeeping import Housekeeper
 from netsim.server.hub import Hub
 from netsim.server.negotiate import choose_format
 from netsim.server.pki import Pki, ensure_pki
+from netsim.server.removed import refuse_removed
 from netsim.server.requests import Target, parse_target
 from netsim.server.responses import error_response
 from netsim.server.services import ServiceAllocators
@@ -131,6 +132,7 @@ class ApiServer:
         await core.authorizer.check(user, target)
         if not target.is_resource:
             return await (serve_backup(core) if request.path == BACKUP else paths.serve(core, call))
+        refuse_removed(target)
         if target.group and not core.registry.has_group(target.group):
             return paths.not_found()
         if target.subresource not in _STREAMING:  # whose answers are not ours to choose a format for

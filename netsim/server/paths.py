@@ -10,6 +10,7 @@ from netsim.http.types import Request, Response
 from netsim.server import discovery, openapi, openapi_v2
 from netsim.server.core import Call, Core
 from netsim.server.negotiate import choose_format
+from netsim.server.removed import described, discovered
 from netsim.server.responses import json_response, text_response
 
 _SWAGGER = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
@@ -67,12 +68,13 @@ def health(core: Core, request: Request, parts: list[str]) -> Response:
 
 def discovery_root(core: Core, request: Request, is_core: bool) -> Response:
     """/api or /apis: aggregated when asked for, else legacy."""
+    registry = discovered(core.registry, request)
     form = choose_format(request.header("accept"), (discovery.AGGREGATED,))
     if form.shape != discovery.AGGREGATED:
         address = f"{core.config.advertise_address}:{core.config.advertise_port}"
-        listed = discovery.api_versions(core.registry, address) if is_core else discovery.group_list(core.registry)
+        listed = discovery.api_versions(registry, address) if is_core else discovery.group_list(registry)
         return discovery_response(request, listed)
-    body, tag = discovery.aggregated_bytes(core.registry, is_core, form.version)
+    body, tag = discovery.aggregated_bytes(registry, is_core, form.version)
     media = f"application/json;g=apidiscovery.k8s.io;v={form.version};as={discovery.AGGREGATED}"
     return tagged(request, body, tag, media)
 
@@ -94,18 +96,20 @@ def discovery_response(request: Request, document: Obj) -> Response:
 
 def resources(core: Core, request: Request, group: str, version: str) -> Response:
     """/api/V or /apis/G/V; what is not served is a 404 in Kubernetes' words for that case."""
-    if not core.registry.kinds_of(group, version):
-        if core.registry.has_group(group):
+    registry = discovered(core.registry, request)
+    if not registry.kinds_of(group, version):
+        if registry.has_group(group):
             raise no_such_resource()
         return not_found()
-    return discovery_response(request, discovery.resource_list(core.registry, group, version))
+    return discovery_response(request, discovery.resource_list(registry, group, version))
 
 
 def group_document(core: Core, request: Request, group: str) -> Response:
     """/apis/G."""
-    if not group or not core.registry.has_group(group):
+    registry = discovered(core.registry, request)
+    if not group or not registry.has_group(group):
         return not_found()
-    return discovery_response(request, discovery.group_document(core.registry, group))
+    return discovery_response(request, discovery.group_document(registry, group))
 
 
 def openapi_document(core: Core, request: Request, parts: list[str]) -> Response:
@@ -114,11 +118,11 @@ def openapi_document(core: Core, request: Request, parts: list[str]) -> Response
         case ["v2"]:
             return swagger(core, request)
         case ["v3"]:
-            found: tuple[bytes, str] | None = openapi.index(core.registry)
+            found: tuple[bytes, str] | None = openapi.index(described(core.registry, request))
         case ["v3", "api", version]:
             found = openapi.document(core.registry, "", version)
         case ["v3", "apis", group, version]:
-            found = openapi.document(core.registry, group, version)
+            found = openapi.document(described(core.registry, request), group, version)
         case _:
             return not_found()
     if found is None:

@@ -29,10 +29,10 @@ class Registry:
     """The kinds in discovery order: those of the table, then custom groups by name, versions by rank. `closed` are the
     resources ("crontabs.example.com") whose definition is being deleted: nothing is created any more."""
 
-    def __init__(self, custom: Iterable[Kind] = (), closed: Iterable[str] = ()) -> None:
+    def __init__(self, custom: Iterable[Kind] = (), closed: Iterable[str] = (), extra: tuple[Kind, ...] = ()) -> None:
         self.closed = frozenset(closed)
         self.custom = tuple(sorted(custom, key=lambda k: (k.group, version_rank(k.version), k.plural)))
-        self.kinds: tuple[Kind, ...] = KINDS + self.custom
+        self.kinds: tuple[Kind, ...] = KINDS + self.custom + extra
         self._by_plural = {(k.group, k.version, k.plural): k for k in reversed(self.kinds)}
         self._by_version: dict[tuple[str, str], list[Kind]] = {}
         for kind in self.kinds:
@@ -63,6 +63,10 @@ class Registry:
 
     def kinds_of(self, group: str, version: str) -> list[Kind]:
         return self._by_version.get((group, version), [])
+
+    def beside(self, extra: tuple[Kind, ...]) -> Registry:
+        """The same with further kinds, which come last."""
+        return self.remember(extra, lambda: Registry(self.custom, self.closed, extra))
 
     def remember(self, key: Any, make: Callable[[], T]) -> T:
         """A document that follows from the registry, made on first use."""
