@@ -50,7 +50,9 @@ def _counters(deployment: Obj, new: Obj | None, every: Sequence[Obj]) -> Obj:
         "availableReplicas": available,
         "unavailableReplicas": max(sum(replicas_of(rs) for rs in every) - available, 0),
     }
-    return {name: count for name, count in counters.items() if count}
+    leaving = [dig(rs, "status", "terminatingReplicas") for rs in every]
+    told = {"terminatingReplicas": sum(leaving)} if leaving and None not in leaving else {}
+    return {name: count for name, count in counters.items() if count} | told
 
 
 class _Conditions:

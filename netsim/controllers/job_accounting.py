@@ -19,11 +19,10 @@ from netsim.controllers.job_pods import (
     has_succeeded,
     index_of,
     is_indexed,
-    is_terminating,
     is_tracked,
 )
 from netsim.controllers.job_policy import Verdict, judge
-from netsim.controllers.pods import is_active
+from netsim.controllers.pods import is_active, is_leaving
 
 LIMIT = 500
 """Pods newly named in one round at most."""
@@ -77,7 +76,7 @@ def completions_of(job: Obj) -> int | None:
 
 def tally(job: Obj, pods: Sequence[Obj]) -> Tally:
     """Sort out the Job's pods."""
-    count = Tally(active=[pod for pod in pods if is_active(pod)], terminating=[p for p in pods if is_terminating(p)])
+    count = Tally(active=[pod for pod in pods if is_active(pod)], terminating=[p for p in pods if is_leaving(p)])
     tracked = {uid_of(pod): pod for pod in pods if is_tracked(pod)}
     count.tracked = len(tracked)
     _carry_over(job, count, tracked)

@@ -109,11 +109,6 @@ def has_failed(job: Obj, pod: Obj) -> bool:
     return not replaces_failed_only(job) and deletion_timestamp(pod) is not None and not has_succeeded(pod)
 
 
-def is_terminating(pod: Obj) -> bool:
-    """Whether it is being deleted and has not ended yet."""
-    return deletion_timestamp(pod) is not None and pod_phase(pod) not in ("Succeeded", "Failed")
-
-
 def finish_time(pod: Obj, now: datetime) -> datetime:
     """When its last container ended; where the pod does not say, when it was last ready, or deleted, or created."""
     statuses: Iterable[Obj] = status_of(pod).get("containerStatuses") or ()

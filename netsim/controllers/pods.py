@@ -21,6 +21,11 @@ def is_active(pod: Obj) -> bool:
     return not is_finished(pod) and deletion_timestamp(pod) is None
 
 
+def is_leaving(pod: Obj) -> bool:
+    """Whether the pod is being deleted and has not ended yet."""
+    return deletion_timestamp(pod) is not None and not is_finished(pod)
+
+
 def ready_seconds(pod: Obj, now: datetime) -> float:
     """For how long the pod has been ready; 0 if it is not."""
     ready = condition(pod, "Ready")

@@ -20,7 +20,7 @@ from netsim.api.objects import (
 from netsim.api.times import format_time
 from netsim.controllers.controller import Controller
 from netsim.controllers.new_pod import announce_creation, announce_deletion, pod_of
-from netsim.controllers.pods import is_active, is_available, ready_seconds
+from netsim.controllers.pods import is_active, is_available, is_leaving, ready_seconds
 from netsim.controllers.ranking import choose_victims
 from netsim.controllers.refs import claim, selector_of
 from netsim.controllers.view import OWNER, View
@@ -44,7 +44,8 @@ def reconcile(key: str, view: View, kind: Kind = REPLICA_SETS) -> Writes:
     writes: list[Write] = []
     if not deletion_timestamp(replica_set):
         writes += _scale(kind, replica_set, active, view)
-    return [*writes, *_status(kind, replica_set, active, view)]
+    leaving = None if kind is REPLICATION_CONTROLLERS else sum(map(is_leaving, claimed.mine))
+    return [*writes, *_status(kind, replica_set, active, leaving, view)]
 
 
 def _scale(kind: Kind, replica_set: Obj, active: Sequence[Obj], view: View) -> list[Write]:
@@ -75,9 +76,9 @@ def _related(replica_set: Obj, active: Sequence[Obj], view: View) -> Iterable[Ob
     return [pod for pod in pods if is_active(pod)]
 
 
-def _status(kind: Kind, replica_set: Obj, active: Sequence[Obj], view: View) -> list[Write]:
+def _status(kind: Kind, replica_set: Obj, active: Sequence[Obj], leaving: int | None, view: View) -> list[Write]:
     old = status_of(replica_set)
-    status = replica_set_status(replica_set, active, view.now, view.failure)
+    status = replica_set_status(replica_set, active, leaving, view.now, view.failure)
     writes: list[Write] = []
     if status != old:
         writes.append(status_of_object(kind, replica_set, status))
@@ -87,8 +88,11 @@ def _status(kind: Kind, replica_set: Obj, active: Sequence[Obj], view: View) -> 
     return writes
 
 
-def replica_set_status(replica_set: Obj, active: Sequence[Obj], now: datetime, failure: str) -> Obj:
-    """status with its counters; those that are 0 are left out, except `replicas`, as the API server would."""
+def replica_set_status(
+    replica_set: Obj, active: Sequence[Obj], leaving: int | None, now: datetime, failure: str
+) -> Obj:
+    """status with its counters; those that are 0 are left out, except `replicas` and terminatingReplicas (KEP-3973;
+    `leaving` is None for a kind that has none), as the API server would."""
     spec = replica_set["spec"]
     labels = dig(spec, "template", "metadata", "labels") or {}
     min_ready = int(spec.get("minReadySeconds") or 0)
@@ -99,6 +103,7 @@ def replica_set_status(replica_set: Obj, active: Sequence[Obj], now: datetime, f
         "observedGeneration": int(metadata(replica_set).get("generation") or 0),
     }
     status: Obj = {"replicas": len(active)} | {name: count for name, count in counters.items() if count}
+    status |= {} if leaving is None else {"terminatingReplicas": leaving}
     conditions = _conditions(status_of(replica_set).get("conditions") or [], failure, wanted(replica_set) - len(active))
     stamp = format_time(now)
     stamped = [c if "lastTransitionTime" in c else {**c, "lastTransitionTime": stamp} for c in conditions]

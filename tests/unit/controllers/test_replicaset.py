@@ -44,6 +44,7 @@ def test_creates_what_is_missing_and_counts(cluster: Any) -> None:
         "replicas": 3,
         "fullyLabeledReplicas": 3,
         "observedGeneration": 1,
+        "terminatingReplicas": 0,
     }
     for pod in pods[:2]:
         cluster.set_pod(pod)
@@ -72,6 +73,7 @@ def test_finished_and_leaving_pods_are_replaced(cluster: Any) -> None:
     cluster.delete(PODS, second["metadata"]["name"], "ns")
     settle(cluster)
     assert len(cluster.all(PODS)) == 4
+    assert cluster.get(REPLICA_SETS, "ns/web")["status"]["terminatingReplicas"] == 1
 
 
 def test_adopts_matching_orphans_and_releases_strangers(cluster: Any) -> None:
@@ -132,7 +134,8 @@ def test_a_replication_controller_selects_by_plain_labels(cluster: Any) -> None:
     pods = cluster.all(PODS)
     assert len(pods) == 2
     assert {pod["metadata"]["ownerReferences"][0]["kind"] for pod in pods} == {"ReplicationController"}
-    assert cluster.get(REPLICATION_CONTROLLERS, "ns/web")["status"]["replicas"] == 2
+    status = cluster.get(REPLICATION_CONTROLLERS, "ns/web")["status"]
+    assert status["replicas"] == 2 and "terminatingReplicas" not in status
 
 
 def pod(uid: str, **facts: Any) -> Obj:
