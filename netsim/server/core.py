@@ -18,6 +18,7 @@ from netsim.api.times import format_time
 from netsim.http.types import Request
 from netsim.server.codec import Decoder, key_of, prefix_of, stored_kind, wire
 from netsim.server.hub import Hub
+from netsim.server.listcache import ListCache
 from netsim.server.negotiate import JSON, Format
 from netsim.server.rbac import User
 from netsim.server.registry import Registry
@@ -82,6 +83,7 @@ class Core:
     authorizer: Authorizer
     services: ServiceAllocators
     decoder: Decoder = field(default_factory=Decoder)
+    lists: ListCache = field(default_factory=ListCache)
     kubelet_tls: SSLContext | None = None
     summaries: dict[str, tuple[float, Obj]] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry)

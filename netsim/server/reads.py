@@ -13,7 +13,6 @@ from netsim.api.errors import StatusError, bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.http.types import Response
 from netsim.server import table
-from netsim.server.codec import wire_list
 from netsim.server.core import Call, Core
 from netsim.server.requests import ListOptions, parse_list_options
 from netsim.server.responses import json_response, respond
@@ -103,10 +102,10 @@ def list_bytes(core: Core, kind: Kind, found: Slice) -> bytes:
     """A List's JSON from the stored bytes of its items."""
     head = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.api_version}","metadata":'.encode()
     if is_view(kind):
-        items: list[bytes | memoryview] = [b",".join(core.wire(kind, item) for item in found.items)]
+        items = b",".join(core.wire(kind, item) for item in found.items)
     else:
-        items = wire_list(kind, found.items)
-    return b"".join((head, orjson.dumps(found.metadata), b',"items":[', *items, b"]}"))
+        items = core.lists.joined(kind, found.items)
+    return b"".join((head, orjson.dumps(found.metadata), b',"items":[', items, b"]}"))
 
 
 async def select_items(core: Core, selection: Selection, options: ListOptions) -> Slice:
