@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 import httptools
 
 from netsim.http.answer import Clock, Job, Sender
-from netsim.http.stream import Flow, RawStream
+from netsim.http.stream import Flow, RawStream, watch_peer
 from netsim.http.types import Handler, Peer, Request, Response
 from netsim.http.wire import split_target
 
@@ -151,6 +151,7 @@ class Connection(asyncio.Protocol):
         keep_alive, upgrade = self._parser.should_keep_alive(), self._parser.should_upgrade()
         if upgrade:
             self._raw = RawStream(self._transport, self._flow)
+            watch_peer(self._transport)  # an upgraded connection may be silent for hours
         self._enqueue(Job(request, keep_alive, upgrade, self._parser.get_http_version() != "1.0"))
 
     # parsing and queueing

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import httptools
 
-from netsim.http.stream import Flow, Inflow, RawStream
+from netsim.http.stream import Flow, Inflow, RawStream, watch_peer
 from netsim.http.types import Response
 from netsim.http.wire import BODILESS
 
 Mode = Literal["whole", "stream", "upgrade"]
-
-# A peer that vanished without a word (power, cable, namespace gone) is noticed after about 15 + 3 × 5 s.
-KEEPALIVE = ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3))
 
 
 class StaleConnection(ConnectionError):
@@ -92,11 +88,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in KEEPALIVE:
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        watch_peer(transport)
 
     def data_received(self, data: bytes) -> None:
         if self._raw is not None:
