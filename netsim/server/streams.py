@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from netsim.api import causes, errors, kinds
 from netsim.api.errors import StatusError, bad_request
@@ -187,13 +188,21 @@ def _stream_query(request: Request, *, with_command: bool) -> list[tuple[str, st
     return query
 
 
+async def _check_create(core: Core, call: Call) -> None:
+    """403 unless the user may `create` as well: a WebSocket comes as a GET but is no reading (KEP-4006)."""
+    if call.target.verb != "create":
+        await core.authorizer.check(call.user, replace(call.target, verb="create"))
+
+
 async def execute(core: Core, call: Call) -> Response:
+    await _check_create(core, call)
     if not call.request.params("command"):
         raise bad_request("you must specify at least one command for the container")
     return await _container_stream(core, call, "exec")
 
 
 async def attach(core: Core, call: Call) -> Response:
+    await _check_create(core, call)
     return await _container_stream(core, call, "attach")
 
 
@@ -207,6 +216,7 @@ async def _container_stream(core: Core, call: Call, verb: str) -> Response:
 
 
 async def port_forward(core: Core, call: Call) -> Response:
+    await _check_create(core, call)
     pod, client = await _pod_and_client(core, call)
     query = [(name, value) for name, value in call.request.query if name in ("port", "ports")]
     return await _pipe(call, pod, client, _kubelet_path("portForward", pod), query)

@@ -151,6 +151,25 @@ async def test_refusals(api: Any, kubelet: Kubelet, pod: Any) -> None:
     assert status["code"] == 500 and 'the kubelet of node "n1"' in status["message"]
 
 
+@pytest.mark.parametrize("sub", ["exec?command=x&stdout=1", "attach?stdout=1", "portforward"])
+async def test_reading_is_not_enough_for_a_stream(api: Any, kubelet: Kubelet, sub: str) -> None:
+    rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+    rule = {
+        "apiGroups": [""],
+        "resources": [f"pods/{s}" for s in ("exec", "attach", "portforward", "log")],
+        "verbs": ["get"],
+    }
+    await api.post(f"{rbac}/roles", {"metadata": {"name": "r"}, "rules": [rule]})
+    await api.post(f"{rbac}/rolebindings", {
+        "metadata": {"name": "r"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+        "subjects": [{"kind": "User", "name": "eve"}],
+    })  # fmt: skip
+    status = await api.refused("GET", f"{PODS}/p/{sub}", peer=Peer(common_name="eve"))
+    assert status["code"] == 403 and 'cannot create resource "pods/' in status["message"]
+    assert (await api.send("GET", f"{PODS}/p/log", peer=Peer(common_name="eve"))).status == 200
+    assert len(kubelet.requests) == 1
+
+
 def test_container_choice() -> None:
     two = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a"}, {"name": "b"}]}}
     with pytest.raises(Exception, match=r"a container name must be specified for pod x, choose one of: \[a b\]"):
