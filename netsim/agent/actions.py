@@ -128,9 +128,9 @@ class PodActions:
         self._inherit(state, action, container)
         state.failures.pop(spec["name"], None)
         name, image = spec["name"], spec["image"]
-        self.worker.event("Pulled", f'Container image "{image}" already present on machine')
-        self.worker.event("Created", f"Created container: {name}")
-        self.worker.event("Started", f"Started container {name}")
+        self.worker.event("Pulled", f'Container image "{image}" already present on machine', container=name)
+        self.worker.event("Created", f"Created container: {name}", container=name)
+        self.worker.event("Started", f"Started container {name}", container=name)
         self.worker.container_started(spec, container)
         if not post_start(spec):
             set_ready(spec, container)
@@ -146,7 +146,8 @@ class PodActions:
         try:
             await run_hook(self.worker, spec, hook)
         except HookFailed as error:
-            self.worker.event("FailedPostStartHook", f"PostStartHook failed: {error}", warning=True)
+            text = f"PostStartHook failed: {error}"
+            self.worker.event("FailedPostStartHook", text, warning=True, container=name)
             container.unhealthy = "postStart hook"
         if container.running and not container.unhealthy:
             set_ready(spec, container)
@@ -168,20 +169,21 @@ class PodActions:
         container.exit = Exit(code, reason, now, now, ident, message)
         self._inherit(state, action, container)
         state.failures.pop(spec["name"], None)
-        self.worker.event("Failed", f"Error: {message}", warning=True)
+        self.worker.event("Failed", f"Error: {message}", warning=True, container=spec["name"])
         self._note_backoff(pod, container)
 
     def _fail(self, state: PodState, spec: Obj, reason: str, message: str, first: float) -> None:
         name = spec["name"]
         log.warning("pod %s/%s, container %s: %s: %s", state.namespace, state.name, name, reason, message)
-        self.worker.event("Failed", f"Error: {message}", warning=True)
+        self.worker.event("Failed", f"Error: {message}", warning=True, container=spec["name"])
         state.failures[name] = backoff.fail(
             state.failures.get(name), reason, message, time.time(), image=spec["image"], first=first
         )
 
     def _fail_pull(self, state: PodState, spec: Obj, message: str) -> None:
-        self.worker.event("Pulling", f'Pulling image "{spec["image"]}"')
-        self.worker.event("Failed", f'Failed to pull image "{spec["image"]}": {message}', warning=True)
+        image, name = spec["image"], spec["name"]
+        self.worker.event("Pulling", f'Pulling image "{image}"', container=name)
+        self.worker.event("Failed", f'Failed to pull image "{image}": {message}', warning=True, container=name)
         self._fail(state, spec, "ErrImagePull", message, backoff.FIRST)
 
     def _back_off_pull(self, name: str) -> None:
@@ -191,8 +193,8 @@ class PodActions:
             return
         text = f'Back-off pulling image "{failure.image}"'
         failure.reason, failure.message = "ImagePullBackOff", f"{text}: ErrImagePull: {failure.message}"
-        self.worker.event("BackOff", text)
-        self.worker.event("Failed", "Error: ImagePullBackOff", warning=True)
+        self.worker.event("BackOff", text, container=name)
+        self.worker.event("Failed", "Error: ImagePullBackOff", warning=True, container=name)
         self.worker.save()
 
     # ends
@@ -215,7 +217,7 @@ class PodActions:
     def _note_backoff(self, pod: Obj, container: Container) -> None:
         if backoff.restart_at(container) > time.time() and not podspec.is_deleted(pod):
             text = f"Back-off restarting failed container {container.name} in pod {podspec.full_name(pod)}"
-            self.worker.event("BackOff", text, warning=True)
+            self.worker.event("BackOff", text, warning=True, container=container.name)
 
     # the pod
 

@@ -51,7 +51,7 @@ class Killer:
         if container is None or not container.running:
             return
         why = action.why if "restarted" in action.why else f"Stopping container {action.name}"
-        self.worker.event("Killing", why)
+        self.worker.event("Killing", why, container=action.name)
         self._exits[action.name] = asyncio.Event()
         try:
             grace = await self._pre_stop(container, action.grace)
@@ -110,7 +110,11 @@ class Killer:
             async with asyncio.timeout(grace):
                 await run_hook(self.worker, spec, hook)
         except TimeoutError:
-            self.worker.event("FailedPreStopHook", f"PreStopHook failed: no end within {grace:g} s", warning=True)
+            self._hook_failed(spec["name"], f"no end within {grace:g} s")
         except HookFailed as error:
-            self.worker.event("FailedPreStopHook", f"PreStopHook failed: {error}", warning=True)
+            self._hook_failed(spec["name"], str(error))
         return max(MINIMUM_SECONDS, grace - (time.monotonic() - begun))
+
+    def _hook_failed(self, name: str, why: str) -> None:
+        text = f"PreStopHook failed: {why}"
+        self.worker.event("FailedPreStopHook", text, warning=True, container=name)

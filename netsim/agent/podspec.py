@@ -36,6 +36,13 @@ def find_container(pod: Obj, name: str) -> Obj | None:
     return next((c for c in all_containers(pod) + ephemeral_containers(pod) if c["name"] == name), None)
 
 
+def field_path(pod: Obj, name: str) -> str:
+    """Where a container stands in the pod, as Events say it: "spec.containers{web}"; "" when it is not there."""
+    fields = ("containers", "initContainers", "ephemeralContainers")
+    found = (field for field in fields if any(c["name"] == name for c in pod["spec"].get(field) or ()))
+    return next((f"spec.{field}{{{name}}}" for field in found), "")
+
+
 def is_ephemeral(pod: Obj, name: str) -> bool:
     return any(c["name"] == name for c in ephemeral_containers(pod))
 

@@ -152,7 +152,7 @@ class PodWorker:
             return await self.context.execute(self, container.name, command)
 
         def unhealthy(message: str) -> None:
-            self.event("Unhealthy", message, warning=True)
+            self.event("Unhealthy", message, warning=True, container=container.name)
 
         def verdict() -> None:
             self.save()
@@ -170,9 +170,10 @@ class PodWorker:
         if task is not None:
             task.cancel()
 
-    def event(self, reason: str, message: str, *, warning: bool = False) -> None:
+    def event(self, reason: str, message: str, *, warning: bool = False, container: str = "") -> None:
+        """Tell what happened to the pod, or to one of its containers."""
         if self.pod is not None:
-            self.context.events.add(self.pod, reason, message, warning=warning)
+            self.context.events.add(self.pod, reason, message, warning=warning, container=container)
 
     def save(self) -> None:
         if self.state is not None:

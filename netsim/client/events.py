@@ -46,15 +46,17 @@ _recorders: WeakKeyDictionary[Client, _Recorder] = WeakKeyDictionary()
 
 
 def render_event(
-    obj: Obj, name: str, type: EventType, reason: str, message: str, now: str, *, component: str, host: str = ""
-) -> Obj:
-    """The Event object; events about cluster-scoped objects live in namespace default. `now` is RFC 3339."""
+    obj: Obj, name: str, type: EventType, reason: str, message: str, now: str, *, component: str, host: str = "",
+    field_path: str = "",
+) -> Obj:  # fmt: skip
+    """The Event object; events about cluster-scoped objects live in namespace default. `now` is RFC 3339;
+    `field_path` names a part of the object, such as "spec.containers{web}"."""
     source = {"component": component} | ({"host": host} if host else {})
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": name, "namespace": namespace_of(obj) or "default"},
-        "involvedObject": object_reference(obj),
+        "involvedObject": object_reference(obj) | ({"fieldPath": field_path} if field_path else {}),
         "type": type,
         "reason": reason,
         "message": message,
@@ -78,11 +80,13 @@ class Prepared:
     message: str
     component: str
     host: str
+    field_path: str = ""
 
 
 def prepare_event(
-    client: Client, obj: Obj, type: EventType, reason: str, message: str, *, component: str, host: str = ""
-) -> Prepared | None:
+    client: Client, obj: Obj, type: EventType, reason: str, message: str, *, component: str, host: str = "",
+    field_path: str = "",
+) -> Prepared | None:  # fmt: skip
     """Count an event about `obj` (which must carry apiVersion and kind); None if there were too many about it.
 
     The same event again (object, type, reason, message, component) raises the count of the first, and many similar
@@ -91,16 +95,19 @@ def prepare_event(
     recorder = _recorders.setdefault(client, _Recorder())
     about = (str(obj.get("kind")), namespace_of(obj), name_of(obj), uid_of(obj))
     verdict = recorder.correlator.judge((component, host), about, (type, reason), message, time.monotonic())
-    recorded = recorder.entry(verdict.key)
+    recorded = recorder.entry((*verdict.key, field_path))
     recorded.count += 1
-    return Prepared(recorded, obj, type, reason, verdict.message, component, host) if verdict.sent else None
+    if not verdict.sent:
+        return None
+    return Prepared(recorded, obj, type, reason, verdict.message, component, host, field_path)
 
 
 async def record_event(
-    client: Client, obj: Obj, type: EventType, reason: str, message: str, *, component: str, host: str = ""
-) -> None:
+    client: Client, obj: Obj, type: EventType, reason: str, message: str, *, component: str, host: str = "",
+    field_path: str = "",
+) -> None:  # fmt: skip
     """`prepare_event` and `send_event` in one."""
-    prepared = prepare_event(client, obj, type, reason, message, component=component, host=host)
+    prepared = prepare_event(client, obj, type, reason, message, component=component, host=host, field_path=field_path)
     if prepared is not None:
         await send_event(client, prepared)
 
@@ -116,8 +123,9 @@ async def send_event(client: Client, event: Prepared) -> None:
                 return
             name = f"{name_of(obj)}.{time.time_ns():x}"
             wanted = render_event(
-                obj, name, event.type, event.reason, event.message, now, component=event.component, host=event.host
-            )
+                obj, name, event.type, event.reason, event.message, now, component=event.component, host=event.host,
+                field_path=event.field_path,
+            )  # fmt: skip
             await client.create(EVENTS, {**wanted, "count": recorded.count})
             recorded.name = name
         except (StatusError, OSError) as error:

@@ -112,3 +112,17 @@ async def test_a_refused_event_is_logged_and_stops_nothing(
     api.refuse = None
     await record_event(client, POD, "Normal", "Pulled", "x", component="kubelet")
     assert len(api.events) == 1
+
+
+async def test_an_event_may_be_about_a_part(api: EventApi, client: Client) -> None:
+    for name in ("a", "b", "a"):
+        part = f"spec.containers{{{name}}}"
+        await record_event(client, POD, "Normal", "Pulled", "x", component="kubelet", field_path=part)
+    found = {event["involvedObject"]["fieldPath"]: event["count"] for event in api.events.values()}
+    assert found == {"spec.containers{a}": 2, "spec.containers{b}": 1}
+
+
+async def test_too_many_events_are_not_sent_but_counted(api: EventApi, client: Client) -> None:
+    for _ in range(30):
+        await record_event(client, POD, "Warning", "BackOff", "again", component="kubelet")
+    assert [event["count"] for event in api.events.values()] == [25]
