@@ -24,6 +24,9 @@ Clock = Callable[[], datetime]
 _CHECK_AGAIN = 1.0
 _SLICE = 64
 """Keys reconciled in one go before the event loop gets its turn."""
+_COSTLY, _SHARE, _LONGEST_REST = 0.005, 4.0, 1.0
+"""A round that takes more than so many seconds is followed by a rest so many times as long, at most a second: a Job
+of thousands of pods, each of which wakes it, must leave time for everybody else."""
 
 
 class Runner:
@@ -116,20 +119,22 @@ class Runner:
 
     def _reconcile(self, key: str) -> None:
         """Reconcile from the caches alone; a task is needed only when there is something to write."""
+        started = _seconds()
         try:
             writes = self._controller.reconcile(key, self._view(key))
         except Exception:
             self._broken(key)
             self._queue.done(key, _seconds())
             return
+        rest = rest_after(_seconds() - started)
         if any(not isinstance(write, Requeue) for write in writes):
-            self._spawn(key, self._apply(key, writes))
+            self._spawn(key, self._apply(key, writes), rest)
         else:
             self._settle(key, writes, [])
-            self._queue.done(key, _seconds())
+            self._queue.done(key, _seconds(), rest)
 
-    def _spawn(self, key: str, work: Coroutine[Any, Any, bool]) -> None:
-        task = asyncio.create_task(self._guard(key, work), name=f"{self._controller.name} {key}")
+    def _spawn(self, key: str, work: Coroutine[Any, Any, bool], rest: float = 0.0) -> None:
+        task = asyncio.create_task(self._guard(key, work, rest), name=f"{self._controller.name} {key}")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -138,14 +143,14 @@ class Runner:
         self._tasks.discard(task)
         self._turn.set()
 
-    async def _guard(self, key: str, work: Coroutine[Any, Any, bool]) -> None:
+    async def _guard(self, key: str, work: Coroutine[Any, Any, bool], rest: float) -> None:
         wrote = True
         try:
             wrote = await work
         except Exception:
             self._broken(key)
         finally:
-            self._queue.done(key, _seconds(), self._controller.rest if wrote else 0.0)
+            self._queue.done(key, _seconds(), max(self._controller.rest if wrote else 0.0, rest))
 
     async def _observe_and_apply(self, key: str) -> bool:
         observe = self._controller.observe
@@ -194,6 +199,11 @@ class Runner:
 
     def _view(self, key: str, facts: Mapping[str, Any] | None = None) -> View:
         return View(self._caches, self._clock(), self._failures.get(key, ""), facts or {})
+
+
+def rest_after(cost: float) -> float:
+    """How long a key is left alone after a round that took `cost` seconds."""
+    return min(cost * _SHARE, _LONGEST_REST) if cost > _COSTLY else 0.0
 
 
 def _seconds() -> float:

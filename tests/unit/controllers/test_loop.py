@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from netsim.controllers import deployment, replicaset
 from netsim.controllers.apply import apply_writes
 from netsim.controllers.controller import Controller
 from netsim.controllers.expectations import Expectations, Expected
-from netsim.controllers.loop import Runner
+from netsim.controllers.loop import Runner, rest_after
 from netsim.controllers.queue import WorkQueue
 from netsim.controllers.writes import Announce, Create, Delete, Note
 
@@ -200,3 +201,29 @@ async def test_one_key_at_a_time_is_followed_by_the_next(cluster: Any, make_clie
     assert client.most_under_way == 1
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def test_what_costs_much_leaves_time_for_others() -> None:
+    assert rest_after(0.004) == 0.0
+    assert rest_after(0.05) == pytest.approx(0.2)
+    assert rest_after(3.0) == 1.0
+
+
+async def test_a_costly_key_rests_though_it_is_woken_all_the_time(cluster: Any, make_client: Any) -> None:
+    rounds = []
+
+    def reconcile(key: str, view: Any) -> list[Any]:
+        rounds.append(key)
+        time.sleep(0.02)
+        return []
+
+    client = make_client(cluster, random.Random(1))
+    runner = Runner(Controller("c", reconcile, ()), client, cluster.caches, lambda note: None, lambda: cluster.now)
+    task = asyncio.create_task(runner.run())
+    deadline = time.monotonic() + 0.3
+    while time.monotonic() < deadline:
+        runner.add("ns/a")
+        await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert 1 <= len(rounds) <= 4  # 20 ms of work, 80 ms of rest
