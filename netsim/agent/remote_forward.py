@@ -63,7 +63,9 @@ async def until_gone(worker: PodWorker, session: Awaitable[None]) -> None:
     finally:
         gone.cancel()
         serving.cancel()
-        await asyncio.gather(serving, gone, return_exceptions=True)
+        ended, _ = await asyncio.gather(serving, gone, return_exceptions=True)
+        if isinstance(ended, Exception) and not isinstance(ended, OSError):
+            log.error("a port-forward session failed", exc_info=ended)
 
 
 class Forwards:

@@ -86,7 +86,7 @@ class SpdyChannels:
             await self._session.run()
         except SpdyError as error:
             log.info("an exec or attach client broke the SPDY protocol: %s", error)
-        except ConnectionError as error:
+        except OSError as error:
             log.debug("an exec or attach client went away: %s", error)
 
     def _opened(self, stream: SpdyStream) -> None:

@@ -29,6 +29,7 @@ from netsim.server.streams import end_to_end, hop_headers, kubelet_client, node_
 
 _OWN = ("authorization", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-proto")
 _SERVICE_LABEL = "kubernetes.io/service-name"
+_PATIENCE = 24 * 3600.0  # a program may take its time to answer; connecting to it has a limit of its own
 
 
 @runtime_checkable
@@ -94,7 +95,8 @@ async def _find(core: Core, call: Call) -> tuple[Backend, HttpClient]:
             raise errors.unavailable(f'no endpoints available for service "{call.target.name}"')
         backend, node_name = choice[core.rand(len(choice))]
         await _route(core, backend.address, node_name)
-    return backend, HttpClient(backend.base, ssl=_unverified(backend), dial=core.dial_node)
+    client = HttpClient(backend.base, ssl=_unverified(backend), dial=core.dial_node, timeout=_PATIENCE)
+    return backend, client
 
 
 async def _route(core: Core, address: str, node_name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -210,6 +211,29 @@ async def test_upgrades_go_through(api: Any, program: Program) -> None:
         assert await near.read() == b"HELLO"
         await near.close()
         await carried
+
+
+async def test_programs_with_tls_are_not_verified(api: Any, program: Program) -> None:
+    pair = api.app.pki.issue_server("anything", ["elsewhere.example"])
+    cert, key = api.app.config.pki_dir / "pod.crt", api.app.config.pki_dir / "pod.key"
+    cert.write_bytes(pair.certificate)
+    key.write_bytes(pair.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    server = await serve(program, socket.create_server(("127.0.0.1", 0)), ssl=context)
+
+    async def dial(host: str, wanted: int) -> socket.socket:
+        sock = socket.socket()
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", server.port))
+        return sock
+
+    api.app.core.dial_node = dial
+    try:
+        response = await api.send("GET", f"{NAMESPACE}/services/https:web:80/proxy/")
+        assert (response.status, await whole(response)) == (200, b"GET ")
+    finally:
+        await server.close()
 
 
 async def test_refusals(api: Any, program: Program) -> None:
