@@ -11,16 +11,12 @@ from typing import Any
 
 from netsim.api.kinds import Kind, Obj
 from netsim.api.schema import REF, definitions, type_of
+from netsim.server.custom import PATCH_TYPES
 from netsim.server.discovery import encode_with_tag
 from netsim.server.registry import Registry
 
 INFO = {"title": "Kubernetes", "version": "v1.36.2"}
-PATCH_TYPES = (
-    "application/apply-patch+yaml",
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-)
+_STRATEGIC = "application/strategic-merge-patch+json"
 _LIST = ("fieldSelector", "labelSelector", "limit")
 _PARAMETERS = {
     "get": ("pretty",),
@@ -90,6 +86,11 @@ def parameters_of(verb: str) -> tuple[str, ...]:
     return _PARAMETERS[verb]
 
 
+def patch_types(kind: Kind) -> tuple[str, ...]:
+    """What a PATCH takes. kubectl apply looks whether that can be a strategic merge patch: custom kinds cannot."""
+    return PATCH_TYPES if kind.custom else (*PATCH_TYPES, _STRATEGIC)
+
+
 def extensions(kind: Kind, verb: str) -> Obj:
     """What clients recognise an operation by."""
     gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
@@ -107,7 +108,7 @@ def _operation(kind: Kind, verb: str) -> Obj:
     if verb in ("create", "update"):
         operation["requestBody"] = {"content": content, "required": True}
     elif verb == "patch":
-        body = {media: {"schema": {"type": "object"}} for media in PATCH_TYPES}
+        body = {media: {"schema": {"type": "object"}} for media in patch_types(kind)}
         operation["requestBody"] = {"content": body, "required": True}
     return operation
 

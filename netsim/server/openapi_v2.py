@@ -13,7 +13,7 @@ from typing import Any
 from netsim.api.kinds import Kind, Obj
 from netsim.api.schema import REF
 from netsim.server.discovery import tag_of
-from netsim.server.openapi import INFO, TYPES, extensions, operations, parameters_of, types_of, variables
+from netsim.server.openapi import INFO, TYPES, extensions, operations, parameters_of, patch_types, types_of, variables
 from netsim.server.registry import Registry
 
 _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "patch": 8}
@@ -103,7 +103,8 @@ def _parameter(name: str, place: str) -> bytes:
 def _operation(kind: Kind, verb: str) -> bytes:
     """openapi.v2.Operation."""
     answer = _named("200", _field(1, _text(1, "OK")))
-    parts = [_field(8, _parameter(name, "query")) for name in parameters_of(verb)]
+    parts = [_text(7, media) for media in (patch_types(kind) if verb == "patch" else ())]
+    parts += [_field(8, _parameter(name, "query")) for name in parameters_of(verb)]
     parts.append(_field(9, _field(1, answer)))
     parts += [_field(13, _named(key, _any(value))) for key, value in extensions(kind, verb).items()]
     return b"".join(parts)

@@ -28,6 +28,8 @@ def test_apply_get_and_explain(crontabs: Any) -> None:
     text = json.dumps(tab("mine", replicas=3))
     assert crontabs.out("apply", "-f", "-", stdin=text) == "crontab.stable.example.com/mine created"
     assert crontabs.out("apply", "-f", "-", stdin=text) == "crontab.stable.example.com/mine unchanged"
+    changed = json.dumps(tab("mine", replicas=3, image="alpine"))
+    assert crontabs.out("apply", "-f", "-", stdin=changed) == "crontab.stable.example.com/mine configured"
     rows = crontabs.out("get", "ct", "-o", "wide").splitlines()
     assert rows[0].split() == ["NAME", "SCHEDULE", "REPLICAS", "READY", "AGE"]
     assert rows[1].split()[:7] == ["mine", "*", "*", "*", "*", "*/5", "3"]
