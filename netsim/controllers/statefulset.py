@@ -16,7 +16,6 @@ from netsim.controllers.controller import Controller
 from netsim.controllers.history import REVISION_HASH, hashes_in, history_of, surplus
 from netsim.controllers.pods import is_finished
 from netsim.controllers.refs import claim, selector_of
-from netsim.controllers.rollout import scaled
 from netsim.controllers.statefulset_pods import claim_writes, identify, is_member, member, ordinal_of, ordinals
 from netsim.controllers.statefulset_status import (
     is_rolling,
@@ -189,28 +188,18 @@ def _is_well(stateful_set: Obj, pod: Obj, view: View) -> bool:
 
 
 def _roll(members: Members, view: View) -> list[Write]:
-    """Delete pods of old revisions from the highest ordinal down to the partition, as many as may be unavailable."""
+    """From the highest ordinal down to the partition, delete the first pod of an old revision; but not past a new one
+    that is not well yet. A broken old pod further down holds nothing up. (maxUnavailable is off in 1.36: KEP-961.)"""
     if not is_rolling(members.obj):
         return []
-    falling = [pod for pod in reversed(members.replicas.values()) if pod is not None]
-    above = [pod for pod in falling if (ordinal_of(members.obj, pod) or 0) >= members.partition]
-    old = [pod for pod in above if labels_of(pod).get(REVISION_HASH) != name_of(members.update)]
-    ailing = [pod for pod in falling if not _is_well(members.obj, pod, view)]
-    most = _max_unavailable(members)
-    if most == 1:
-        # One after another: neither past a new pod that is not well yet, nor held up by an old one further down.
-        victims = next(([pod] for pod in above if pod in old or pod in ailing), [])
-        victims = [pod for pod in victims if pod in old]
-    else:
-        room = max(most - len(ailing), 0)
-        victims = [pod for pod in old if pod in ailing] + [pod for pod in old if pod not in ailing][:room]
-    return [_delete(members.obj, pod) for pod in victims if deletion_timestamp(pod) is None]
-
-
-def _max_unavailable(members: Members) -> int:
-    """spec.updateStrategy.rollingUpdate.maxUnavailable (rounded up), 1 by default and at least."""
-    value = dig(members.obj, "spec", "updateStrategy", "rollingUpdate", "maxUnavailable")
-    return 1 if value is None else max(scaled(value, len(members.replicas), up=True), 1)
+    for ordinal, pod in sorted(members.replicas.items(), reverse=True):
+        if pod is None or ordinal < members.partition:
+            break
+        if labels_of(pod).get(REVISION_HASH) != name_of(members.update) and deletion_timestamp(pod) is None:
+            return [_delete(members.obj, pod)]
+        if not _is_well(members.obj, pod, view):
+            break
+    return []
 
 
 def _status(members: Members, view: View) -> list[Write]:
