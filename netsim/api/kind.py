@@ -67,6 +67,10 @@ class Kind:
     custom: Custom | None = None
     list_name: str = ""
 
+    def __hash__(self) -> int:
+        """Of one field: kinds are keys of many tables, and their texts remember their hashes."""
+        return hash(self.plural)
+
     @property
     def api_version(self) -> str:
         """ "v1" for the core group, else "group/version"."""

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 QUANTITY_MESSAGE = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
 
+_SHORT = 24
+
 Quantity = str | int | float
 
 
 def parse_quantity(value: Quantity) -> Fraction:
     """The exact number that "100m", "1.5Gi", "2e3" or 4 stand for; raises ValueError naming the text."""
+    return _known(value) if isinstance(value, str) and len(value) <= _SHORT else _parse(value)
+
+
+def _parse(value: Quantity) -> Fraction:
     found = _FORM.fullmatch(str(value))
     if found is None:
         raise ValueError(f"{value!r} is no quantity: {QUANTITY_MESSAGE}")
@@ -24,6 +31,9 @@ def parse_quantity(value: Quantity) -> Fraction:
     if suffix in _BINARY:
         return number * (1 << _BINARY[suffix])
     return number * _power(_DECIMAL[suffix])
+
+
+_known = lru_cache(4096)(_parse)  # a cluster's pods ask for the same few amounts
 
 
 def _power(exponent: int) -> Fraction:

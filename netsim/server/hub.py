@@ -22,12 +22,16 @@ _RETRY = 0.2
 
 
 class Frame:
-    """One store event with its decoded objects and wire bytes, each made once and shared by all watchers."""
+    """One store event with its decoded objects and wire bytes, each made once and shared by all watchers.
 
-    __slots__ = ("_before", "_lines", "_objects", "event")
+    `transitions` keeps what the event is for watchers with a selector, by version and selectors.
+    """
+
+    __slots__ = ("_before", "_lines", "_objects", "event", "transitions")
 
     def __init__(self, event: Event) -> None:
         self.event = event
+        self.transitions: dict[tuple[str, str, str], str] = {}
         self._lines: dict[str, bytes] = {}
         self._objects: dict[bool, Obj] = {}
         self._before: Obj | None = None

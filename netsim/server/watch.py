@@ -39,6 +39,8 @@ class Watch:
         self.selection: Selection = compile_selection(
             kind, call.namespace, options.label_selector, options.field_selector
         )
+        self._everything = self.selection.everything
+        self._selectors = (kind.api_version, options.label_selector, options.field_selector)
         self._shape = call.format.shape
         self._plain = not self._shape and not is_view(kind)
         self._with_columns = True
@@ -51,7 +53,7 @@ class Watch:
 
     def lines(self, frames: Iterable[Frame]) -> bytes:
         """The lines for some frames, joined."""
-        return b"".join(line for line in map(self._frame_line, frames) if line)
+        return b"".join([line for line in map(self._frame_line, frames) if line])
 
     def _frame_line(self, frame: Frame) -> bytes:
         event = frame.event
@@ -67,8 +69,14 @@ class Watch:
 
     def _transition(self, frame: Frame) -> str:
         """The event as this watcher sees it: starting to match is ADDED, ceasing to is DELETED, neither is nothing."""
-        if self.selection.everything:
+        if self._everything:
             return frame.event.type
+        known = frame.transitions.get(self._selectors)
+        if known is None:
+            known = frame.transitions[self._selectors] = self._compared(frame)
+        return known
+
+    def _compared(self, frame: Frame) -> str:
         old, new = frame.before(self.core.decoder), frame.new(self.core.decoder)
         now = new is not None and self.selection.matches(new)
         before = old is not None and self.selection.matches(old)
