@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from netsim.api.errors import StatusError
 from netsim.api.kinds import (
     DEPLOYMENTS,
     ENDPOINT_SLICES,
@@ -11,7 +12,9 @@ from netsim.api.kinds import (
     EVENTS,
     NAMESPACES,
     NODES,
+    POD_DISRUPTION_BUDGETS,
     PODS,
+    PRIORITY_CLASSES,
     REPLICA_SETS,
     SERVICE_ACCOUNTS,
     SERVICES,
@@ -214,3 +217,59 @@ async def test_what_fits_nowhere_says_why_and_is_placed_when_it_does(lab: Contro
         return bool(dig(await lab.client.get(PODS, "big", "default"), "spec", "nodeName") == "node-2")
 
     await lab.until(placed)
+
+
+async def test_a_budget_lets_pods_be_evicted_one_after_another(lab: ControlPlane) -> None:
+    await lab.start()
+    await lab.client.create(DEPLOYMENTS, deployment(3), "default")
+    selector = {"matchLabels": {"app": "web"}}
+    budget = {"metadata": {"name": "web"}, "spec": {"minAvailable": 2, "selector": selector}}
+    await lab.client.create(POD_DISRUPTION_BUDGETS, budget, "default")
+
+    async def one_may_go() -> bool:
+        found = await lab.client.get(POD_DISRUPTION_BUDGETS, "web", "default")
+        return dig(found, "status", "disruptionsAllowed") == 1
+
+    await lab.until(one_may_go)
+    first = [name_of(pod) for pod in await lab.items(PODS)]
+    answers = [await evict(lab, name) for name in first]
+    assert answers == [201, 429, 429]
+    await lab.until(one_may_go)
+    assert await evict(lab, first[1]) == 201
+    await lab.until(one_may_go)
+    assert sum(map(is_pod_ready, await lab.items(PODS))) == 3
+
+
+async def evict(lab: ControlPlane, name: str) -> int:
+    path = PODS.path("default", name, "eviction")
+    try:
+        await lab.client.post(path, {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}})
+    except StatusError as error:
+        return error.code
+    return 201
+
+
+async def test_a_pod_of_more_weight_takes_the_place_of_one_of_less(lab: ControlPlane) -> None:
+    await lab.start(nodes=1)
+    await lab.client.patch(NODES, "node-1", {"status": {"allocatable": {"cpu": "1"}}}, sub="status")
+    await lab.client.create(PRIORITY_CLASSES, {"metadata": {"name": "high"}, "value": 1000})
+    container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": "800m"}}}
+    await lab.client.create(PODS, {"metadata": {"name": "low"}, "spec": {"containers": [container]}}, "default")
+
+    async def low_runs() -> bool:
+        return is_pod_ready(await lab.client.get(PODS, "low", "default"))
+
+    await lab.until(low_runs)
+    spec = {"priorityClassName": "high", "containers": [container]}
+    await lab.client.create(PODS, {"metadata": {"name": "high"}, "spec": spec}, "default")
+
+    async def high_runs() -> bool:
+        pods = await lab.items(PODS)
+        return [name_of(pod) for pod in pods if is_pod_ready(pod)] == ["high"]
+
+    await lab.until(high_runs)
+
+    async def told() -> bool:
+        return "Preempted" in [event["reason"] for event in await lab.items(EVENTS)]
+
+    await lab.until(told)
