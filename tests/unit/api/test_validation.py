@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
@@ -11,24 +10,7 @@ from netsim.api import kinds
 from netsim.api.defaults import set_defaults
 from netsim.api.kinds import Kind
 from netsim.api.validation import validate_create, validate_update
-
-
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with dotted paths set: {"spec.ports.0.port": 1}; the value ... deletes."""
-    obj = copy.deepcopy(base)
-    for path, value in changes.items():
-        *parents, last = path.split("|" if "|" in path else ".")
-        at: Any = obj
-        for key in parents:
-            at = at[int(key)] if isinstance(at, list) else at.setdefault(key, {})
-        if value is ...:
-            at.pop(last)
-        elif isinstance(at, list):
-            at[int(last) : int(last) + 1] = [value]
-        else:
-            at[last] = value
-    return obj
-
+from support.changes import merged
 
 CONTAINER = {"name": "c", "image": "nginx:1"}
 BASES: dict[Kind, dict[str, Any]] = {

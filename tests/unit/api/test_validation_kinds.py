@@ -1,0 +1,368 @@
+"""Validation of the workload, batch, networking, storage, policy and autoscaling kinds, and of where pods run: what is
+refused, at which field, in Kubernetes' words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netsim.api import kinds
+from netsim.api.defaults import set_defaults
+from netsim.api.kinds import Kind
+from netsim.api.validation import validate_create, validate_update
+from support.changes import merged
+
+POD = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}
+NEVER = {"spec": {**POD["spec"], "restartPolicy": "Never"}}
+SELECTED = {"selector": {"matchLabels": {"a": "b"}}, "template": POD}
+BACKEND = {"service": {"name": "s", "port": {"number": 80}}}
+CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
+
+BASES: dict[Kind, dict[str, Any]] = {
+    kinds.PODS: {"metadata": {"name": "p"}, "spec": POD["spec"]},
+    kinds.REPLICA_SETS: {"metadata": {"name": "r"}, "spec": SELECTED},
+    kinds.REPLICATION_CONTROLLERS: {"metadata": {"name": "r"}, "spec": {"template": POD}},
+    kinds.STATEFUL_SETS: {"metadata": {"name": "s"}, "spec": {**SELECTED, "serviceName": "s"}},
+    kinds.DAEMON_SETS: {"metadata": {"name": "d"}, "spec": SELECTED},
+    kinds.POD_TEMPLATES: {"metadata": {"name": "t"}, "template": POD},
+    kinds.CONTROLLER_REVISIONS: {"metadata": {"name": "r"}, "data": {"a": 1}, "revision": 1},
+    kinds.JOBS: {"metadata": {"name": "j"}, "spec": {"selector": {}, "manualSelector": True, "template": NEVER}},
+    kinds.CRON_JOBS: {
+        "metadata": {"name": "c"},
+        "spec": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": {"template": NEVER}}},
+    },
+    kinds.HORIZONTAL_POD_AUTOSCALERS: {
+        "metadata": {"name": "h"},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3, "metrics": [CPU]},
+    },
+    kinds.POD_DISRUPTION_BUDGETS: {"metadata": {"name": "p"}, "spec": {"minAvailable": 1}},
+    kinds.INGRESSES: {
+        "metadata": {"name": "i"},
+        "spec": {
+            "rules": [{"host": "a.b", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": BACKEND}]}}]
+        },
+    },
+    kinds.INGRESS_CLASSES: {"metadata": {"name": "i"}, "spec": {"controller": "a.b/c"}},
+    kinds.NETWORK_POLICIES: {"metadata": {"name": "n"}, "spec": {"ingress": [{"ports": [{"port": 80}], "from": []}]}},
+    kinds.PERSISTENT_VOLUMES: {
+        "metadata": {"name": "v"},
+        "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}},
+    },
+    kinds.PERSISTENT_VOLUME_CLAIMS: {
+        "metadata": {"name": "c"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    },
+    kinds.STORAGE_CLASSES: {"metadata": {"name": "s"}, "provisioner": "a.b/c", "parameters": {"x": "y"}},
+    kinds.VOLUME_ATTRIBUTES_CLASSES: {"metadata": {"name": "v"}, "driverName": "d", "parameters": {"x": "y"}},
+    kinds.VOLUME_ATTACHMENTS: {
+        "metadata": {"name": "v"},
+        "spec": {"attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "pv"}},
+    },
+    kinds.CSI_DRIVERS: {"metadata": {"name": "d"}, "spec": {}},
+    kinds.RESOURCE_QUOTAS: {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "4", "requests.cpu": "1500m"}}},
+    kinds.LIMIT_RANGES: {
+        "metadata": {"name": "l"},
+        "spec": {"limits": [{"type": "Container", "min": {"cpu": "100m"}, "max": {"cpu": "1"}}]},
+    },
+    kinds.PRIORITY_CLASSES: {"metadata": {"name": "p"}, "value": 10},
+}
+
+
+@pytest.mark.parametrize("kind", BASES, ids=lambda kind: kind.resource)
+def test_good_objects_are_accepted_and_may_stay_as_they_are(kind: Kind) -> None:
+    obj = set_defaults(kind, BASES[kind])
+    assert validate_create(kind, obj) == []
+    assert validate_update(kind, obj, obj) == []
+
+
+T = "spec.template.spec"
+M = "spec.metrics[0]"
+P = "spec.rules[0].http.paths[0]"
+L = "spec.limits[0]"
+STS, DS, RC, JOB, CRON = (
+    kinds.STATEFUL_SETS, kinds.DAEMON_SETS, kinds.REPLICATION_CONTROLLERS, kinds.JOBS, kinds.CRON_JOBS,
+)  # fmt: skip
+HPA, PDB, ING, NETPOL = (
+    kinds.HORIZONTAL_POD_AUTOSCALERS, kinds.POD_DISRUPTION_BUDGETS, kinds.INGRESSES, kinds.NETWORK_POLICIES,
+)  # fmt: skip
+PV, PVC, QUOTA, LIMITS = (
+    kinds.PERSISTENT_VOLUMES, kinds.PERSISTENT_VOLUME_CLAIMS, kinds.RESOURCE_QUOTAS, kinds.LIMIT_RANGES,
+)  # fmt: skip
+AFFINITY = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
+NODE_TERM = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+    {"matchExpressions": [{"key": "k", "operator": "Gt", "values": ["1", "2"]}]}]}}}  # fmt: skip
+POD_TERM = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 0}]}}
+SPREAD = {"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule"}
+
+REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
+    # what keeps pods running
+    (DS, {"spec.selector": {}}, "spec.selector", "Invalid value: {}: empty selector is invalid for daemonset"),
+    (DS, {"spec.template.spec.restartPolicy": "Never"}, f"{T}.restartPolicy", 'Unsupported value: "Never": supp'),
+    (DS, {"spec.template.spec.activeDeadlineSeconds": 1}, f"{T}.activeDeadlineSeconds", "Forbidden: activeDeadlineS"),
+    (DS, {"spec.updateStrategy": {"type": "X"}}, "spec.updateStrategy.type", 'Unsupported value: "X": supported valu'),
+    (
+        DS, {"spec.updateStrategy": {"rollingUpdate": {"maxUnavailable": 0}}},
+        "spec.updateStrategy.rollingUpdate.maxUnavailable", "Required value: cannot be 0 when maxSurge is 0",
+    ),
+    (
+        DS, {"spec.updateStrategy": {"rollingUpdate": {"maxSurge": 1}}}, "spec.updateStrategy.rollingUpdate.maxSurge",
+        "Invalid value: 1: may not be set when maxUnavailable is non-zero",
+    ),
+    (STS, {"spec.selector": ...}, "spec.selector", "Required value"),
+    (STS, {"spec.template.metadata.labels": {}}, "spec.template.metadata.labels", "Invalid value: {}: `selector` does"),
+    (STS, {"spec.podManagementPolicy": "X"}, "spec.podManagementPolicy", "Invalid value: \"X\": must be 'OrderedReady"),
+    (STS, {"spec.replicas": -1}, "spec.replicas", "Invalid value: -1: must be greater than or equal to 0"),
+    (
+        STS, {"spec.persistentVolumeClaimRetentionPolicy": {"whenScaled": "X"}},
+        "spec.persistentVolumeClaimRetentionPolicy.whenScaled",
+        'Unsupported value: "X": supported values: "Delete", "Retain"',
+    ),
+    (
+        STS, {"spec.template.spec.containers.0.volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+        f"{T}.containers[0].volumeMounts[0].name", 'Not found: "v"',
+    ),
+    (RC, {"spec.selector": {"x": "y"}}, "spec.template.metadata.labels", 'Invalid value: {"a":"b"}: `selector` does n'),
+    (RC, {"spec.template": ...}, "spec.template", "Required value"),
+    (kinds.CONTROLLER_REVISIONS, {"data": ...}, "data", "Required value: data is mandatory"),
+    # jobs
+    (JOB, {"spec.template.spec.restartPolicy": ...}, f"{T}.restartPolicy", 'Required value: valid values: "OnFailure"'),
+    (JOB, {"spec.template.spec.restartPolicy": "X"}, f"{T}.restartPolicy", 'Unsupported value: "X": supported values'),
+    (JOB, {"spec.completions": -1}, "spec.completions", "Invalid value: -1: must be greater than or equal to 0"),
+    (JOB, {"spec.completionMode": "Indexed", "spec.parallelism": 1}, "spec.completions", "Required value: when comple"),
+    (JOB, {"spec.backoffLimitPerIndex": 1}, "spec.backoffLimitPerIndex", "Invalid value: 1: requires indexed complet"),
+    (
+        JOB, {"spec.podFailurePolicy": {"rules": [{"action": "Ignore"}]}}, "spec.podFailurePolicy.rules[0]",
+        'Invalid value: {"action":"Ignore"}: specifying one of OnExitCodes and OnPodConditions is required',
+    ),
+    (
+        JOB, {"metadata.uid": "u", "spec.manualSelector": False}, "spec.template.metadata.labels[job-name]",
+        "Invalid value: \"\": must be 'j'",
+    ),
+    (CRON, {"spec.schedule": ""}, "spec.schedule", "Required value"),
+    (CRON, {"spec.schedule": "* * *"}, "spec.schedule", 'Invalid value: "* * *": expected exactly 5 fields, found 3: '),
+    (CRON, {"spec.schedule": "61 * * * *"}, "spec.schedule", 'Invalid value: "61 * * * *": end of range (61) above ma'),
+    (CRON, {"spec.schedule": "TZ=UTC 0 0 * * *"}, "spec.schedule", 'Invalid value: "TZ=UTC 0 0 * * *": cannot use TZ'),
+    (CRON, {"spec.timeZone": "Mars/X"}, "spec.timeZone", 'Invalid value: "Mars/X": unknown time zone Mars/X'),
+    (CRON, {"spec.concurrencyPolicy": "X"}, "spec.concurrencyPolicy", 'Unsupported value: "X": supported values: "All'),
+    (CRON, {"metadata.name": "a" * 53}, "metadata.name", f'Invalid value: "{"a" * 53}": must be no more than 52 chara'),
+    (
+        CRON, {"spec.jobTemplate.spec.template.spec.restartPolicy": "Always"},
+        "spec.jobTemplate.spec.template.spec.restartPolicy", 'Required value: valid values: "OnFailure", "Never"',
+    ),
+    (
+        CRON, {"spec.jobTemplate.spec.selector": {}}, "spec.jobTemplate.spec.selector",
+        "Invalid value: {}: `selector` will be auto-generated",
+    ),
+    # autoscaling and disruption
+    (HPA, {"spec.minReplicas": 0}, "spec.minReplicas", "Invalid value: 0: must be greater than or equal to 1"),
+    (HPA, {"spec.maxReplicas": ...}, "spec.maxReplicas", "Invalid value: 0: must be greater than 0"),
+    (HPA, {"spec.minReplicas": 5}, "spec.maxReplicas", "Invalid value: 3: must be greater than or equal to `minReplic"),
+    (HPA, {"spec.scaleTargetRef.name": ...}, "spec.scaleTargetRef.name", "Required value"),
+    (HPA, {"spec.metrics.0.type": "Pods"}, f"{M}.pods", "Required value: must populate information for the given met"),
+    (HPA, {"spec.metrics.0.type": "Pods"}, f"{M}.resource", "Forbidden: must populate the given metric source only"),
+    (HPA, {"spec.metrics.0.type": "X"}, f"{M}.type", 'Unsupported value: "X": supported values: "ContainerResource"'),
+    (
+        HPA, {"spec.metrics.0.resource.target": {"type": "Utilization"}}, f"{M}.resource.target.averageUtilization",
+        "Required value: must set either a target raw value or a target utilization",
+    ),
+    (
+        HPA, {"spec.behavior": {"scaleUp": {"stabilizationWindowSeconds": 3601}}},
+        "spec.behavior.scaleUp.stabilizationWindowSeconds", "Invalid value: 3601: must be less than or equal to 3600",
+    ),
+    (PDB, {"spec.maxUnavailable": 1}, "spec", 'Invalid value: {"minAvailable":1,"maxUnavailable":1}: minAvailable and'),
+    (PDB, {"spec.minAvailable": "101%"}, "spec.minAvailable", 'Invalid value: "101%": must not be greater than 100%'),
+    (PDB, {"spec.minAvailable": "x"}, "spec.minAvailable", 'Invalid value: "x": a valid percent string must be a num'),
+    # networking
+    (ING, {"spec.rules": ...}, "spec", "Invalid value: []: either `defaultBackend` or `rules` must be specified"),
+    (ING, {"spec.rules.0.host": "1.2.3.4"}, "spec.rules[0].host", 'Invalid value: "1.2.3.4": must be a DNS name, not'),
+    (ING, {"spec.rules.0.host": "a.*.b"}, "spec.rules[0].host", 'Invalid value: "a.*.b": a wildcard DNS-1123 subdoma'),
+    (ING, {"spec.rules.0.http.paths": []}, "spec.rules[0].http.paths", "Required value"),
+    (ING, {"spec.rules.0.http.paths.0.pathType": ...}, f"{P}.pathType", "Required value: pathType must be specified"),
+    (ING, {"spec.rules.0.http.paths.0.pathType": "X"}, f"{P}.pathType", 'Unsupported value: "X": supported values: "E'),
+    (ING, {"spec.rules.0.http.paths.0.path": "x"}, f"{P}.path", 'Invalid value: "x": must be an absolute path'),
+    (ING, {"spec.rules.0.http.paths.0.path": "/a//b"}, f"{P}.path", "Invalid value: \"/a//b\": must not contain '//'"),
+    (ING, {"spec.rules.0.http.paths.0.backend": {}}, f"{P}.backend", "Required value: resource or service backend is "),
+    (
+        ING, {"spec.rules.0.http.paths.0.backend.service.port": {}}, f"{P}.backend.service",
+        "Required value: port name or number is required",
+    ),
+    (ING, {"spec.tls": [{"hosts": ["A"]}]}, "spec.tls[0].hosts[0]", 'Invalid value: "A": a lowercase RFC 1123 subdom'),
+    (
+        ING, {"metadata.annotations": {"kubernetes.io/ingress.class": "x"}, "spec.ingressClassName": "y"},
+        "metadata.annotations[kubernetes.io/ingress.class]",
+        'Invalid value: "x": can not be set when the class field is also set',
+    ),
+    (kinds.INGRESS_CLASSES, {"spec.controller": "x"}, "spec.controller", 'Invalid value: "x": must be a domain-prefix'),
+    (NETPOL, {"spec.ingress.0.from": [{}]}, "spec.ingress[0].from[0]", "Required value: must specify a peer"),
+    (NETPOL, {"spec.ingress.0.ports.0.port": 0}, "spec.ingress[0].ports[0].port", "Invalid value: 0: must be between"),
+    (NETPOL, {"spec.ingress.0.ports.0.endPort": 79}, "spec.ingress[0].ports[0].endPort", "Invalid value: 79: must be "),
+    (
+        NETPOL, {"spec.ingress.0.from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}}]},
+        "spec.ingress[0].from[0].ipBlock.except[0]",
+        'Invalid value: "11.0.0.0/16": must be a strict subset of `cidr`',
+    ),
+    (
+        NETPOL, {"spec.ingress.0.from": [{"podSelector": {}, "ipBlock": {"cidr": "10.0.0.0/8"}}]},
+        "spec.ingress[0].from[0]", "Forbidden: may not specify both ipBlock and another peer",
+    ),
+    (NETPOL, {"spec.policyTypes": ["X"]}, "spec.policyTypes[0]", 'Unsupported value: "X": supported values: "Egress"'),
+    # storage
+    (PV, {"spec.hostPath": ...}, "spec", "Required value: must specify a volume type"),
+    (PV, {"spec.nfs": {"server": "s", "path": "/"}}, "spec.nfs", "Forbidden: may not specify more than 1 volume type"),
+    (PV, {"spec.capacity": ...}, "spec.capacity", "Required value"),
+    (PV, {"spec.accessModes": ["X"]}, "spec.accessModes", 'Unsupported value: "X": supported values: "ReadOnlyMany"'),
+    (PV, {"spec.hostPath.path": "/a/../b"}, "spec.hostPath.path", "Invalid value: \"/a/../b\": must not contain '..'"),
+    (PV, {"spec.hostPath": ..., "spec.local": {"path": "/x"}}, "spec.nodeAffinity", "Required value: Local volume req"),
+    (PVC, {"spec.accessModes": []}, "spec.accessModes", "Required value: at least 1 access mode is required"),
+    (PVC, {"spec.resources": {}}, "spec.resources[storage]", "Required value"),
+    (
+        PVC, {"spec.accessModes": ["ReadWriteOncePod", "ReadWriteOnce"]}, "spec.accessModes",
+        "Forbidden: may not use ReadWriteOncePod with other access modes",
+    ),
+    (kinds.STORAGE_CLASSES, {"provisioner": ...}, "provisioner", "Required value"),
+    (kinds.STORAGE_CLASSES, {"volumeBindingMode": "X"}, "volumeBindingMode", 'Unsupported value: "X": supported valu'),
+    (kinds.VOLUME_ATTACHMENTS, {"spec.source": {}}, "spec.source", "Required value: must specify exactly one of inli"),
+    # limits
+    (QUOTA, {"spec.hard": {"pods": "-1"}}, "spec.hard[pods]", 'Invalid value: "-1": must be greater than or equal to'),
+    (QUOTA, {"spec.hard": {"pods": "500m"}}, "spec.hard[pods]", 'Invalid value: "500m": must be an integer'),
+    (QUOTA, {"spec.hard": {"foo": "1"}}, "spec.hard[foo]", 'Invalid value: "foo": must be a standard resource type or'),
+    (QUOTA, {"spec.scopes": ["X"]}, "spec.scopes", 'Invalid value: ["X"]: unsupported scope'),
+    (LIMITS, {"spec.limits.0.min": {"cpu": "2"}}, f"{L}.min[cpu]", 'Invalid value: "2": min value 2 is greater than m'),
+    (
+        LIMITS, {"spec.limits.0.default": {"cpu": "2"}}, f"{L}.max[cpu]",
+        'Invalid value: "1": default value 2 is greater than max value 1',
+    ),
+    (
+        LIMITS, {"spec.limits.0.default": {"cpu": "200m"}, "spec.limits.0.defaultRequest": {"cpu": "300m"}},
+        f"{L}.defaultRequest[cpu]",
+        'Invalid value: "300m": default request value 300m is greater than default limit value 200m',
+    ),
+    (LIMITS, {"spec.limits.0.type": "X"}, f"{L}.type", 'Invalid value: "X": must be a standard limit type or fully qu'),
+    (LIMITS, {"spec.limits.1": {"type": "Container"}}, "spec.limits[1].type", 'Duplicate value: "Container"'),
+    (
+        LIMITS, {"spec.limits.0": {"type": "Pod", "default": {"cpu": "1"}}}, f"{L}.default",
+        "Forbidden: may not be specified when `type` is 'Pod'",
+    ),
+    (
+        LIMITS, {"spec.limits.0.maxLimitRequestRatio": {"cpu": "11"}}, f"{L}.maxLimitRequestRatio[cpu]",
+        'Invalid value: "11": ratio 11 is greater than max/min = 10.000000',
+    ),
+    (kinds.PRIORITY_CLASSES, {"metadata.name": "system-x"}, "metadata.name", "Forbidden: priority class names with 's"),
+    (kinds.PRIORITY_CLASSES, {"value": 1000000001}, "value", "Forbidden: maximum allowed value of a user defined prio"),
+    # where pods run
+    (kinds.PODS, {"spec.affinity": NODE_TERM}, f"{AFFINITY}[0].matchExpressions[0].values", "Required value: must be "),
+    (
+        kinds.PODS, {"spec.affinity": POD_TERM},
+        "spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight",
+        "Invalid value: 0: must be in the range 1-100",
+    ),
+    (
+        kinds.PODS, {"spec.affinity": POD_TERM},
+        "spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey",
+        "Required value: can not be empty",
+    ),
+    (
+        kinds.PODS, {"spec.topologySpreadConstraints": [{**SPREAD, "maxSkew": 0}]},
+        "spec.topologySpreadConstraints[0].maxSkew", "Invalid value: 0: must be greater than zero",
+    ),
+    (
+        kinds.PODS, {"spec.topologySpreadConstraints": [SPREAD, SPREAD]},
+        "spec.topologySpreadConstraints[1].{topologyKey, whenUnsatisfiable}", 'Duplicate value: "{z, DoNotSchedule}"',
+    ),
+    (
+        kinds.PODS, {"spec.containers.0.env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}]},
+        "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath",
+        'Invalid value: "spec.x": error converting fieldPath: field label not supported: spec.x',
+    ),
+    (
+        kinds.PODS, {"spec.containers.0.envFrom": [{}]}, "spec.containers[0].envFrom[0]",
+        'Invalid value: "": must specify one of: `configMapRef` or `secretRef`',
+    ),
+    (
+        kinds.PODS, {"spec.volumes": [{"name": "v", "persistentVolumeClaim": {}}]},
+        "spec.volumes[0].persistentVolumeClaim.claimName", "Required value",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "changes", "field", "message"), REFUSALS)
+def test_refusals(kind: Kind, changes: dict[str, Any], field: str, message: str) -> None:
+    found = validate_create(kind, set_defaults(kind, merged(BASES[kind], changes)))
+    assert [cause for cause in found if cause.field == field and cause.message.startswith(message)], found
+
+
+FIXED = "field is immutable"
+STS_FIXED = (
+    "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+    "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are "
+    "forbidden"
+)
+OTHER = {"matchLabels": {"x": "y"}}
+BOUND = {"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}
+GROWN = {"spec.resources.requests.storage": "2Gi"}
+
+UPDATES: list[tuple[Kind, dict[str, Any], str, str]] = [
+    (STS, {"spec.serviceName": "x"}, "spec", STS_FIXED),
+    (DS, {"spec.selector": OTHER}, "spec.selector", f'Invalid value: {{"matchLabels":{{"x":"y"}}}}: {FIXED}'),
+    (kinds.CONTROLLER_REVISIONS, {"data": {}}, "data", f"Invalid value: {{}}: {FIXED}"),
+    (JOB, {"spec.completions": 2}, "spec.completions", f"Invalid value: 2: {FIXED}"),
+    (JOB, {"spec.selector": OTHER}, "spec.selector", f'Invalid value: {{"matchLabels":{{"x":"y"}}}}: {FIXED}'),
+    (JOB, {"spec.template.spec.containers.0.image": "x"}, "spec.template", "Invalid value: "),
+    (kinds.INGRESS_CLASSES, {"spec.controller": "x.y/z"}, "spec.controller", f'Invalid value: "x.y/z": {FIXED}'),
+    (PVC, {"spec.accessModes": ["ReadWriteMany"]}, "spec", "Forbidden: spec is immutable after creation except resour"),
+    (PVC, GROWN, "spec", "Forbidden: spec is immutable after creation except resources.requests and volumeAttributes"),
+    (PVC, {**BOUND, "spec.resources.requests.storage": "1Mi"}, "spec.resources.requests.storage", "Forbidden: field c"),
+    (PV, {"spec.hostPath.path": "/y"}, "spec.persistentvolumesource", "Forbidden: spec.persistentvolumesource is immu"),
+    (kinds.STORAGE_CLASSES, {"parameters": {}}, "parameters", "Forbidden: updates to parameters are forbidden."),
+    (kinds.STORAGE_CLASSES, {"provisioner": "x"}, "provisioner", "Forbidden: updates to provisioner are forbidden."),
+    (kinds.VOLUME_ATTRIBUTES_CLASSES, {"driverName": "x"}, "driverName", "Forbidden: updates to driverName are forbi"),
+    (kinds.VOLUME_ATTACHMENTS, {"spec.nodeName": "x"}, "spec", "Invalid value: "),
+    (kinds.CSI_DRIVERS, {"spec.attachRequired": False}, "spec.attachRequired", f"Invalid value: false: {FIXED}"),
+    (QUOTA, {"spec.scopes": ["BestEffort"]}, "spec.scopes", f'Invalid value: ["BestEffort"]: {FIXED}'),
+    (kinds.PRIORITY_CLASSES, {"value": 11}, "value", "Forbidden: may not be changed in an update."),
+    (kinds.PRIORITY_CLASSES, {"preemptionPolicy": "Never"}, "preemptionPolicy", f'Invalid value: "Never": {FIXED}'),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes", "field", "message"), UPDATES)
+def test_immutable_fields(kind: Kind, changes: dict[str, Any], field: str, message: str) -> None:
+    old = set_defaults(kind, BASES[kind])
+    found = validate_update(kind, set_defaults(kind, merged(old, changes)), old)
+    assert [cause for cause in found if cause.field == field and cause.message.startswith(message)], found
+
+
+SUSPENDED = {"spec.suspend": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "changes"),
+    [
+        (STS, {}, {"spec.replicas": 5, "spec.template.spec.containers.0.image": "x", "spec.minReadySeconds": 3}),
+        (DS, {}, {"spec.template.spec.containers.0.image": "x"}),
+        (RC, {}, {"spec.replicas": 0}),
+        (JOB, {}, {"spec.parallelism": 3, "spec.suspend": True}),
+        (JOB, SUSPENDED, {"spec.template.spec.nodeSelector": {"a": "b"}, "spec.suspend": False}),
+        (
+            JOB, {"spec.completionMode": "Indexed", "spec.completions": 2, "spec.parallelism": 2},
+            {"spec.completions": 3, "spec.parallelism": 3},
+        ),
+        (PVC, BOUND, GROWN),
+        (PVC, {}, {"spec.volumeName": "pv", "spec.storageClassName": "standard"}),
+        (PV, {}, {"spec.persistentVolumeReclaimPolicy": "Delete", "spec.claimRef": {"name": "c", "namespace": "n"}}),
+        (PDB, {}, {"spec.minAvailable": 2}),
+        (QUOTA, {}, {"spec.hard": {"pods": "5"}}),
+        (ING, {"metadata.annotations": {"kubernetes.io/ingress.class": "x"}}, {"spec.ingressClassName": "y"}),
+    ],
+)  # fmt: skip
+def test_what_may_change(kind: Kind, before: dict[str, Any], changes: dict[str, Any]) -> None:
+    old = set_defaults(kind, merged(BASES[kind], before))
+    assert validate_update(kind, set_defaults(kind, merged(old, changes)), old) == []
+
+
+def test_claims_of_a_stateful_set_are_volumes_of_its_pods() -> None:
+    changes = {
+        "spec.volumeClaimTemplates": [{"metadata": {"name": "v"}}],
+        "spec.template.spec.containers.0.volumeMounts": [{"name": "v", "mountPath": "/v"}],
+    }
+    assert validate_create(STS, set_defaults(STS, merged(BASES[STS], changes))) == []
