@@ -12,61 +12,7 @@ from netsim.api.defaults import set_defaults
 from netsim.api.kinds import Kind
 from netsim.api.validation import validate_create, validate_update
 from support.changes import merged
-
-POD = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "nginx:1"}]}}
-NEVER = {"spec": {**POD["spec"], "restartPolicy": "Never"}}
-SELECTED = {"selector": {"matchLabels": {"a": "b"}}, "template": POD}
-BACKEND = {"service": {"name": "s", "port": {"number": 80}}}
-CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
-
-BASES: dict[Kind, dict[str, Any]] = {
-    kinds.PODS: {"metadata": {"name": "p"}, "spec": POD["spec"]},
-    kinds.REPLICA_SETS: {"metadata": {"name": "r"}, "spec": SELECTED},
-    kinds.REPLICATION_CONTROLLERS: {"metadata": {"name": "r"}, "spec": {"template": POD}},
-    kinds.STATEFUL_SETS: {"metadata": {"name": "s"}, "spec": {**SELECTED, "serviceName": "s"}},
-    kinds.DAEMON_SETS: {"metadata": {"name": "d"}, "spec": SELECTED},
-    kinds.POD_TEMPLATES: {"metadata": {"name": "t"}, "template": POD},
-    kinds.CONTROLLER_REVISIONS: {"metadata": {"name": "r"}, "data": {"a": 1}, "revision": 1},
-    kinds.JOBS: {"metadata": {"name": "j"}, "spec": {"selector": {}, "manualSelector": True, "template": NEVER}},
-    kinds.CRON_JOBS: {
-        "metadata": {"name": "c"},
-        "spec": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": {"template": NEVER}}},
-    },
-    kinds.HORIZONTAL_POD_AUTOSCALERS: {
-        "metadata": {"name": "h"},
-        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "maxReplicas": 3, "metrics": [CPU]},
-    },
-    kinds.POD_DISRUPTION_BUDGETS: {"metadata": {"name": "p"}, "spec": {"minAvailable": 1}},
-    kinds.INGRESSES: {
-        "metadata": {"name": "i"},
-        "spec": {
-            "rules": [{"host": "a.b", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": BACKEND}]}}]
-        },
-    },
-    kinds.INGRESS_CLASSES: {"metadata": {"name": "i"}, "spec": {"controller": "a.b/c"}},
-    kinds.NETWORK_POLICIES: {"metadata": {"name": "n"}, "spec": {"ingress": [{"ports": [{"port": 80}], "from": []}]}},
-    kinds.PERSISTENT_VOLUMES: {
-        "metadata": {"name": "v"},
-        "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}},
-    },
-    kinds.PERSISTENT_VOLUME_CLAIMS: {
-        "metadata": {"name": "c"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    },
-    kinds.STORAGE_CLASSES: {"metadata": {"name": "s"}, "provisioner": "a.b/c", "parameters": {"x": "y"}},
-    kinds.VOLUME_ATTRIBUTES_CLASSES: {"metadata": {"name": "v"}, "driverName": "d", "parameters": {"x": "y"}},
-    kinds.VOLUME_ATTACHMENTS: {
-        "metadata": {"name": "v"},
-        "spec": {"attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "pv"}},
-    },
-    kinds.CSI_DRIVERS: {"metadata": {"name": "d"}, "spec": {}},
-    kinds.RESOURCE_QUOTAS: {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "4", "requests.cpu": "1500m"}}},
-    kinds.LIMIT_RANGES: {
-        "metadata": {"name": "l"},
-        "spec": {"limits": [{"type": "Container", "min": {"cpu": "100m"}, "max": {"cpu": "1"}}]},
-    },
-    kinds.PRIORITY_CLASSES: {"metadata": {"name": "p"}, "value": 10},
-}
+from support.examples import BASES
 
 
 @pytest.mark.parametrize("kind", BASES, ids=lambda kind: kind.resource)
@@ -290,74 +236,6 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
 def test_refusals(kind: Kind, changes: dict[str, Any], field: str, message: str) -> None:
     found = validate_create(kind, set_defaults(kind, merged(BASES[kind], changes)))
     assert [cause for cause in found if cause.field == field and cause.message.startswith(message)], found
-
-
-FIXED = "field is immutable"
-STS_FIXED = (
-    "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
-    "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are "
-    "forbidden"
-)
-OTHER = {"matchLabels": {"x": "y"}}
-BOUND = {"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}
-GROWN = {"spec.resources.requests.storage": "2Gi"}
-
-UPDATES: list[tuple[Kind, dict[str, Any], str, str]] = [
-    (STS, {"spec.serviceName": "x"}, "spec", STS_FIXED),
-    (DS, {"spec.selector": OTHER}, "spec.selector", f'Invalid value: {{"matchLabels":{{"x":"y"}}}}: {FIXED}'),
-    (kinds.CONTROLLER_REVISIONS, {"data": {}}, "data", f"Invalid value: {{}}: {FIXED}"),
-    (JOB, {"spec.completions": 2}, "spec.completions", f"Invalid value: 2: {FIXED}"),
-    (JOB, {"spec.selector": OTHER}, "spec.selector", f'Invalid value: {{"matchLabels":{{"x":"y"}}}}: {FIXED}'),
-    (JOB, {"spec.template.spec.containers.0.image": "x"}, "spec.template", "Invalid value: "),
-    (kinds.INGRESS_CLASSES, {"spec.controller": "x.y/z"}, "spec.controller", f'Invalid value: "x.y/z": {FIXED}'),
-    (PVC, {"spec.accessModes": ["ReadWriteMany"]}, "spec", "Forbidden: spec is immutable after creation except resour"),
-    (PVC, GROWN, "spec", "Forbidden: spec is immutable after creation except resources.requests and volumeAttributes"),
-    (PVC, {**BOUND, "spec.resources.requests.storage": "1Mi"}, "spec.resources.requests.storage", "Forbidden: field c"),
-    (PV, {"spec.hostPath.path": "/y"}, "spec.persistentvolumesource", "Forbidden: spec.persistentvolumesource is immu"),
-    (kinds.STORAGE_CLASSES, {"parameters": {}}, "parameters", "Forbidden: updates to parameters are forbidden."),
-    (kinds.STORAGE_CLASSES, {"provisioner": "x"}, "provisioner", "Forbidden: updates to provisioner are forbidden."),
-    (kinds.VOLUME_ATTRIBUTES_CLASSES, {"driverName": "x"}, "driverName", "Forbidden: updates to driverName are forbi"),
-    (kinds.VOLUME_ATTACHMENTS, {"spec.nodeName": "x"}, "spec", "Invalid value: "),
-    (kinds.CSI_DRIVERS, {"spec.attachRequired": False}, "spec.attachRequired", f"Invalid value: false: {FIXED}"),
-    (QUOTA, {"spec.scopes": ["BestEffort"]}, "spec.scopes", f'Invalid value: ["BestEffort"]: {FIXED}'),
-    (kinds.PRIORITY_CLASSES, {"value": 11}, "value", "Forbidden: may not be changed in an update."),
-    (kinds.PRIORITY_CLASSES, {"preemptionPolicy": "Never"}, "preemptionPolicy", f'Invalid value: "Never": {FIXED}'),
-]
-
-
-@pytest.mark.parametrize(("kind", "changes", "field", "message"), UPDATES)
-def test_immutable_fields(kind: Kind, changes: dict[str, Any], field: str, message: str) -> None:
-    old = set_defaults(kind, BASES[kind])
-    found = validate_update(kind, set_defaults(kind, merged(old, changes)), old)
-    assert [cause for cause in found if cause.field == field and cause.message.startswith(message)], found
-
-
-SUSPENDED = {"spec.suspend": True}
-
-
-@pytest.mark.parametrize(
-    ("kind", "before", "changes"),
-    [
-        (STS, {}, {"spec.replicas": 5, "spec.template.spec.containers.0.image": "x", "spec.minReadySeconds": 3}),
-        (DS, {}, {"spec.template.spec.containers.0.image": "x"}),
-        (RC, {}, {"spec.replicas": 0}),
-        (JOB, {}, {"spec.parallelism": 3, "spec.suspend": True}),
-        (JOB, SUSPENDED, {"spec.template.spec.nodeSelector": {"a": "b"}, "spec.suspend": False}),
-        (
-            JOB, {"spec.completionMode": "Indexed", "spec.completions": 2, "spec.parallelism": 2},
-            {"spec.completions": 3, "spec.parallelism": 3},
-        ),
-        (PVC, BOUND, GROWN),
-        (PVC, {}, {"spec.volumeName": "pv", "spec.storageClassName": "standard"}),
-        (PV, {}, {"spec.persistentVolumeReclaimPolicy": "Delete", "spec.claimRef": {"name": "c", "namespace": "n"}}),
-        (PDB, {}, {"spec.minAvailable": 2}),
-        (QUOTA, {}, {"spec.hard": {"pods": "5"}}),
-        (ING, {"metadata.annotations": {"kubernetes.io/ingress.class": "x"}}, {"spec.ingressClassName": "y"}),
-    ],
-)  # fmt: skip
-def test_what_may_change(kind: Kind, before: dict[str, Any], changes: dict[str, Any]) -> None:
-    old = set_defaults(kind, merged(BASES[kind], before))
-    assert validate_update(kind, set_defaults(kind, merged(old, changes)), old) == []
 
 
 def test_claims_of_a_stateful_set_are_volumes_of_its_pods() -> None:
