@@ -10,6 +10,7 @@ from netsim.http.types import Response
 from netsim.server import lifecycle
 from netsim.server.core import Call, Core
 from netsim.server.lifecycle import Change
+from netsim.server.managed import Manager
 from netsim.server.reads import get_object, object_response
 from netsim.server.requests import WriteOptions, parse_write_options
 from netsim.server.writes import check_node_pod, read_object, read_patch
@@ -24,7 +25,7 @@ async def serve(core: Core, call: Call) -> Response:
     options = parse_write_options(call.request, "UpdateOptions" if updating else "PatchOptions")
     outcome = await lifecycle.update_object(
         core, PODS, call.namespace, call.target.name, _change(call, options, updating), call.user,
-        sub="ephemeralcontainers", dry_run=options.dry_run,
+        sub="ephemeralcontainers", dry_run=options.dry_run, manager=Manager(options.field_manager),
     )  # fmt: skip
     return object_response(core, call, outcome.body(core, PODS), outcome.obj, 200)
 

@@ -17,6 +17,7 @@ from netsim.api.managed import UPDATE, Entry, Scope, Writer, after_update, choos
 
 _STATUS = "f:status"
 _UNRECORDED = ("binding",)
+_PARTS = {"ephemeralcontainers": ("f:spec", "f:ephemeralContainers"), "resize": ("f:spec",)}
 _TEMPLATE_LABELS = ("f:spec", "f:template", "f:metadata", "f:labels")
 _JOB_LABELS = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
 _SERVERS_OWN: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -52,8 +53,8 @@ def writable(kind: Kind, sub: str) -> Scope:
         return _status_only
     if sub == "scale":
         return partial(_only, path=tuple(f"f:{name}" for name in replicas_path(kind)))
-    if sub == "ephemeralcontainers":
-        return partial(_only, path=("f:spec", "f:ephemeralContainers"))
+    if sub in _PARTS:
+        return partial(_only, path=_PARTS[sub])
     if kind is kinds.NAMESPACES:
         return partial(_only, path=("f:spec",)) if sub == "finalize" else _plain_namespace
     return _without_status if kind.status else _everything
