@@ -160,7 +160,7 @@ EVENTS = Printer(
 )  # fmt: skip
 
 def _component(obj: Obj, now: datetime) -> list[Any]:
-    healthy = condition(obj, "Healthy") or {}
+    healthy: Obj = next((c for c in obj.get("conditions") or () if c.get("type") == "Healthy"), {})
     state = {"True": "Healthy", "False": "Unhealthy"}.get(healthy.get("status", ""), "Unknown")
     return [name(obj), state, healthy.get("message", ""), healthy.get("error", "")]
 

@@ -1,0 +1,143 @@
+"""The rest of core/v1: bindings, component statuses, resizes; warnings, field selectors, generated selectors."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from netsim.api.deprecations import warnings_of
+from netsim.api.kinds import INGRESSES, PERSISTENT_VOLUMES, PODS
+from netsim.server.components import lease_problem
+
+NS = "/api/v1/namespaces/default"
+STRATEGIC = "application/strategic-merge-patch+json"
+CONTAINER = {"name": "c", "image": "x:1"}
+
+
+def pod(name: str, **resources: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"containers": [{**CONTAINER, "resources": resources}]}}
+
+
+def warnings(response: Any) -> list[str]:
+    return [value for name, value in response.headers if name == "Warning"]
+
+
+async def test_bindings_of_a_namespace(api: Any) -> None:
+    await api.ok("POST", f"{NS}/pods", pod("p"))
+    binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}}
+    assert (await api.ok("POST", f"{NS}/bindings", binding))["status"] == "Success"
+    assert (await api.get(f"{NS}/pods/p"))["spec"]["nodeName"] == "n1"
+    assert (await api.refused("POST", f"{NS}/bindings", binding))["code"] == 409
+    gone = {"metadata": {"name": "gone"}, "target": {"name": "n1"}}
+    assert (await api.refused("POST", f"{NS}/bindings", gone))["message"] == 'pods "gone" not found'
+
+
+async def test_component_statuses(api: Any) -> None:
+    response = await api.send("GET", "/api/v1/componentstatuses")
+    assert warnings(response) == ['299 - "v1 ComponentStatus is deprecated in v1.19+"']
+    items = (await api.get("/api/v1/componentstatuses"))["items"]
+    assert [item["metadata"]["name"] for item in items] == ["scheduler", "controller-manager", "etcd-0"]
+    assert {item["conditions"][0]["status"] for item in items} == {"True"}
+    table = await api.get("/api/v1/componentstatuses", accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert table["rows"][2]["cells"] == ["etcd-0", "Healthy", "ok", ""]
+    assert (await api.refused("GET", "/api/v1/componentstatuses/x"))["code"] == 404
+    assert (await api.refused("DELETE", "/api/v1/componentstatuses/etcd-0"))["code"] == 405
+
+
+def test_leases_tell_of_their_holders() -> None:
+    now = datetime(2026, 1, 1, 0, 1, 0, tzinfo=UTC)
+    held = {"holderIdentity": "a", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:50.000000Z"}
+    assert lease_problem(None, now) == "" and lease_problem({"spec": held}, now) == ""
+    assert "run out" in lease_problem({"spec": {**held, "renewTime": "2026-01-01T00:00:44.000000Z"}}, now)
+    assert lease_problem({"spec": {}}, now) == "nobody holds its Lease"
+
+
+def resources(**sides: Any) -> dict[str, Any]:
+    return {"spec": {"containers": [{"name": "c", "resources": sides}]}}
+
+
+async def test_resize_changes_amounts_and_nothing_else(api: Any) -> None:
+    await api.ok("POST", f"{NS}/pods", pod("p", requests={"cpu": "1"}, limits={"cpu": "2"}))
+    asked = resources(requests={"cpu": "500m"})
+    asked["spec"]["containers"][0]["image"] = "other"
+    changed = await api.ok("PATCH", f"{NS}/pods/p/resize", asked, content_type=STRATEGIC)
+    container = changed["spec"]["containers"][0]
+    assert container["resources"] == {"requests": {"cpu": "500m"}, "limits": {"cpu": "2"}}
+    assert container["image"] == "x:1" and changed["metadata"]["generation"] == 2
+    assert (await api.get(f"{NS}/pods/p/resize"))["spec"] == changed["spec"]
+    more = resources(requests={"cpu": "600m"})
+    refused = await api.refused("PATCH", f"{NS}/pods/p", more, content_type=STRATEGIC)
+    assert "pod updates may not change fields other than" in refused["message"]
+
+
+@pytest.mark.parametrize(
+    ("sides", "why"),
+    [
+        ({"requests": {"cpu": "3"}}, "must be less than or equal to cpu limit of 2"),
+        ({"requests": {"cpu": "2"}, "limits": {"memory": "1Gi"}}, "QOS Class"),
+        ({"requests": {"x.y/z": "1"}}, "only cpu and memory resources are mutable"),
+        ({"limits": {"cpu": None}}, "resource limits cannot be removed"),
+    ],
+)
+async def test_resizes_that_are_refused(api: Any, sides: dict[str, Any], why: str) -> None:
+    await api.ok("POST", f"{NS}/pods", pod("p", requests={"cpu": "1", "memory": "1Gi"}, limits={"cpu": "2"}))
+    refused = await api.refused("PATCH", f"{NS}/pods/p/resize", resources(**sides), content_type=STRATEGIC)
+    assert refused["code"] == 422 and why in refused["message"]
+
+
+async def test_warnings(api: Any) -> None:
+    made = await api.send("POST", f"{NS}/endpoints", {"metadata": {"name": "e"}})
+    assert warnings(made) == ['299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"']
+    named = await api.send("POST", f"{NS}/pods", pod("a.b"))
+    assert "this is used in the Pod's hostname" in warnings(named)[0]
+
+
+def test_what_authors_are_warned_of() -> None:
+    ingress = {"metadata": {"name": "i", "annotations": {"kubernetes.io/ingress.class": "x"}}}
+    assert warnings_of(INGRESSES, ingress) == [
+        "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead"
+    ]
+    volume = {"metadata": {"name": "v"}, "spec": {"persistentVolumeReclaimPolicy": "Recycle"}}
+    assert warnings_of(PERSISTENT_VOLUMES, volume)[0].startswith("spec.persistentVolumeReclaimPolicy: The Recycle")
+    twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    spec = {"nodeSelector": {"beta.kubernetes.io/os": "linux"}, "containers": [{**CONTAINER, "env": twice}]}
+    assert warnings_of(PODS, {"metadata": {"name": "p"}, "spec": spec}) == [
+        'spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
+        'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
+    ]
+
+
+async def test_jobs_by_success_and_their_generated_selector(api: Any) -> None:
+    jobs = "/apis/batch/v1/namespaces/default/jobs"
+    spec = {"template": {"spec": {"containers": [CONTAINER], "restartPolicy": "Never"}}}
+    made = await api.ok("POST", jobs, {"metadata": {"name": "j"}, "spec": spec, "status": {"succeeded": 9}})
+    uid = made["metadata"]["uid"]
+    assert made["status"] == {} and made["metadata"]["generation"] == 1
+    assert made["spec"]["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+    assert made["spec"]["template"]["metadata"]["labels"] == {
+        "batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": "j", "controller-uid": uid,
+        "job-name": "j",
+    }  # fmt: skip
+    await api.ok("PUT", f"{jobs}/j", {"metadata": {"name": "j"}, "spec": made["spec"]})
+    await api.ok("PUT", f"{jobs}/j/status", {**made, "status": {"succeeded": 1}})
+    found = await api.get(f"{jobs}?fieldSelector=status.successful=1")
+    assert [item["metadata"]["name"] for item in found["items"]] == ["j"]
+    assert (await api.get(f"{jobs}?fieldSelector=status.successful=0"))["items"] == []
+
+
+async def test_a_daemon_set_counts_its_templates(api: Any) -> None:
+    sets = "/apis/apps/v1/namespaces/default/daemonsets"
+    labels = {"matchLabels": {"a": "b"}}
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [CONTAINER]}}
+    body = {"metadata": {"name": "d"}, "spec": {"selector": labels, "template": template}}
+    made = await api.ok("POST", sets, body)
+    assert made["metadata"]["annotations"] == {"deprecated.daemonset.template.generation": "1"}
+    again = await api.ok("PUT", f"{sets}/d", body)
+    assert again["metadata"]["generation"] == 1
+    assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    patch = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "y"}]}}}}
+    changed = await api.ok("PATCH", f"{sets}/d", patch, content_type=STRATEGIC)
+    assert changed["metadata"]["annotations"] == {"deprecated.daemonset.template.generation": "2"}
+    assert changed["metadata"]["generation"] == 2
