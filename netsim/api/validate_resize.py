@@ -26,7 +26,7 @@ def resized(old: Obj, wanted: Obj) -> Obj:
 def _with_resources(container: Obj, asked: Obj | None) -> Obj:
     if asked is None:
         return container
-    fields = {key: asked[key] for key in ("resources", "resizePolicy") if key in asked}
+    fields: Obj = {key: asked[key] for key in ("resources", "resizePolicy") if key in asked}
     return {**container, **fields}
 
 

@@ -86,7 +86,9 @@ def _budget(obj: Obj, now: datetime) -> list[Any]:
 
 def _quota(obj: Obj, now: datetime) -> list[Any]:
     status = obj.get("status") or {}
-    used, requests, limits = status.get("used") or {}, [], []
+    used: Obj = status.get("used") or {}
+    requests: list[str] = []
+    limits: list[str] = []
     for resource, hard in sorted((status.get("hard") or {}).items()):
         column = limits if resource.startswith("limits.") else requests
         column.append(f"{resource}: {used.get(resource, '0')}/{hard}")
