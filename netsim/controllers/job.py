@@ -115,7 +115,7 @@ def wanted_active(job: Obj, count: Tally) -> int:
 
 def _stop(job: Obj, active: Sequence[Obj], surplus: int, now: datetime) -> list[Write]:
     """Pods that are too many do not count as failed: they lose their finalizer first."""
-    order = [*(pod for pod in active if not is_tracked(pod)), *_twins(active)]
+    order = [*(pod for pod in active if not is_tracked(pod)), *_superfluous(active, completions_of(job))]
     chosen = {uid_of(pod): pod for pod in order}
     rest = [pod for pod in active if uid_of(pod) not in chosen]
     missing = max(min(surplus, BURST) - len(chosen), 0)
@@ -125,11 +125,15 @@ def _stop(job: Obj, active: Sequence[Obj], surplus: int, now: datetime) -> list[
     return [untrack(pod) if is_tracked(pod) else delete_of(PODS, pod, announce=announce) for pod in victims]
 
 
-def _twins(active: Sequence[Obj]) -> list[Obj]:
-    """All but the first pod of each index."""
+def _superfluous(active: Sequence[Obj], completions: int | None) -> list[Obj]:
+    """Pods of indexes that are no longer wanted, and all but the first pod of each index."""
     first: dict[int, str] = {}
     indexed = [(index, pod) for pod in active if (index := index_of(pod)) is not None]
-    return [pod for index, pod in indexed if first.setdefault(index, uid_of(pod)) != uid_of(pod)]
+    return [
+        pod
+        for index, pod in indexed
+        if (completions is not None and index >= completions) or first.setdefault(index, uid_of(pod)) != uid_of(pod)
+    ]
 
 
 def seconds_to_retry(job: Obj, pods: Iterable[Obj], now: datetime) -> float:

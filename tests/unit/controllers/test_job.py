@@ -234,6 +234,22 @@ def test_indexed_pods_know_their_index(cluster: Any) -> None:
     assert play.status["completedIndexes"] == "0-3" and play.reason("Complete")
 
 
+def test_an_indexed_job_shrinks_from_its_highest_index(cluster: Any) -> None:
+    play = Play(cluster, a_job(completionMode="Indexed", completions=4, parallelism=4))
+    play.run()
+    play.end(next(pod for pod in play.active if index_of(pod) == 0))
+    cluster.patch(JOBS, "pi", "ns", {"spec": {"completions": 2, "parallelism": 2}})
+    play.run()
+    assert [index_of(pod) for pod in play.active] == [1]
+    assert play.status["completedIndexes"] == "0" and "failed" not in play.status
+
+
+def test_suspended_from_the_start_it_waits(cluster: Any) -> None:
+    play = Play(cluster, a_job(suspend=True))
+    play.run()
+    assert play.pods == [] and "startTime" not in play.status and play.reason("Suspended") == "JobSuspended"
+
+
 def test_each_index_has_its_own_back_off_and_limit(cluster: Any) -> None:
     spec = {"completionMode": "Indexed", "completions": 2, "parallelism": 2, "backoffLimitPerIndex": 1}
     play = Play(cluster, a_job(**spec, backoffLimit=None))

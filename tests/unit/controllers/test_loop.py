@@ -12,8 +12,18 @@ from typing import Any
 import pytest
 
 from netsim.api.errors import StatusError
-from netsim.api.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, REPLICA_SETS, Obj
-from netsim.controllers import deployment, replicaset
+from netsim.api.kinds import (
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    JOBS,
+    NODES,
+    PODS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    Obj,
+)
+from netsim.controllers import daemonset, deployment, job, replicaset, statefulset
 from netsim.controllers.apply import apply_writes
 from netsim.controllers.controller import Controller
 from netsim.controllers.expectations import Expectations, Expected
@@ -159,6 +169,32 @@ async def test_lagging_caches_never_make_duplicates(cluster: Any, make_client: A
     assert client.calls.count("create replicasets.apps") == 1
     assert len(cluster.all(REPLICA_SETS)) == 1
     assert client.most_under_way >= 30
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_nor_do_they_for_the_other_workloads(cluster: Any, make_client: Any, seed: int) -> None:
+    """15 daemons, 20 pods of a Job of which 15 are stopped again, and 10 numbered pods."""
+    rand = random.Random(seed)
+    client = make_client(cluster, rand)
+    spec = deployment_body(10)["spec"]
+    wanted = [daemonset.controller(), job.CONTROLLER, statefulset.CONTROLLER]
+    async with running(cluster, client, wanted, rand, longest=0.03):
+        for number in range(15):
+            cluster.create(NODES, {"metadata": {"name": f"n{number}"}, "spec": {}})
+        labels = {kind: {"app": kind.singular} for kind in (DAEMON_SETS, JOBS, STATEFUL_SETS)}
+        for kind, own in labels.items():
+            template = {**spec["template"], "metadata": {"labels": own}}
+            body = {**spec, "selector": {"matchLabels": own}, "template": template, "podManagementPolicy": "Parallel"}
+            body |= {"parallelism": 20, "completions": 40} if kind is JOBS else {}
+            cluster.create(kind, {"metadata": {"name": "w", "namespace": "ns"}, "spec": body})
+        await until(lambda: len(cluster.all(PODS)) >= 45)
+        cluster.patch(JOBS, "w", "ns", {"spec": {"parallelism": 5}})
+        await until(lambda: len(cluster.all(PODS)) <= 30)
+        await until(lambda: (cluster.get(JOBS, "ns/w").get("status") or {}).get("active") == 5)
+    assert client.calls.count("create pods") == 45
+    assert client.calls.count("delete pods") == 15
+    assert client.calls.count("create controllerrevisions.apps") == 2
+    assert "failed" not in cluster.get(JOBS, "ns/w")["status"]
 
 
 async def test_an_error_in_reconcile_is_logged_and_tried_again(
