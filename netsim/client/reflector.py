@@ -7,9 +7,10 @@ import logging
 import random
 
 from netsim.api.errors import StatusError
-from netsim.api.kinds import Kind, Obj
+from netsim.api.kinds import PODS, Kind, Obj
 from netsim.client.cache import Cache
 from netsim.client.rest import Client
+from netsim.client.sharing import SHARER
 from netsim.client.state import GONE, BadWatchLine, Bookmark, Event, LineSplitter, Relist, WatchState
 
 log = logging.getLogger(__name__)
@@ -175,4 +176,6 @@ class Reflector:
     def _kept(self, obj: Obj) -> Obj:
         """What of an object the cache holds."""
         _lighten(obj)
+        if self._kind is PODS and not self._metadata_only:
+            SHARER.share_pod(obj)
         return {name: obj[name] for name in _HEAD if name in obj} if self._metadata_only else obj
