@@ -9,7 +9,7 @@ from typing import Any
 from netsim.api import kinds
 from netsim.api.apply import Applier
 from netsim.api.empty_objects import empty_object
-from netsim.api.fieldset import FieldSet, only, without
+from netsim.api.fieldset import SELF, FieldSet, difference, only, without
 from netsim.api.fieldtypes import FieldType, built_in_type, custom_type
 from netsim.api.kind import Custom
 from netsim.api.kinds import Kind, Obj
@@ -18,19 +18,13 @@ from netsim.api.managed import UPDATE, Entry, Scope, Writer, after_update, choos
 _STATUS = "f:status"
 _UNRECORDED = ("binding",)
 _PARTS = {"ephemeralcontainers": ("f:spec", "f:ephemeralContainers"), "resize": ("f:spec",)}
-_TEMPLATE_LABELS = ("f:spec", "f:template", "f:metadata", "f:labels")
 _JOB_LABELS = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
-_SERVERS_OWN: dict[str, tuple[tuple[str, ...], ...]] = {
-    "v1/Pod": (("f:spec", "f:tolerations"), ("f:spec", "f:priority"), ("f:spec", "f:preemptionPolicy")),
-    "v1/Service": (
-        ("f:spec", "f:clusterIP"), ("f:spec", "f:clusterIPs"), ("f:spec", "f:ipFamilies"),
-        ("f:spec", "f:ipFamilyPolicy"),
-    ),
-    "batch/v1/Job": (
-        ("f:spec", "f:selector"), ("f:metadata", "f:labels"), _TEMPLATE_LABELS,
-        *((*labels, f"f:{name}") for labels in (("f:metadata", "f:labels"), _TEMPLATE_LABELS) for name in _JOB_LABELS),
-    ),
-}  # fmt: skip
+_LABELS: FieldSet = {"f:labels": {SELF: {}, **{f"f:{name}": {} for name in _JOB_LABELS}}}
+_SERVERS_OWN: dict[str, FieldSet] = {
+    "v1/Pod": {"f:spec": {"f:tolerations": {}, "f:priority": {}, "f:preemptionPolicy": {}}},
+    "v1/Service": {"f:spec": {"f:clusterIP": {}, "f:clusterIPs": {}, "f:ipFamilies": {}, "f:ipFamilyPolicy": {}}},
+    "batch/v1/Job": {"f:metadata": _LABELS, "f:spec": {"f:selector": {}, "f:template": {"f:metadata": _LABELS}}},
+}
 """What the server adds to new objects in a client's place: nobody owns it, unless the client gave it."""
 
 
@@ -117,18 +111,17 @@ def after_create(kind: Kind, given: Obj, new: Obj, manager: Manager, now: str) -
         return entries_of(given)
     write = applier(kind, manager, "", UPDATE, now)
     changed, _ = write.changes({}, new)
-    for path in _SERVERS_OWN.get(f"{kind.api_version}/{kind.kind}", ()):
-        if not _gives(given, path):
-            changed = without(changed, *path)
+    changed = difference(changed, _not_given(_SERVERS_OWN.get(f"{kind.api_version}/{kind.kind}", {}), given))
     entries = choose_entries([], given["metadata"].get("managedFields"), "")
     return after_update(entries, write.writer, changed, {}, now)
 
 
-def _gives(obj: Obj, path: tuple[str, ...]) -> bool:
-    value: Any = obj
-    for element in path:
-        value = value.get(element[2:]) if isinstance(value, dict) else None
-    return value is not None
+def _not_given(fields: FieldSet, given: Any) -> FieldSet:
+    """The part of a set that an object has no values for."""
+    below = {key: given.get(key[2:]) if isinstance(given, dict) else None for key in fields if key != SELF}
+    left = {key: _not_given(fields[key], value) for key, value in below.items() if fields[key] or value is None}
+    left = {key: node for key, node in left.items() if node or not fields[key]}
+    return {SELF: {}, **left} if SELF in fields and not given else left
 
 
 def after_change(
