@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, cast
 
 import orjson
@@ -14,6 +15,7 @@ from netsim.api.objects import resource_version
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 _CHANGES = ("ADDED", "MODIFIED", "DELETED")
 GONE = 410
+_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,9 @@ class WatchState:
         return Event(cast(ChangeType, kind), obj)
 
 
+@lru_cache(_REMEMBERED)
 def _parse(line: bytes) -> tuple[str, Obj]:
+    """(type, object). Several watchers of one process hear the same line: they share the object, which nobody changes."""
     try:
         document = orjson.loads(line)
         kind, obj = document["type"], document["object"]
