@@ -71,8 +71,14 @@ def parse_schedule(text: str) -> Schedule:
     if len(fields) != len(_FIELDS):
         raise CronError(f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]")
     minutes, hours, days, months, weekdays = (_field(f, *bounds) for f, bounds in zip(fields, _FIELDS, strict=True))
-    any_day, any_weekday = fields[2][0] in "*?", fields[4][0] in "*?"
+    any_day, any_weekday = _is_free(fields[2]), _is_free(fields[4])
     return Schedule(minutes, hours, days, months, weekdays, any_day=any_day, any_weekday=any_weekday)
+
+
+def _is_free(field: str) -> bool:
+    """Whether a field is "*" or "?" somewhere; with a step above 1 it restricts, as Kubernetes' parser has it."""
+    parts = (part.partition("/") for part in field.split(","))
+    return any(span in ("*", "?") and step in ("", "1") for span, _, step in parts)
 
 
 def _descriptor(text: str) -> Schedule:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from netsim.api.cron import Schedule, parse_schedule
 from netsim.api.kinds import CRON_JOBS, JOBS, Obj
 from netsim.api.objects import (
     annotations_of,
@@ -23,7 +24,7 @@ from netsim.api.objects import (
 )
 from netsim.api.times import format_time, parse_time
 from netsim.controllers.controller import Controller
-from netsim.controllers.cron import Schedule, count_times, last_time, next_time, parse_schedule
+from netsim.controllers.cron import count_times, last_time, next_time
 from netsim.controllers.job_status import COMPLETE, finished_condition
 from netsim.controllers.refs import controller_reference, is_controlled_by
 from netsim.controllers.view import OWNER, View
