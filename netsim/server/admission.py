@@ -14,7 +14,7 @@ from netsim.api.errors import Cause
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp, set_condition
 from netsim.server import rbac
-from netsim.server.admission_classes import admit_claim, admit_ingress
+from netsim.server.admission_classes import admit_claim, admit_ingress, with_protection
 from netsim.server.admission_priority import admit_priority, check_priority_class
 from netsim.server.authz import MIRROR, PUBLIC_CA, node_creation_problem
 from netsim.server.core import Core
@@ -122,7 +122,12 @@ async def admit_claim_change(core: Core, claim: Obj) -> Obj:
 
 
 async def _admit_new_claim(core: Core, claim: Obj) -> Obj:
-    return await admit_claim_change(core, await admit_claim(core, claim))
+    claim = await admit_claim_change(core, await admit_claim(core, claim))
+    return with_protection(kinds.PERSISTENT_VOLUME_CLAIMS, claim)
+
+
+async def _admit_volume(core: Core, volume: Obj) -> Obj:
+    return with_protection(kinds.PERSISTENT_VOLUMES, volume)
 
 
 async def _admit_priority_class(core: Core, obj: Obj) -> Obj:
@@ -132,6 +137,7 @@ async def _admit_priority_class(core: Core, obj: Obj) -> Obj:
 
 _ADMIT: dict[Kind, Callable[[Core, Obj], Awaitable[Obj]]] = {
     kinds.PERSISTENT_VOLUME_CLAIMS: _admit_new_claim,
+    kinds.PERSISTENT_VOLUMES: _admit_volume,
     kinds.INGRESSES: admit_ingress,
     kinds.PRIORITY_CLASSES: _admit_priority_class,
 }
