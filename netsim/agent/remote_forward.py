@@ -15,8 +15,10 @@ from netsim.agent.context import Context
 from netsim.agent.remote_spdy import accept_spdy
 from netsim.agent.runtime.pod_dial import CHUNK, Connection, DialFailed, dial_pod
 from netsim.agent.worker import PodWorker
-from netsim.http.spdy import REFUSED_STREAM, SpdyError
-from netsim.http.spdy_session import SpdySession, SpdyStream
+from netsim.http.spdy import SpdyError
+from netsim.http.spdy_frames import REFUSED_STREAM
+from netsim.http.spdy_session import SpdySession
+from netsim.http.spdy_stream import SpdyStream
 from netsim.http.types import ByteStream, Request, Response
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,8 @@ from netsim.agent.remote_streams import (
     render_status,
 )
 from netsim.http.spdy import SpdyError
-from netsim.http.spdy_session import SpdySession, SpdyStream, StreamReset
+from netsim.http.spdy_session import SpdySession
+from netsim.http.spdy_stream import SpdyStream, StreamReset
 from netsim.http.types import ByteStream, Request, Response
 
 log = logging.getLogger(__name__)

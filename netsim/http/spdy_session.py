@@ -9,122 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable
 
-from netsim.http import spdy
-from netsim.http.spdy import (
+from netsim.http import spdy_frames as spdy
+from netsim.http.spdy import Decoder, Encoder, SpdyError
+from netsim.http.spdy_frames import (
     Data,
     Frame,
     GoAway,
     Ping,
     RstStream,
     Settings,
-    SpdyError,
     SynReply,
     SynStream,
     WindowUpdate,
 )
+from netsim.http.spdy_stream import SpdyStream, StreamReset
 from netsim.http.types import ByteStream
 
 MAX_STREAMS = 1024
 BUFFER_LIMIT = 1024 * 1024
-PART = 32 * 1024
 GOODBYE_SECONDS = 1.0
-_CREDIT = spdy.INITIAL_WINDOW // 2
-
-
-class StreamReset(ConnectionResetError):
-    """The stream was ended at once, by RST_STREAM or with the connection."""
-
-
-class SpdyStream:
-    """One stream. `read` gives b"" after the peer's FIN; `finish` sends ours. Both directions are independent."""
-
-    def __init__(self, session: SpdySession, stream_id: int, headers: spdy.Pairs, window: int) -> None:
-        self.stream_id, self.headers = stream_id, dict(headers)
-        self._session = session
-        self._chunks: deque[bytes] = deque()
-        self._arrived = asyncio.Event()
-        self._consumed = 0
-        self.window = window
-        self.read_done = self.write_done = self.was_reset = self._discarding = False
-
-    async def read(self) -> bytes:
-        """The next bytes, b"" at the end; StreamReset when the stream was broken off."""
-        while not self._chunks:
-            if self.was_reset:
-                raise StreamReset(f"stream {self.stream_id} was reset")
-            if self.read_done:
-                return b""
-            self._arrived.clear()
-            await self._arrived.wait()
-        data = self._chunks.popleft()
-        await self._took(len(data))
-        return data
-
-    async def _took(self, size: int) -> None:
-        self._session.release(size)
-        self._consumed += size
-        if self._consumed >= _CREDIT and not self.read_done:
-            credit, self._consumed = self._consumed, 0
-            await self._session.grant(self.stream_id, credit)
-
-    async def write(self, data: bytes) -> None:
-        """Send bytes, in parts; waits for the peer. StreamReset when it takes no more."""
-        view = memoryview(data)
-        while view:
-            size = await self._session.room(self, min(len(view), PART))
-            await self._session.send(Data(self.stream_id, bytes(view[:size])))
-            view = view[size:]
-
-    async def finish(self) -> None:
-        """Half-close: no more bytes will be sent. Repeats harmlessly."""
-        if not self.write_done:
-            self.write_done = True
-            await self._session.send(Data(self.stream_id, b"", True))
-            self._session.settle(self)
-
-    async def reset(self, status: int = spdy.CANCEL) -> None:
-        """End the stream at once."""
-        if not self.was_reset and not (self.read_done and self.write_done):
-            self.broken()
-            await self._session.send(RstStream(self.stream_id, status))
-
-    def discard(self) -> None:
-        """Throw away what the peer sends on this stream."""
-        self._discarding = True
-        self._drop()
-
-    def received(self, data: bytes) -> bool:
-        """Called by the session: whether the bytes are kept for a reader."""
-        if self._discarding or self.was_reset:
-            return False
-        if data:
-            self._chunks.append(data)
-            self._arrived.set()
-        return True
-
-    def widen(self, delta: int) -> None:
-        """Called by the session: the peer takes `delta` more bytes."""
-        self.window = min(self.window + delta, spdy.MAX_STREAM_ID)
-
-    def ended(self) -> None:
-        """Called by the session: the peer's FIN."""
-        self.read_done = True
-        self._arrived.set()
-        self._session.settle(self)
-
-    def broken(self) -> None:
-        """Called by the session: reset, or the connection has gone."""
-        self.was_reset = self.write_done = True
-        self._drop()
-        self._arrived.set()
-        self._session.settle(self)
-
-    def _drop(self) -> None:
-        self._session.release(sum(map(len, self._chunks)))
-        self._chunks.clear()
 
 
 OnStream = Callable[[SpdyStream], None]
@@ -136,7 +41,7 @@ class SpdySession:
 
     def __init__(self, stream: ByteStream, on_stream: OnStream, *, client: bool = False) -> None:
         self._stream, self._on_stream, self._client = stream, on_stream, client
-        self._encoder, self._decoder = spdy.Encoder(), spdy.Decoder()
+        self._encoder, self._decoder = Encoder(), Decoder()
         self._sending = asyncio.Lock()
         self.streams: dict[int, SpdyStream] = {}
         self._next_id = 1 if client else 2

@@ -16,7 +16,8 @@ from netsim.agent.model import PodState, Sandbox
 from netsim.agent.remote_forward import TUNNEL, answer_forward, parse_port, request_key
 from netsim.http.client import HttpClient
 from netsim.http.server import serve
-from netsim.http.spdy_session import SpdySession, SpdyStream, StreamReset
+from netsim.http.spdy_session import SpdySession
+from netsim.http.spdy_stream import SpdyStream, StreamReset
 from netsim.http.types import ByteStream, Request, Response
 from netsim.http.websocket import WebSocketBytes, connect
 

@@ -13,7 +13,8 @@ import pytest
 from netsim.agent.remote_streams import STDERR, STDOUT, Channels, answer_streams, exit_status, parse_wanted
 from netsim.http.client import HttpClient
 from netsim.http.server import serve
-from netsim.http.spdy_session import SpdySession, SpdyStream
+from netsim.http.spdy_session import SpdySession
+from netsim.http.spdy_stream import SpdyStream
 from netsim.http.types import Request, Response
 from netsim.http.websocket import HandshakeRefused, WebSocket, connect
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsim.http import spdy
-from netsim.http.spdy import Data, Decoder, Encoder, SpdyError
+from netsim.http import spdy_frames as spdy
+from netsim.http.spdy import CONTROL_LIMIT, Decoder, Encoder, SpdyError
 from netsim.http.spdy_dictionary import DICTIONARY
+from netsim.http.spdy_frames import Data
 
 IDS = st.integers(1, spdy.MAX_STREAM_ID)
 WORDS = st.integers(0, 2**31 - 1)
@@ -64,7 +65,7 @@ def test_arbitrary_bytes_give_frames_or_an_error(raw):
         decoder.feed(raw)
     except SpdyError:
         return
-    assert len(decoder._pending) <= spdy.CONTROL_LIMIT + 8
+    assert len(decoder._pending) <= CONTROL_LIMIT + 8
 
 
 @given(st.lists(FRAMES, min_size=1, max_size=4), st.data())
@@ -91,7 +92,7 @@ def block(raw: bytes) -> bytes:
     ("raw", "why"),
     [
         (control(1, bytes(4), version=2), "version 2"),
-        (struct.pack(">II", 1 << 31 | 3 << 16 | 1, spdy.CONTROL_LIMIT + 1), "longer than"),
+        (struct.pack(">II", 1 << 31 | 3 << 16 | 1, CONTROL_LIMIT + 1), "longer than"),
         (control(1, bytes(4)), "cut short"),
         (control(2, struct.pack(">I", 0) + block(bytes(4))), "stream 0"),
         (control(2, struct.pack(">I", 1) + b"no zlib"), "cannot be decompressed"),

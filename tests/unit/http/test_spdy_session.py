@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsim.http import spdy, spdy_session
-from netsim.http.spdy import Data, Decoder, Encoder, SpdyError, SynStream
-from netsim.http.spdy_session import SpdySession, SpdyStream, StreamReset
+from netsim.http import spdy_frames as spdy
+from netsim.http import spdy_session
+from netsim.http.spdy import Decoder, Encoder, SpdyError
+from netsim.http.spdy_frames import Data, SynStream
+from netsim.http.spdy_session import SpdySession
+from netsim.http.spdy_stream import SpdyStream, StreamReset
 from netsim.http.stream import PipeStream, pipe
 
 HEADERS = (("streamtype", "data"),)
