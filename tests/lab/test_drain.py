@@ -6,6 +6,7 @@ import json
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -145,3 +146,34 @@ def test_a_container_whose_post_start_hook_fails_is_restarted(lab: Lab, namespac
 
     until(lambda: restarts() >= 1)
     assert "FailedPostStartHook" in lab.kubectl("get", "-n", namespace, "events")
+
+
+BUDGET = """
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: web, namespace: NAMESPACE}
+spec: {minAvailable: 1, selector: {matchLabels: {app: web}}}
+"""
+
+
+def test_a_drain_waits_for_the_budget(lab: Lab, namespace: str, tmp_path: Path):
+    """Both replicas are on one node: the second may leave only when the first is ready elsewhere."""
+    lab.kubectl("cordon", "node-1")
+    lab.kubectl("cordon", "node-2")
+    try:
+        lab.kubectl("create", "-n", namespace, "deployment", "web", "--image=nginx", "--replicas=2")
+        manifest = tmp_path / "budget.yaml"
+        manifest.write_text(BUDGET.replace("NAMESPACE", namespace))
+        lab.apply(manifest)
+        lab.kubectl("rollout", "-n", namespace, "status", "deployment", "web", "--timeout=60s")
+        lab.kubectl("uncordon", "node-1")
+        until(lambda: lab.get("-n", namespace, "pdb", "web")["status"].get("disruptionsAllowed") == 1)
+        out = lab.kubectl(
+            "drain", "node-3", "--ignore-daemonsets", "--force", "--pod-selector=app=web", "--timeout=60s"
+        )
+        assert "node/node-3 drained" in out
+        pods = lab.get("-n", namespace, "pods", "-l", "app=web")["items"]
+        assert "node-3" not in {pod["spec"].get("nodeName") for pod in pods}
+    finally:
+        for node in ("node-1", "node-2", "node-3"):
+            lab.kubectl("uncordon", node)
