@@ -76,6 +76,7 @@ def is_entry(entry: Any) -> bool:
         and bool(entry.get("apiVersion"))
         and entry.get("fieldsType") == "FieldsV1"
         and is_field_set(entry.get("fieldsV1", {}))
+        and all(isinstance(entry.get(name, ""), str) for name in ("manager", "apiVersion", "time", "subresource"))
     )
 
 
