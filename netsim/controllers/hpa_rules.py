@@ -158,7 +158,7 @@ def _up_limit(current: int, ups: Sequence[Past], rules: Obj, now: datetime) -> i
 
     def reach(policy: Obj) -> int:
         start = current - _within(ups, policy, now)
-        more = policy["value"] if policy["type"] == "Pods" else start * policy["value"] / 100
+        more: float = policy["value"] if policy["type"] == "Pods" else start * policy["value"] / 100
         return math.ceil(round(start + more, 9))
 
     return choose([reach(policy) for policy in rules["policies"]])
