@@ -26,6 +26,8 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 FAILURES = "batch.kubernetes.io/job-index-failure-count"
 IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-count"
 _INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
+_PREFIX = 58
+"""Characters of a generateName that are kept: the index must be among them."""
 _NUMBER = re.compile(r"[0-9]{1,10}")
 
 
@@ -36,7 +38,7 @@ def job_pod(job: Obj, index: int | None = None, failures: tuple[int, int] | None
     head["finalizers"] = [*(head.get("finalizers") or []), FINALIZER]
     if index is None:
         return pod
-    head["generateName"] = f"{name_of(job)}-{index}-"
+    head["generateName"] = f"{name_of(job)[: _PREFIX - len(str(index)) - 2]}-{index}-"
     head["labels"][INDEX] = str(index)
     head["annotations"] = {**(head.get("annotations") or {}), INDEX: str(index)}
     if failures is not None:

@@ -15,7 +15,7 @@ from netsim.api.objects import annotations_of, condition, is_true, key_of, label
 from netsim.api.times import format_time
 from netsim.controllers import job
 from netsim.controllers.job_indexes import format_indexes, parse_indexes
-from netsim.controllers.job_pods import index_of
+from netsim.controllers.job_pods import index_of, job_pod
 from netsim.controllers.view import JOB_FINALIZER
 from netsim.controllers.writes import Create, Delete
 
@@ -232,6 +232,11 @@ def test_indexed_pods_know_their_index(cluster: Any) -> None:
         play.end(each)
     play.run()
     assert play.status["completedIndexes"] == "0-3" and play.reason("Complete")
+
+
+def test_a_long_name_does_not_cut_off_the_index() -> None:
+    long = {**a_job(), "metadata": {"name": "x" * 60, "namespace": "ns"}}
+    assert job_pod(long, 123)["metadata"]["generateName"] == "x" * 53 + "-123-"
 
 
 def test_an_indexed_job_shrinks_from_its_highest_index(cluster: Any) -> None:
