@@ -37,7 +37,7 @@ def is_protected(group: str) -> bool:
 
 def definition(crd: Obj) -> Iterator[Cause]:
     """The rules of creation, for a defaulted definition."""
-    spec, metadata = crd.get("spec") or {}, crd["metadata"]
+    spec, metadata = crd.get("spec") or {}, crd.get("metadata") or {}
     names = spec.get("names") or {}
     if metadata.get("name") != f"{names.get('plural', '')}.{spec.get('group', '')}":
         yield invalid("metadata.name", metadata.get("name"), 'must be spec.names.plural+"."+spec.group')

@@ -26,6 +26,8 @@ def leaf(schema: Schema) -> st.SearchStrategy[Any]:
         return st.just("2026-01-01T00:00:00Z")
     if schema.get("format") == "byte":
         return st.sampled_from(["", "YQ=="])
+    if "type" not in schema:  # any JSON
+        return st.sampled_from(["a", 1, True, [], {}, [1], {"type": "string"}])
     choices = {"string": ["", "a", "ClusterIP", "NodePort", "LoadBalancer", "ExternalName", "None", "ClientIP"]}
     return st.sampled_from({**choices, "integer": [0, 1, 80], "boolean": [True, False]}.get(schema["type"], [None]))
 
