@@ -34,7 +34,8 @@ class Measurer:
         self.started_at = time.time()
         self._histories: dict[str, list[Sample]] = {}
         self._gone_ns = 0
-        """CPU time of containers that have ended: the node's total never goes back."""
+        """CPU time of real processes' containers that have ended: the node's total never goes back."""
+        self._in_host: set[str] = set()
         self._host: dict[str, Any] = {"cpu_ns": 0, "memory": 0, "containers": {}}
         self._sampled_at = 0.0
         self._lock = asyncio.Lock()
@@ -100,7 +101,10 @@ class Measurer:
 
     def _keep(self, found: dict[str, Sample], host: dict[str, Any]) -> None:
         for ident in [i for i in self._histories if i and i not in found]:
-            self._gone_ns += self._histories.pop(ident)[-1].cpu_ns
+            last = self._histories.pop(ident)[-1]
+            # What an in-process workload used stays in its host's total.
+            self._gone_ns += 0 if ident in self._in_host else last.cpu_ns
+        self._in_host = set(host["containers"])
         for ident, sample in {NODE: self._node_sample(found, host), **found}.items():
             self._histories[ident] = stats.forget_old([*self._histories.get(ident, ()), sample])
         self._sampled_at = time.time()
