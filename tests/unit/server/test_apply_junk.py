@@ -22,7 +22,10 @@ OWNER = {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}
 METADATA = {"name": "p", "labels": {"a": "b"}, "finalizers": ["x/y"], "ownerReferences": [OWNER]}
 CONFIG = {
     "apiVersion": "v1", "kind": "Pod", "metadata": METADATA,
-    "spec": {"containers": [CONTAINER, {**CONTAINER, "name": "d"}], "nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}]},
+    "spec": {
+        "containers": [CONTAINER, {**CONTAINER, "name": "d"}], "nodeSelector": {"a": "b"},
+        "tolerations": [{"operator": "Exists"}],
+    },
 }  # fmt: skip
 ENTRY = {
     "manager": "m", "operation": "Update", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1",
