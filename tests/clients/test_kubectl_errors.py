@@ -40,8 +40,8 @@ def test_taken_cluster_ip(kubectl: Any) -> None:
 
 
 def test_unknown_kind_and_missing_object(kubectl: Any) -> None:
-    text = kubectl.refusal("create", "-f", "-", stdin=manifest("Ingress", "i", version="extensions/v1beta1"))
-    assert 'no matches for kind "Ingress" in version "extensions/v1beta1"' in text
+    text = kubectl.refusal("create", "-f", "-", stdin=manifest("Gadget", "i", version="example.com/v1beta1"))
+    assert 'no matches for kind "Gadget" in version "example.com/v1beta1"' in text
     assert 'Error from server (NotFound): pods "nope" not found' in kubectl.refusal("get", "pod", "nope")
     assert "AlreadyExists" in kubectl.refusal("create", "namespace", "default")
     assert 'namespaces "nowhere" not found' in kubectl.refusal("create", "configmap", "x", "-n", "nowhere")

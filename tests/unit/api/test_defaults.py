@@ -29,7 +29,7 @@ def leaf(schema: Schema) -> st.SearchStrategy[Any]:
     if "type" not in schema:  # any JSON
         return st.sampled_from(["a", 1, True, [], {}, [1], {"type": "string"}])
     choices = {"string": ["", "a", "ClusterIP", "NodePort", "LoadBalancer", "ExternalName", "None", "ClientIP"]}
-    return st.sampled_from({**choices, "integer": [0, 1, 80], "boolean": [True, False]}.get(schema["type"], [None]))
+    return st.sampled_from({**choices, "integer": [0, 1, 80], "boolean": [True, False]}.get(schema.get("type", ""), [None]))
 
 
 def values(schema: Schema, depth: int) -> st.SearchStrategy[Any]:
@@ -82,7 +82,7 @@ def test_defaults_are_idempotent_and_stay_in_the_schema(kind: kinds.Kind, data: 
 @given(data=st.data())
 def test_any_typed_object_can_be_validated(kind: kinds.Kind, data: st.DataObject) -> None:
     shape = named_values(type_of_kind(kind), 6)
-    old, new = (set_defaults(kind, prune(kind, data.draw(shape))) for _ in range(2))
+    old, new = (set_defaults(kind, {"metadata": {}, **prune(kind, data.draw(shape))}) for _ in range(2))
     found = validate_create(kind, new) + validate_update(kind, new, old)
     assert all(cause.reason and cause.message for cause in found)
 
