@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +22,7 @@ from netsim.lab.paths import LabPaths
 from netsim.lab.topology import LabSpec, TopologyError, plan_server
 from netsim.server.pki import write_private
 from netsim.store.etcd_client import EtcdConfig
+from netsim.store.types import Unavailable
 
 app = make_app()
 
@@ -118,8 +118,20 @@ def _serve(spec: LabSpec, paths: LabPaths, sock: socket.socket, token: Token | N
     os.chmod(paths.api_socket, 0o600)
     unix.listen(64)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # one way to stop, and it is clean
-    with suppress(KeyboardInterrupt):  # Ctrl-C is how a foreground server is stopped
+    try:
         uvloop.run(_run(spec, paths, Listeners(unix, sock, None), token, etcd))
+    except KeyboardInterrupt:  # Ctrl-C is how a foreground server is stopped
+        return
+    except BaseExceptionGroup as group:
+        refused, rest = group.split(Unavailable)
+        if refused is None or rest is not None:
+            raise
+        raise Fault(f"the store: {_first(refused)}") from None
+
+
+def _first(group: BaseException) -> BaseException:
+    """The first error of (nested) groups."""
+    return _first(group.exceptions[0]) if isinstance(group, BaseExceptionGroup) else group
 
 
 async def _run(spec: LabSpec, paths: LabPaths, listeners: object, token: Token | None, etcd: EtcdConfig | None) -> None:

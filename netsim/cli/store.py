@@ -41,28 +41,29 @@ def parse_store(
         if ca_file or cert_file or key_file or user_file:
             raise Fault("--etcd-…: these options go with --store etcds://HOST:PORT")
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("etcd", "etcds") or not parts.netloc or parts.query or parts.fragment:
+    scheme, _, rest = url.partition("://")
+    hosts, _, path = rest.partition("/")
+    if scheme not in ("etcd", "etcds") or not hosts or "?" in url or "#" in url:
         raise Fault(f"--store {url}: give etcd://HOST:PORT[,HOST:PORT], etcds:// for TLS, or leave it out")
-    if "@" in parts.netloc:
+    if "@" in hosts:
         raise Fault(f"--store: no password in an address; put USER:PASSWORD into --etcd-userfile or ${USER_VARIABLE}")
-    secure = parts.scheme == "etcds"
+    secure = scheme == "etcds"
     if (ca_file or cert_file or key_file) and not secure:
         raise Fault(f"--store {url}: certificates are for TLS; write etcds://")
     if bool(cert_file) != bool(key_file):
         raise Fault("--etcd-certfile and --etcd-keyfile go together")
-    endpoints = tuple(_endpoint(url, host, secure) for host in parts.netloc.split(","))
+    endpoints = tuple(_endpoint(url, host, secure) for host in hosts.split(","))
     user, _, password = _credentials(user_file).partition(":")
     ca, certificate, key = (os.path.abspath(name) if name else "" for name in (ca_file, cert_file, key_file))
-    return EtcdConfig(endpoints, parts.path.rstrip("/"), ca, certificate, key, user, password)
+    return EtcdConfig(endpoints, f"/{path}".rstrip("/"), ca, certificate, key, user, password)
 
 
 def _endpoint(url: str, host: str, secure: bool) -> str:
-    parts = urlsplit(f"//{host}")
     try:
+        parts = urlsplit(f"//{host}")
         port = parts.port or _DEFAULT_PORT
     except ValueError:
-        raise Fault(f"--store {url}: {host}: the port is no number") from None
+        raise Fault(f"--store {url}: {host}: the port is no number, or the address is none") from None
     if not parts.hostname:
         raise Fault(f"--store {url}: an empty host; give HOST:PORT")
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname

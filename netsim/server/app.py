@@ -69,6 +69,7 @@ class ApiServer:
         self.core: Core | None = None
         self._housekeeper: Housekeeper | None = None
         self._upkeep: Upkeep | None = None
+        self._hub: Hub | None = None
         self._definitions: Definitions | None = None
 
     @property
@@ -93,16 +94,19 @@ class ApiServer:
             TokenSigner(pki.service_account_key, config.issuer), Authorizer(self.store, decoder),
             ServiceAllocators(config.service_cidr.split(","), config.node_ports, self._rand, claims), decoder,
         )  # fmt: skip
+        self._hub = core.hub
         await core.hub.start()
         for problem in core.services.restore(await core.objects(kinds.SERVICES)):
             log.error("allocator repair: %s", problem)
+        upkeep = Upkeep(core)
+        await upkeep.check()
         await bootstrap(core)
         self._definitions = Definitions(core)
         await self._definitions.start()
         self._housekeeper = Housekeeper(core)
         await self._housekeeper.start()
-        self._upkeep = Upkeep(core)
-        await self._upkeep.start()
+        self._upkeep = upkeep
+        await upkeep.start()
         self.core = core
 
     async def close(self) -> None:
@@ -113,8 +117,8 @@ class ApiServer:
             await self._upkeep.close()
         if self._housekeeper is not None:
             await self._housekeeper.close()
-        if self.core is not None:
-            await self.core.hub.close()
+        if self._hub is not None:
+            await self._hub.close()
         self.core = None
 
     async def __call__(self, request: Request) -> Response:

@@ -1,14 +1,17 @@
 """The servers that share a store, as the endpoints of the `kubernetes` Service.
 
-Each keeps a key `/registry/masterleases/ADDRESS:PORT` changing. A server is alive as long as that is seen to change,
-by the observer's own monotonic clock: clocks that differ or jump do no harm.
+Each keeps a key `/registry/masterleases/ADDRESS:PORT` changing, whose value begins with a digest of its keys. It
+is alive as long as that is seen to change, by the observer's own monotonic clock: clocks may differ or jump.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Mapping
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from netsim.api import kinds
 from netsim.api.errors import StatusError
@@ -17,7 +20,7 @@ from netsim.server import lifecycle
 from netsim.server.authn import SERVER
 from netsim.server.bootstrap import api_endpoints, api_slice
 from netsim.server.core import Core
-from netsim.store.types import KeyExists, RevisionMismatch, StoreError
+from netsim.store.types import Item, KeyExists, RevisionMismatch, StoreError, Unavailable
 
 PREFIX = "/registry/masterleases/"
 INTERVAL = 5.0
@@ -26,6 +29,11 @@ LIFETIME = 15.0
 log = logging.getLogger(__name__)
 
 Address = tuple[str, int]
+
+
+def digest_of(*parts: bytes) -> bytes:
+    """What servers compare to see whether they have the same keys."""
+    return hashlib.sha256(b"\0".join(parts)).hexdigest().encode()
 
 
 def address_of(key: str) -> Address:
@@ -46,6 +54,28 @@ class Peers:
         self._core = core
         self._key = f"{PREFIX}{core.config.advertise_address}:{core.config.advertise_port}"
         self._seen: dict[str, tuple[int, float]] = {}
+        public = core.pki.service_account_key.public_key()
+        self._digest = digest_of(core.pki.ca_pem, public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+    async def check(self) -> None:
+        """Refuse to serve beside a living server of another CA: neither would accept the other's clients. Raises
+        Unavailable."""
+        strangers = [item for item in await self._others() if not item.value.startswith(self._digest)]
+        if not strangers:
+            return
+        await asyncio.sleep(INTERVAL + 1)
+        await self._core.store.sync()
+        before = {item.key: item.revision for item in strangers}
+        living = [item.key for item in await self._others() if before.get(item.key, item.revision) != item.revision]
+        if living:
+            host, port = address_of(living[0])
+            raise Unavailable(
+                f"the server at {host}:{port} uses this store with other keys; copy ca.crt, ca.key and sa.key from its "
+                "pki directory, and give --pki-dir with their directory"
+            )
+
+    async def _others(self) -> list[Item]:
+        return [item for item in (await self._core.store.list(PREFIX)).items if item.key != self._key]
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -71,11 +101,12 @@ class Peers:
     async def _announce(self) -> None:
         store = self._core.store
         item = await store.get(self._key)
+        value = b"%s %s" % (self._digest, self._core.now().encode())
         try:
             if item is None:
-                await store.create(self._key, self._core.now().encode())
+                await store.create(self._key, value)
             else:
-                await store.update(self._key, self._core.now().encode(), item.revision)
+                await store.update(self._key, value, item.revision)
         except (KeyExists, RevisionMismatch):
             log.warning("%s: another server announces the same address and port", self._key)
 

@@ -24,22 +24,27 @@ class Upkeep:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._peers = Peers(core)
+        self._peers = Peers(core) if core.store.shared else None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         spawn = asyncio.get_running_loop().create_task
         self._tasks.append(spawn(_every(COMPACTION, Compaction(self._core).once)))
-        if self._core.store.shared:
+        if self._peers is not None:
             await self._repair()
             await self._peers.beat()
             self._tasks += [spawn(_every(REPAIR, self._repair)), spawn(self._peers.run()), spawn(self._follow())]
+
+    async def check(self) -> None:
+        """Whether this server may serve from the store; raises Unavailable if not."""
+        if self._peers is not None:
+            await self._peers.check()
 
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._core.store.shared:
+        if self._peers is not None:
             await self._peers.withdraw()
             if self._core.services.claims is not None:
                 await self._core.services.claims.close()
