@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from netsim.http.types import Peer
 from netsim.server.app import ApiServer
 from support.crontabs import COLUMNS, CRDS, SCALE, SCHEMA, TABS, definition, in_spec, tab, version
 
@@ -336,3 +337,33 @@ async def test_another_server_of_the_store_serves_them_too(tabs: Any, tmp_path: 
         await until(gone)
     finally:
         await other.close()
+
+
+async def test_roles_name_custom_resources(tabs: Any) -> None:
+    user = Peer(common_name="eve")
+    status = await tabs.refused("GET", TABS, peer=user)
+    assert status["message"] == (
+        'crontabs.stable.example.com is forbidden: User "eve" cannot list resource "crontabs" in API group '
+        '"stable.example.com" in the namespace "default"'
+    )
+    roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+    rules = [{"apiGroups": ["stable.example.com"], "resources": ["crontabs"], "verbs": ["list"]}]
+    await tabs.post(f"{roles}/roles", {"metadata": {"name": "r"}, "rules": rules})
+    subject = {"kind": "User", "name": "eve", "apiGroup": "rbac.authorization.k8s.io"}
+    reference = {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"}
+    await tabs.post(f"{roles}/rolebindings", {"metadata": {"name": "b"}, "roleRef": reference, "subjects": [subject]})
+    assert (await tabs.get(TABS, peer=user))["kind"] == "CronTabList"
+
+
+async def test_server_side_apply_merges_by_the_schema_s_keys(tabs: Any) -> None:
+    async def apply(manager: str, **spec: Any) -> Obj:
+        body = {**tab(), "spec": spec}
+        apply_patch = "application/apply-patch+yaml"
+        response = await tabs.send("PATCH", f"{TABS}/t?fieldManager={manager}", body, content_type=apply_patch)
+        return json.loads(response.body)
+
+    await apply("one", cronSpec="* * * * */5", ports=[{"name": "a", "ip": "1.1.1.1"}], tags=["x"])
+    both = await apply("two", ports=[{"name": "b"}], tags=["y"])
+    assert [port["name"] for port in both["spec"]["ports"]] == ["a", "b"] and both["spec"]["tags"] == ["x", "y"]
+    conflict = await apply("two", ports=[{"name": "a", "ip": "2.2.2.2"}])
+    assert conflict["message"] == 'Apply failed with 1 conflict: conflict with "one": .spec.ports[name="a"].ip'
