@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS
 from netsim.api.structural import complete, prune
 from netsim.api.structural_formats import fits_format
 from netsim.api.structural_values import NOWHERE, value_errors
-from netsim.api.validation import validate_create
+from netsim.api.validation import validate_create, validate_update
 from support.crontabs import SCHEMA, definition, in_spec, tab, version
 
 Obj = dict[str, Any]
@@ -222,3 +223,26 @@ def test_json_paths_that_cannot_be_read() -> None:
 )  # fmt: skip
 def test_formats(form: str, good: str, wrong: str) -> None:
     assert fits_format(form, good) and not fits_format(form, wrong) and fits_format("other", wrong)
+
+
+def changed(change: Callable[[Obj], Any], *, established: bool = True) -> list[str]:
+    old = set_defaults(CUSTOM_RESOURCE_DEFINITIONS, definition(version(), {**version("v2"), "storage": False}))
+    conditions = [{"type": "Established", "status": "True" if established else "False"}]
+    old = {**old, "status": {"conditions": conditions, "storedVersions": ["v1"]}}
+    new = copy.deepcopy(old)
+    change(new)
+    return [cause.field for cause in validate_update(CUSTOM_RESOURCE_DEFINITIONS, new, old)]
+
+
+def test_what_a_definition_may_not_change() -> None:
+    assert changed(lambda crd: crd["spec"]["versions"].pop(1)) == []
+    assert changed(lambda crd: crd["spec"].update(scope="Cluster")) == ["spec.scope"]
+    assert changed(lambda crd: crd["spec"].update(scope="Cluster"), established=False) == []
+    assert changed(lambda crd: crd["spec"]["names"].update(kind="Other")) == ["spec.names.kind"]
+    assert "spec.group" in changed(lambda crd: crd["spec"].update(group="other.example.com"))
+
+    def forget(crd: Obj) -> None:
+        crd["spec"]["versions"].pop(0)
+        crd["spec"]["versions"][0]["storage"] = True
+
+    assert changed(forget) == ["status.storedVersions[0]"]
