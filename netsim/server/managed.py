@@ -9,7 +9,7 @@ from typing import Any
 from netsim.api import kinds
 from netsim.api.apply import Applier
 from netsim.api.empty_objects import empty_object
-from netsim.api.fieldset import SELF, FieldSet, difference, only, without
+from netsim.api.fieldset import SELF, FieldSet, difference, only, union, without
 from netsim.api.fieldtypes import FieldType, built_in_type, custom_type
 from netsim.api.kind import Custom
 from netsim.api.kinds import Kind, Obj
@@ -110,10 +110,28 @@ def after_create(kind: Kind, given: Obj, new: Obj, manager: Manager, now: str) -
     if manager.applies:
         return entries_of(given)
     write = applier(kind, manager, "", UPDATE, now)
-    changed, _ = write.changes({}, new)
+    changed = _new_fields(kind, write, new)
     changed = difference(changed, _not_given(_SERVERS_OWN.get(f"{kind.api_version}/{kind.kind}", {}), given))
     entries = choose_entries([], given["metadata"].get("managedFields"), "")
     return after_update(entries, write.writer, changed, {}, now)
+
+
+_RECENT: dict[str, tuple[Obj, FieldSet]] = {}
+"""By built-in kind the last new object but for its metadata, and its fields: a ReplicaSet makes its pods in a row, and
+telling that two are equal costs a tenth of finding out what is in one."""
+
+
+def _new_fields(kind: Kind, write: Applier, new: Obj) -> FieldSet:
+    """All fields of a new object."""
+    if kind.custom is not None:
+        return write.changes({}, new)[0]
+    name = f"{kind.api_version}/{kind.kind}"
+    rest = {key: value for key, value in new.items() if key not in ("metadata", "status")}
+    known = _RECENT.get(name)
+    if known is None or known[0] != rest:
+        known = _RECENT[name] = (rest, write.changes({}, rest)[0])
+    left: Obj = {key: new[key] for key in ("metadata", "status") if key in new}
+    return union(known[1], write.changes({}, left)[0])
 
 
 def _not_given(fields: FieldSet, given: Any) -> FieldSet:
