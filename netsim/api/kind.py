@@ -29,8 +29,9 @@ class Custom:
 
     `schema` is the version's openAPIV3Schema, `published` the same in the form of `schema.definitions()` (with kind,
     apiVersion and metadata); `storage` the apiVersion objects are stored in; `columns` the additionalPrinterColumns;
-    `fields` the selectable fields as dotted paths; `scale` the paths of the scale subresource; `warning` is told to who uses a deprecated version. Two are equal only if they are the same, so that nothing derived from an older
-    definition is taken for this one's.
+    `fields` the selectable fields as dotted paths; `scale` the paths of the scale subresource; `warning` is told to who
+    uses a deprecated version. Two are equal only if they are the same, so that nothing derived from an older definition
+    is taken for this one's.
     """
 
     schema: Obj

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from netsim.api import causes, validate_env
+from netsim.api import causes, validate_env, validate_security
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.quantity import parse_quantity
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_STANDARD = ("cpu", "memory", "ephemeral-storage")
 _MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
 
 
@@ -37,9 +39,11 @@ def _container(container: Obj, field: str, volumes: set[str], *, host_network: b
     yield from validate_env.environment(container, field)
     yield from _mounts(container.get("volumeMounts") or [], f"{field}.volumeMounts", volumes)
     yield from resources(container.get("resources") or {}, f"{field}.resources")
-    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+    for probe in _PROBES:
         if probe in container:
             yield from _probe(container[probe], f"{field}.{probe}", exact=probe != "readinessProbe")
+    if container.get("securityContext"):
+        yield from validate_security.container_context(container["securityContext"], f"{field}.securityContext")
     for hook, handler in (container.get("lifecycle") or {}).items():
         if isinstance(handler, dict):
             yield from _handler(handler, f"{field}.lifecycle.{hook}", ("exec", "httpGet", "sleep", "tcpSocket"))
@@ -94,16 +98,47 @@ def _mounts(mounts: list[Obj], field: str, volumes: set[str]) -> Iterator[Cause]
 
 
 def resources(found: Obj, field: str) -> Iterator[Cause]:
-    """Requests and limits: not negative, requests within limits."""
+    """Requests and limits: known names, not negative, requests within limits; extended resources (KEP-468) in whole
+    numbers, asked for and limited alike."""
     limits, requests = found.get("limits") or {}, found.get("requests") or {}
     for side, amounts in (("limits", limits), ("requests", requests)):
         for name, amount in amounts.items():
-            if parse_quantity(amount) < 0:
-                yield causes.invalid(f"{field}.{side}[{name}]", amount, "must be greater than or equal to 0")
-    for name in requests.keys() & limits.keys():
-        if parse_quantity(requests[name]) > parse_quantity(limits[name]):
-            why = f"must be less than or equal to {name} limit of {limits[name]}"
-            yield causes.invalid(f"{field}.requests", requests[name], why)
+            yield from _resource(f"{field}.{side}[{name}]", name, amount)
+    for name, amount in requests.items():
+        limit, extended = limits.get(name), "/" in name
+        if limit is None:
+            if extended:
+                yield causes.required(f"{field}.limits", "Limit must be set for non overcommitable resources")
+        elif extended and parse_quantity(amount) != parse_quantity(limit):
+            yield causes.invalid(f"{field}.requests", amount, f"must be equal to {name} limit of {limit}")
+        elif parse_quantity(amount) > parse_quantity(limit):
+            why = f"must be less than or equal to {name} limit of {limit}"
+            yield causes.invalid(f"{field}.requests", amount, why)
+
+
+def _resource(field: str, name: str, amount: Any) -> Iterator[Cause]:
+    if "/" in name:
+        yield from causes.qualified_name(field, name)
+        if parse_quantity(amount).denominator != 1:
+            yield causes.invalid(field, amount, "must be an integer")
+    elif name not in _STANDARD and not name.startswith("hugepages-"):
+        yield causes.invalid(field, name, "must be a standard resource type or fully qualified")
+        yield causes.invalid(field, name, "must be a standard resource for containers")
+    if parse_quantity(amount) < 0:
+        yield causes.invalid(field, amount, "must be greater than or equal to 0")
+
+
+def init_containers(group: list[Obj], field: str) -> Iterator[Cause]:
+    """What holds for init containers beside the rules of all: only those that keep running (KEP-753) are probed and
+    hooked."""
+    for index, container in enumerate(group):
+        policy, where = container.get("restartPolicy"), f"{field}[{index}]"
+        if policy not in (None, "Always", "Never", "OnFailure"):
+            yield causes.unsupported(f"{where}.restartPolicy", policy, ("Always", "Never", "OnFailure"))
+        for name in ("lifecycle", *_PROBES) if policy != "Always" else ():
+            if container.get(name) is not None:
+                why = "may not be set for init containers without restartPolicy=Always"
+                yield causes.forbidden(f"{where}.{name}", why)
 
 
 def _handler(handler: Obj, field: str, known: tuple[str, ...]) -> Iterator[Cause]:

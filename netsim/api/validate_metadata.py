@@ -15,6 +15,7 @@ _RBAC = (kinds.ROLES, kinds.ROLE_BINDINGS, kinds.CLUSTER_ROLES, kinds.CLUSTER_RO
 _NAME_RULES: dict[Kind, Callable[[str, str], Iterator[Cause]]] = {
     kinds.SERVICES: causes.dns_1035_label,
     kinds.NAMESPACES: causes.dns_label,
+    kinds.STATEFUL_SETS: causes.dns_label,
     **{kind: causes.path_segment for kind in _RBAC},
 }
 

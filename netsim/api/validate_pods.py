@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
-from netsim.api import causes, validate_containers, validate_placement, validate_volumes
+from netsim.api import causes, validate_containers, validate_placement, validate_security, validate_volumes
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 
@@ -33,6 +33,8 @@ def pod_spec(spec: Obj, field: str, *, extra_volumes: frozenset[str] = frozenset
     for group in ("initContainers", "containers"):
         found, where = spec.get(group) or [], f"{field}.{group}"
         yield from validate_containers.containers(found, where, names, host_network=bool(spec.get("hostNetwork")))
+    yield from validate_containers.init_containers(spec.get("initContainers") or [], f"{field}.initContainers")
+    yield from validate_security.pod_context(spec, field)
     yield from _unique_containers(spec, field)
     yield from causes.one_of(f"{field}.restartPolicy", spec.get("restartPolicy"), _RESTART_POLICIES)
     yield from causes.one_of(f"{field}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)

@@ -35,6 +35,7 @@ HPA, PDB, ING, NETPOL = (
 PV, PVC, QUOTA, LIMITS = (
     kinds.PERSISTENT_VOLUMES, kinds.PERSISTENT_VOLUME_CLAIMS, kinds.RESOURCE_QUOTAS, kinds.LIMIT_RANGES,
 )  # fmt: skip
+C0, R = "spec.containers.0", "spec.containers[0].resources"
 AFFINITY = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
 NODE_TERM = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
     {"matchExpressions": [{"key": "k", "operator": "Gt", "values": ["1", "2"]}]}]}}}  # fmt: skip
@@ -71,6 +72,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (RC, {"spec.selector": {"x": "y"}}, "spec.template.metadata.labels", 'Invalid value: {"a":"b"}: `selector` does n'),
     (RC, {"spec.template": ...}, "spec.template", "Required value"),
     (kinds.CONTROLLER_REVISIONS, {"data": ...}, "data", "Required value: data is mandatory"),
+    (STS, {"metadata.name": "a.b"}, "metadata.name", 'Invalid value: "a.b": a lowercase RFC 1123 label must consist'),
     # jobs
     (JOB, {"spec.template.spec.restartPolicy": ...}, f"{T}.restartPolicy", 'Required value: valid values: "OnFailure"'),
     (JOB, {"spec.template.spec.restartPolicy": "X"}, f"{T}.restartPolicy", 'Unsupported value: "X": supported values'),
@@ -229,11 +231,31 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
         kinds.PODS, {"spec.volumes": [{"name": "v", "persistentVolumeClaim": {}}]},
         "spec.volumes[0].persistentVolumeClaim.claimName", "Required value",
     ),
+    # what containers ask for and may do
+    (kinds.PODS, {C0: {"resources": {"limits": {"foo": "1"}}}}, f"{R}.limits[foo]", 'Invalid value: "foo": must be a'),
+    (kinds.PODS, {C0: {"resources": {"limits": {"a/b": "1m"}}}}, f"{R}.limits[a/b]", 'Invalid value: "1m": must be an'),
+    (kinds.PODS, {C0: {"resources": {"requests": {"a/b": "1"}}}}, f"{R}.limits", "Required value: Limit must be set"),
+    (
+        kinds.PODS, {C0: {"securityContext": {"privileged": True, "allowPrivilegeEscalation": False}}},
+        "spec.containers[0].securityContext",
+        'Invalid value: {"privileged":true,"allowPrivilegeEscalation":false}: cannot set `allowPrivilegeEscalation`',
+    ),
+    (
+        kinds.PODS, {"spec.initContainers": [{"name": "i", "image": "x", "startupProbe": {"exec": {}}}]},
+        "spec.initContainers[0].startupProbe",
+        "Forbidden: may not be set for init containers without restartPolicy=Always",
+    ),
+    (
+        kinds.PODS, {"spec.securityContext": {"runAsUser": -1}}, "spec.securityContext.runAsUser",
+        "Invalid value: -1: must be between 0 and 2147483647, inclusive",
+    ),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "changes", "field", "message"), REFUSALS)
 def test_refusals(kind: Kind, changes: dict[str, Any], field: str, message: str) -> None:
+    if C0 in changes:
+        changes = {C0: {"name": "c", "image": "x", **changes[C0]}}
     found = validate_create(kind, set_defaults(kind, merged(BASES[kind], changes)))
     assert [cause for cause in found if cause.field == field and cause.message.startswith(message)], found
 
