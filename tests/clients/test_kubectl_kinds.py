@@ -104,3 +104,39 @@ def test_tables(made: Any, arguments: str, expected: str) -> None:
 )
 def test_explain(kubectl: Any, path: str, expected: str) -> None:
     assert expected in " ".join(kubectl.out("explain", path).split())
+
+
+def test_component_statuses_carry_their_warning(kubectl: Any) -> None:
+    shown = kubectl("get", "cs")
+    assert "Warning: v1 ComponentStatus is deprecated in v1.19+" in shown.stderr
+    assert [line.split() for line in shown.stdout.splitlines()] == [
+        ["NAME", "STATUS", "MESSAGE", "ERROR"],
+        ["scheduler", "Healthy", "ok"],
+        ["controller-manager", "Healthy", "ok"],
+        ["etcd-0", "Healthy", "ok"],
+    ]
+
+
+def test_resize_through_its_subresource(kubectl: Any) -> None:
+    limits = '{"spec":{"containers":[{"name":"big","image":"x","resources":{"limits":{"cpu":"2","memory":"1Gi"}}}]}}'
+    kubectl("run", "big", "--image=x", f"--overrides={limits}")
+    patch = '{"spec":{"containers":[{"name":"big","resources":{"requests":{"cpu":"1"},"limits":{"cpu":"1"}}}]}}'
+    kubectl("patch", "pod", "big", "--subresource=resize", "--patch", patch)
+    path = "jsonpath={.spec.containers[0].resources.limits.cpu}"
+    assert kubectl.out("get", "pod", "big", "-o", path) == "1"
+    kubectl("delete", "pod", "big", "--force", "--grace-period=0")
+
+
+def test_immutable_fields_are_told_apart(made: Any) -> None:
+    kind = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: web, namespace: kinds}\nspec:\n"
+    body = """  selector: {matchLabels: {a: b}}
+  template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: x}]}}
+"""
+    made("apply", "-f", "-", stdin=f"{kind}  serviceName: one\n{body}")
+    refused = made.refusal("apply", "-f", "-", stdin=f"{kind}  serviceName: two\n{body}")
+    assert (
+        'The StatefulSet "web" is invalid: spec: Forbidden: updates to statefulset spec for fields other than'
+        in refused
+    )
+    refused = made.refusal("create", "cronjob", "bad", "-n", "kinds", "--image=x", "--schedule=never")
+    assert 'spec.schedule: Invalid value: "never": expected exactly 5 fields, found 1: [never]' in refused
