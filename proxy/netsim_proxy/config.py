@@ -17,6 +17,7 @@ class ProxyConfig:
 
     Times are seconds. `cluster_cidr` and `nodeport_addresses` may mix families; each family uses its own entries.
     `min_sync_period` 0 means no limit: changes that arrive while a sync runs are merged into the next one.
+    `traffic_distribution`: topology hints count without an annotation, as from 1.33 on; False is what 1.30 does.
     """
 
     node_name: str
@@ -32,7 +33,7 @@ class ProxyConfig:
     nodeport_addresses: tuple[str, ...] = ()
     localhost_nodeports: bool = True
     conntrack_tcp_be_liberal: bool = False
-    traffic_distribution: bool = False
+    traffic_distribution: bool = True
     hostname_override: str = ""
     sync_period: float = 30.0
     min_sync_period: float = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from netsim_proxy.model import Endpoint, ServicePort, Slice
@@ -41,6 +41,7 @@ def endpoints_of(slices: Iterable[Slice], port_name: str, protocol: str, node_na
                     entry.serving,
                     entry.terminating,
                     entry.zones,
+                    entry.nodes,
                 )
                 present = found.get(endpoint.text)
                 if present is None or (endpoint.local and not present.local):
@@ -54,24 +55,30 @@ def _fallback(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
     return ready or tuple(endpoint for endpoint in endpoints if endpoint.serving and endpoint.terminating)
 
 
-def _hinted(endpoints: Sequence[Endpoint], zone: str) -> tuple[Endpoint, ...] | None:
-    """Ready endpoints hinted for `zone`; None when hints cannot be relied on."""
-    ready = [endpoint for endpoint in endpoints if endpoint.ready]
-    if not zone or any(not endpoint.zones for endpoint in ready):
-        return None
-    chosen = tuple(endpoint for endpoint in ready if zone in endpoint.zones)
-    return chosen or None
+def _hinted(
+    ready: Sequence[Endpoint], place: str, hints: Callable[[Endpoint], tuple[str, ...]]
+) -> tuple[Endpoint, ...]:
+    """The ready endpoints hinted for a zone or node; none when the hints cannot be relied on."""
+    if not place or not all(map(hints, ready)):
+        return ()
+    return tuple(endpoint for endpoint in ready if place in hints(endpoint))
 
 
-def select_endpoints(port: ServicePort, endpoints: Sequence[Endpoint], zone: str, *, hints: bool = False) -> Selection:
+def select_endpoints(
+    port: ServicePort, endpoints: Sequence[Endpoint], zone: str, node: str = "", *, hints: bool = False
+) -> Selection:
     """Sort endpoints into the sets that traffic policies choose from.
 
-    `hints` lets topology hints count without the Service's annotation.
+    `hints` lets topology hints count without the Service's annotation, those for this `node` before those for its
+    `zone` (KEP-3015).
     """
     cluster: tuple[Endpoint, ...] = ()
     if port.uses_cluster_endpoints:
-        hinted = _hinted(endpoints, zone) if hints or port.hints_enabled else None
-        cluster = hinted or _fallback(endpoints)
+        ready = [endpoint for endpoint in endpoints if endpoint.ready]
+        cluster = _hinted(ready, node, lambda endpoint: endpoint.nodes) if hints else ()
+        if not cluster and (hints or port.hints_enabled):
+            cluster = _hinted(ready, zone, lambda endpoint: endpoint.zones)
+        cluster = cluster or _fallback(endpoints)
     local: tuple[Endpoint, ...] = ()
     exists = bool(cluster)
     if port.uses_local_endpoints:

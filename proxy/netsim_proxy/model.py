@@ -67,7 +67,7 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address and port behind a Service port. `zones` are the topology hints."""
+    """One address and port behind a Service port. `zones` and `nodes` are the topology hints."""
 
     address: str
     port: int
@@ -76,6 +76,7 @@ class Endpoint:
     serving: bool = True
     terminating: bool = False
     zones: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -93,6 +94,7 @@ class SliceEndpoint:
     serving: bool
     terminating: bool
     zones: tuple[str, ...]
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,14 +240,17 @@ def _slice_endpoint(endpoint: Obj) -> SliceEndpoint:
         value = conditions.get(name)
         return default if value is None else bool(value)
 
-    hints = (endpoint.get("hints") or {}).get("forZones") or ()
+    def hinted(field: str) -> tuple[str, ...]:
+        return tuple(sorted(hint["name"] for hint in (endpoint.get("hints") or {}).get(field) or ()))
+
     return SliceEndpoint(
         address=endpoint["addresses"][0],
         node=endpoint.get("nodeName") or "",
         ready=condition("ready", True),
         serving=condition("serving", True),
         terminating=condition("terminating", False),
-        zones=tuple(sorted(hint["name"] for hint in hints)),
+        zones=hinted("forZones"),
+        nodes=hinted("forNodes"),
     )
 
 

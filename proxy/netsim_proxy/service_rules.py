@@ -119,7 +119,7 @@ def host_cidr(address: str) -> str:
 
 def compile_port(port: ServicePort, endpoints: Sequence[Endpoint], ctx: Context) -> PortRules:
     """All rules of one Service port; `endpoints` are sorted by text, unfiltered."""
-    chosen = select_endpoints(port, endpoints, ctx.zone, hints=ctx.hints)
+    chosen = select_endpoints(port, endpoints, ctx.zone, ctx.node_name, hints=ctx.hints)
     name, reachable = port.name, {endpoint.text: endpoint for endpoint in chosen.reachable}
     chains = {text: names.endpoint_chain(name, port.protocol, text) for text in reachable}
     plan = _Plan(port, chosen, ctx, name, names.service_hash(name, port.protocol), chains)

@@ -91,6 +91,14 @@ def test_hints_need_the_annotation_or_the_gate() -> None:
     assert len(select_endpoints(plain, found, "a", hints=True).cluster) == 1
 
 
+def test_hints_for_the_node_come_before_those_for_its_zone() -> None:
+    near, far = (replace(endpoint(n, zones=("a",)), nodes=(f"n{n}",)) for n in (1, 2))
+    assert select_endpoints(PORT, [near, far], "a", "n1", hints=True).cluster == (near,)
+    assert select_endpoints(PORT, [near, far], "a", "n3", hints=True).cluster == (near, far)
+    assert select_endpoints(PORT, [near, replace(far, nodes=())], "a", "n1", hints=True).cluster[1:]
+    assert select_endpoints(PORT, [near, far], "a", "n1").cluster == (near, far), "kube-proxy 1.30 knows zones only"
+
+
 def test_internal_local_without_outside_needs_no_cluster_endpoints() -> None:
     inside = replace(PORT, internal_local=True)
     selection = select_endpoints(inside, [endpoint(1), endpoint(2, local=True)], "")
