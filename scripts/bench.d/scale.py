@@ -91,7 +91,7 @@ def measure(lab: Lab, nodes: int, pods: int, patience: float) -> list[Row]:
             wait_running(lab, patience)
             running = time.perf_counter() - start
             busy = oldest_lease(lab)
-            server = next(mib for name, mib in lab.pss().items() if "control-plane" in name)
+            server = max(lab.pss().values())  # by far the largest of a lab with one real node
         finally:
             fake.terminate()
     gate = f"KWOK's gate: {_GATE:.0f} s"
