@@ -93,13 +93,14 @@ def _free_port() -> int:
 
 
 class Server:
-    """`netsim server` on CPU 0, in a lab of its own."""
+    """`netsim server` on CPU 0, in a lab of its own; `plain`: asked over its unix socket, without TLS."""
 
-    def __init__(self, store: str = "") -> None:
+    def __init__(self, plain: bool) -> None:
+        self._plain = plain
         self.lab, self.port = f"bench-{os.getpid()}", _free_port()
         self._command = [
             "taskset", "-c", "0", NETSIM, "server", "--lab", self.lab, "--advertise-address", "127.0.0.1",
-            "--port", str(self.port), *(["--store", store] if store else []),
+            "--port", str(self.port),
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -123,6 +124,8 @@ class Server:
 
     @property
     def target(self) -> Target:
+        if self._plain:
+            return Target(f"/run/netsim/{self.lab}/api.sock")
         return Target.of_kubeconfig(f"/var/lib/netsim/{self.lab}/admin.conf")
 
     def cpu(self) -> float:
@@ -200,10 +203,10 @@ def etcd_rates(count: int) -> tuple[float, float]:
         return one, rate(target, lambda n: put("b", n), 16, 4 * count)
 
 
-def measure(rounds: int, pods: int) -> list[Row]:
+def measure(rounds: int, pods: int, plain: bool) -> list[Row]:
     """All rows; medians of `rounds` where something is repeated."""
     etcd_one, etcd_many = etcd_rates(1000)
-    server = Server()
+    server = Server(plain)
     try:
         server.start()
         server.stop()
@@ -250,19 +253,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench api", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3, help="medians of so many rounds (default 3)")
     parser.add_argument("--pods", type=int, default=10_000, help="pods in the large cluster (default 10000)")
+    parser.add_argument("--plain", action="store_true", help="over the unix socket, without TLS")
     parser.add_argument("-o", dest="output", choices=("text", "json"), default="text")
     options = parser.parse_args()
     if options.pods < 1001:
         parser.error("--pods: more than 1000")
     os.sched_setaffinity(0, os.sched_getaffinity(0) - {0} or {0})
-    rows = measure(options.rounds, options.pods)
+    rows = measure(options.rounds, options.pods, options.plain)
     if options.output == "json":
         print(json.dumps([asdict(row) | {"met": row.met} for row in rows]))
         return
-    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; server on CPU 0, TLS; medians of {options.rounds}\n")
+    how = "plain" if options.plain else "TLS"
     print(
-        f"{'work':<44} {'netsim':>8} {'':<4} {'/CPU-s':>7} {'goal':>8} {'':<6} {'k8s':>7} {'ratio':>7} {'etcd':>6} {'ratio':>6}"
+        f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; server on CPU 0, {how}; medians of {options.rounds}\n"
     )
+    heads = f"{'goal':>8} {'':<6} {'k8s':>7} {'ratio':>7} {'etcd':>6} {'ratio':>6}"
+    print(f"{'work':<44} {'netsim':>8} {'':<4} {'/CPU-s':>7} {heads}")
     print("\n".join(row.render() for row in rows))
     print("\nk8s: kube-apiserver 1.36 with etcd, as given; etcd: Debian's, through its HTTP gateway, measured now")
 

@@ -26,10 +26,10 @@ def request(method: str, path: str, body: bytes = b"", content_type: str = "appl
 
 
 class Target:
-    """Where to connect to: host and port, with TLS when there is a context."""
+    """Where to connect to: a port of 127.0.0.1, with TLS when there is a context, or the path of a unix socket."""
 
-    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
-        self.port, self._context = port, context
+    def __init__(self, address: int | str, context: ssl.SSLContext | None = None) -> None:
+        self._address, self._context = address, context
 
     @classmethod
     def of_kubeconfig(cls, path: str) -> Target:
@@ -52,7 +52,11 @@ class Target:
         return cls(int(field("server").rpartition(":")[2]), context)
 
     def connect(self) -> Connection:
-        sock = socket.create_connection(("127.0.0.1", self.port), 30)
+        if isinstance(self._address, str):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(self._address)
+            return Connection(sock)
+        sock = socket.create_connection(("127.0.0.1", self._address), 30)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return Connection(self._context.wrap_socket(sock, server_hostname="127.0.0.1") if self._context else sock)
 
