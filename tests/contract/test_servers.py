@@ -15,7 +15,17 @@ from typing import Any
 import pytest
 
 from netsim.api.errors import StatusError
-from netsim.api.kinds import CONFIG_MAPS, ENDPOINTS, LEASES, NAMESPACES, SECRETS, SERVICES, Obj
+from netsim.api.kinds import (
+    CLUSTER_ROLE_BINDINGS,
+    CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    ENDPOINTS,
+    LEASES,
+    NAMESPACES,
+    SECRETS,
+    SERVICES,
+    Obj,
+)
 from netsim.client.leader import Candidate, Timing
 from netsim.client.rest import Client
 from netsim.client.transport import InProcessTransport
@@ -229,3 +239,39 @@ async def watched_from(client: Client, version: str) -> int:
         assert event["type"] == "ERROR"
         return int(event["object"]["code"])
     raise AssertionError("the watch ended without a word")
+
+
+async def test_a_definition_and_a_role_count_for_both(servers: list[Client]) -> None:
+    """What servers keep compiled follows what others write."""
+    one, other = servers
+    names = {"plural": "stones", "singular": "stone", "kind": "Stone", "listKind": "StoneList"}
+    version = {
+        "name": "v1", "served": True, "storage": True,
+        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+    }  # fmt: skip
+    spec = {"group": "example.org", "scope": "Namespaced", "names": names, "versions": [version]}
+    await one.create(CUSTOM_RESOURCE_DEFINITIONS, {"metadata": {"name": "stones.example.org"}, "spec": spec})
+    stone = {"apiVersion": "example.org/v1", "kind": "Stone", "metadata": {"name": "s"}}
+    path = "/apis/example.org/v1/namespaces/default/stones"
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await other.post(path, stone)
+                break
+            except StatusError as error:
+                assert error.code in (404, 405, 503), error
+                await asyncio.sleep(0.02)
+    review = {
+        "spec": {"user": "eve", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "default"}}
+    }
+    asked = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    assert not (await other.post(asked, review))["status"]["allowed"]
+    binding = {
+        "metadata": {"name": "eve"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "User", "name": "eve", "apiGroup": "rbac.authorization.k8s.io"}],
+    }
+    await one.create(CLUSTER_ROLE_BINDINGS, binding)
+    async with asyncio.timeout(10):
+        while not (await other.post(asked, review))["status"]["allowed"]:
+            await asyncio.sleep(0.02)
