@@ -28,8 +28,9 @@ def leaf(schema: Schema) -> st.SearchStrategy[Any]:
         return st.sampled_from(["", "YQ=="])
     if "type" not in schema:  # any JSON
         return st.sampled_from(["a", 1, True, [], {}, [1], {"type": "string"}])
-    choices = {"string": ["", "a", "ClusterIP", "NodePort", "LoadBalancer", "ExternalName", "None", "ClientIP"]}
-    return st.sampled_from({**choices, "integer": [0, 1, 80], "boolean": [True, False]}.get(schema.get("type", ""), [None]))
+    choices: dict[str, list[Any]] = {"integer": [0, 1, 80], "boolean": [True, False]}
+    choices["string"] = ["", "a", "ClusterIP", "NodePort", "LoadBalancer", "ExternalName", "None", "ClientIP"]
+    return st.sampled_from(choices.get(schema.get("type", ""), [None]))
 
 
 def values(schema: Schema, depth: int) -> st.SearchStrategy[Any]:
