@@ -31,11 +31,11 @@ def test_a_changed_item_is_a_new_body() -> None:
 
 def test_large_bodies_are_not_kept_and_the_total_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listcache, "_LARGEST", 5_000)
-    monkeypatch.setattr(listcache, "_TOTAL", 10_000)
+    monkeypatch.setattr(listcache, "_TOTAL", 7_000)
     cache = ListCache()
     small = [[made(f"{c}{n:02d}", n + 1, 50) for n in range(20)] for c in "abc"]
     bodies = [cache.joined(CONFIG_MAPS, items) for items in small]
-    assert max(map(len, bodies)) < 5_000 and sum(map(len, bodies)) > 10_000
+    assert max(map(len, bodies)) < 5_000 and sum(map(len, bodies)) > 7_000
     assert cache.joined(CONFIG_MAPS, list(small[2])) is bodies[2]
     assert cache.joined(CONFIG_MAPS, list(small[0])) is not bodies[0]
     large = [made(f"l{n:02d}", n + 1, 500) for n in range(20)]
