@@ -159,6 +159,7 @@ EVENTS = Printer(
     _event,
 )  # fmt: skip
 
+
 def _component(obj: Obj, now: datetime) -> list[Any]:
     healthy: Obj = next((c for c in obj.get("conditions") or () if c.get("type") == "Healthy"), {})
     state = {"True": "Healthy", "False": "Unhealthy"}.get(healthy.get("status", ""), "Unknown")
