@@ -70,3 +70,8 @@ def test_what_pages_link_to_or_name_is_there(page: Path):
         assert (page.parent / target).exists(), f"{page}: {target}"
     for named in re.findall(r"\b((?:docs|scripts|tests)/[\w./-]*\w)", text):
         assert (ROOT / named).exists(), f"{page}: {named}"
+
+
+def test_the_table_of_served_kinds_is_true():
+    argv = [sys.executable, str(ROOT / "scripts" / "api-table"), "--check"]
+    assert subprocess.run(argv, check=False, timeout=60).returncode == 0, "run scripts/api-table"
