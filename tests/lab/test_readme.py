@@ -37,6 +37,9 @@ def test_the_commands_by_hand_do_what_they_say(own_lab: Lab, tmp_path: Path):
                 assert own_lab.kubectl("exec", "-i", "toolbox", "--", "sh", input="hostname") == "toolbox\n"
             case ["capture", target, "-w", name]:
                 assert_captures(own_lab, target, str(tmp_path / name))
+            case ["backup", name]:
+                own_lab.netsim("backup", str(tmp_path / name))
+                assert (tmp_path / name).stat().st_size > 10_000
             case _:
                 done = own_lab.netsim(*words)
                 assert done.stdout, words
