@@ -167,6 +167,7 @@ def _replicated(spec: Obj, name: str, owner: str, *, extra_volumes: frozenset[st
     selector = spec.get("selector")
     if selector is None:
         yield causes.required("spec.selector")
+        yield _mismatch(given)  # no selector selects nothing
     else:
         yield from causes.selector_object("spec.selector", selector)
         yield from selects(selector, given, name)
@@ -187,8 +188,12 @@ def selects(selector: Obj, given: Obj, name: str) -> Iterator[Cause]:
         yield causes.invalid("spec.selector", selector, str(refusal))
         return
     if not matches:
-        why = "`selector` does not match template `labels`"
-        yield causes.invalid("spec.template.metadata.labels", labels, why)
+        yield _mismatch(given)
+
+
+def _mismatch(given: Obj) -> Cause:
+    labels = (given.get("metadata") or {}).get("labels") or {}
+    return causes.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
 
 
 def _strategy(strategy: Obj) -> Iterator[Cause]:

@@ -13,7 +13,7 @@ from netsim.api import errors, kinds
 from netsim.api.errors import Cause
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp, set_condition
-from netsim.server import rbac
+from netsim.server import csr, rbac
 from netsim.server.admission_classes import admit_claim, admit_ingress, with_protection
 from netsim.server.admission_priority import admit_priority, check_priority_class
 from netsim.server.authz import MIRROR, PUBLIC_CA, node_creation_problem
@@ -58,10 +58,17 @@ async def admit_create(core: Core, kind: Kind, obj: Obj, user: User) -> Obj:
     if admit is not None:
         return await admit(core, obj)
     if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:
-        return with_requester(obj, user)
+        return _admit_request(obj, user)
     if kind.group == _RBAC_GROUP:
         await check_escalation(core, kind, obj, user)
     return obj
+
+
+def _admit_request(request: Obj, user: User) -> Obj:
+    if csr.claims_masters(request.get("spec") or {}):
+        why = f"use of {csr.USER_SIGNER} signer with system:masters group is not allowed"
+        raise errors.forbidden(kinds.CERTIFICATE_SIGNING_REQUESTS, request["metadata"]["name"], why)
+    return with_requester(request, user)
 
 
 def with_requester(request: Obj, user: User) -> Obj:
@@ -226,8 +233,8 @@ async def check_escalation(core: Core, kind: Kind, obj: Obj, user: User) -> None
     extra = rbac.uncovered(granted, policy.rules_for(user, namespace))
     if extra:
         why = (
-            f'user "{user.name}" (groups={list(user.groups)!r}) is attempting to grant RBAC permissions not currently '
-            f"held:\n{extra!r}"
+            f'user "{user.name}" (groups={rbac.quoted(user.groups)}) is attempting to grant RBAC permissions not '
+            "currently held:\n" + "\n".join(map(rbac.compact, extra))
         )
         raise errors.forbidden(kind, obj["metadata"]["name"], why)
 

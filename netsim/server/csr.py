@@ -1,7 +1,8 @@
-"""Which CertificateSigningRequests of nodes are approved and signed (pure; the signer's effects are the caller's).
+"""Which CertificateSigningRequests are approved and signed (pure; the signer's effects are the caller's).
 
-Signers kubernetes.io/kube-apiserver-client-kubelet (by bootstrappers and by nodes for themselves) and
-kubernetes.io/kubelet-serving (by nodes for themselves), as kubeadm and the kubelet's serving approvers have it.
+Approved by themselves: those of signers kubernetes.io/kube-apiserver-client-kubelet (by bootstrappers and by nodes for
+themselves) and kubernetes.io/kubelet-serving (by nodes for themselves), as kubeadm and the kubelet's serving approvers
+have it. Signed once somebody approved them: these, and kubernetes.io/kube-apiserver-client (users').
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from netsim.api.kinds import Obj
 
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client-kubelet"
 SERVING_SIGNER = "kubernetes.io/kubelet-serving"
+USER_SIGNER = "kubernetes.io/kube-apiserver-client"
+SIGNERS = (CLIENT_SIGNER, SERVING_SIGNER, USER_SIGNER)
 _ORGANIZATION = "system:nodes"
 _PREFIX = "system:node:"
 _BASE_USAGES = frozenset(("digital signature", "key encipherment"))
@@ -75,6 +78,25 @@ def is_node_subject(wanted: Wanted) -> bool:
         and len(wanted.common_name) > len(_PREFIX)
         and (wanted.common_name.startswith(_PREFIX))
     )
+
+
+def signing_fault(spec: Obj) -> str:
+    """Why an approved request cannot be signed by its signer, or ""."""
+    usages = set(spec.get("usages") or ())
+    needed = "server auth" if spec.get("signerName") == SERVING_SIGNER else "client auth"
+    fits = needed in usages and usages - {needed} <= _BASE_USAGES
+    return "" if fits else f"usages did not match {sorted(usages)}"
+
+
+def claims_masters(spec: Obj) -> bool:
+    """Whether a user's request is for the group system:masters, which admission refuses."""
+    if spec.get("signerName") != USER_SIGNER:
+        return False
+    try:
+        _, wanted = parse_request(spec)
+    except ValueError:
+        return False
+    return "system:masters" in wanted.organizations
 
 
 def _usages_fit(spec: Obj, needed: str) -> bool:

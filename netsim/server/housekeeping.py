@@ -1,7 +1,7 @@
 """The server's own small controllers: namespaces' furniture and nodes' certificates.
 
 Every namespace has the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt`; they are made with the namespace
-and made again when they are deleted. Requests for node certificates are approved and signed.
+and made again when they are deleted. Requests for node certificates are approved, and approved ones are signed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import base64
 import contextlib
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from netsim.api import kinds
@@ -70,7 +70,7 @@ async def refurnish(core: Core, namespace: str) -> None:
 
 
 async def handle_request(core: Core, request: Obj) -> None:
-    """Approve and sign one CertificateSigningRequest if it is a node's and nobody has decided on it."""
+    """Approve a CertificateSigningRequest if it is a node's and nobody has decided on it; sign an approved one."""
     status, spec, name = request.get("status") or {}, request["spec"], request["metadata"]["name"]
     if status.get("certificate") or any(c.get("type") in ("Denied", "Failed") for c in status.get("conditions") or ()):
         return
@@ -81,18 +81,29 @@ async def handle_request(core: Core, request: Obj) -> None:
         return
     decision = csr.decide(spec, wanted, bootstrapper=await _may_bootstrap(core, spec))
     approved = any(c.get("type") == "Approved" for c in status.get("conditions") or ())
-    if not (decision.approve or (approved and spec.get("signerName") in (csr.CLIENT_SIGNER, csr.SERVING_SIGNER))):
+    if not (decision.approve or (approved and spec.get("signerName") in csr.SIGNERS)):
         log.info("certificate signing request %s is left alone: %s", name, decision.message)
+        return
+    if fault := csr.signing_fault(spec):
+        await _settle(core, name, lambda old: failed(old, fault, core.now()))
         return
     server = spec.get("signerName") == csr.SERVING_SIGNER
     seconds = spec.get("expirationSeconds")
     lifetime = timedelta(seconds=seconds) if seconds else None
     certificate = core.pki.sign_request(pem, server=server, client=not server, lifetime=lifetime)
+    await _settle(core, name, lambda old: signed(old, certificate, decision, core.now()))
 
-    def sign(old: Obj) -> Obj:
-        return signed(old, certificate, decision, core.now())
 
-    await lifecycle.update_object(core, kinds.CERTIFICATE_SIGNING_REQUESTS, "", name, sign, SERVER, sub="status")
+async def _settle(core: Core, name: str, change: Callable[[Obj], Obj]) -> None:
+    await lifecycle.update_object(core, kinds.CERTIFICATE_SIGNING_REQUESTS, "", name, change, SERVER, sub="status")
+
+
+def failed(request: Obj, fault: str, now: str) -> Obj:
+    """The request with the condition Failed, which its signer sets on what it cannot sign."""
+    status = request.get("status") or {}
+    condition = {"type": "Failed", "status": "True", "reason": "SignerValidationFailure", "message": fault}
+    conditions = set_condition(status.get("conditions") or [], {**condition, "lastUpdateTime": now}, now)
+    return {**request, "status": {**status, "conditions": conditions}}
 
 
 def signed(request: Obj, certificate: bytes, decision: csr.Decision, now: str) -> Obj:

@@ -170,6 +170,24 @@ def uncovered(rules: Iterable[Obj], owned: Iterable[Rule]) -> list[Obj]:
     return [policy for policy in rules if not all(any(_covers(r, piece) for r in held) for piece in _pieces(policy))]
 
 
+def quoted(values: Iterable[str]) -> str:
+    """A list of strings as error messages show it: ["a" "b"]."""
+    return "[" + " ".join(f'"{value}"' for value in values) + "]"
+
+
+def compact(policy: Obj) -> str:
+    """A PolicyRule as the escalation check's message shows it: {APIGroups:[""], Resources:["pods"], Verbs:["get"]}."""
+    shown = (
+        ("APIGroups", "apiGroups"),
+        ("Resources", "resources"),
+        ("ResourceNames", "resourceNames"),
+        ("NonResourceURLs", "nonResourceURLs"),
+        ("Verbs", "verbs"),
+    )
+    parts = [f"{name}:{quoted(policy[key])}" for name, key in shown if policy.get(key)]
+    return "{" + ", ".join(parts) + "}"
+
+
 def _pieces(policy: Obj) -> Iterator[Attributes]:
     for verb in policy.get("verbs") or ():
         for path in policy.get("nonResourceURLs") or ():

@@ -123,6 +123,23 @@ _CSR_GROUP = "certificates.k8s.io"
 _APPROVE_CLIENT = [rule(("create",), _CSR_GROUP, "certificatesigningrequests/nodeclient")]
 _APPROVE_SELF = [rule(("create",), _CSR_GROUP, "certificatesigningrequests/selfnodeclient")]
 
+_MONITORING = [
+    paths("/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*"),
+]
+_PROVISIONER = [
+    rule((*_READ, "create", "delete"), "", "persistentvolumes"),
+    rule((*_READ, "update"), "", "persistentvolumeclaims"),
+    rule(_READ, "storage.k8s.io", "storageclasses"),
+    rule(("watch",), "", "events"),
+    *_EVENTS,
+]
+_KUBELET_API = [
+    rule(_READ, "", "nodes"),
+    rule(("proxy",), "", "nodes"),
+    rule(("*",), "", "nodes/configz", "nodes/healthz", "nodes/log", "nodes/metrics", "nodes/pods", "nodes/proxy"),
+    rule(("*",), "", "nodes/stats"),
+]
+
 _CLUSTER_ROLES: dict[str, list[Obj]] = {
     "cluster-admin": EVERYTHING,
     "system:aggregate-to-view": _VIEW,
@@ -134,6 +151,10 @@ _CLUSTER_ROLES: dict[str, list[Obj]] = {
     "system:node": _NODE,
     "system:node-proxier": _PROXIER,
     "system:node-bootstrapper": _BOOTSTRAPPER,
+    "system:auth-delegator": _REVIEWS,
+    "system:monitoring": _MONITORING,
+    "system:persistent-volume-provisioner": _PROVISIONER,
+    "system:kubelet-api-admin": _KUBELET_API,
     "system:kube-scheduler": _SCHEDULER,
     _METRICS_READER: _METRICS,
     "system:kube-controller-manager": _CONTROLLERS,
@@ -154,6 +175,7 @@ _BINDINGS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "system:node-proxier": ("system:node-proxier", [(_PERSON, "system:kube-proxy")]),
     "system:kube-scheduler": ("system:kube-scheduler", [(_PERSON, "system:kube-scheduler")]),
     "system:kube-controller-manager": ("system:kube-controller-manager", [(_PERSON, "system:kube-controller-manager")]),
+    "system:monitoring": ("system:monitoring", [(_TEAM, "system:monitoring")]),
     "kubeadm:kubelet-bootstrap": ("system:node-bootstrapper", [(_TEAM, "system:bootstrappers")]),
     "kubeadm:node-autoapprove-bootstrap": (
         "system:certificates.k8s.io:certificatesigningrequests:nodeclient", [(_TEAM, "system:bootstrappers")],

@@ -52,6 +52,8 @@ def carry_over(new: Obj, old: Obj) -> Obj:
         _drop_unchanged(
             spec, before, ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
         )
+    elif spec.get("clusterIP") and spec["clusterIP"] != before.get("clusterIP") and _same_ips(spec, before):
+        spec["clusterIPs"] = [spec["clusterIP"], *before["clusterIPs"][1:]]
     elif before.get("type") != "ExternalName" and not spec.get("clusterIP"):
         kept = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
         spec |= {key: before[key] for key in kept if key in before and not spec.get(key)}
@@ -66,6 +68,11 @@ def carry_over(new: Obj, old: Obj) -> Obj:
     if spec.get("type") != "LoadBalancer":
         _drop_unchanged(spec, before, ("allocateLoadBalancerNodePorts", "loadBalancerClass"))
     return {**new, "spec": spec}
+
+
+def _same_ips(spec: Obj, before: Obj) -> bool:
+    """Whether only clusterIP was written (by a client that does not know clusterIPs)."""
+    return bool(before.get("clusterIPs")) and spec.get("clusterIPs") == before["clusterIPs"]
 
 
 def _drop_unchanged(spec: Obj, before: Obj, names: Iterable[str]) -> None:

@@ -260,6 +260,14 @@ def test_refusals(kind: Kind, changes: dict[str, Any], field: str, message: str)
     assert [cause for cause in found if cause.field == field and cause.message.startswith(message)], found
 
 
+def test_no_selector_matches_no_template() -> None:
+    template = {"metadata": {"labels": {"app": "q"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    found = validate_create(
+        kinds.DEPLOYMENTS, {"metadata": {"name": "d", "namespace": "n"}, "spec": {"template": template}}
+    )
+    assert [cause.field for cause in found][:2] == ["spec.selector", "spec.template.metadata.labels"]
+
+
 def test_claims_of_a_stateful_set_are_volumes_of_its_pods() -> None:
     changes = {
         "spec.volumeClaimTemplates": [{"metadata": {"name": "v"}}],

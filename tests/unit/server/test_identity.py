@@ -144,6 +144,35 @@ def test_which_requests_are_approved(pem: bytes, options: dict[str, Any], bootst
     assert csr.decide(spec, wanted, bootstrapper=bootstrapper).approve is approved
 
 
+async def approve(api: Any, made: dict[str, Any]) -> dict[str, Any]:
+    """The status that the signer gives an approved request."""
+    name = made["metadata"]["name"]
+    condition = {"type": "Approved", "status": "True", "reason": "KubectlApprove", "message": "yes"}
+    approved = await api.ok("PUT", f"{CSRS}/{name}/approval", {**made, "status": {"conditions": [condition]}})
+    revision = approved["metadata"]["resourceVersion"]
+    events = await api.watch(f"{CSRS}?watch=1&resourceVersion={revision}&fieldSelector=metadata.name={name}", 1)
+    status: dict[str, Any] = events[0]["object"]["status"]
+    return status
+
+
+async def test_a_users_certificate_is_signed_once_approved(api: Any) -> None:
+    spec = {**request_spec(request_pem("alice", "devs"), csr.USER_SIGNER), "usages": ["client auth"]}
+    made = await api.post(CSRS, {"metadata": {"name": "alice"}, "spec": spec})
+    assert "certificate" not in (made.get("status") or {})
+    status = await approve(api, made)
+    certificate = x509.load_pem_x509_certificate(base64.b64decode(status["certificate"]))
+    assert certificate.subject.rfc4514_string() == "CN=alice,O=devs"
+
+
+async def test_a_users_certificate_of_other_usages_or_for_masters_is_refused(api: Any) -> None:
+    spec = request_spec(request_pem("alice", "devs"), csr.USER_SIGNER, "server auth")
+    status = await approve(api, await api.post(CSRS, {"metadata": {"name": "odd"}, "spec": spec}))
+    assert [c["type"] for c in status["conditions"]] == ["Approved", "Failed"] and "certificate" not in status
+    masters = request_spec(request_pem("root", "system:masters"), csr.USER_SIGNER)
+    refused = await api.refused("POST", CSRS, {"metadata": {"name": "root"}, "spec": masters})
+    assert refused["code"] == 403 and "with system:masters group is not allowed" in refused["message"]
+
+
 async def test_node_joins_with_a_bootstrap_token(api: Any) -> None:
     token = "abcdef.0123456789abcdef"
     await api.post("/api/v1/namespaces/kube-system/secrets", token_secret(parse_token(token)))
@@ -259,7 +288,11 @@ async def test_roles_are_effective_at_once_and_do_not_escalate(api: Any) -> None
     rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
     role = {"metadata": {"name": "all"}, "rules": rules}
     status = await api.refused("POST", f"{group}/namespaces/default/roles", role, peer=eve)
-    assert status["code"] == 403 and "attempting to grant RBAC permissions not currently held" in status["message"]
+    assert status["code"] == 403
+    assert status["message"] == (
+        'roles.rbac.authorization.k8s.io "all" is forbidden: user "eve" (groups=["system:authenticated"]) is '
+        'attempting to grant RBAC permissions not currently held:\n{APIGroups:["*"], Resources:["*"], Verbs:["*"]}'
+    )
     await api.ok("DELETE", f"{group}/namespaces/default/rolebindings/eve")
     assert (await api.send("GET", PODS, peer=eve)).status == 403
 

@@ -184,3 +184,11 @@ async def test_kubernetes_service(api: Any) -> None:
     assert found["spec"]["clusterIP"] == "10.96.0.1"
     piece = await api.get("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes")
     assert piece["endpoints"][0]["addresses"] == ["127.0.0.1"] and piece["ports"][0]["port"] == 6443
+
+
+def test_a_client_that_knows_only_cluster_ip_changes_both() -> None:
+    old = {"spec": {"type": "ClusterIP", "clusterIP": "10.96.0.5", "clusterIPs": ["10.96.0.5"]}}
+    new = {"spec": {**old["spec"], "clusterIP": "10.96.0.9"}}
+    assert carry_over(new, old)["spec"]["clusterIPs"] == ["10.96.0.9"]
+    given = {"spec": {**new["spec"], "clusterIPs": ["10.96.0.7"]}}
+    assert carry_over(given, old)["spec"]["clusterIPs"] == ["10.96.0.7"]  # a contradiction, for validation to tell
