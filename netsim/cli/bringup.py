@@ -12,9 +12,10 @@ from pathlib import Path
 
 from netsim.api.kinds import NODES
 from netsim.api.objects import condition, name_of
-from netsim.cli.components import Listeners, lab_components, open_listeners, prepare_credentials
+from netsim.cli.components import lab_components
 from netsim.cli.progress import Progress
 from netsim.cli.setup import api_ready, apply_addons
+from netsim.cli.wiring import Listeners, open_listeners, prepare_credentials
 from netsim.client.rest import Client
 from netsim.host import cgroup
 from netsim.http.client import HttpClient

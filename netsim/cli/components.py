@@ -3,110 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import socket
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import uvloop
 
-from netsim.agent.runtime.workloads import run_workload_host
-from netsim.cli.control_plane import ControlPlane, serve_control_plane
-from netsim.cli.dialer import Dialer
-from netsim.cli.join import write_private
-from netsim.cli.node_process import NodeProcess, serve_node
-from netsim.client.kubeconfig import render_kubeconfig
-from netsim.host import netns
+from netsim.cli.control_plane import load_parts, serve_control_plane
+from netsim.cli.node_components import node_components
+from netsim.cli.node_process import NodeProcess
+from netsim.cli.wiring import Listeners, control_plane, node_kubeconfig
 from netsim.lab.paths import LabPaths
-from netsim.lab.plan import CONTROL_PLANE
 from netsim.lab.supervisor import Component
 from netsim.lab.topology import LabSpec, NodeSpec
-from netsim.server.core import Listener, ServerConfig
-from netsim.server.pki import Pki, ensure_pki
 from netsim.store.etcd_client import EtcdConfig
-
-_BACKLOG = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Listeners:
-    """The API server's listening sockets: for root on this host, for kubectl on 127.0.0.1, for the fabric."""
-
-    unix: socket.socket
-    local: socket.socket
-    fabric: socket.socket | None
-
-    @property
-    def api_port(self) -> int:
-        port: int = self.local.getsockname()[1]
-        return port
-
-    def close(self) -> None:
-        for sock in (self.unix, self.local, self.fabric):
-            if sock is not None:
-                sock.close()
-
-
-def open_listeners(spec: LabSpec, paths: LabPaths, port: int) -> Listeners:
-    """Open and listen. They outlive every run of the server, so that no client is refused during its restart."""
-    unix = socket.socket(socket.AF_UNIX)
-    unix.bind(paths.api_socket)
-    os.chmod(paths.api_socket, 0o600)
-    local = _listen(socket.socket(), ("127.0.0.1", port))
-    fabric = netns.open_socket(paths.netns(CONTROL_PLANE), socket.AF_INET, socket.SOCK_STREAM)
-    unix.listen(_BACKLOG)
-    return Listeners(unix, local, _listen(fabric, (spec.control_plane_address, spec.fabric_port)))
-
-
-def _listen(sock: socket.socket, address: tuple[str, int]) -> socket.socket:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(address)
-    sock.listen(_BACKLOG)
-    return sock
-
-
-def prepare_credentials(spec: LabSpec, paths: LabPaths) -> None:
-    """The lab's CA, and a kubeconfig for the administrator and for every node."""
-    pki = ensure_pki(paths.pki, _server_names(spec), domain=spec.cluster_domain)
-    _write_kubeconfig(
-        pki, paths.kubeconfig, f"https://127.0.0.1:{spec.api_port}", "kubernetes-admin", "system:masters", paths.lab
-    )
-    for node in spec.nodes:
-        os.makedirs(paths.node_state(node.name), mode=0o750, exist_ok=True)
-        os.makedirs(paths.node_run(node.name), mode=0o750, exist_ok=True)
-        server = f"https://{spec.control_plane_address}:{spec.fabric_port}"
-        user = f"system:node:{node.name}"
-        serving = pki.issue_server(user, (node.name, node.address), ("system:nodes",))
-        write_private(f"{paths.node_state(node.name)}/kubelet.key", serving.key.decode())
-        write_private(f"{paths.node_state(node.name)}/kubelet.crt", serving.certificate.decode())
-        _write_kubeconfig(pki, _node_kubeconfig(paths, node), server, user, "system:nodes", paths.lab)
-
-
-def _server_names(spec: LabSpec) -> tuple[str, ...]:
-    return ("127.0.0.1", spec.control_plane_address, spec.kubernetes_service_ip)
-
-
-def _node_kubeconfig(paths: LabPaths, node: NodeSpec) -> str:
-    return f"{paths.node_state(node.name)}/kubelet.conf"
-
-
-def _write_kubeconfig(pki: Pki, path: str, server: str, user: str, group: str, lab: str) -> None:
-    pair = pki.issue_client(user, (group,))
-    credentials = {"certificate_pem": pair.certificate.decode(), "key_pem": pair.key.decode()}
-    write_private(path, render_kubeconfig(server, pki.ca_pem.decode(), **credentials, name=f"netsim-{lab}"))
 
 
 def lab_components(
     spec: LabSpec, paths: LabPaths, listeners: Listeners, etcd: EtcdConfig | None = None
 ) -> list[Component]:
     """Server first, then for each node its workload host and its agent with the proxy; they get none of its sockets."""
+    load_parts()  # in the parent: all runs of the server then share what is loaded
     lab = paths.lab
-    server = _async_component(
-        "server", f"netsim server [{lab}]", paths,
-        lambda: serve_control_plane(control_plane(spec, paths, listeners, etcd)),
-    )  # fmt: skip
+
+    def serve() -> None:
+        uvloop.run(serve_control_plane(control_plane(spec, paths, listeners, etcd)))
+
+    server = Component("server", f"netsim server [{lab}]", serve, f"{paths.logs}/server.log")
     nodes = [(_node_process(spec, paths, node), paths.netns(node.name)) for node in spec.nodes]
     parts = [component for node, namespace in nodes for component in node_components(node, paths, namespace)]
     return [server, *(_without(listeners, component) for component in parts)]
@@ -120,55 +40,13 @@ def _without(listeners: Listeners, component: Component) -> Component:
     return dataclasses.replace(component, main=run)
 
 
-def _async_component(
-    name: str, title: str, paths: LabPaths, main: Callable[[], Coroutine[Any, Any, None]]
-) -> Component:
-    return Component(name, title, lambda: uvloop.run(main()), f"{paths.logs}/{name}.log")
-
-
-def node_components(node: NodeProcess, paths: LabPaths, namespace: str | None) -> list[Component]:
-    """A node's workload host and its agent with the proxy; both live in `namespace` (None: where we are)."""
-
-    def inside(main: Callable[[], None]) -> Callable[[], None]:
-        def run() -> None:
-            if namespace is not None:
-                netns.enter(namespace)
-            main()
-
-        return run
-
-    def component(name: str, what: str, main: Callable[[], None]) -> Component:
-        return Component(name, f"netsim {what} {node.name} [{paths.lab}]", inside(main), f"{paths.logs}/{name}.log")
-
-    return [
-        component(f"{node.name}-workloads", "workloads", lambda: run_workload_host(paths.workloads_socket(node.name))),
-        component(node.name, "node", lambda: uvloop.run(serve_node(node))),
-    ]
-
-
-def control_plane(spec: LabSpec, paths: LabPaths, listeners: Listeners, etcd: EtcdConfig | None = None) -> ControlPlane:
-    config = ServerConfig(
-        pki_dir=Path(paths.pki),
-        advertise_address=spec.control_plane_address,
-        advertise_port=spec.fabric_port,
-        service_cidr=spec.service_cidr,
-        cluster_domain=spec.cluster_domain,
-        names=_server_names(spec),
-    )
-    opened = [Listener(listeners.unix, tls=False, trusted=True), Listener(listeners.local)]
-    if listeners.fabric is not None:
-        opened.append(Listener(listeners.fabric))
-    namespace = None if spec.advertised else paths.netns(CONTROL_PLANE)
-    return ControlPlane(config, paths.database, tuple(opened), spec.pod_cidr, Dialer(namespace), etcd)
-
-
 def _node_process(spec: LabSpec, paths: LabPaths, node: NodeSpec) -> NodeProcess:
     return NodeProcess(
         name=node.name,
         lab=paths.lab,
         address=node.address,
         labels=node.labels,
-        kubeconfig=_node_kubeconfig(paths, node),
+        kubeconfig=node_kubeconfig(paths, node),
         run_dir=paths.node_run(node.name),
         state_dir=paths.node_state(node.name),
         cgroup=paths.cgroup,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import socket
@@ -21,9 +22,7 @@ from netsim.cli.store import open_store
 from netsim.client.leader import Candidate, Timing
 from netsim.client.rest import Client
 from netsim.client.transport import InProcessTransport
-from netsim.controllers.run import ControllerConfig, run_controllers
 from netsim.http.types import Handler, Peer
-from netsim.scheduler.run import run_scheduler
 from netsim.server.core import Listener, ServerConfig
 from netsim.server.serve import run_server
 from netsim.store.etcd_client import EtcdConfig
@@ -53,12 +52,27 @@ async def serve_control_plane(plan: ControlPlane) -> None:
     store = await open_store(plan.database, plan.etcd)
     server = await run_server(plan.config, store, plan.listeners, plan.dial_node)
     try:
+        # To load these takes as long as all the rest of the start, and the API is asked for at once.
+        manage, schedule = await asyncio.to_thread(load_parts)
+        gc.freeze()  # what is loaded stays: the collector need not look at it again
+        gc.enable()
         async with asyncio.TaskGroup() as parts:
-            manage = partial(run_controllers, config=_config(plan))
-            parts.create_task(_run_part(plan, server.app, MANAGER, identity, manage))
-            parts.create_task(_run_part(plan, server.app, SCHEDULER, identity, run_scheduler))
+            parts.create_task(_run_part(plan, server.app, MANAGER, identity, partial(manage, plan)))
+            parts.create_task(_run_part(plan, server.app, SCHEDULER, identity, schedule))
     finally:
         await server.close()
+
+
+def load_parts() -> tuple[Callable[[ControlPlane, Client], Awaitable[None]], Callable[[Client], Awaitable[None]]]:
+    """What runs the controllers and the scheduler."""
+    from netsim.controllers.run import ControllerConfig, run_controllers
+    from netsim.scheduler.run import run_scheduler
+
+    async def manage(plan: ControlPlane, client: Client) -> None:
+        ca = (plan.config.pki_dir / "ca.crt").read_text(encoding="ascii")
+        await run_controllers(client, ControllerConfig(cluster_cidr=plan.cluster_cidr, root_ca_pem=ca))
+
+    return manage, run_scheduler
 
 
 async def _run_part(
@@ -89,8 +103,3 @@ def _identity(path: str) -> str:
         known = f"{socket.gethostname()}_{uuid.uuid4()}"
         os.pwrite(descriptor, known.encode(), 0)
     return known
-
-
-def _config(plan: ControlPlane) -> ControllerConfig:
-    ca = (plan.config.pki_dir / "ca.crt").read_text(encoding="ascii")
-    return ControllerConfig(cluster_cidr=plan.cluster_cidr, root_ca_pem=ca)

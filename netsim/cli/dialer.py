@@ -7,7 +7,6 @@ import ipaddress
 import socket
 
 from netsim.host import netns
-from netsim.host.netlink import Netlink
 
 CONNECT_SECONDS = 5.0
 ROUTE_PROTOCOL = 96  # as netsim's nodes mark their routes to each other
@@ -47,5 +46,7 @@ class Dialer:
 
 
 def _add_route(namespace: str, network: str, via: str) -> None:
+    from netsim.host.netlink import Netlink  # its messages take long to load, and most servers never get here
+
     with Netlink(namespace) as netlink:
         netlink.replace_route(network, via=via, protocol=ROUTE_PROTOCOL)

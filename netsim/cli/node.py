@@ -105,7 +105,7 @@ def _address_towards(host: str, port: int) -> str:
 
 
 def _run(paths: LabPaths, name: str, address: str, kubeconfig: str, cluster_dns: str, cluster_cidr: str) -> None:
-    from netsim.cli.components import node_components
+    from netsim.cli.node_components import node_components
     from netsim.cli.node_process import NodeProcess
     from netsim.lab.supervisor import supervise_in_foreground
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from netsim.cli.store import CaFile, CertFile, KeyFile, StoreUrl, UserFile, pars
 from netsim.lab.join import Token, TokenError, parse_token
 from netsim.lab.labfile import NoSuchLab, read_lab, write_lab
 from netsim.lab.paths import LabPaths
+from netsim.lab.supervisor import COLLECT
 from netsim.lab.topology import LabSpec, TopologyError, plan_server
 from netsim.server.pki import write_private
 from netsim.store.etcd_client import EtcdConfig
@@ -108,7 +110,10 @@ def _listen(port: int) -> socket.socket:
 def _serve(spec: LabSpec, paths: LabPaths, sock: socket.socket, token: Token | None, etcd: EtcdConfig | None) -> None:
     import uvloop
 
-    from netsim.cli.components import Listeners, prepare_credentials
+    # Loading makes nothing but objects that stay: until that is over, the collector would only search them in vain.
+    gc.disable()
+    gc.set_threshold(*COLLECT)
+    from netsim.cli.wiring import Listeners, prepare_credentials
 
     prepare_credentials(spec, paths)
     write_lab(spec, paths)
@@ -135,8 +140,8 @@ def _first(group: BaseException) -> BaseException:
 
 
 async def _run(spec: LabSpec, paths: LabPaths, listeners: object, token: Token | None, etcd: EtcdConfig | None) -> None:
-    from netsim.cli.components import control_plane
     from netsim.cli.control_plane import serve_control_plane
+    from netsim.cli.wiring import control_plane
 
     async with asyncio.TaskGroup() as parts:
         parts.create_task(serve_control_plane(control_plane(spec, paths, listeners, etcd)))  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from netsim.lab.restart import Backoff
 _TICK = 1.0
 _STOP_SECONDS = 5.0
 # Objects of the API are trees of many small dicts, which die without the collector: it need not look after each few.
-_COLLECT = (20_000, 20, 20)
+COLLECT = (20_000, 20, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def run_supervisor(
     """Start the components in order and keep them running, until a (blocked) signal of `stop` comes."""
     gc.collect()
     gc.freeze()  # the collector must not touch, and so copy, the pages shared with the children
-    gc.set_threshold(*_COLLECT)
+    gc.set_threshold(*COLLECT)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     runs = [_Run(c) for c in components]
     while True:
