@@ -11,6 +11,7 @@ from netsim.controllers.hints import hints_of
 from netsim.controllers.refs import controller_reference, is_controlled_by
 from netsim.controllers.service_endpoints import (
     HEADLESS,
+    MANAGED_BY,
     SERVICE_NAME,
     Ports,
     address_of,
@@ -27,10 +28,9 @@ from netsim.controllers.service_endpoints import (
 from netsim.controllers.slices import SliceDiff, diff, group, identity
 from netsim.controllers.trigger_time import LAST_CHANGE, trigger_time, with_trigger_time
 from netsim.controllers.view import View, selected
-from netsim.controllers.wakes import by_own_key
+from netsim.controllers.wakes import by_managed_slice, by_own_key
 from netsim.controllers.writes import Create, Update, Write, Writes, delete_of
 
-MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 ZONE = "topology.kubernetes.io/zone"
 
@@ -124,18 +124,9 @@ def _update(item: Obj, labels: dict[str, str], when: str) -> Update:
     return Update(ENDPOINT_SLICES, {**item, "metadata": head})
 
 
-def _wake_owner(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-    """A slice of ours changed: its Service looks whether it is still as it should be."""
-    found = new or old or {}
-    labels = labels_of(found)
-    if labels.get(MANAGED_BY) != MANAGER or SERVICE_NAME not in labels:
-        return ()
-    return (f"{namespace_of(found)}/{labels[SERVICE_NAME]}",)
-
-
 CONTROLLER = Controller(
     "endpoint-slice-controller",
     reconcile,
-    ((SERVICES, by_own_key), (PODS, wake_services), (ENDPOINT_SLICES, _wake_owner)),
+    ((SERVICES, by_own_key), (PODS, wake_services), (ENDPOINT_SLICES, by_managed_slice(MANAGER))),
     rest=0.03,
 )

@@ -20,6 +20,7 @@ from netsim.controllers.pods import is_finished
 from netsim.controllers.view import SELECTOR, View, label_value, selected
 
 SERVICE_NAME = "kubernetes.io/service-name"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 HEADLESS = "service.kubernetes.io/headless"
 
 Ports = tuple[Obj, ...]

@@ -3,20 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from netsim.api.kinds import ENDPOINT_SLICES, ENDPOINTS, SERVICES, Obj
 from netsim.api.objects import annotations_of, deletion_timestamp, labels_of, name_of, namespace_of
 from netsim.controllers.controller import Controller
 from netsim.controllers.refs import controller_reference
-from netsim.controllers.service_endpoints import SERVICE_NAME, Ports
+from netsim.controllers.service_endpoints import MANAGED_BY, SERVICE_NAME, Ports
 from netsim.controllers.slices import diff, group
 from netsim.controllers.trigger_time import LAST_CHANGE
 from netsim.controllers.view import View, selected
-from netsim.controllers.wakes import by_own_key
+from netsim.controllers.wakes import by_managed_slice, by_own_key
 from netsim.controllers.writes import Create, Note, Update, Write, Writes, delete_of, typed
 
-MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
@@ -98,18 +97,9 @@ def _new(endpoints: Obj, body: Obj, labels: dict[str, str], annotations: dict[st
     return _with_marks({**identity, "metadata": head, **body}, labels, annotations)
 
 
-def _wake_mirrored(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-    """A mirror slice changed: the Endpoints of its Service's name."""
-    found = new or old or {}
-    labels = labels_of(found)
-    if labels.get(MANAGED_BY) != MANAGER or SERVICE_NAME not in labels:
-        return ()
-    return (f"{namespace_of(found)}/{labels[SERVICE_NAME]}",)
-
-
 CONTROLLER = Controller(
     "endpoint-slice-mirroring-controller",
     reconcile,
-    ((ENDPOINTS, by_own_key), (SERVICES, by_own_key), (ENDPOINT_SLICES, _wake_mirrored)),
+    ((ENDPOINTS, by_own_key), (SERVICES, by_own_key), (ENDPOINT_SLICES, by_managed_slice(MANAGER))),
     rest=0.1,
 )

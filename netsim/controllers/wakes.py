@@ -8,6 +8,7 @@ from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import controller_of, deletion_timestamp, key_of, labels_of, namespace_of
 from netsim.controllers.controller import Wake
 from netsim.controllers.refs import selector_of
+from netsim.controllers.service_endpoints import MANAGED_BY, SERVICE_NAME
 from netsim.controllers.view import NAMESPACE, View
 
 
@@ -49,3 +50,16 @@ def _selecting(kind: Kind, view: View, obj: Obj) -> Iterator[str]:
     for owner in view.by_index(kind, NAMESPACE, namespace_of(obj)):
         if selector_of(kind, owner).matches(labels):
             yield key_of(owner)
+
+
+def by_managed_slice(manager: str) -> Wake:
+    """The key of the Service, or its Endpoints, that an EndpointSlice of this manager belongs to."""
+
+    def wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+        found = new or old or {}
+        labels = labels_of(found)
+        if labels.get(MANAGED_BY) != manager or SERVICE_NAME not in labels:
+            return ()
+        return (f"{namespace_of(found)}/{labels[SERVICE_NAME]}",)
+
+    return wake

@@ -12,7 +12,7 @@ from netsim.api.objects import deletion_timestamp, set_condition
 from netsim.api.selectors import equality_selector, label_selector_of
 from netsim.api.times import format_time
 from netsim.http.types import Response
-from netsim.server import custom, deletion, ephemeral, lifecycle, proxy, resize, streams
+from netsim.server import custom, deletion, lifecycle, pod_parts, proxy, streams
 from netsim.server.apply import apply_scale
 from netsim.server.authz import node_name, node_pod_problem
 from netsim.server.bodies import decode_body
@@ -230,6 +230,6 @@ _HANDLERS: dict[str, Handler] = {
     "attach": streams.attach,
     "portforward": streams.port_forward,
     "proxy": proxy.serve,
-    "ephemeralcontainers": ephemeral.serve,
-    "resize": resize.serve,
+    "ephemeralcontainers": pod_parts.serve_ephemeral_containers,
+    "resize": pod_parts.serve_resize,
 }
