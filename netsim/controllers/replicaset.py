@@ -111,14 +111,15 @@ def replica_set_status(
 
 
 def _conditions(old: Sequence[Obj], failure: str, missing: int) -> list[Obj]:
-    """ReplicaFailure, while pods cannot be created or deleted."""
+    """ReplicaFailure, while pods cannot be created or deleted. It keeps the first message: each attempt has another
+    pod's name, and a status that changes with it would wake this controller at once, for ever."""
     others = [condition for condition in old if condition.get("type") != _REPLICA_FAILURE]
     if not failure or missing == 0:
         return others
     reason = "FailedCreate" if missing > 0 else "FailedDelete"
     failed = {"type": _REPLICA_FAILURE, "status": "True", "reason": reason, "message": failure}
-    same = next((condition for condition in old if failed.items() <= condition.items()), None)
-    return [*others, same or failed]
+    first = next((condition for condition in old if condition.get("type") == _REPLICA_FAILURE), None)
+    return [*others, first or failed]
 
 
 def _next_available(replica_set: Obj, active: Sequence[Obj], now: datetime) -> float | None:

@@ -106,6 +106,10 @@ def test_a_failure_becomes_a_condition_and_leaves_with_it(cluster: Any) -> None:
     condition = writes[-1].obj["status"]["conditions"][0]
     assert (condition["type"], condition["reason"]) == ("ReplicaFailure", "FailedCreate")
     assert condition["message"] == "quota exceeded"
+    cluster.apply([writes[-1]])
+    cluster.sync()
+    again = replicaset.reconcile("ns/web", cluster.view("quota exceeded by another name"))
+    assert [type(write) for write in again] == [Create]  # a status that changed would wake the controller at once
     settle(cluster)
     assert "conditions" not in cluster.get(REPLICA_SETS, "ns/web")["status"]
 
