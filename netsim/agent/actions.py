@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from netsim.agent import backoff, podspec
 from netsim.agent.cni_chain import CniFailed
-from netsim.agent.env import ConfigError
+from netsim.agent.env import ConfigError, MountError
 from netsim.agent.hooks import HookFailed, post_start, run_hook
 from netsim.agent.killing import Killer
 from netsim.agent.model import Container, Exit, Obj, PodState
@@ -112,6 +112,8 @@ class PodActions:
             container = await self.engine.start(pod, spec, state, action.attempt)
         except (UnknownImage, CatalogueError) as error:
             self._fail_pull(state, spec, str(error))
+        except MountError as error:
+            self._fail_mount(pod, state, spec, str(error))
         except (ConfigError, StatusError) as error:
             self._fail(state, spec, "CreateContainerConfigError", str(error), 1.0)
         except (WorkloadHostGone, OSError, CommandMissing) as error:
@@ -176,9 +178,19 @@ class PodActions:
         name = spec["name"]
         log.warning("pod %s/%s, container %s: %s: %s", state.namespace, state.name, name, reason, message)
         self.worker.event("Failed", f"Error: {message}", warning=True, container=spec["name"])
-        state.failures[name] = backoff.fail(
-            state.failures.get(name), reason, message, time.time(), image=spec["image"], first=first
-        )
+        self._wait(state, spec, reason, message, first)
+
+    def _fail_mount(self, pod: Obj, state: PodState, spec: Obj, message: str) -> None:
+        """The pod waits for a volume's content: to a user, its containers are not being made yet."""
+        log.warning("pod %s/%s: %s", state.namespace, state.name, message)
+        self.worker.event("FailedMount", message, warning=True)
+        reason = "PodInitializing" if podspec.init_containers(pod) else "ContainerCreating"
+        self._wait(state, spec, reason, "", 1.0)
+
+    def _wait(self, state: PodState, spec: Obj, reason: str, message: str, first: float) -> None:
+        name, now = spec["name"], time.time()
+        failed = backoff.fail(state.failures.get(name), reason, message, now, image=spec["image"], first=first)
+        state.failures[name] = failed
 
     def _fail_pull(self, state: PodState, spec: Obj, message: str) -> None:
         image, name = spec["image"], spec["name"]

@@ -75,7 +75,7 @@ def _last_state(spec: Obj, pod: Obj, state: PodState, actual: Container | None) 
 def _waiting(spec: Obj, pod: Obj, state: PodState, actual: Container | None) -> Obj | None:
     failure = state.failures.get(spec["name"])
     if failure is not None and failure.image == spec["image"] and not state.ended:
-        return {"reason": failure.reason, "message": failure.message}
+        return {"reason": failure.reason} | ({"message": failure.message} if failure.message else {})
     if actual is None:
         return _first_wait(pod, state)
     if state.ended or podspec.is_deleted(pod) or actual.exit is None or not _will_restart(spec, pod, actual):

@@ -19,6 +19,10 @@ class ConfigError(Exception):
     """A variable or volume refers to something that is not there; the container waits (CreateContainerConfigError)."""
 
 
+class MountError(ConfigError):
+    """A volume's content is not there; the pod waits as one whose containers are still made (FailedMount)."""
+
+
 def expand(text: str, values: Mapping[str, str]) -> str:
     """$(NAME) becomes the value of NAME, `$$` a `$`; a reference to an unknown name stays as it is."""
 

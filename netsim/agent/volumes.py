@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from netsim.agent.downward import field_value, resource_value
-from netsim.agent.env import ConfigError, Fetch
+from netsim.agent.env import ConfigError, Fetch, MountError
 from netsim.agent.model import Obj
 
 DEFAULT_MODE = 0o644
@@ -57,7 +57,14 @@ def references(pod: Obj) -> set[tuple[str, str]]:
 
 
 def volume_files(volume: Obj, pod: Obj, fetch: Fetch, capacity: Mapping[str, Fraction]) -> Files:
-    """Content of a configMap, secret, downwardAPI or projected volume; raises ConfigError for what does not exist."""
+    """Content of a configMap, secret, downwardAPI or projected volume; raises MountError for what does not exist."""
+    try:
+        return _volume_files(volume, pod, fetch, capacity)
+    except ConfigError as error:
+        raise MountError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
+
+
+def _volume_files(volume: Obj, pod: Obj, fetch: Fetch, capacity: Mapping[str, Fraction]) -> Files:
     found = Files()
     if volume.get("projected"):
         mode = int(volume["projected"].get("defaultMode") or DEFAULT_MODE)
@@ -93,7 +100,8 @@ def _keys(kind: str, name: str, part: Obj, fetch: Fetch, mode: int) -> dict[str,
         return {key: (value, mode) for key, value in data.items()}
     missing = [i["key"] for i in part["items"] if i["key"] not in data]
     if missing and not part.get("optional"):
-        raise ConfigError(f'{kind.lower()} "{name}" has no key {missing[0]!r}, which a volume of the pod names')
+        what = "config" if kind == "ConfigMap" else "secret"
+        raise ConfigError(f"references non-existent {what} key: {missing[0]}")
     return {i["path"]: (data[i["key"]], int(i.get("mode") or mode)) for i in part["items"] if i["key"] in data}
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from netsim.agent.env import ConfigError
+from netsim.agent.env import ConfigError, MountError
 from netsim.agent.runtime.volume_files import write_files
 from netsim.agent.volumes import TokenRequest, decode_data, references, volume_files
 
@@ -12,7 +12,7 @@ DATA = {("ConfigMap", "conf"): {"a": b"1", "b": b"2"}, ("Secret", "cred"): {"pw"
 
 
 def files(volume, pod):
-    return volume_files(volume, pod, lambda kind, name: DATA.get((kind, name)), {})
+    return volume_files({"name": "v", **volume}, pod, lambda kind, name: DATA.get((kind, name)), {})
 
 
 def test_config_map_and_items(pod):
@@ -23,7 +23,8 @@ def test_config_map_and_items(pod):
     assert files({"configMap": {"name": "no", "optional": True}}, pod()).files == {}
     with pytest.raises(ConfigError, match='configmap "no" not found'):
         files({"configMap": {"name": "no"}}, pod())
-    with pytest.raises(ConfigError, match="has no key 'z'"):
+    failed = 'MountVolume.SetUp failed for volume "v" : references non-existent config key: z'
+    with pytest.raises(MountError, match=failed):
         files({"configMap": {"name": "conf", "items": [{"key": "z", "path": "z"}]}}, pod())
 
 
