@@ -1,11 +1,20 @@
-"""For all tests: properties have no time limit, since time never judges a test.
+"""For all tests: properties have no time limit, since time never judges a test; and what may run side by side.
 
 On CI (the variable CI is set) hypothesis tries the same examples every time; elsewhere it looks for new ones.
 """
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("netsim", parent=settings(), deadline=None)
 settings.load_profile("netsim")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With two workers (`-n 2 --dist loadgroup`): what needs root shares the machine and runs in one of them, one test
+    after the other; of the rest each file stays together, for its server's sake."""
+    for item in items:
+        group = "machine" if item.get_closest_marker("root") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
