@@ -21,13 +21,28 @@ _CLIENT_IP_SECONDS = 10800
 
 
 def set_defaults(kind: Kind, obj: Obj) -> Obj:
-    """A copy of `obj` with every absent field that Kubernetes defaults filled in. The object must have the types of
-    its schema (`schema.typed_errors`) and no nulls (`schema.prune`)."""
-    filled: Obj = copy_json(obj)
+    """`obj` with every absent field that Kubernetes defaults filled in; the input is untouched, but may share parts
+    with the result. The object must have the types of its schema (`schema.typed_errors`) and no nulls
+    (`schema.prune`)."""
     filler = _FILLERS.get(kind)
-    if filler is not None:
-        filler(filled)
+    if filler is None:
+        return dict(obj)
+    filled: Obj = {key: value if key == "metadata" else copy_json(value) for key, value in obj.items()}
+    if "metadata" in obj:
+        filled["metadata"] = _metadata_copy(obj["metadata"])
+    filler(filled)
     return filled
+
+
+def _metadata_copy(metadata: Obj) -> Obj:
+    """Metadata whose labels and annotations are its own. The rest has no defaults, and the managedFields in it can be
+    larger than the object."""
+    return {key: dict(value) if type(value) is dict else value for key, value in metadata.items()}
+
+
+def set_pod_defaults(pod: Obj, spec: Obj, qos: str) -> Obj:
+    """What `set_defaults` makes of a pod whose spec has been given its defaults before, and has that QoS class."""
+    return {**pod, "spec": spec, "status": {"phase": "Pending", "qosClass": qos, **(pod.get("status") or {})}}
 
 
 def _service(service: Obj) -> None:

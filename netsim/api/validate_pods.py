@@ -87,6 +87,8 @@ def pod_update(new: Obj, old: Obj) -> Iterator[Cause]:
     """A pod's spec may change only in images, activeDeadlineSeconds (set or shortened), added tolerations, a
     negative grace period, and removed scheduling gates."""
     now, before = new.get("spec") or {}, old.get("spec") or {}
+    if now == before:
+        return
     for group in ("initContainers", "containers"):
         if len(now.get(group) or ()) != len(before.get(group) or ()):
             yield causes.forbidden(f"spec.{group}", "pod updates may not add or remove containers")

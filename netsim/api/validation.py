@@ -107,16 +107,24 @@ _NEW_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {kinds.INGRESSES: val
 def validate_create(kind: Kind, obj: Obj) -> list[Cause]:
     """Every reason why a defaulted object may not be created; answer 422 with `errors.invalid`. Reviews have no
     metadata to check."""
-    found = list(validate_metadata.metadata(kind, obj)) if kind.stored else []
+    found = validate_metadata_alone(kind, obj) if kind.stored else []
     if kind.custom is not None:
         return found + value_errors(kind.custom.schema, obj)
     rule = _NEW_RULES.get(kind) or _RULES.get(kind)
     return found + list(rule(obj) if rule else ())
 
 
-def _standing(kind: Kind, obj: Obj) -> list[Cause]:
-    """The rules that an object keeps obeying."""
-    found = list(validate_metadata.metadata(kind, obj))
+def validate_metadata_alone(kind: Kind, obj: Obj) -> list[Cause]:
+    """What `validate_create` finds in the metadata."""
+    return list(validate_metadata.metadata(kind, obj))
+
+
+def _standing(kind: Kind, obj: Obj, old: Obj) -> list[Cause]:
+    """The rules that an object keeps obeying. Those of pods look at nothing but their specs, which hardly ever
+    change."""
+    found = validate_metadata_alone(kind, obj)
+    if kind is kinds.PODS and obj.get("spec") == old.get("spec"):
+        return found
     return found + list(_RULES[kind](obj) if kind in _RULES else ())
 
 
@@ -127,7 +135,7 @@ def validate_update(kind: Kind, new: Obj, old: Obj) -> list[Cause]:
     if kind.custom is not None:
         return [*found, *validate_metadata.metadata(kind, new), *value_errors(kind.custom.schema, new, old)]
     if not (kind is kinds.PODS and _same_but_status(new, old)):
-        found += _standing(kind, new)
+        found += _standing(kind, new, old)
     return found + list(_UPDATE_RULES[kind](new, old) if kind in _UPDATE_RULES else ())
 
 

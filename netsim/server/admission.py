@@ -19,6 +19,7 @@ from netsim.server.admission_priority import admit_priority, check_priority_clas
 from netsim.server.authz import MIRROR, PUBLIC_CA, node_creation_problem
 from netsim.server.core import Core
 from netsim.server.limits import claim_problem, pod_problem, with_limits
+from netsim.server.pod_specs import TOKEN_VOLUME
 from netsim.server.rbac import User
 
 TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -88,7 +89,7 @@ async def _admit_pod(core: Core, pod: Obj) -> Obj:
     if account is None:
         why = f'error looking up service account {namespace}/{account_name}: serviceaccount "{account_name}" not found'
         raise errors.forbidden(kinds.PODS, name, why)
-    return with_service_account(pod, account, core.new_name("kube-api-access-"))
+    return with_service_account(pod, account, core.new_name(TOKEN_VOLUME))
 
 
 def with_tolerations(pod: Obj) -> Obj:

@@ -126,18 +126,22 @@ def field_problems(kind: Kind, obj: Obj, body: bytes, content_type: str) -> list
     return duplicate_problems(body, content_type) + unknown
 
 
-def duplicate_problems(body: bytes, content_type: str) -> list[str]:
-    """The duplicate fields of a JSON body. A body that comes out of a round trip as it was cannot have any."""
-    if media_type(content_type) not in JSON_TYPES or body[:1] != b"{" or _comes_back(body):
+def duplicate_problems(body: bytes, content_type: str, parsed: Any = None) -> list[str]:
+    """The duplicate fields of a JSON body; `parsed` is what it says, where that is known already."""
+    if media_type(content_type) not in JSON_TYPES or body[:1] != b"{" or _keeps_texts(body, parsed):
         return []
     return [f'duplicate field "{path}"' for path in schema.duplicate_fields(body)]
 
 
-def _comes_back(body: bytes) -> bool:
+def _keeps_texts(body: bytes, parsed: Any) -> bool:
+    """Whether all texts of a body are there after a round trip: the name of a duplicate field is not. Texts are told by
+    their quotes, which neither white space nor the form of numbers changes; those within texts are as many after as
+    before unless they were written as \\u0022."""
     try:
-        return orjson.dumps(orjson.loads(body)) == body
+        again = orjson.dumps(orjson.loads(body) if parsed is None else parsed)
     except orjson.JSONEncodeError:  # nested deeper than it writes
         return False
+    return body.count(b'"') == again.count(b'"') and b"\\u0022" not in body
 
 
 def check_fields(kind: Kind, problems: list[str], validation: str) -> list[str]:

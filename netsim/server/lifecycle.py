@@ -20,6 +20,7 @@ from netsim.server import admission, managed, quota, strategy
 from netsim.server.codec import decode, encode, key_of
 from netsim.server.core import Core
 from netsim.server.managed import SERVER, Manager
+from netsim.server.pod_specs import SPECS
 from netsim.server.rbac import User
 from netsim.server.service_values import carry_over
 from netsim.server.services import Reservation
@@ -89,10 +90,11 @@ async def _create_once(
     core: Core, kind: Kind, namespace: str, name: str, obj: Obj, user: User, dry_run: bool, manager: Manager
 ) -> Outcome:
     stamp = strategy.Stamp(name, core.new_uid(), core.now())
-    new = set_defaults(kind, strategy.prepare_create(kind, obj, namespace, stamp))
+    new = strategy.prepare_create(kind, obj, namespace, stamp)
+    new = SPECS.with_defaults(new) if kind is kinds.PODS else set_defaults(kind, new)
     entries = managed.after_create(kind, obj, new, manager, stamp.now)
     new = managed.with_entries(await admission.admit_create(core, kind, new, user), entries)
-    _refuse(kind, name, validate_create(kind, new))
+    _refuse(kind, name, SPECS.problems(new) if kind is kinds.PODS else validate_create(kind, new))
     key = key_of(kind, namespace, name)
     if dry_run and await core.store.get(key) is not None:
         raise KeyExists(key)

@@ -14,6 +14,7 @@ from netsim.api.fieldtypes import FieldType, built_in_type, custom_type
 from netsim.api.kind import Custom
 from netsim.api.kinds import Kind, Obj
 from netsim.api.managed import UPDATE, Entry, Scope, Writer, after_update, choose_entries
+from netsim.server.pod_specs import SPECS
 
 _STATUS = "f:status"
 _UNRECORDED = ("binding",)
@@ -125,13 +126,23 @@ def _new_fields(kind: Kind, write: Applier, new: Obj) -> FieldSet:
     """All fields of a new object."""
     if kind.custom is not None:
         return write.changes({}, new)[0]
+    left: Obj = {key: new[key] for key in ("metadata", "status") if key in new}
+    return union(_lasting_fields(kind, write, new), write.changes({}, left)[0])
+
+
+def _lasting_fields(kind: Kind, write: Applier, new: Obj) -> FieldSet:
+    """The fields of a new object but for its metadata and status."""
+    spec = SPECS.known(new.get("spec")) if kind is kinds.PODS else None
+    if spec is not None:
+        if spec.fields is None:
+            spec.fields = write.changes({}, {"spec": new["spec"]})[0]
+        return spec.fields
     name = f"{kind.api_version}/{kind.kind}"
     rest = {key: value for key, value in new.items() if key not in ("metadata", "status")}
     known = _RECENT.get(name)
     if known is None or known[0] != rest:
         known = _RECENT[name] = (rest, write.changes({}, rest)[0])
-    left: Obj = {key: new[key] for key in ("metadata", "status") if key in new}
-    return union(known[1], write.changes({}, left)[0])
+    return known[1]
 
 
 def _not_given(fields: FieldSet, given: Any) -> FieldSet:

@@ -51,7 +51,9 @@ def prepare_create(kind: Kind, obj: Obj, namespace: str, stamp: Stamp) -> Obj:
 
 
 def _new_pod(pod: Obj) -> Obj:
-    spec = {key: value for key, value in (pod.get("spec") or {}).items() if key != "ephemeralContainers"}
+    spec = pod.get("spec") or {}
+    if "ephemeralContainers" in spec:
+        spec = {key: value for key, value in spec.items() if key != "ephemeralContainers"}
     return {**pod, "spec": spec, "status": {"phase": "Pending"}}
 
 

@@ -30,12 +30,14 @@ from netsim.server.crd import rules_warning
 from netsim.server.custom import custom_object
 from netsim.server.lifecycle import Change, Outcome
 from netsim.server.managed import Manager
+from netsim.server.pod_specs import SPECS
 from netsim.server.reads import Slice, list_bytes, object_response, select_items
 from netsim.server.requests import WriteOptions, parse_list_options, parse_write_options
 from netsim.server.responses import json_response, respond
 from netsim.server.selection import compile_selection
 from netsim.server.views import is_view, shown_bytes, shown_form, stored_form
 
+_NOTHING: Obj = {}
 PATCH_TYPES = (
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -43,13 +45,16 @@ PATCH_TYPES = (
 )
 
 
-def typed_object(kind: Kind, obj: Obj, body: bytes, content_type: str, validation: str, warnings: list[str]) -> Obj:
-    """The body as a typed decoder keeps it: unknown fields dropped (and refused or warned of), wrong types a 400."""
+def typed_object(
+    kind: Kind, obj: Obj, body: bytes, content_type: str, validation: str, warnings: list[str], known: Obj = _NOTHING
+) -> Obj:
+    """The body as a typed decoder keeps it: unknown fields dropped (and refused or warned of), wrong types a 400.
+    What of `obj` is also, as the same object, part of `known` has been through this before."""
     if kind.custom is not None:
         return custom_object(kind, kind.custom, obj, body, content_type, validation, warnings)
-    obj = complete_type(kind, obj)
-    if fits(kind, obj):
-        warnings += check_fields(kind, duplicate_problems(body, content_type), validation)
+    parsed, obj = obj, complete_type(kind, obj)
+    if fits(kind, _unknown_part(obj, known)):
+        warnings += check_fields(kind, duplicate_problems(body, content_type, parsed), validation)
     else:
         warnings += check_fields(kind, field_problems(kind, obj, body, content_type), validation)
         wrong = schema.typed_errors(kind, obj)
@@ -59,12 +64,28 @@ def typed_object(kind: Kind, obj: Obj, body: bytes, content_type: str, validatio
     return obj if isinstance(obj.get("metadata"), dict) else {**obj, "metadata": {}}
 
 
+def _unknown_part(obj: Obj, known: Obj) -> Obj:
+    """An object without what it has in common with `known`: most of what is patched stays as it was."""
+    if not known:
+        return obj
+    part = {key: value for key, value in obj.items() if known.get(key) is not value}
+    held = known.get("metadata")
+    if held and "metadata" in part:
+        part["metadata"] = {key: value for key, value in part["metadata"].items() if held.get(key) is not value}
+    return part
+
+
 def read_object(call: Call, options: WriteOptions, kind: Kind | None = None) -> Obj:
     """The request's body as an object of the kind."""
-    kind = kind or call.kind
-    content_type = call.request.header("content-type")
-    obj = decode_body(call.request.body, content_type, kind.kind)
-    return typed_object(kind, obj, call.request.body, content_type, options.field_validation, call.warnings)
+    kind, body, content_type = kind or call.kind, call.request.body, call.request.header("content-type")
+    obj = decode_body(body, content_type, kind.kind)
+    if kind is not PODS or call.target.verb != "create":
+        return typed_object(kind, obj, body, content_type, options.field_validation, call.warnings)
+    obj = SPECS.shared(obj)
+    known = {"spec": obj["spec"]} if SPECS.known(obj.get("spec")) else {}
+    obj = typed_object(kind, obj, body, content_type, options.field_validation, call.warnings, known)
+    SPECS.remember(obj.get("spec"))
+    return obj
 
 
 def shown_body(core: Core, kind: Kind, outcome: Outcome) -> tuple[bytes, Obj]:
@@ -143,7 +164,7 @@ class Patcher:
         if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
             raise errors.rejected_patch()
         warned: list[str] = []
-        new = typed_object(kind, new, b"", "", self._validation, warned)
+        new = typed_object(kind, new, b"", "", self._validation, warned, _NOTHING if is_view(kind) else old)
         self._warnings[:] = warned
         return new
 

@@ -1,0 +1,117 @@
+"""Pod specs met before: the pods of a ReplicaSet or a Job have the same one, and most of the work of creating a pod
+(types, defaults, rules, owned fields) follows from its spec alone.
+
+What is kept is known by its JSON and bounded in number and size. It is shared between pods: never changed in place.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from netsim.api.defaults import set_defaults, set_pod_defaults
+from netsim.api.errors import Cause
+from netsim.api.fieldset import FieldSet
+from netsim.api.kinds import PODS, Obj
+from netsim.api.validation import validate_create, validate_metadata_alone
+
+TOKEN_VOLUME = "kube-api-access-"
+"""How the names of the volumes begin that admission mounts tokens from; five random characters follow."""
+_COUNT = 128
+_LONGEST = 16 * 1024
+
+
+@dataclass(slots=True)
+class Known:
+    """A spec as clients `given` it, of the right types; the same with its defaults; the QoS class these lead to; and,
+    once somebody has asked, the fields of a pod with it but for its metadata."""
+
+    given: Obj
+    settled: Obj
+    qos: str
+    fields: FieldSet | None = None
+
+
+class PodSpecs:
+    """The specs used last, by their JSON and by identity; and the JSON of finished ones which keep all rules."""
+
+    def __init__(self) -> None:
+        self._by_json: OrderedDict[bytes, Known] = OrderedDict()
+        self._by_id: dict[int, Known] = {}
+        self._valid: OrderedDict[bytes, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_json)
+
+    def known(self, spec: Any) -> Known | None:
+        """What is known of just this object, given or settled."""
+        return self._by_id.get(id(spec))
+
+    def shared(self, pod: Obj) -> Obj:
+        """The pod with the spec that is kept, if its own is equal to one."""
+        key = _key(pod.get("spec"))
+        known = self._by_json.get(key) if key else None
+        if known is None:
+            return pod
+        self._by_json.move_to_end(key)
+        return {**pod, "spec": known.given}
+
+    def remember(self, spec: Any) -> None:
+        """Keep a spec that has the right types."""
+        key = _key(spec)
+        if not key or key in self._by_json:
+            return
+        settled = set_defaults(PODS, {"spec": spec})
+        known = Known(spec, settled["spec"], settled["status"]["qosClass"])
+        self._by_json[key] = known
+        # Identities are safe to go by as long as the objects are held here.
+        self._by_id |= {id(known.given): known, id(known.settled): known}
+        if len(self._by_json) > _COUNT:
+            gone = self._by_json.popitem(last=False)[1]
+            del self._by_id[id(gone.given)], self._by_id[id(gone.settled)]
+
+    def with_defaults(self, pod: Obj) -> Obj:
+        """As `set_defaults`."""
+        known = self.known(pod.get("spec"))
+        return set_pod_defaults(pod, known.settled, known.qos) if known is not None else set_defaults(PODS, pod)
+
+    def problems(self, pod: Obj) -> list[Cause]:
+        """As `validate_create`, for a pod that has been admitted."""
+        key = _key(pod["spec"])
+        own = _token_volume(pod["spec"])
+        if own:  # named at random, so that no two pods would be alike; no JSON has a bare zero byte in it
+            key = key.replace(own.encode(), b"\0")
+        if key and key in self._valid:
+            self._valid.move_to_end(key)
+            return validate_metadata_alone(PODS, pod)
+        found = validate_create(PODS, pod)
+        if key and not found:
+            self._valid[key] = None
+            if len(self._valid) > _COUNT:
+                self._valid.popitem(last=False)
+        return found
+
+
+def _token_volume(spec: Obj) -> str:
+    """The name of the volume that admission has added, "" if there is none: it is the last."""
+    volumes = spec.get("volumes") or ()
+    name = str(volumes[-1].get("name", "")) if volumes else ""
+    return name if name.startswith(TOKEN_VOLUME) else ""
+
+
+def _key(spec: Any) -> bytes:
+    """A spec's JSON; nothing for what is not worth keeping."""
+    if type(spec) is not dict:
+        return b""
+    try:
+        key = orjson.dumps(spec)
+    except TypeError:  # nested deeper than it writes
+        return b""
+    return key if len(key) <= _LONGEST else b""
+
+
+SPECS = PodSpecs()
+"""The process's own."""
