@@ -38,7 +38,7 @@ def _data(obj: Obj, fields: tuple[str, ...]) -> Iterator[Cause]:
             elif key in (".", "..") or key.startswith(".."):
                 yield causes.invalid(f"{field}[{key}]", key, "must not be '.', '..' or start with '..'")
     if size > _DATA_LIMIT * (4 / 3 if fields == ("data",) else 1):
-        yield causes.too_long("", _DATA_LIMIT)
+        yield causes.too_long("[]", _DATA_LIMIT)
 
 
 def config_map(obj: Obj) -> Iterator[Cause]:
@@ -93,8 +93,8 @@ def node(obj: Obj) -> Iterator[Cause]:
 
 
 def node_update(new: Obj, old: Obj) -> Iterator[Cause]:
-    held, asked = ((o.get("spec") or {}).get("podCIDRs") for o in (old, new))
-    if held and asked != held:
+    before, now = old.get("spec") or {}, new.get("spec") or {}
+    if any(before.get(field) and now.get(field) != before[field] for field in ("podCIDR", "podCIDRs")):
         why = 'node updates may not change podCIDR except from "" to valid'
         yield causes.forbidden("spec.podCIDRs", why)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from netsim.api.kinds import EVENTS, NAMESPACES, Kind, Obj
-from netsim.api.objects import deletion_timestamp, namespace_of, set_condition, status_of
+from netsim.api.objects import deletion_timestamp, metadata, namespace_of, set_condition, status_of
 from netsim.api.times import format_time
 from netsim.controllers.controller import Controller, Wake
 from netsim.controllers.facts import CONTENTS, contents_of
@@ -17,6 +18,16 @@ from netsim.controllers.writes import Requeue, Update, Write, Writes, delete_of,
 
 FINALIZER = "kubernetes"
 _LOOK_AGAIN = 2.0
+_ALL_WELL = (
+    ("NamespaceDeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered"),
+    ("NamespaceDeletionGroupVersionParsingFailure", "ParsedGroupVersions", "All legacy kube types successfully parsed"),
+    (
+        "NamespaceDeletionContentFailure",
+        "ContentDeleted",
+        "All content successfully deleted, may be waiting on finalization",
+    ),
+)
+"""Conditions that netsim's deletions never make true, with their reasons and messages."""
 
 Contents = Sequence[tuple[Kind, Obj]]
 
@@ -46,20 +57,35 @@ def _finalize(namespace: Obj) -> Update:
 
 
 def _report(namespace: Obj, contents: Contents, now: datetime) -> list[Write]:
-    """The condition that tells what a namespace waits for."""
-    counts: dict[str, int] = {}
-    for kind, _ in contents:
-        counts[kind.resource] = counts.get(kind.resource, 0) + 1
-    if not counts:
+    """The conditions that tell what a namespace waits for."""
+    if not contents:
         return []
-    listed = ", ".join(f"{resource} has {count} resource instances" for resource, count in sorted(counts.items()))
-    text = f"Some resources are remaining: {listed}"
-    new = {"type": "NamespaceContentRemaining", "status": "True", "reason": "SomeResourcesRemain", "message": text}
-    old = status_of(namespace).get("conditions") or []
-    conditions = set_condition(old, new, format_time(now))
+    old = conditions = status_of(namespace).get("conditions") or []
+    for new in remaining(contents):
+        conditions = set_condition(conditions, new, format_time(now))
     if conditions == old:
         return []
     return [patch_of(NAMESPACES, namespace, {"status": {"conditions": conditions}}, sub="status")]
+
+
+def remaining(contents: Contents) -> list[Obj]:
+    """The conditions of a namespace in which `contents` are left: which resources, and whose finalizers hold them."""
+    resources = Counter(f"{kind.plural}.{kind.group}" for kind, _ in contents)
+    holders = Counter(name for _, obj in contents for name in metadata(obj).get("finalizers") or ())
+    found = [{"type": t, "status": "False", "reason": r, "message": m} for t, r, m in _ALL_WELL]
+    listed = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(resources.items()))
+    content = ("True", "SomeResourcesRemain", f"Some resources are remaining: {listed}")
+    held = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(holders.items()))
+    final = ("False", "ContentHasNoFinalizers", "All content-preserving finalizers finished")
+    if holders:
+        text = f"Some content in the namespace has finalizers remaining: {held}"
+        final = ("True", "SomeFinalizersRemain", text)
+    for name, (status, reason, message) in (
+        ("NamespaceContentRemaining", content),
+        ("NamespaceFinalizersRemaining", final),
+    ):
+        found.append({"type": name, "status": status, "reason": reason, "message": message})
+    return found
 
 
 def _wake_contents(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:

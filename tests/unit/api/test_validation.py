@@ -279,7 +279,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     ),
     # the rest
     (kinds.CONFIG_MAPS, {"data": {"a/b": ""}}, "data[a/b]", 'Invalid value: "a/b": a valid config key must consist'),
-    (kinds.CONFIG_MAPS, {"data": {"a": "x" * 1048577}}, "", "Too long: may not be more than 1048576 bytes"),
+    (kinds.CONFIG_MAPS, {"data": {"a": "x" * 1048577}}, "[]", "Too long: may not be more than 1048576 bytes"),
     (kinds.SECRETS, {"type": "kubernetes.io/tls"}, "data[tls.crt]", "Required value"),
     (
         kinds.NODES,
@@ -391,6 +391,13 @@ UPDATES: list[tuple[Kind, dict[str, Any], dict[str, Any], str, str]] = [
         "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers",
     ),
     (kinds.NODES, {}, {"spec": {"podCIDR": "10.1.0.0/24"}}, "spec.podCIDRs", "Forbidden: node updates may not change"),
+    (
+        kinds.NODES,
+        {},
+        {"spec": {"podCIDR": "10.1.0.0/24", "podCIDRs": ["10.244.1.0/24"]}},
+        "spec.podCIDRs",
+        "Forbidden: node updates may not change",
+    ),
     (kinds.ENDPOINT_SLICES, {}, {"addressType": "FQDN"}, "addressType", 'Invalid value: "FQDN": field is immutable'),
     (
         kinds.ROLE_BINDINGS,
