@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from netsim.agent import backoff, podspec
 from netsim.agent.cni_chain import CniFailed
+from netsim.agent.container_status import creating
 from netsim.agent.env import ConfigError, MountError
 from netsim.agent.hooks import HookFailed, post_start, run_hook
 from netsim.agent.killing import Killer
@@ -184,8 +185,7 @@ class PodActions:
         """The pod waits for a volume's content: to a user, its containers are not being made yet."""
         log.warning("pod %s/%s: %s", state.namespace, state.name, message)
         self.worker.event("FailedMount", message, warning=True)
-        reason = "PodInitializing" if podspec.init_containers(pod) else "ContainerCreating"
-        self._wait(state, spec, reason, "", 1.0)
+        self._wait(state, spec, creating(pod), "", 1.0)
 
     def _wait(self, state: PodState, spec: Obj, reason: str, message: str, first: float) -> None:
         name, now = spec["name"], time.time()
@@ -237,6 +237,8 @@ class PodActions:
         state = self.worker.state
         if state is not None:
             state.ended, state.ended_reason, state.ended_message = action.phase, action.reason, action.message
+            if action.reason:
+                self.worker.event(action.reason, action.message)
             self.worker.save()
 
     async def _finish(self, action: DeletePod | ForgetPod) -> None:

@@ -83,10 +83,14 @@ def _waiting(spec: Obj, pod: Obj, state: PodState, actual: Container | None) -> 
     return _crash_loop(spec, pod, actual)
 
 
+def creating(pod: Obj) -> str:
+    """Why a container waits that has not been made yet."""
+    return "PodInitializing" if podspec.init_containers(pod) else "ContainerCreating"
+
+
 def _first_wait(pod: Obj, state: PodState) -> Obj:
     failure = state.failures.get("")
-    pending = podspec.next_init(pod, state)
-    reason = "PodInitializing" if pending is not None and state.containers else "ContainerCreating"
+    reason = creating(pod)
     return {"reason": reason, "message": failure.message} if failure else {"reason": reason}
 
 

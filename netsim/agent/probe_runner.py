@@ -12,6 +12,7 @@ from netsim.agent.probes import (
     Probe,
     ProbeKind,
     ProbeState,
+    fault,
     http_request,
     http_verdict,
     parse_probe,
@@ -96,8 +97,10 @@ class ProbeRunner:
             async with asyncio.timeout(probe.timeout):
                 return await self._handler(probe)
         except TimeoutError:
-            return False, f"no answer within {probe.timeout:g} s (timeoutSeconds)"
-        except (OSError, ValueError) as error:
+            return False, fault(probe, self.spec, self.host, None)
+        except OSError as error:
+            return False, fault(probe, self.spec, self.host, error)
+        except ValueError as error:
             return False, str(error)
 
     async def _handler(self, probe: Probe) -> tuple[bool, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,6 +10,12 @@ from netsim.agent.model import Obj
 
 ProbeKind = Literal["startup", "liveness", "readiness"]
 FIELDS: dict[str, str] = {"startup": "startupProbe", "liveness": "livenessProbe", "readiness": "readinessProbe"}
+_REASONS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset by peer",
+    errno.EHOSTUNREACH: "no route to host",
+    errno.ENETUNREACH: "network is unreachable",
+}
 HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
 
 
@@ -70,14 +77,34 @@ def resolve_port(port: int | str, container: Obj) -> int:
     raise ValueError(f"probe port {port!r} is not the name of a port of container {container['name']!r}")
 
 
+def fault(probe: Probe, container: Obj, host: str, error: OSError | None) -> str:
+    """Why nothing answered a probe, in the words that kubelet's users know; `error` is None after a timeout."""
+    if probe.handler not in ("httpGet", "tcpSocket"):
+        command = " ".join(str(word) for word in probe.fields.get("command") or ())
+        return str(error) if error is not None else f'command timed out: "{command}" timed out after {probe.timeout:g}s'
+    host = probe.fields.get("host") or host
+    address = f"{f'[{host}]' if ':' in host else host}:{resolve_port(probe.fields['port'], container)}"
+    url = f"{str(probe.fields.get('scheme') or 'HTTP').lower()}://{address}{request_path(probe.fields)}"
+    asked = f'Get "{url}": ' if probe.handler == "httpGet" else ""
+    if error is not None:
+        return f"{asked}dial tcp {address}: connect: {_REASONS.get(error.errno or 0, str(error))}"
+    if asked:
+        return f"{asked}context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+    return f"dial tcp {address}: i/o timeout"
+
+
+def request_path(fields: Obj) -> str:
+    """The path that an httpGet probe asks for."""
+    path = str(fields.get("path") or "/")
+    return path if path.startswith("/") else "/" + path
+
+
 def http_request(fields: Obj, host: str, port: int) -> bytes:
     """The request of an httpGet probe, as kubelet's probes send it."""
     own = {h["name"].lower(): h["value"] for h in fields.get("httpHeaders") or []}
     name = f"[{host}]" if ":" in host else host
     headers = {"host": f"{name}:{port}", "user-agent": "kube-probe/1.36", "accept": "*/*", **own, "connection": "close"}
-    path = fields.get("path") or "/"
-    path = path if path.startswith("/") else "/" + path
-    lines = [f"GET {path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
+    lines = [f"GET {request_path(fields)} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from netsim.agent.probe_runner import ProbeRunner
-from netsim.agent.probes import ProbeState, http_request, http_verdict, parse_probe, resolve_port, step
+from netsim.agent.probes import ProbeState, fault, http_request, http_verdict, parse_probe, resolve_port, step
 
 
 def judge(probe, results):
@@ -32,6 +32,30 @@ def judge(probe, results):
 def test_thresholds(results, verdict):
     raw = {"tcpSocket": {"port": 80}, "successThreshold": 2, "failureThreshold": 3}
     assert judge(parse_probe("readiness", {"readinessProbe": raw}), results) is verdict
+
+
+REFUSED = OSError(111, "Connect call failed")
+GET, TCP = {"httpGet": {"path": "ok", "port": "web"}}, {"tcpSocket": {"port": 81}}
+SLOW = {"exec": {"command": ["sleep", "9"]}, "timeoutSeconds": 2}
+
+
+@pytest.mark.parametrize(
+    ("raw", "error", "text"),
+    [
+        (GET, REFUSED, 'Get "http://10.1.2.3:80/ok": dial tcp 10.1.2.3:80: connect: connection refused'),
+        (
+            GET,
+            None,
+            'Get "http://10.1.2.3:80/ok": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
+        ),
+        (TCP, REFUSED, "dial tcp 10.1.2.3:81: connect: connection refused"),
+        (TCP, None, "dial tcp 10.1.2.3:81: i/o timeout"),
+        (SLOW, None, 'command timed out: "sleep 9" timed out after 2s'),
+    ],
+)
+def test_what_is_told_when_nothing_answers(raw, error, text):
+    spec = {"name": "c", "ports": [{"name": "web", "containerPort": 80}], "livenessProbe": raw}
+    assert fault(parse_probe("liveness", spec), spec, "10.1.2.3", error) == text
 
 
 def test_defaults():

@@ -60,6 +60,8 @@ def test_pull_failure_shows_over_the_old_state(pod, state, container):
 
 def test_init_containers(pod, state, container):
     wanted = pod(initContainers=[{"name": "i", "image": "x"}])
+    first = build_status(wanted, state(), NOW, "h")["initContainerStatuses"][0]
+    assert first["state"]["waiting"]["reason"] == "PodInitializing"  # kubectl shows Init:0/1
     status = build_status(wanted, state(container("i", image="x")), NOW, "h")
     assert status["phase"] == "Pending"
     assert condition(status, "Initialized")["message"] == "containers with incomplete status: [i]"
