@@ -10,13 +10,19 @@ from email.utils import formatdate
 from time import time
 
 from netsim.http.stream import Flow, RawStream
-from netsim.http.types import Request, Response
+from netsim.http.types import PolledBody, Request, Response
 from netsim.http.wire import BODILESS, BadHeader, render_response_head
 
-_JOIN_BELOW = 64 * 1024
+_PIECE = 128 * 1024
 _CHUNKED = "Transfer-Encoding: chunked\r\n"
 
+_LAST_CHUNK = b"0\r\n\r\n"
+
 log = logging.getLogger(__name__)
+
+
+def _framed(chunk: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(chunk), chunk)
 
 
 @dataclass(slots=True)
@@ -69,12 +75,22 @@ class Sender:
         head = self._head(response, "" if bodiless else f"Content-Length: {len(body)}\r\n", keep)
         if bodiless or job.request.method == "HEAD":
             self._transport.write(head)
-        elif len(body) < _JOIN_BELOW:
+        elif len(body) < _PIECE:
             self._transport.write(head + body)
         else:
-            self._transport.writelines([head, body])
+            await self._pieces(head, body)
         if self._flow.paused:
             await self._flow.drain()
+
+    async def _pieces(self, head: bytes, body: bytes) -> None:
+        """Send a large body piece by piece. TLS makes copies of what it is given; several megabytes at once would be
+        fresh memory from the kernel every time, which costs more than the encryption."""
+        self._transport.write(head)
+        view = memoryview(body)
+        for start in range(0, len(body), _PIECE):
+            if self._flow.paused:
+                await self._flow.drain()
+            self._transport.write(view[start : start + _PIECE])
 
     async def _stream(self, response: Response, job: Job, keep: bool) -> bool:
         """Send the head at once, then every chunk as it comes; HTTP/1.0 gets a body ended by the close."""
@@ -84,7 +100,10 @@ class Sender:
         try:
             self._transport.write(self._head(response, _CHUNKED if job.chunked else "", keep))
             if job.request.method != "HEAD":
-                await self._chunks(body, job.chunked)
+                if isinstance(body, PolledBody):
+                    await self._polled(body, job.chunked)
+                else:
+                    await self._chunks(body, job.chunked)
             return keep
         except (ConnectionError, asyncio.CancelledError):
             raise
@@ -101,11 +120,39 @@ class Sender:
         async for chunk in body:
             # An empty chunk would end the body.
             if chunk:
-                self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                self._transport.write(_framed(chunk) if chunked else chunk)
                 if self._flow.paused:
                     await self._flow.drain()
         if chunked:
-            self._transport.write(b"0\r\n\r\n")
+            self._transport.write(_LAST_CHUNK)
+
+    async def _polled(self, body: PolledBody, chunked: bool) -> None:
+        """As `_chunks`, each chunk written from within the call that tells of it. While the client reads too slowly
+        nothing is polled, and `body` keeps what comes or gives up."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def send() -> None:
+            try:
+                while not (self._flow.paused or ended.done() or self._transport.is_closing()):
+                    chunk = body.poll()
+                    if chunk is None:
+                        ended.set_result(None)
+                    elif chunk:
+                        self._transport.write(_framed(chunk) if chunked else chunk)
+                    else:
+                        return
+            except Exception as error:
+                ended.set_exception(error)
+
+        self._flow.on_resume = send
+        body.listen(send)
+        try:
+            send()
+            await ended
+        finally:
+            self._flow.on_resume = None
+        if chunked:
+            self._transport.write(_LAST_CHUNK)
 
     async def hand_over(self, response: Response, raw: RawStream) -> None:
         """Send 101 and give the connection to `response.upgrade`."""

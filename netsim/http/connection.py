@@ -18,6 +18,7 @@ BODY_LIMIT = 3 * 1024 * 1024
 HEAD_LIMIT = 64 * 1024
 PIPELINE_LIMIT = 16
 HEAD_TIMEOUT = 30.0
+WRITE_HIGH_WATER = 512 * 1024
 LINGER = 0.5
 UPGRADE_GRACE = 5.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -76,6 +77,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         self._sender = Sender(self._transport, self._flow, self._server.clock)
         self._peer = _peer_of(self._transport, self._server.trusted)
         self._server.connections.add(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 READ_HIGH_WATER = 256 * 1024
 # A peer that vanished without a word (power, cable, namespace gone) is noticed after about 15 + 3 × 5 s.
@@ -20,13 +21,15 @@ def watch_peer(transport: asyncio.BaseTransport) -> None:
 
 
 class Flow:
-    """Write-side back-pressure of one connection: `drain` waits while the transport's buffer is full."""
+    """Write-side back-pressure of one connection: `drain` waits while the transport's buffer is full; `on_resume` is
+    called when it has emptied."""
 
-    __slots__ = ("_waiters", "lost", "paused")
+    __slots__ = ("_waiters", "lost", "on_resume", "paused")
 
     def __init__(self) -> None:
         self.paused = False
         self.lost = False
+        self.on_resume: Callable[[], None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
     def pause(self) -> None:
@@ -35,6 +38,8 @@ class Flow:
     def resume(self) -> None:
         self.paused = False
         self._wake()
+        if self.on_resume is not None:
+            self.on_resume()
 
     def lose(self) -> None:
         """The connection is gone: every present and later drain raises ConnectionResetError."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,26 @@ class ByteStream(Protocol):
     async def write(self, data: bytes) -> None: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class PolledBody(Protocol):
+    """A streamed body that can also be read without waiting, which spares a server with many of them a task's wake-up
+    for every chunk. It is an async iterator too, for those who would rather wait; it is read in one of the two ways."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def __anext__(self) -> bytes: ...
+
+    def listen(self, ready: Callable[[], None]) -> None:
+        """Call `ready`, which must not raise, whenever `poll` may bring something new. To be said before polling."""
+        ...
+
+    def poll(self) -> bytes | None:
+        """What there is to send now, b"" when that is nothing yet, None at the end."""
+        ...
+
+    async def aclose(self) -> None: ...
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from netsim.api.kinds import Kind, Obj
 from netsim.server.codec import ROOT, Decoder, decode, wire
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 HISTORY = 4096
 BACKLOG = 8192
 _RETRY = 0.2
+# Turns of the loop after which watchers hear of an event: what it takes until its writer has been answered, who goes
+# first since the next write may depend on it.
+_HOPS = 2
 
 
 class Frame:
@@ -75,27 +79,31 @@ class Subscription:
         self.seen = after
         self._frames: list[Frame] = []
         self._wake = asyncio.Event()
+        self.wake: Callable[[], None] = self._wake.set
+        """Tells that there is something to take, or nothing more to come; a watcher may put its own in its place."""
 
-    def push(self, frame: Frame) -> None:
+    def push(self, frame: Frame) -> bool:
+        """Queue a frame, if it is one of these; whether the watcher is to be woken."""
         if self.closed or frame.event.revision <= self.after or not frame.event.key.startswith(self.prefix):
-            return
+            return False
         self._frames.append(frame)
         if len(self._frames) > BACKLOG:
-            self.close()
-        self._wake.set()
+            self.closed = True
+        return True
 
     def close(self) -> None:
         self.closed = True
-        self._wake.set()
-
-    def wake(self) -> None:
-        """Make a waiting `take` return, with nothing if nothing came."""
-        self._wake.set()
+        self.wake()
 
     async def take(self) -> list[Frame]:
         """Wait, then all frames that have come; empty when woken without any."""
-        await self._wake.wait()
+        if not self._frames and not self.closed:
+            await self._wake.wait()
         self._wake.clear()
+        return self.take_now()
+
+    def take_now(self) -> list[Frame]:
+        """All frames that have come."""
         frames, self._frames = self._frames, []
         if frames:
             self.seen = frames[-1].event.revision
@@ -161,7 +169,11 @@ class Hub:
             try:
                 self.oldest = self.revision = after
                 async for batch in self._store.watch(ROOT, after):
-                    self._dispatch(batch)
+                    woken = self._dispatch(batch)
+                    for _ in range(_HOPS):
+                        await asyncio.sleep(0)
+                    for watcher in woken:
+                        watcher.wake()
                 after = self._store.revision
             except Compacted as error:
                 after = max(error.oldest, after + 1)
@@ -175,7 +187,9 @@ class Hub:
             watcher.close()
         self._history.clear()
 
-    def _dispatch(self, batch: list[Event]) -> None:
+    def _dispatch(self, batch: list[Event]) -> set[Subscription]:
+        """Queue the events for their watchers; those that are to be woken."""
+        woken: set[Subscription] = set()
         for event in batch:
             frame = Frame(event)
             if len(self._history) == HISTORY:
@@ -183,7 +197,9 @@ class Hub:
             self._history.append(frame)
             self.revision = event.revision
             for watcher in self._watchers.get(_resource(event.key), ()):
-                watcher.push(frame)
+                if watcher.push(frame):
+                    woken.add(watcher)
+        return woken
 
 
 def _resource(key: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC
 
 import orjson
@@ -15,7 +15,7 @@ from netsim.http.types import Response
 from netsim.server import table
 from netsim.server.codec import wire
 from netsim.server.core import Call, Core
-from netsim.server.hub import Frame
+from netsim.server.hub import Frame, Subscription
 from netsim.server.requests import ListOptions, parse_list_options
 from netsim.server.selection import Selection, compile_selection
 from netsim.server.views import is_view, shown_form
@@ -131,7 +131,7 @@ async def watch_objects(core: Core, call: Call) -> Response:
     watch = Watch(core, call, options)
     first, after = await _start(core, watch, options)
     headers = [("Cache-Control", "no-cache, private"), ("Content-Type", "application/json")]
-    return Response(200, headers, _stream(core, watch, first, after))
+    return Response(200, headers, WatchBody(core, watch, first, after))
 
 
 async def _start(core: Core, watch: Watch, options: ListOptions) -> tuple[bytes, int]:
@@ -157,33 +157,91 @@ async def _start(core: Core, watch: Watch, options: ListOptions) -> tuple[bytes,
     return lines, revision
 
 
-async def _stream(core: Core, watch: Watch, first: bytes, after: int) -> AsyncIterator[bytes]:
-    subscription = core.hub.subscribe(watch.prefix, after)
-    if subscription is None:
-        yield orjson.dumps({"type": "ERROR", "object": _too_old(after, core.hub.oldest).status()}) + b"\n"
-        return
-    if not core.registry.serves(watch.call.kind):  # its definition went or changed since the watch was asked for
-        subscription.close()
-    loop = asyncio.get_running_loop()
-    timeout = min(watch.options.timeout or _MIN_TIMEOUT + core.rand(_MIN_TIMEOUT), _MAX_TIMEOUT)
-    deadline = loop.time() + timeout
-    alarm = loop.call_at(deadline, subscription.wake)
-    next_bookmark = loop.time() + BOOKMARK_SECONDS
-    reminder = loop.call_at(next_bookmark, subscription.wake) if watch.options.bookmarks else None
-    try:
-        if first:
-            yield first
-        while not subscription.closed and loop.time() < deadline:
-            frames = await subscription.take()
-            lines = watch.lines(frames)
-            if lines:
-                yield lines
-            if reminder is not None and loop.time() >= next_bookmark:
-                yield watch.bookmark(max(subscription.seen, core.hub.revision if not subscription.pending else 0))
-                next_bookmark = loop.time() + BOOKMARK_SECONDS
-                reminder = loop.call_at(next_bookmark, subscription.wake)
-    finally:
-        alarm.cancel()
-        if reminder is not None:
-            reminder.cancel()
-        core.hub.unsubscribe(subscription)
+class WatchBody:
+    """The lines of one watch, to be polled or waited for (implements `netsim.http.types.PolledBody`)."""
+
+    def __init__(self, core: Core, watch: Watch, first: bytes, after: int) -> None:
+        self._core, self._watch = core, watch
+        self._first, self._after = first, after
+        self._subscription: Subscription | None = None
+        self._ready: Callable[[], None] = self._rouse
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._bookmark_due = self._ended = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def listen(self, ready: Callable[[], None]) -> None:
+        self._ready = ready
+
+    def poll(self) -> bytes | None:
+        if self._ended:
+            return None
+        if self._subscription is None:
+            return self._start()
+        lines = self._watch.lines(self._subscription.take_now())
+        if self._bookmark_due:
+            lines += self._bookmark(self._subscription)
+        if not lines and self._subscription.closed:
+            self._end()
+            return None
+        return lines
+
+    def _start(self) -> bytes | None:
+        core, options = self._core, self._watch.options
+        subscription = core.hub.subscribe(self._watch.prefix, self._after)
+        if subscription is None:
+            self._ended = True
+            return orjson.dumps({"type": "ERROR", "object": _too_old(self._after, core.hub.oldest).status()}) + b"\n"
+        subscription.wake = self._ready
+        self._subscription = subscription
+        if not core.registry.serves(
+            self._watch.call.kind
+        ):  # its definition went or changed since the watch was asked for
+            subscription.close()
+        timeout = min(options.timeout or _MIN_TIMEOUT + core.rand(_MIN_TIMEOUT), _MAX_TIMEOUT)
+        self._timers["end"] = asyncio.get_running_loop().call_later(timeout, subscription.close)
+        if options.bookmarks:
+            self._timers["bookmark"] = asyncio.get_running_loop().call_later(BOOKMARK_SECONDS, self._remind)
+        first, self._first = self._first, b""
+        return first or self.poll()
+
+    def _remind(self) -> None:
+        self._bookmark_due = True
+        self._ready()
+
+    def _bookmark(self, subscription: Subscription) -> bytes:
+        self._bookmark_due = False
+        self._timers["bookmark"] = asyncio.get_running_loop().call_later(BOOKMARK_SECONDS, self._remind)
+        return self._watch.bookmark(max(subscription.seen, self._core.hub.revision))
+
+    def _end(self) -> None:
+        self._ended = True
+        for timer in self._timers.values():
+            timer.cancel()
+        if self._subscription is not None:
+            self._core.hub.unsubscribe(self._subscription)
+
+    # for those who wait
+
+    def _rouse(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def __aiter__(self) -> WatchBody:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while (lines := self.poll()) == b"":
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            except BaseException:
+                # Who is cancelled here may not get round to `aclose`.
+                self._end()
+                raise
+        if lines is None:
+            raise StopAsyncIteration
+        return lines
+
+    async def aclose(self) -> None:
+        self._end()
+        self._rouse()
