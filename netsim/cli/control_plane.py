@@ -28,6 +28,7 @@ from netsim.server.serve import run_server
 from netsim.store.etcd_client import EtcdConfig
 from netsim.store.types import Unavailable
 
+_Part = Callable[[Client], Awaitable[None]]
 MANAGER, SCHEDULER = "kube-controller-manager", "kube-scheduler"
 
 
@@ -53,31 +54,36 @@ async def serve_control_plane(plan: ControlPlane) -> None:
     server = await run_server(plan.config, store, plan.listeners, plan.dial_node)
     try:
         # To load these takes as long as all the rest of the start, and the API is asked for at once.
-        manage, schedule = await asyncio.to_thread(load_parts)
+        await asyncio.to_thread(load_parts)
         gc.freeze()  # what is loaded stays: the collector need not look at it again
         gc.enable()
+        manage, schedule = _parts(plan)
         async with asyncio.TaskGroup() as parts:
-            parts.create_task(_run_part(plan, server.app, MANAGER, identity, partial(manage, plan)))
+            parts.create_task(_run_part(plan, server.app, MANAGER, identity, manage))
             parts.create_task(_run_part(plan, server.app, SCHEDULER, identity, schedule))
     finally:
         await server.close()
 
 
-def load_parts() -> tuple[Callable[[ControlPlane, Client], Awaitable[None]], Callable[[Client], Awaitable[None]]]:
-    """What runs the controllers and the scheduler."""
-    from netsim.controllers.run import ControllerConfig, run_controllers
+def load_parts() -> None:
+    """Load the controllers and the scheduler."""
+    import netsim.controllers.run
+    import netsim.scheduler.run  # noqa: F401
+
+
+def _parts(plan: ControlPlane) -> tuple[_Part, _Part]:
+    """What runs the controllers, and what runs the scheduler. Where both are always here, they share their caches:
+    every event is then decoded and kept once."""
+    from netsim.controllers.run import ControllerConfig, new_caches, run_controllers
     from netsim.scheduler.run import run_scheduler
 
-    async def manage(plan: ControlPlane, client: Client) -> None:
-        ca = (plan.config.pki_dir / "ca.crt").read_text(encoding="ascii")
-        await run_controllers(client, ControllerConfig(cluster_cidr=plan.cluster_cidr, root_ca_pem=ca))
+    ca = (plan.config.pki_dir / "ca.crt").read_text(encoding="ascii")
+    config = ControllerConfig(cluster_cidr=plan.cluster_cidr, root_ca_pem=ca)
+    caches = new_caches() if plan.etcd is None else None
+    return partial(run_controllers, config=config, caches=caches), partial(run_scheduler, shared=caches)
 
-    return manage, run_scheduler
 
-
-async def _run_part(
-    plan: ControlPlane, handler: Handler, name: str, identity: str, run: Callable[[Client], Awaitable[None]]
-) -> None:
+async def _run_part(plan: ControlPlane, handler: Handler, name: str, identity: str, run: _Part) -> None:
     """Run controllers or scheduler: always, or while this server is the one to."""
     if plan.etcd is None:
         return await run(_client(handler, name))

@@ -39,7 +39,7 @@ def node(
     With --fake, one process stands for N nodes whose pods only say that they run.
     """
     if fake:
-        return _run_fake(fake, name, taint, kubeconfig or lab_paths(lab).kubeconfig)
+        return _run_fake(fake, name, taint, lab_paths(lab), kubeconfig)
     need_root("node")
     if not server:
         raise Fault("--server: missing; give the API server as https://ADDRESS:PORT")
@@ -54,12 +54,16 @@ def node(
     _run(paths, name, address, own, cluster_dns, cluster_cidr)
 
 
-def _run_fake(count: int, name: str, taint: bool, kubeconfig: str) -> None:
+def _run_fake(count: int, name: str, taint: bool, paths: LabPaths, kubeconfig: str) -> None:
+    """With the lab's own kubeconfig, or over its socket where that may be opened: thousands of nodes have much to say,
+    which costs half as much without TLS."""
     from netsim.cli.node_fake import serve_fake_nodes
 
     if not 0 < count <= _MOST_FAKES:
         raise Fault(f"--fake {count}: give a number from 1 to {_MOST_FAKES}")
-    serve_fake_nodes(count, _check_name(name or "fake"), taint, kubeconfig)
+    local = not kubeconfig and os.access(paths.api_socket, os.W_OK)
+    address = f"unix:{paths.api_socket}" if local else kubeconfig or paths.kubeconfig
+    serve_fake_nodes(count, _check_name(name or "fake"), taint, address)
 
 
 def _check_name(name: str) -> str:

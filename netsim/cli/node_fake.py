@@ -12,20 +12,30 @@ from netsim.agent.fake_nodes import run_fake_nodes
 from netsim.agent.fake_plan import FakePlan
 from netsim.cli.fault import Fault
 from netsim.client.kubeconfig import KubeconfigError, load_client
+from netsim.client.rest import Client
+from netsim.http.client import HttpClient
 
 
-def serve_fake_nodes(count: int, prefix: str, tainted: bool, kubeconfig: str) -> None:
-    """Run until SIGTERM or Ctrl-C. The Nodes stay; without their process they are lost after 40 s, like any other."""
+def serve_fake_nodes(count: int, prefix: str, tainted: bool, address: str) -> None:
+    """`address` is a kubeconfig's, or "unix:" and the path of a server's socket.
+
+    Run until SIGTERM or Ctrl-C. The Nodes stay; without their process they are lost after 40 s, like any other."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(FakePlan(count, prefix, tainted), kubeconfig))
+        runner.run(_serve(FakePlan(count, prefix, tainted), address))
 
 
-async def _serve(plan: FakePlan, kubeconfig: str) -> None:
+def _client(address: str) -> Client:
+    if address.startswith("unix:"):
+        return Client(HttpClient(address))
     try:
-        client = load_client(kubeconfig)
+        return load_client(address)
     except (KubeconfigError, OSError) as error:
-        raise Fault(f"--kubeconfig {kubeconfig}: {error}") from None
+        raise Fault(f"--kubeconfig {address}: {error}") from None
+
+
+async def _serve(plan: FakePlan, address: str) -> None:
+    client = _client(address)
 
     def ready() -> None:
         print(f"{plan.count} nodes registered: {plan.prefix}-0 to {plan.prefix}-{plan.count - 1}", flush=True)

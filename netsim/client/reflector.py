@@ -108,29 +108,33 @@ class Reflector:
         await asyncio.sleep(delay)
 
     async def _list(self) -> str:
-        """Take in the whole collection, page by page if the server cuts it; its revision."""
-        items: list[Obj] = []
+        """Take in the whole collection, page by page; its revision."""
         page = await self._page("")
-        items += page.get("items") or []
+        items = self._items(page)
         while token := _metadata(page).get("continue", ""):
             page = await self._page(token)
-            items += page.get("items") or []
-        for item in items:
-            # Lists leave out on every item what they say once.
-            item.setdefault("apiVersion", self._kind.api_version)
-            item.setdefault("kind", self._kind.kind)
-        items = [self._kept(item) for item in items]
+            items += self._items(page)
         revision: str = _metadata(page)["resourceVersion"]
         self.cache.replace(items, revision)
         return revision
 
+    def _items(self, page: Obj) -> list[Obj]:
+        items = page.get("items") or []
+        for item in items:
+            # Lists leave out on every item what they say once.
+            item.setdefault("apiVersion", self._kind.api_version)
+            item.setdefault("kind", self._kind.kind)
+        return [self._kept(item) for item in items]
+
     async def _page(self, token: str) -> Obj:
+        # Pages keep small what is in memory at once. A selection is better judged by the server once than page by page.
+        selected = bool(self._labels or self._fields)
         return await self._client.list(
             self._kind,
             self._namespace,
             label_selector=self._labels,
             field_selector=self._fields,
-            limit=PAGE if token else 0,
+            limit=0 if selected and not token else PAGE,
             continue_=token,
         )
 

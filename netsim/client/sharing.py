@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from netsim.api.kinds import Obj
 _PARTS = 4096
 _LARGEST = 2048
 _CONTAINERS = ("containers", "initContainers")
+_OWN = ("conditions", "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses", "podIPs")
 
 
 class Sharer:
@@ -36,10 +38,17 @@ class Sharer:
         return found
 
     def share_fields(self, parent: Obj, skip: tuple[str, ...] = ()) -> None:
-        """Share every object and list among the fields of `parent`, in place."""
+        """Share every object, list and string among the fields of `parent`, in place."""
         for name, value in parent.items():
-            if value.__class__ in (dict, list) and name not in skip:
+            if value.__class__ is str:
+                parent[name] = intern(value)
+            elif value.__class__ in (dict, list) and name not in skip:
                 parent[name] = self.share(value)
+
+    def share_items(self, parent: Obj, name: str) -> None:
+        """Share each item of a list of `parent`, in place."""
+        if parent.get(name):
+            parent[name] = [self.share(item) for item in parent[name]]
 
     def share_pod(self, pod: Obj) -> None:
         """Share what replicas have in common, in place: the pod must be the caller's own."""
@@ -49,6 +58,11 @@ class Sharer:
         for name in _CONTAINERS:
             for container in spec.get(name) or ():
                 self.share_fields(container)
+        status = pod.get("status") or {}
+        self.share_fields(status, _OWN)
+        self.share_items(status, "conditions")
+        for container in status.get("containerStatuses") or ():
+            self.share_fields(container)
 
 
 SHARER = Sharer()

@@ -92,7 +92,7 @@ class WatchState:
 
 @lru_cache(_REMEMBERED)
 def _parse(line: bytes) -> tuple[str, Obj]:
-    """(type, object). Several watchers of one process hear the same line: they share the object, which nobody changes."""
+    """(type, object). Several watchers of one process hear one line: they share the object, which nobody changes."""
     try:
         document = orjson.loads(line)
         kind, obj = document["type"], document["object"]

@@ -49,6 +49,10 @@ class Runner:
         if self._controller.custom is not None:
             self._wakes[kind.resource] = self._controller.custom(kind)
 
+    @property
+    def name(self) -> str:
+        return self._controller.name
+
     def watches(self, resource: str) -> bool:
         """Whether the controller is woken by that kind."""
         return resource in self._wakes
@@ -58,15 +62,16 @@ class Runner:
         """Whether the caches have yet to show a write of this controller."""
         return bool(self._expectations.waiting)
 
-    def changed(self, resource: str, key: str, old: Obj | None, new: Obj | None) -> None:
-        """A cache's change callback."""
-        gone = uid_of(old) if new is None and old is not None else ""
-        keys = self._expectations.changed((resource, key), gone)
+    def changed(self, resource: str, key: str, old: Obj | None, new: Obj | None, view: View | None = None) -> None:
+        """A cache's change callback; `view` is one of now."""
+        if self._expectations.waiting:
+            gone = uid_of(old) if new is None and old is not None else ""
+            for found in self._expectations.changed((resource, key), gone):
+                self.add(found)
         wake = self._wakes.get(resource)
         if wake is not None:
-            keys.extend(wake(self._view(""), old, new))
-        for found in keys:
-            self.add(found)
+            for found in wake(view or self._view(""), old, new):
+                self.add(found)
 
     def add(self, key: str) -> None:
         """Queue a key."""

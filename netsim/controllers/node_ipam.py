@@ -1,14 +1,17 @@
 """Gives every Node without one its pod CIDR out of the cluster's, never one that another Node has.
 
-All Nodes are one work key, so that two of them are never given addresses side by side, and the Nodes are read from
-the server itself just before (`observe`): what they say is the only record of what is taken. When nothing is left, the
-Nodes without a pod CIDR are told so once, and nobody looks again before a Node has gone.
+All Nodes are one work key, so that two of them are never given addresses side by side. What the Nodes say is the only
+record of what is taken: it is read from the server itself (`observe`) before the first addresses are given, and when a
+write has failed; after that the cache shows all that this allocator, the only one, has written. When nothing is left,
+the Nodes without a pod CIDR are told so once, and nobody looks again before a Node has gone.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from netsim.api.kinds import NODES, Obj
 from netsim.api.objects import name_of, uid_of
@@ -16,6 +19,9 @@ from netsim.controllers.controller import Controller
 from netsim.controllers.facts import NODES_NOW, all_nodes
 from netsim.controllers.view import View
 from netsim.controllers.writes import Note, Patch, Write, Writes, typed
+
+if TYPE_CHECKING:
+    from netsim.client.rest import Client
 
 ALL = "nodes"
 _MOST_NOTES = 100
@@ -28,9 +34,18 @@ def controller(cluster_cidrs: Iterable[str], node_masks: Iterable[int]) -> Contr
     ValueError for a mask that does not fit its CIDR."""
     pools = [_pool(cidr, mask) for cidr, mask in zip(cluster_cidrs, node_masks, strict=True)]
     told: set[str] = set()
+    looked = False
+
+    async def observe(client: Client, key: str, view: View) -> Mapping[str, Any]:
+        nonlocal looked
+        if looked and not view.failure:
+            return {}
+        facts = await all_nodes(client, key, view)
+        looked = looked or NODES_NOW in facts
+        return facts
 
     def reconcile(key: str, view: View) -> Writes:
-        writes = plan_cidrs(pools, view.facts.get(NODES_NOW) or [])
+        writes = plan_cidrs(pools, view.facts.get(NODES_NOW) or view.values(NODES))
         without = [uid_of(write.about) for write in writes if isinstance(write, Note)]
         fresh = [
             w for w in writes if not isinstance(w, Note) or (uid_of(w.about) not in told and len(told) < _MOST_NOTES)
@@ -45,7 +60,7 @@ def controller(cluster_cidrs: Iterable[str], node_masks: Iterable[int]) -> Contr
         known = uid_of(new) in told or len(told) >= _MOST_NOTES
         return () if new["spec"].get("podCIDR") or known else (ALL,)
 
-    return Controller("node-ipam-controller", reconcile, ((NODES, wake),), observe=all_nodes)
+    return Controller("node-ipam-controller", reconcile, ((NODES, wake),), observe=observe)
 
 
 def _pool(cidr: str, mask: int) -> tuple[Network, int]:
@@ -85,7 +100,12 @@ def cidrs_of(node: Obj) -> list[Network]:
     """The pod CIDRs a Node already has, of all families."""
     spec = node.get("spec") or {}
     texts = dict.fromkeys([*([spec["podCIDR"]] if spec.get("podCIDR") else []), *(spec.get("podCIDRs") or [])])
-    return [ipaddress.ip_network(text, strict=False) for text in texts]
+    return [_network(text) for text in texts]
+
+
+@lru_cache(16_384)
+def _network(text: str) -> Network:
+    return ipaddress.ip_network(text, strict=False)
 
 
 def _free(cluster: Network, mask: int, taken: list[Network]) -> Iterator[Network]:

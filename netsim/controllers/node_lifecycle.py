@@ -51,6 +51,19 @@ class Heartbeats:
     def forget(self, node: str) -> None:
         self.seen.pop(node, None)
 
+    def wake_by_lease(self, view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+        """The Node of a Lease, unless it is well: then the sign of life is all there is to know, and the Node is looked
+        at when it has given none for long. Thousands of Leases are renewed every ten seconds."""
+        lease = new or old or {}
+        if namespace_of(lease) != LEASE_NAMESPACE:
+            return ()
+        name = name_of(lease)
+        node = view.get(NODES, name)
+        if new is None or node is None or name not in self.seen or not is_ready(node):
+            return (name,)
+        self.update(name, beat_of(node, view), view.now)
+        return ()
+
 
 def controller(grace: float) -> Controller:
     """The controller that gives a silent Node `grace` seconds."""
@@ -69,7 +82,7 @@ def controller(grace: float) -> Controller:
         writes = plan_node(node, view, silent >= grace, max(grace - silent, 0.0), evict=wait == 0)
         return writes if wait == 0 else [*writes, Requeue(min(wait or LOOK_AGAIN, LOOK_AGAIN))]
 
-    watches = ((NODES, by_own_key), (LEASES, _wake_lease), (PODS, _wake_pod))
+    watches = ((NODES, by_own_key), (LEASES, beats.wake_by_lease), (PODS, _wake_pod))
     return Controller("node-controller", reconcile, watches)
 
 
@@ -159,11 +172,6 @@ def _unready(pod: Obj, now: datetime) -> Write:
     ready = {**(condition(pod, "Ready") or {}), "type": "Ready", "status": "False"}
     conditions = set_condition(status_of(pod).get("conditions") or [], ready, format_time(now))
     return patch_of(PODS, pod, {"status": {"conditions": conditions}}, sub="status", locked=True)
-
-
-def _wake_lease(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-    lease = new or old or {}
-    return (name_of(lease),) if namespace_of(lease) == LEASE_NAMESPACE else ()
 
 
 def _wake_pod(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:

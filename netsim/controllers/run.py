@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from netsim.api import kinds
 from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, KINDS, Kind, Obj
-from netsim.client.cache import Cache
+from netsim.client.cache import Cache, OnChange
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
 from netsim.controllers import (
@@ -42,7 +43,9 @@ from netsim.controllers.garbage import Collector
 from netsim.controllers.loop import Clock, Runner
 from netsim.controllers.recorder import EventRecorder
 from netsim.controllers.served import Served
-from netsim.controllers.view import indexes_of
+from netsim.controllers.view import View, indexes_of
+
+log = logging.getLogger(__name__)
 
 CACHED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.stored and not kind.view_of and kind is not EVENTS)
 """Kinds the controllers keep a cache of: all but Events, which own nothing and would fill the memory."""
@@ -126,25 +129,34 @@ def controllers_of(config: ControllerConfig, served: Served) -> list[Controller]
     ]
 
 
-async def run_controllers(client: Client, config: ControllerConfig, clock: Clock = utc_now) -> None:
+def new_caches() -> dict[str, Cache]:
+    """Empty caches of all built-in kinds, by `Kind.resource`, for `run_controllers` to fill; others may read them."""
+    return {kind.resource: _cache(kind) for kind in CACHED}
+
+
+async def run_controllers(
+    client: Client, config: ControllerConfig, clock: Clock = utc_now, caches: dict[str, Cache] | None = None
+) -> None:
     """Run until cancelled. `clock` gives the wall-clock time, aware. If any part ends with an error, the rest is
     cancelled and the error raised."""
     served = Served(CACHED)
     controllers = controllers_of(config, served)
-    caches = {kind.resource: _cache(kind) for kind in CACHED}
+    caches = new_caches() if caches is None else caches
     custom = CustomKinds(client, served, caches, _cache)
     async with asyncio.TaskGroup() as group:
         for kind in CACHED:
             reflector = Reflector(client, kind, caches[kind.resource], metadata_only=kind in METADATA_ONLY)
             group.create_task(reflector.run(), name=f"reflector {kind.resource}")
         await asyncio.gather(*(cache.wait_synced() for cache in caches.values()))
+        runners: list[Runner] = []
         for controller in controllers:
             recorder = EventRecorder(client, controller.name)
             runner = Runner(controller, client, caches, recorder.record, clock)
-            _connect(runner, caches)
-            custom.added.append(_taker(runner))
+            runners.append(runner)
+            custom.added.append(_taker(runner, caches, clock))
             group.create_task(recorder.run(), name=f"events {controller.name}")
             group.create_task(runner.run(), name=controller.name)
+        _connect(runners, caches, clock)
         group.create_task(custom.run(caches[CUSTOM_RESOURCE_DEFINITIONS.resource]), name="custom kinds")
 
 
@@ -155,26 +167,31 @@ def _cache(kind: Kind) -> Cache:
     return cache
 
 
-def _connect(runner: Runner, caches: dict[str, Cache]) -> None:
-    """Hear of changes of every watched kind, and of every other one for the sake of own writes."""
+def _connect(runners: list[Runner], caches: dict[str, Cache], clock: Clock) -> None:
+    """Let all hear of changes of every kind they watch, and of every other one for the sake of own writes."""
     for resource, cache in caches.items():
-        cache.on_change(_listener(runner, resource))
+        cache.on_change(_listener(runners, resource, caches, clock))
 
 
-def _taker(runner: Runner) -> Callable[[Kind, Cache], None]:
+def _taker(runner: Runner, caches: dict[str, Cache], clock: Clock) -> Callable[[Kind, Cache], None]:
     def take_up(kind: Kind, cache: Cache) -> None:
         runner.take_up(kind)
-        cache.on_change(_listener(runner, kind.resource))
+        cache.on_change(_listener([runner], kind.resource, caches, clock))
 
     return take_up
 
 
-def _listener(runner: Runner, resource: str) -> Callable[[str, Obj | None, Obj | None], None]:
-    """Most changes concern a few controllers only; the others must cost nothing."""
-    watched = runner.watches(resource)
+def _listener(runners: list[Runner], resource: str, caches: dict[str, Cache], clock: Clock) -> OnChange:
+    """Most changes concern a few controllers only: the others must cost nothing, and these share one view."""
+    watching = [runner for runner in runners if runner.watches(resource)]
+    others = [runner for runner in runners if not runner.watches(resource)]
 
     def changed(key: str, old: Obj | None, new: Obj | None) -> None:
-        if watched or runner.expecting:
-            runner.changed(resource, key, old, new)
+        view = View(caches, clock())
+        for runner in (*watching, *(other for other in others if other.expecting)):
+            try:
+                runner.changed(resource, key, old, new, view)
+            except Exception:  # of one controller; the others are to hear of it all the same
+                log.exception("%s: not woken by %s %s", runner.name, resource, key)
 
     return changed

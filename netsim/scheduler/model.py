@@ -193,14 +193,19 @@ class Cluster:
             self.assume(needs_of(pod), node)
 
     def _differs(self, uid: str, node: str, pod: Obj) -> bool:
-        """Whether a placed pod's own facts have changed: its labels, its spec, or that it is going."""
+        """Whether a placed pod's own facts have changed: its labels, its spec, or that it is going. If not, this
+        version takes the place of the known one, which nobody else keeps."""
         state = self._nodes.get(node)
         known = state.pods.get(uid) if state is not None else self._homeless.get(node, {}).get(uid)
         if known is None or known.pod is pod:
             return False
-        going = known.going != (deletion_timestamp(pod) is not None)
-        fresh = not known.pod["spec"].get("nodeName")
-        return going or fresh or known.labels != labels_of(pod) or known.pod["spec"] != pod["spec"]
+        if known.going != (deletion_timestamp(pod) is not None) or known.labels != labels_of(pod):
+            return True
+        before, after = known.pod["spec"], pod["spec"]
+        if before != after and {**before, "nodeName": node} != {**after, "nodeName": node}:
+            return True
+        known.pod = pod
+        return False
 
     def assume(self, needs: PodNeeds, node: str) -> None:
         """Count the pod on that node, and on no other."""

@@ -22,10 +22,11 @@ from netsim.scheduler.terms import (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class PodNeeds:
-    """A pod's demands. `weight` is its share of CPU and memory for the score, where a container without requests
-    counts with defaults; `owner` is the uid of its controller, or "" for a bare pod."""
+    """A pod's demands. `pod` is replaced by later versions of it, the rest never changes. `weight` is its share of CPU
+    and memory for the score, where a container without requests counts with defaults; `owner` is the uid of its
+    controller, or "" for a bare pod."""
 
     key: str
     uid: str

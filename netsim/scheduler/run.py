@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from netsim.api.kinds import (
@@ -52,11 +52,12 @@ _STORAGE = (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES)
 _WATCHED: tuple[Kind, ...] = (PODS, NODES, NAMESPACES, SERVICES, POD_DISRUPTION_BUDGETS, *_STORAGE)
 
 
-async def run_scheduler(client: Client, clock: Clock = utc_now) -> None:
-    """Bind pending pods of scheduler "default-scheduler" until cancelled."""
-    caches = {kind.resource: Cache() for kind in _WATCHED}
+async def run_scheduler(client: Client, clock: Clock = utc_now, shared: Mapping[str, Cache] | None = None) -> None:
+    """Bind pending pods of scheduler "default-scheduler" until cancelled. `shared` are caches by `Kind.resource` that
+    somebody else fills; without them it keeps its own."""
+    caches = {kind.resource: Cache() if shared is None else shared[kind.resource] for kind in _WATCHED}
     async with asyncio.TaskGroup() as group:
-        for kind in _WATCHED:
+        for kind in _WATCHED if shared is None else ():
             reflector = Reflector(client, kind, caches[kind.resource])
             group.create_task(reflector.run(), name=f"scheduler {kind.resource}")
         await asyncio.gather(*(cache.wait_synced() for cache in caches.values()))
