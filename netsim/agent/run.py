@@ -14,7 +14,9 @@ from netsim.agent.cni_chain import CniChain, Plugin
 from netsim.agent.config import AgentConfig
 from netsim.agent.context import Context
 from netsim.agent.eventlog import EventLog
+from netsim.agent.model import Obj
 from netsim.agent.node import Machine, NodeKeeper, read_machine
+from netsim.agent.node_events import STARTING, node_events, subject
 from netsim.agent.objects import PodObjects
 from netsim.agent.provisioner import Provisioner
 from netsim.agent.records import Records
@@ -54,6 +56,7 @@ async def run_agent(
                 tasks.create_task(_serve_kubelet(agent, sock, kubelet_ssl))
             await keeper.register()
             tasks.create_task(agent.context.events.run())
+            _tell_of_node(config.node_name, agent.context.events, nodes)
             nodes.on_change(agent.node_changed)
             nodes.on_change(lambda *_: keeper.changed.set())
             tasks.create_task(keeper.run())
@@ -70,6 +73,18 @@ async def run_agent(
             tasks.create_task(agent.measurer.run())
     finally:
         await agent.close()
+
+
+def _tell_of_node(name: str, events: EventLog, nodes: Cache) -> None:
+    """Record kubelet's events about its own node from now on."""
+    about = subject(name)
+    events.add(about, *STARTING)
+
+    def changed(key: str, old: Obj | None, new: Obj | None) -> None:
+        for reason, message in node_events(old, new) if key == name else ():
+            events.add(about, reason, message)
+
+    nodes.on_change(changed)
 
 
 def _make_agent(
