@@ -86,14 +86,15 @@ def _go_type(version: Any, kind: Any) -> str:
 
 
 def check_typed(applier: Applier, config: Obj) -> None:
-    """500, in Kubernetes' words, for a configuration that is none of its type."""
+    """400, in Kubernetes' words, for a configuration that is none of its type. Kubernetes makes it a 500, but the
+    mistake is the client's, and a server of ours never answers 500 to what it is sent."""
     problems = list(misfits(applier.kind, config))
     if problems:
         metadata = config["metadata"]
         named = f"{metadata.get('namespace') or ''}/{metadata.get('name') or ''}"
         where = f"{named}; {_go_type(config.get('apiVersion'), config.get('kind'))}"
         text = problems[0] if len(problems) == 1 else "errors:\n" + "\n".join(f"  {text}" for text in problems)
-        raise StatusError(500, "", f"failed to create typed patch object ({where}): {text}")
+        raise bad_request(f"failed to create typed patch object ({where}): {text}")
 
 
 def merged(applier: Applier, asked: Configuration, live: Obj | None, config: Obj) -> Obj:

@@ -63,7 +63,7 @@ async def test_no_configuration_is_a_fault(api: Any, seed: int) -> None:
         response = await api.send("PATCH", f"{PODS}/p{query}", body, content_type=media)
         answer = json.loads(response.body)
         taken += response.status == 200
-        if response.status >= 500 and not answer["message"].startswith("failed to create typed patch object"):
+        if response.status >= 500:
             problems.append(f"{json.dumps(body)}: {answer}")
     assert not problems, "\n".join(problems[:8])
     assert taken > 20, "most configurations should not be refused at the door"

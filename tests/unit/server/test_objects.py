@@ -187,3 +187,11 @@ async def test_eviction(api: Any, pod: Any) -> None:
     eviction = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}}
     assert (await api.post(f"{PODS}/p/eviction", eviction))["status"] == "Success"
     assert (await api.get(f"{PODS}/p"))["metadata"]["deletionGracePeriodSeconds"] == 30
+
+
+@pytest.mark.parametrize("version", ["5", 5, {"a": "1"}])
+async def test_a_new_object_has_no_resource_version(api: Any, version: Any) -> None:
+    body = {"metadata": {"name": "versioned", "resourceVersion": version}}
+    refused = await api.refused("POST", "/api/v1/namespaces/default/configmaps", body)
+    assert (refused["code"], refused["reason"]) == (400, "BadRequest")
+    assert "resourceVersion" in refused["message"]

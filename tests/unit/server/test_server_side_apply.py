@@ -70,7 +70,7 @@ REFUSED = [
     ({"data": {"a": "b"}}, "m", 400, "invalid object type: /, Kind="),
     ({**config_map(), "kind": "Secret"}, "m", 400, "invalid object type: /v1, Kind=Secret"),
     (
-        config_map(foo=1), "m", 500,
+        config_map(foo=1), "m", 400,
         "failed to create typed patch object (/ssa; /v1, Kind=ConfigMap): .foo: field not declared in schema",
     ),
 ]  # fmt: skip
