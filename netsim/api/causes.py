@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from netsim.api import errors, names
@@ -30,6 +31,8 @@ SUBDOMAIN_MESSAGE = (
 IP_MESSAGE = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 IMMUTABLE = "field is immutable"
 PROTOCOLS = ("SCTP", "TCP", "UDP")
+_LONGEST_NAME = 63
+_LONGEST_KEY = 253 + len("/") + _LONGEST_NAME
 
 
 def shown(value: Any) -> str:
@@ -155,8 +158,14 @@ def qualified_name(field: str, text: str) -> Iterator[Cause]:
 
 def label_map(field: str, labels: Obj | None) -> Iterator[Cause]:
     for key, value in (labels or {}).items():
-        yield from qualified_name(field, key)
-        yield from _limited(field, value, 63, names.is_label_value(value), VALUE_MESSAGE)
+        if len(key) > _LONGEST_KEY or len(value) > _LONGEST_NAME or not _is_label(key, value):
+            yield from qualified_name(field, key)
+            yield from label_value(field, value)
+
+
+@lru_cache(2048)  # most labels are those of many objects
+def _is_label(key: str, value: str) -> bool:
+    return names.is_qualified_name(key) and names.is_label_value(value)
 
 
 def label_value(field: str, text: str) -> Iterator[Cause]:

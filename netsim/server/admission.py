@@ -1,8 +1,8 @@
 """Admission: what Kubernetes' built-in plugins add to or refuse in new objects.
 
-NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, DefaultTolerationSeconds, Priority, the default
-StorageClass and IngressClass, storage protection; ResourceQuota is in `quota`. The deciding functions are pure;
-`admit_create` looks up what they need.
+NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, Priority, the default StorageClass and IngressClass,
+storage protection; ResourceQuota is in `quota`, DefaultTolerationSeconds among the defaults of pods. The deciding
+functions are pure; `admit_create` looks up what they need.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
 ROOT_CA = PUBLIC_CA
 _PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
-_TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _RBAC_GROUP = "rbac.authorization.k8s.io"
 
 
@@ -81,7 +80,7 @@ def with_requester(request: Obj, user: User) -> Obj:
 
 async def _admit_pod(core: Core, pod: Obj) -> Obj:
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-    pod = await admit_priority(core, with_gates(with_tolerations(await _limited(core, pod)), core.now()))
+    pod = await admit_priority(core, with_gates(await _limited(core, pod), core.now()))
     account_name = pod["spec"].get("serviceAccountName") or "default"
     if MIRROR in (pod["metadata"].get("annotations") or {}):
         return pod
@@ -90,22 +89,6 @@ async def _admit_pod(core: Core, pod: Obj) -> Obj:
         why = f'error looking up service account {namespace}/{account_name}: serviceaccount "{account_name}" not found'
         raise errors.forbidden(kinds.PODS, name, why)
     return with_service_account(pod, account, core.new_name(TOKEN_VOLUME))
-
-
-def with_tolerations(pod: Obj) -> Obj:
-    """The pod tolerating not-ready and unreachable nodes for 300 s unless it says something about them."""
-    spec = pod.get("spec") or {}
-    given = list(spec.get("tolerations") or [])
-
-    def said(key: str) -> bool:
-        return any(t.get("key", key) in (key, "") and t.get("effect", "NoExecute") in ("NoExecute", "") for t in given)
-
-    added = [
-        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
-        for key in _TOLERATED
-        if not said(key)
-    ]
-    return {**pod, "spec": {**spec, "tolerations": given + added}} if added else pod
 
 
 async def _limited(core: Core, pod: Obj) -> Obj:

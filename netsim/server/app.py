@@ -137,7 +137,7 @@ class ApiServer:
         if not target.is_resource:
             return await (serve_backup(core) if request.path == BACKUP else paths.serve(core, call))
         refuse_removed(target)
-        if target.group and not core.registry.has_group(target.group):
+        if target.group and target.kind is None and not core.registry.has_group(target.group):
             return paths.not_found()
         if target.subresource not in _STREAMING:  # whose answers are not ours to choose a format for
             call.format = choose_format(request.header("accept"), _SHAPES)

@@ -39,6 +39,7 @@ def _stored_view(kind: Kind) -> Kind:
     return by_kind(group, version, kind.kind) or replace(kind, group=group, version=version, view_of="")
 
 
+@lru_cache(1024)
 def prefix_of(kind: Kind, namespace: str = "") -> str:
     """Key prefix of a kind, or of its objects in one namespace."""
     kind = stored_kind(kind)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime]
 Rand = Callable[[int], int]
 DialNode = Callable[[str, int], Awaitable[socket]]
+_VERSION_4 = 0x4 << 76 | 0x8 << 60
+_RANDOM_BITS = (1 << 128) - 1 ^ (0xF << 76 | 0xC << 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +88,30 @@ class Core:
     kubelet_tls: SSLContext | None = None
     summaries: dict[str, tuple[float, Obj]] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry)
+    _second: tuple[datetime, str] = (datetime.min.replace(tzinfo=UTC), "")
 
     def now(self) -> str:
         """The API time now."""
-        return format_time(self.clock().astimezone(UTC))
+        second = self.clock().replace(microsecond=0)
+        if second != self._second[0]:  # many writes share one
+            self._second = (second, format_time(second))
+        return self._second[1]
 
     def new_uid(self) -> str:
-        return str(uuid.UUID(int=self.rand(1 << 128), version=4))
+        """A random UUID (RFC 9562, version 4)."""
+        text = f"{self.rand(1 << 128) & _RANDOM_BITS | _VERSION_4:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     def new_name(self, prefix: str) -> str:
         """`prefix` with five random characters (metadata.generateName)."""
-        return generate_name(
-            prefix, lambda n: "".join(SUFFIX_ALPHABET[self.rand(len(SUFFIX_ALPHABET))] for _ in range(n))
-        )
+        return generate_name(prefix, self._suffix)
+
+    def _suffix(self, length: int) -> str:
+        drawn, base, text = self.rand(len(SUFFIX_ALPHABET) ** length), len(SUFFIX_ALPHABET), ""
+        for _ in range(length):
+            drawn, index = divmod(drawn, base)
+            text += SUFFIX_ALPHABET[index]
+        return text
 
     async def item(self, kind: Kind, namespace: str, name: str) -> Item:
         """The stored item; 404 when there is none."""

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import orjson
 
 from netsim.api import errors, kinds
-from netsim.api.defaults import set_defaults
-from netsim.api.errors import REQUIRED, Cause, StatusError, bad_request
+from netsim.api.defaults import set_defaults, set_pod_defaults
+from netsim.api.errors import REQUIRED, Cause, bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp
+from netsim.api.pod_defaults import qos_class
 from netsim.api.validation import validate_create, validate_update
 from netsim.server import admission, managed, quota, strategy
 from netsim.server.codec import decode, encode, key_of
@@ -51,8 +52,9 @@ class Outcome:
 def _check_new(kind: Kind, namespace: str, obj: Obj) -> None:
     metadata = obj["metadata"]
     check_identity(kind, namespace, "", obj)
-    if str(metadata.get("resourceVersion") or "0").strip("0").isdecimal():  # Kubernetes overlooks what is no number
-        raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
+    # Kubernetes overlooks what is no number, and answers 500 to what is one, though the mistake is the client's.
+    if str(metadata.get("resourceVersion") or "0").strip("0").isdecimal():
+        raise bad_request("resourceVersion should not be set on objects to be created")
     if not metadata.get("name") and not metadata.get("generateName"):
         message = "Required value: name or generateName is required"
         raise errors.invalid(kind, "", [Cause(REQUIRED, message, "metadata.name")])
@@ -177,7 +179,7 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
     new = strategy.prepare_update(kind, wanted, old, sub)
     if kind is kinds.SERVICES and not sub:
         new = carry_over(new, old)
-    new = _with_version(set_defaults(kind, new), item.revision)
+    new = _with_version(_with_defaults(kind, new, old), item.revision)
     if kind.group == _RBAC_GROUP and not strategy.same_object(new, old):
         await admission.check_escalation(core, kind, new, request.user)
     if not sub:
@@ -191,6 +193,15 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
         reservation.undo()
         return Outcome(old, item)
     return await _write(core, kind, item, new, reservation, dry_run=request.dry_run)
+
+
+def _with_defaults(kind: Kind, new: Obj, old: Obj) -> Obj:
+    """As `set_defaults`, for what was `old` and has had its defaults then. A pod's spec, by far its larger part, hardly
+    ever changes; where it is equal it is taken from `old`, so that all that follows sees it to be the same at once."""
+    if kind is kinds.PODS and new.get("spec") == old.get("spec"):
+        spec = old["spec"]
+        return set_pod_defaults(new, spec, (new.get("status") or {}).get("qosClass") or qos_class(spec))
+    return set_defaults(kind, new)
 
 
 async def _write(

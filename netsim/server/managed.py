@@ -111,8 +111,7 @@ def after_create(kind: Kind, given: Obj, new: Obj, manager: Manager, now: str) -
     if manager.applies:
         return entries_of(given)
     write = applier(kind, manager, "", UPDATE, now)
-    changed = _new_fields(kind, write, new)
-    changed = difference(changed, _not_given(_SERVERS_OWN.get(f"{kind.api_version}/{kind.kind}", {}), given))
+    changed = _new_fields(kind, write, given, new)
     entries = choose_entries([], given["metadata"].get("managedFields"), "")
     return after_update(entries, write.writer, changed, {}, now)
 
@@ -122,21 +121,25 @@ _RECENT: dict[str, tuple[Obj, FieldSet]] = {}
 telling that two are equal costs a tenth of finding out what is in one."""
 
 
-def _new_fields(kind: Kind, write: Applier, new: Obj) -> FieldSet:
-    """All fields of a new object."""
+def _new_fields(kind: Kind, write: Applier, given: Obj, new: Obj) -> FieldSet:
+    """All fields of a new object but those the server has added in the client's place."""
     if kind.custom is not None:
         return write.changes({}, new)[0]
+    known = SPECS.known(new.get("spec")) if kind is kinds.PODS else None
+    if known is not None:
+        if known.fields is None:
+            known.fields = _of_client(kind, given, write.changes({}, {"spec": new["spec"]})[0])
+        return union(known.fields, write.changes({}, {"metadata": new["metadata"]})[0])
     left: Obj = {key: new[key] for key in ("metadata", "status") if key in new}
-    return union(_lasting_fields(kind, write, new), write.changes({}, left)[0])
+    return _of_client(kind, given, union(_lasting_fields(kind, write, new), write.changes({}, left)[0]))
+
+
+def _of_client(kind: Kind, given: Obj, fields: FieldSet) -> FieldSet:
+    return difference(fields, _not_given(_SERVERS_OWN.get(f"{kind.api_version}/{kind.kind}", {}), given))
 
 
 def _lasting_fields(kind: Kind, write: Applier, new: Obj) -> FieldSet:
     """The fields of a new object but for its metadata and status."""
-    spec = SPECS.known(new.get("spec")) if kind is kinds.PODS else None
-    if spec is not None:
-        if spec.fields is None:
-            spec.fields = write.changes({}, {"spec": new["spec"]})[0]
-        return spec.fields
     name = f"{kind.api_version}/{kind.kind}"
     rest = {key: value for key, value in new.items() if key not in ("metadata", "status")}
     known = _RECENT.get(name)

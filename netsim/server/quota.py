@@ -84,10 +84,9 @@ async def check(core: Core, kind: Kind, namespace: str, new: Obj, old: Obj | Non
 
 async def _quotas(change: _Change) -> list[Item]:
     kind, old = change.kind, change.old
-    if not kind.namespaced or (old is not None and kind not in CHANGING):
+    if not kind.namespaced or (old is not None and (kind not in CHANGING or spec_of(old) == spec_of(change.new))):
         return []
-    items = (await change.core.store.list(prefix_of(kinds.RESOURCE_QUOTAS, change.namespace))).items
-    return [] if items and old is not None and spec_of(old) == spec_of(change.new) else items
+    return (await change.core.store.list(prefix_of(kinds.RESOURCE_QUOTAS, change.namespace))).items
 
 
 async def _charge_all(change: _Change, items: list[Item]) -> list[tuple[str, Usage]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import orjson
 
@@ -126,6 +127,8 @@ def parse_dry_run(values: Sequence[str], options: str) -> bool:
 
 
 def _check_manager(name: str, options: str) -> None:
+    if name.isascii() and name.isprintable() and len(name) <= LONGEST_MANAGER:
+        return
     if len(name.encode()) > LONGEST_MANAGER:
         message = f"Too long: may not be more than {LONGEST_MANAGER} bytes"
         raise _options_error(options, TOO_LONG, message, "fieldManager")
@@ -136,9 +139,10 @@ def _check_manager(name: str, options: str) -> None:
             raise _options_error(options, INVALID, message, "fieldManager")
 
 
-def _default_manager(request: Request) -> str:
+@lru_cache(64)
+def _default_manager(user_agent: str) -> str:
     """What managedFields call a client that does not say: its User-Agent up to the first slash."""
-    agent = request.header("user-agent").partition("/")[0]
+    agent = user_agent.partition("/")[0]
     shown = "".join(char for char in agent if char.isprintable()).encode()[:LONGEST_MANAGER]
     return shown.decode("utf-8", "ignore") or "unknown"
 
@@ -153,7 +157,7 @@ def parse_write_options(request: Request, options: str) -> WriteOptions:
     _check_manager(manager, options)
     return WriteOptions(
         dry_run=parse_dry_run(request.params("dryRun"), options),
-        field_manager=manager or _default_manager(request),
+        field_manager=manager or _default_manager(request.header("user-agent")),
         field_validation=validation or "Warn",
         force=parse_bool(request.param("force")),
     )
