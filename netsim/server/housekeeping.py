@@ -2,6 +2,7 @@
 
 Every namespace has the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt`; they are made with the namespace
 and made again when they are deleted. Requests for node certificates are approved, and approved ones are signed.
+Secrets for ServiceAccounts' tokens get them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from netsim.api import kinds
 from netsim.api.errors import StatusError
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp, set_condition
-from netsim.server import csr, lifecycle
+from netsim.server import account_secrets, csr, lifecycle
 from netsim.server.admission import ROOT_CA
 from netsim.server.authn import SERVER
 from netsim.server.codec import prefix_of
@@ -27,7 +28,13 @@ from netsim.server.rbac import Attributes, User
 
 log = logging.getLogger(__name__)
 
-_WATCHED = (kinds.NAMESPACES, kinds.SERVICE_ACCOUNTS, kinds.CONFIG_MAPS, kinds.CERTIFICATE_SIGNING_REQUESTS)
+_WATCHED = (
+    kinds.NAMESPACES,
+    kinds.SERVICE_ACCOUNTS,
+    kinds.CONFIG_MAPS,
+    kinds.SECRETS,
+    kinds.CERTIFICATE_SIGNING_REQUESTS,
+)
 
 
 async def ensure(core: Core, kind: Kind, namespace: str, obj: Obj) -> None:
@@ -145,6 +152,8 @@ class Housekeeper:
             await self._attempt(refurnish(core, name), name)
         for request in await core.objects(kinds.CERTIFICATE_SIGNING_REQUESTS):
             await self._attempt(handle_request(core, request), request["metadata"]["name"])
+        for secret in await core.objects(kinds.SECRETS):
+            await self._attempt(account_secrets.handle_secret(core, secret), secret["metadata"]["name"])
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -179,8 +188,13 @@ class Housekeeper:
             await handle_request(self._core, obj)
         elif kind is kinds.NAMESPACES and event == "ADDED":
             await refurnish(self._core, obj["metadata"]["name"])
-        elif event == "DELETED" and kind.namespaced and obj["metadata"]["name"] in ("default", ROOT_CA):
-            await refurnish(self._core, obj["metadata"]["namespace"])
+        elif kind is kinds.SECRETS and event != "DELETED":
+            await account_secrets.handle_secret(self._core, obj)
+        elif event == "DELETED" and kind in (kinds.SERVICE_ACCOUNTS, kinds.CONFIG_MAPS):
+            if kind is kinds.SERVICE_ACCOUNTS:
+                await account_secrets.handle_account_gone(self._core, obj)
+            if obj["metadata"]["name"] in ("default", ROOT_CA):
+                await refurnish(self._core, obj["metadata"]["namespace"])
 
     async def _attempt(self, work: Awaitable[None], what: str) -> None:
         try:
