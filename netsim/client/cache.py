@@ -27,6 +27,8 @@ class _Index:
     def move(self, key: str, old: Obj | None, new: Obj | None) -> None:
         before = self._function(old) if old is not None else []
         after = self._function(new) if new is not None else []
+        if before == after:  # as after most changes
+            return
         for value in before:
             if value not in after and (keys := self._keys.get(value)) is not None:
                 keys.pop(key, None)

@@ -13,6 +13,7 @@ from netsim.api.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS,
 from netsim.api.objects import annotations_of, key_of, name_of, namespace_of, object_reference, spec_of, status_of
 from netsim.api.times import format_time
 from netsim.client.events import record_event
+from netsim.client.pace import Pace
 from netsim.client.rest import Client
 from netsim.scheduler.model import NodeState
 from netsim.scheduler.needs import PodNeeds
@@ -27,7 +28,11 @@ _FIRST_DELAY, _LAST_DELAY = 0.05, 10.0
 _VOLUMES_TIMEOUT = 600.0
 _WAITING = 10_000
 _AFTER_EVICTION = 1.0
+_BURST, _RATE = 100, 50.0
+"""So many Events are written at once, and then so many a second: they must not keep pods from running. These are the
+rates of kube-scheduler (clientConnection.burst and qps)."""
 
+_IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 _Note = tuple[Obj, bool, str, str]
 
 
@@ -169,14 +174,17 @@ class Workers:
         self._note(victim, True, "Preempted", f"Preempted by pod {needs.uid} on node {node}")
 
     def _note(self, pod: Obj, good: bool, reason: str, message: str) -> None:
+        metadata = {name: value for name, value in pod["metadata"].items() if name in _IDENTITY}
+        about = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}  # not the pod itself, which has changed since
         try:
-            self._notes.put_nowait((pod, good, reason, message))
+            self._notes.put_nowait((about, good, reason, message))
         except asyncio.QueueFull:
             log.warning("event dropped, too many are waiting: %s %s", reason, message)
 
     async def write_events(self) -> None:
         """Write Events one after another, out of the bindings' way, until cancelled."""
+        pace = Pace(_BURST, _RATE)
         while True:
-            pod, good, reason, message = await self._notes.get()
-            about = {"apiVersion": "v1", "kind": "Pod", **pod}
+            about, good, reason, message = await self._notes.get()
+            await asyncio.sleep(pace.delay(asyncio.get_running_loop().time()))
             await record_event(self._client, about, "Normal" if good else "Warning", reason, message, component=NAME)
