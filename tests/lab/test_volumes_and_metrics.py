@@ -176,7 +176,7 @@ def test_top_shows_who_is_busy(lab: Lab, namespace: str):
 
 def _busy_nodes(lab: Lab) -> dict[str, list[str]] | None:
     nodes = top(lab, "nodes")
-    return nodes if milli(nodes["node-1"][0]) >= 50 else None
+    return nodes if milli(nodes.get("node-1", ["0m"])[0]) >= 50 else None
 
 
 def _addresses(lab: Lab, namespace: str) -> dict[str, str]:
