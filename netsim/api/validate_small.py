@@ -55,6 +55,9 @@ def secret(obj: Obj) -> Iterator[Cause]:
             yield causes.required(f"data[{key}]")
     annotations = (obj.get("metadata") or {}).get("annotations") or {}
     account = "kubernetes.io/service-account.name"
+    if kind == "kubernetes.io/basic-auth" and not {"username", "password"} & set(obj.get("data") or {}):
+        yield causes.required("data[username]")
+        yield causes.required("data[password]")
     if kind == "kubernetes.io/service-account-token" and not annotations.get(account):
         yield causes.required(f"metadata.annotations[{account}]")
 

@@ -25,6 +25,7 @@ from netsim.server.codec import prefix_of
 from netsim.server.core import Core
 from netsim.server.event_expiry import expire_events
 from netsim.server.rbac import Attributes, User
+from netsim.server.role_aggregation import aggregate_roles
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ _WATCHED = (
     kinds.SERVICE_ACCOUNTS,
     kinds.CONFIG_MAPS,
     kinds.SECRETS,
+    kinds.CLUSTER_ROLES,
     kinds.CERTIFICATE_SIGNING_REQUESTS,
 )
 
@@ -152,6 +154,7 @@ class Housekeeper:
             await self._attempt(refurnish(core, name), name)
         for request in await core.objects(kinds.CERTIFICATE_SIGNING_REQUESTS):
             await self._attempt(handle_request(core, request), request["metadata"]["name"])
+        await self._attempt(aggregate_roles(core), "aggregated ClusterRoles")
         for secret in await core.objects(kinds.SECRETS):
             await self._attempt(account_secrets.handle_secret(core, secret), secret["metadata"]["name"])
 
@@ -188,6 +191,8 @@ class Housekeeper:
             await handle_request(self._core, obj)
         elif kind is kinds.NAMESPACES and event == "ADDED":
             await refurnish(self._core, obj["metadata"]["name"])
+        elif kind is kinds.CLUSTER_ROLES:
+            await aggregate_roles(self._core)
         elif kind is kinds.SECRETS and event != "DELETED":
             await account_secrets.handle_secret(self._core, obj)
         elif event == "DELETED" and kind in (kinds.SERVICE_ACCOUNTS, kinds.CONFIG_MAPS):
