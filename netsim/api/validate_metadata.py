@@ -9,6 +9,7 @@ from netsim.api.errors import Cause
 from netsim.api.kinds import Kind, Obj
 
 _ANNOTATION_LIMIT = 256 * 1024
+_JUDGED = ("name", "generateName", "namespace", "labels", "annotations", "ownerReferences", "finalizers")
 _STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 _RBAC = (kinds.ROLES, kinds.ROLE_BINDINGS, kinds.CLUSTER_ROLES, kinds.CLUSTER_ROLE_BINDINGS)
 
@@ -32,6 +33,12 @@ def metadata(kind: Kind, obj: Obj) -> Iterator[Cause]:
     for index, finalizer in enumerate(meta.get("finalizers") or ()):
         any_name = kind.custom is not None or kind is kinds.CUSTOM_RESOURCE_DEFINITIONS
         yield from _finalizer(f"metadata.finalizers[{index}]", finalizer, any_name)
+
+
+def same(new: Obj, old: Obj) -> bool:
+    """Whether all that the rules above look at is what it was."""
+    now, before = new.get("metadata") or {}, old.get("metadata") or {}
+    return all(now.get(field) == before.get(field) for field in _JUDGED)
 
 
 def common(meta: Obj, field: str) -> Iterator[Cause]:

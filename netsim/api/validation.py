@@ -120,9 +120,9 @@ def validate_metadata_alone(kind: Kind, obj: Obj) -> list[Cause]:
 
 
 def _standing(kind: Kind, obj: Obj, old: Obj) -> list[Cause]:
-    """The rules that an object keeps obeying. Those of pods look at nothing but their specs, which hardly ever
-    change."""
-    found = validate_metadata_alone(kind, obj)
+    """The rules that an object keeps obeying, as far as anything has changed that they look at. Those of pods look at
+    nothing but their specs, which hardly ever change."""
+    found = [] if validate_metadata.same(obj, old) else validate_metadata_alone(kind, obj)
     if kind is kinds.PODS and obj.get("spec") == old.get("spec"):
         return found
     return found + list(_RULES[kind](obj) if kind in _RULES else ())
