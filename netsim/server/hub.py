@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -20,9 +21,13 @@ log = logging.getLogger(__name__)
 HISTORY = 4096
 BACKLOG = 8192
 _RETRY = 0.2
-# Turns of the loop after which watchers hear of an event: what it takes until its writer has been answered, who goes
-# first since the next write may depend on it.
-_HOPS = 2
+# Turns of the loop until the writer of an event has been answered: the next write may depend on that, so it goes first.
+_ANSWER_TURNS = 2
+# Turns until a write that had arrived meanwhile has reached the store.
+_ARRIVAL_TURNS = 4
+# While writers wait, telling watchers takes at most a fifth of the time; none hears of an event so many seconds late.
+_REST = 4.0
+_LONGEST_REST = 0.01
 
 
 class Frame:
@@ -125,7 +130,9 @@ class Hub:
         self.oldest = self.revision
         self._history: deque[Frame] = deque(maxlen=HISTORY)
         self._watchers: dict[str, set[Subscription]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._woken: set[Subscription] = set()
+        self._something = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
         self.closed = False
 
     @property
@@ -134,17 +141,18 @@ class Hub:
 
     async def start(self) -> None:
         """Take up the store's history, as far as it is kept, and go on from there."""
-        self._task = asyncio.get_running_loop().create_task(self._run(max(0, self._store.revision - HISTORY)))
+        create = asyncio.get_running_loop().create_task
+        self._tasks = [create(self._run(max(0, self._store.revision - HISTORY))), create(self._tell())]
         await asyncio.sleep(0)
 
     async def close(self) -> None:
         self.closed = True
         for watcher in [watcher for watchers in self._watchers.values() for watcher in watchers]:
             watcher.close()
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):  # our own cancellation
-                await self._task
+                await task
 
     def subscribe(self, prefix: str, after: int) -> Subscription | None:
         """Frames of `prefix` with revision > `after`; None when the hub's own history does not reach so far."""
@@ -169,11 +177,7 @@ class Hub:
             try:
                 self.oldest = self.revision = after
                 async for batch in self._store.watch(ROOT, after):
-                    woken = self._dispatch(batch)
-                    for _ in range(_HOPS):
-                        await asyncio.sleep(0)
-                    for watcher in woken:
-                        watcher.wake()
+                    self._dispatch(batch)
                 after = self._store.revision
             except Compacted as error:
                 after = max(error.oldest, after + 1)
@@ -187,9 +191,24 @@ class Hub:
             watcher.close()
         self._history.clear()
 
-    def _dispatch(self, batch: list[Event]) -> set[Subscription]:
-        """Queue the events for their watchers; those that are to be woken."""
-        woken: set[Subscription] = set()
+    async def _tell(self) -> None:
+        """Wake the watchers that have something, for ever. If a writer had to wait for that, the next time is put off
+        in proportion: under many writes watchers are told of several at once, and the time goes to the writes."""
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            await _turns(_ANSWER_TURNS)
+            start = time.monotonic()
+            woken, self._woken = self._woken, set()
+            for watcher in woken:
+                watcher.wake()
+            spent = time.monotonic() - start
+            await _turns(_ARRIVAL_TURNS)
+            if self._store.writing:
+                await asyncio.sleep(min(_REST * spent, _LONGEST_REST))
+
+    def _dispatch(self, batch: list[Event]) -> None:
+        """Queue the events for their watchers, and have those woken."""
         for event in batch:
             frame = Frame(event)
             if len(self._history) == HISTORY:
@@ -198,8 +217,15 @@ class Hub:
             self.revision = event.revision
             for watcher in self._watchers.get(_resource(event.key), ()):
                 if watcher.push(frame):
-                    woken.add(watcher)
-        return woken
+                    self._woken.add(watcher)
+        if self._woken:
+            self._something.set()
+
+
+async def _turns(count: int) -> None:
+    """Let the loop turn so many times."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 def _resource(key: str) -> str:

@@ -96,6 +96,10 @@ class EtcdStore:
 
     # writing
 
+    @property
+    def writing(self) -> bool:
+        return bool(self._tasks)
+
     async def create(self, key: str, value: bytes) -> Item:
         return _item(await self._write(Write(key, value, 0)))
 

@@ -101,6 +101,10 @@ class SqliteStore:
 
     # writing
 
+    @property
+    def writing(self) -> bool:
+        return self._busy or bool(self._queue)
+
     async def create(self, key: str, value: bytes) -> Item:
         return _item(await self._write(Write(key, value, 0)))
 

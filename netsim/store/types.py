@@ -92,6 +92,11 @@ class Store(Protocol):
         """Whether other servers may write to the same database."""
         ...
 
+    @property
+    def writing(self) -> bool:
+        """Whether writes through this store wait for their outcome."""
+        ...
+
     async def get(self, key: str) -> Item | None: ...
 
     async def list(self, prefix: str, *, limit: int = 0, start: str = "", revision: int = 0) -> Page:
