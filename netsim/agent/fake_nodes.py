@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from netsim.agent.fake_plan import (
 from netsim.agent.node import LEASE_NAMESPACE, RENEW_SECONDS, REPORT_SECONDS
 from netsim.api.errors import StatusError
 from netsim.api.kinds import LEASES, NODES, PODS, Obj
-from netsim.api.objects import dig, name_of, namespace_of, uid_of
+from netsim.api.objects import condition, dig, name_of, namespace_of, uid_of
 from netsim.api.times import format_micro_time, format_time
 from netsim.client.cache import Cache
 from netsim.client.reflector import Reflector
@@ -28,7 +29,8 @@ from netsim.client.rest import Client
 
 log = logging.getLogger(__name__)
 PARALLEL = 16
-"""Requests under way at once."""
+"""Requests under way at once, of Nodes, of Leases and of pods each: thousands of Leases are due all the time, and pods
+that had to queue behind them would hardly get on."""
 _RETRY = 1.0
 _TICKS = 100
 """A round of Lease renewals is spread over so many portions."""
@@ -37,10 +39,11 @@ _TICKS = 100
 async def run_fake_nodes(plan: FakePlan, client: Client, ready: Callable[[], None] = lambda: None) -> None:
     """Run until cancelled; `ready` is called when all Nodes are registered."""
     nodes = FakeNodes(plan, client)
-    await nodes.register()
-    ready()
     async with asyncio.TaskGroup() as tasks:
+        # While others are being registered: that of thousands takes longer than a Node may be silent.
         tasks.create_task(nodes.renew_leases(), name="leases")
+        await nodes.register()
+        ready()
         tasks.create_task(nodes.report(), name="status")
         tasks.create_task(Reflector(client, NODES, nodes.nodes, label_selector="type=kwok").run(), name="nodes")
         await nodes.nodes.wait_synced()
@@ -55,7 +58,8 @@ class FakeNodes:
         self._plan, self._client = plan, client
         self._names = plan.names()
         self._hosts: dict[str, str] = {}
-        self._room = asyncio.Semaphore(PARALLEL)
+        self._room, self._lease_room, self._pod_room = (asyncio.Semaphore(PARALLEL) for _ in range(3))
+        self._registered: set[str] = set()
         self._addresses = Addresses()
         self._due: dict[str, None] = {}
         self._turn = asyncio.Event()
@@ -72,6 +76,7 @@ class FakeNodes:
         self._hosts[name] = node["status"]["addresses"][0]["address"]
         lease = render_lease(name, format_micro_time(datetime.now(UTC)))
         await self._insist(lambda: self._create_or_keep(node, lease), name)
+        self._registered.add(name)
 
     async def _create_or_keep(self, node: Obj, lease: Obj) -> None:
         name = name_of(node)
@@ -104,14 +109,15 @@ class FakeNodes:
         due = loop.time()
         while True:
             for tick in range(_TICKS):
-                await asyncio.gather(*(self._try_renew(name) for name in self._names[tick::_TICKS]))
+                names = [name for name in self._names[tick::_TICKS] if name in self._registered]
+                await asyncio.gather(*map(self._try_renew, names))
                 due += RENEW_SECONDS / _TICKS
                 await asyncio.sleep(max(due - loop.time(), 0))
             due = max(due, loop.time() - RENEW_SECONDS)
 
     async def _try_renew(self, name: str) -> None:
         try:
-            async with self._room:
+            async with self._lease_room:
                 await self._renew(name)
         except (OSError, StatusError) as error:
             log.warning("lease of %s: %s", name, error)
@@ -126,11 +132,17 @@ class FakeNodes:
             await self._client.create(LEASES, render_lease(name, now))
 
     async def report(self) -> None:
-        """Every Node's status every five minutes; it also heals one that was thought lost."""
-        while True:
-            await asyncio.sleep(REPORT_SECONDS)
+        """Every Node's status every five minutes, and soon that of one which was thought lost, as kubelet does."""
+        for turn in itertools.count(1):
+            await asyncio.sleep(RENEW_SECONDS)
+            every = turn % (REPORT_SECONDS // RENEW_SECONDS) == 0
             for index, name in enumerate(self._names):
-                await self._try_report(name, heartbeat(self._plan, index, _now()))
+                if every or self._is_lost(name):
+                    await self._try_report(name, heartbeat(self._plan, index, _now()))
+
+    def _is_lost(self, name: str) -> bool:
+        node = self.nodes.get(name)
+        return node is not None and (condition(node, "Ready") or {}).get("status") != "True"
 
     async def _try_report(self, name: str, status: Obj) -> None:
         try:
@@ -156,7 +168,7 @@ class FakeNodes:
                 while self._due:
                     key = next(iter(self._due))
                     del self._due[key]
-                    await self._room.acquire()
+                    await self._pod_room.acquire()
                     tasks.create_task(self._tend(key))
 
     async def _tend(self, key: str) -> None:
@@ -169,7 +181,7 @@ class FakeNodes:
                 log.warning("pod %s: %s", key, error)
                 asyncio.get_running_loop().call_later(_RETRY, self._again, key)
         finally:
-            self._room.release()
+            self._pod_room.release()
 
     def _again(self, key: str) -> None:
         self._due[key] = None
