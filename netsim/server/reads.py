@@ -100,12 +100,11 @@ def _shaped_list(core: Core, call: Call, objects: list[Obj], metadata: Obj) -> O
 
 def list_bytes(core: Core, kind: Kind, found: Slice) -> bytes:
     """A List's JSON from the stored bytes of its items."""
-    head = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.api_version}","metadata":'.encode()
+    start = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.api_version}","metadata":'.encode()
+    head = start + orjson.dumps(found.metadata) + b',"items":['
     if is_view(kind):
-        items = b",".join(core.wire(kind, item) for item in found.items)
-    else:
-        items = core.lists.joined(kind, found.items)
-    return b"".join((head, orjson.dumps(found.metadata), b',"items":[', items, b"]}"))
+        return b"".join((head, b",".join(core.wire(kind, item) for item in found.items), b"]}"))
+    return core.lists.body(kind, head, found.items)
 
 
 async def select_items(core: Core, selection: Selection, options: ListOptions) -> Slice:

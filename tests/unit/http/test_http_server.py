@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +167,69 @@ async def test_slow_reader_holds_the_stream_back(doors: Any) -> None:
             await asyncio.sleep(0.1)
     assert produced < 500
     writer.transport.abort()
+
+
+class Told:
+    """A polled body of so many chunks, given out one a poll; told of by the test."""
+
+    def __init__(self, count: int, size: int = 65536) -> None:
+        self.polls, self.count, self.chunk = 0, count, b"x" * size
+        self.ready: Callable[[], None] = lambda: None
+        self.listening, self.closed = asyncio.Event(), asyncio.Event()
+
+    def __aiter__(self) -> Told:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise AssertionError("polled bodies are not waited for")
+
+    def listen(self, ready: Callable[[], None]) -> None:
+        self.ready = ready
+        self.listening.set()
+
+    def poll(self) -> bytes | None:
+        if self.polls == self.count:
+            return None
+        self.polls += 1
+        return self.chunk
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+
+async def test_polled_body_waits_for_a_slow_reader_and_ends_whole(doors: Any) -> None:
+    body = Told(1000)
+
+    async def handler(request: Request) -> Response:
+        return Response(200, [], body)
+
+    server = await doors.serve(handler)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    await asyncio.wait_for(body.listening.wait(), TIMEOUT)
+    for _ in range(100):
+        body.ready()  # as often as it is told: what does not fit waits
+    assert 0 < body.polls < 500
+    data = await asyncio.wait_for(reader.read(), TIMEOUT)
+    assert data.count(b"x" * 65536) == body.polls == 1000 and data.endswith(b"\r\n0\r\n\r\n")
+    assert body.closed.is_set()
+    writer.close()
+
+
+async def test_polled_body_of_a_client_that_left_is_closed(doors: Any) -> None:
+    body = Told(1, 10)
+    body.poll = lambda: b""  # type: ignore[method-assign]
+
+    async def handler(request: Request) -> Response:
+        return Response(200, [], body)
+
+    server = await doors.serve(handler)
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.wait_for(body.listening.wait(), TIMEOUT)
+    writer.transport.abort()
+    await asyncio.wait_for(body.closed.wait(), TIMEOUT)
+    body.ready()
 
 
 @pytest.mark.parametrize("mode", ["handler", "stream"])
