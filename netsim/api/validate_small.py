@@ -102,6 +102,18 @@ def node_update(new: Obj, old: Obj) -> Iterator[Cause]:
         yield causes.forbidden("spec.podCIDRs", why)
 
 
+def cluster_role(obj: Obj) -> Iterator[Cause]:
+    yield from role(obj)
+    aggregation = obj.get("aggregationRule")
+    if aggregation is None:
+        return
+    selectors, field = aggregation.get("clusterRoleSelectors") or (), "aggregationRule.clusterRoleSelectors"
+    if not selectors:
+        yield causes.required(field, "at least one clusterRoleSelector required if aggregationRule is non-nil")
+    for index, selector in enumerate(selectors):
+        yield from causes.selector_object(f"{field}[{index}]", selector)
+
+
 def role(obj: Obj) -> Iterator[Cause]:
     for index, rule in enumerate(obj.get("rules") or ()):
         field = f"rules[{index}]"

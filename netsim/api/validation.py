@@ -59,7 +59,7 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.SECRETS: validate_small.secret,
     kinds.NODES: validate_small.node,
     kinds.ROLES: validate_small.role,
-    kinds.CLUSTER_ROLES: validate_small.role,
+    kinds.CLUSTER_ROLES: validate_small.cluster_role,
     kinds.ROLE_BINDINGS: validate_small.role_binding,
     kinds.CLUSTER_ROLE_BINDINGS: validate_small.cluster_role_binding,
     kinds.LEASES: validate_small.lease,

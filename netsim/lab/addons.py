@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netsim.lab.storage import render_storage
+from netsim.lab.storage import storage_class
 from netsim.lab.topology import LabSpec
 
 Obj = dict[str, Any]
@@ -17,7 +17,7 @@ def render_addons(spec: LabSpec) -> list[Obj]:
 
     Names and labels are kubeadm's (`coredns` behind `kube-dns`), so that a real CoreDNS can take their place.
     """
-    return [_node_proxies(), *render_storage(), _service_account(), _binding(), _service(spec), _deployment(spec)]
+    return [_node_proxies(), storage_class(), _service_account(), _binding(), _service(spec), _deployment(spec)]
 
 
 def _meta(name: str, **more: Any) -> Obj:

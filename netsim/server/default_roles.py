@@ -4,6 +4,9 @@ one as it is."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+
 from netsim.api import kinds
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import annotations_of, labels_of, name_of, namespace_of
@@ -19,17 +22,21 @@ AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 
 async def reconcile_roles(core: Core) -> None:
     """Make or complete all default roles and bindings."""
-    plain = [role for role in roles.cluster_roles() if not role.get("aggregationRule")]
-    for role in plain:
-        await _reconcile(core, kinds.CLUSTER_ROLES, role)
-    stored = [role for role in await core.objects(kinds.CLUSTER_ROLES) if not role.get("aggregationRule")]
+    plain, aggregated = list[Obj](), list[Obj]()
     for role in roles.cluster_roles():
-        if role.get("aggregationRule"):
-            await _reconcile(core, kinds.CLUSTER_ROLES, {**role, "rules": aggregate_rules(role, stored)})
-    for binding in roles.cluster_role_bindings():
-        await _reconcile(core, kinds.CLUSTER_ROLE_BINDINGS, binding)
+        (aggregated if role.get("aggregationRule") else plain).append(role)
+    await _reconcile_all(core, kinds.CLUSTER_ROLES, plain)
+    stored = [role for role in await core.objects(kinds.CLUSTER_ROLES) if not role.get("aggregationRule")]
+    whole = [{**role, "rules": aggregate_rules(role, stored)} for role in aggregated]
+    await _reconcile_all(core, kinds.CLUSTER_ROLES, whole)
+    await _reconcile_all(core, kinds.CLUSTER_ROLE_BINDINGS, roles.cluster_role_bindings())
     for obj in roles.namespaced():
         await _reconcile(core, kinds.ROLES if obj["kind"] == "Role" else kinds.ROLE_BINDINGS, obj)
+
+
+async def _reconcile_all(core: Core, kind: Kind, wanted: Iterable[Obj]) -> None:
+    """All at once, so that the store can write many in one go."""
+    await asyncio.gather(*(_reconcile(core, kind, obj) for obj in wanted))
 
 
 async def _reconcile(core: Core, kind: Kind, wanted: Obj) -> None:

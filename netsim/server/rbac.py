@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from netsim.api.kinds import Obj
+from netsim.api.selectors import LabelSelector, SelectorError, label_selector_of
 
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
@@ -139,17 +141,21 @@ def compile_policy(
 
 def aggregate_rules(role: Obj, cluster_roles: Iterable[Obj]) -> list[Obj]:
     """The rules of an aggregated ClusterRole: those of every other one whose labels match its aggregationRule."""
-    selectors = [
-        s.get("matchLabels") or {} for s in (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()
-    ]
-    rules: list[Obj] = []
+    wanted = (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()
+    selectors = list(_selectors(wanted))
+    own, rules = _meta(role, "name"), list[Obj]()
     for other in sorted(cluster_roles, key=lambda item: _meta(item, "name")):
         labels = (other.get("metadata") or {}).get("labels") or {}
-        if any(wanted.items() <= labels.items() for wanted in selectors) and _meta(other, "name") != _meta(
-            role, "name"
-        ):
+        if _meta(other, "name") != own and any(selector.matches(labels) for selector in selectors):
             rules += [rule for rule in other.get("rules") or () if rule not in rules]
     return rules
+
+
+def _selectors(wanted: Iterable[Obj]) -> Iterator[LabelSelector]:
+    """Those that are selectors: one of another version's operators must not keep all roles from being read."""
+    for selector in wanted:
+        with suppress(SelectorError):  # it selects nothing
+            yield label_selector_of(selector)
 
 
 def denial(user: User, asked: Attributes) -> str:

@@ -5,26 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from netsim.api.kinds import Obj
+from netsim.server.controller_roles import CONTROLLER_RULES
+from netsim.server.policy_rules import READ, WRITE, paths, rule
 from netsim.server.rbac import EVERYTHING
 
 GROUP = "rbac.authorization.k8s.io"
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 _ANNOTATIONS = {"rbac.authorization.kubernetes.io/autoupdate": "true"}
-_READ = ("get", "list", "watch")
-_WRITE = ("create", "delete", "deletecollection", "patch", "update")
-_ALL = (*_READ, *_WRITE)
-
-
-def rule(verbs: Sequence[str], group: str, *resources: str, names: Sequence[str] = ()) -> Obj:
-    """A PolicyRule for resources of one group."""
-    found: Obj = {"verbs": list(verbs), "apiGroups": [group], "resources": list(resources)}
-    return found | ({"resourceNames": list(names)} if names else {})
-
-
-def paths(*urls: str) -> Obj:
-    """A PolicyRule for reading non-resource paths."""
-    return {"verbs": ["get"], "nonResourceURLs": list(urls)}
-
+_ALL = (*READ, *WRITE)
 
 _HEALTH = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 _DISCOVERY = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", *_HEALTH)
@@ -36,27 +24,27 @@ _REVIEWS = [
 _VIEWED = ("configmaps", "endpoints", "pods", "serviceaccounts", "services", "services/status", "events", "namespaces")
 _APPS = ("deployments", "deployments/scale", "replicasets", "replicasets/scale", "statefulsets", "statefulsets/scale")
 _VIEW = [
-    rule(_READ, "", *_VIEWED, "pods/log", "pods/status", "limitranges", "resourcequotas", "persistentvolumeclaims"),
-    rule(_READ, "apps", *_APPS, "daemonsets", "controllerrevisions", "deployments/status", "replicasets/status"),
-    rule(_READ, "discovery.k8s.io", "endpointslices"),
-    rule(_READ, "events.k8s.io", "events"),
-    rule(_READ, "batch", "jobs", "cronjobs"),
-    rule(_READ, "networking.k8s.io", "ingresses", "networkpolicies"),
-    rule(_READ, "policy", "poddisruptionbudgets"),
-    rule(_READ, "autoscaling", "horizontalpodautoscalers"),
+    rule(READ, "", *_VIEWED, "pods/log", "pods/status", "limitranges", "resourcequotas", "persistentvolumeclaims"),
+    rule(READ, "apps", *_APPS, "daemonsets", "controllerrevisions", "deployments/status", "replicasets/status"),
+    rule(READ, "discovery.k8s.io", "endpointslices"),
+    rule(READ, "events.k8s.io", "events"),
+    rule(READ, "batch", "jobs", "cronjobs"),
+    rule(READ, "networking.k8s.io", "ingresses", "networkpolicies"),
+    rule(READ, "policy", "poddisruptionbudgets"),
+    rule(READ, "autoscaling", "horizontalpodautoscalers"),
 ]
 _EDIT = [
-    rule(_READ, "", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets", "services/proxy"),
-    rule(_WRITE, "", "pods", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "configmaps", "endpoints"),
-    rule(_WRITE, "", "secrets", "services", "services/proxy", "serviceaccounts", "events", "persistentvolumeclaims"),
+    rule(READ, "", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets", "services/proxy"),
+    rule(WRITE, "", "pods", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "configmaps", "endpoints"),
+    rule(WRITE, "", "secrets", "services", "services/proxy", "serviceaccounts", "events", "persistentvolumeclaims"),
     rule(("create",), "", "pods/eviction", "serviceaccounts/token"),
     rule(("impersonate",), "", "serviceaccounts"),
-    rule(_WRITE, "apps", *_APPS, "daemonsets", "deployments/rollback"),
-    rule(_WRITE, "batch", "jobs", "cronjobs"),
-    rule(_WRITE, "networking.k8s.io", "ingresses", "networkpolicies"),
-    rule(_WRITE, "policy", "poddisruptionbudgets"),
-    rule(_WRITE, "autoscaling", "horizontalpodautoscalers"),
-    rule(_WRITE, "events.k8s.io", "events"),
+    rule(WRITE, "apps", *_APPS, "daemonsets", "deployments/rollback"),
+    rule(WRITE, "batch", "jobs", "cronjobs"),
+    rule(WRITE, "networking.k8s.io", "ingresses", "networkpolicies"),
+    rule(WRITE, "policy", "poddisruptionbudgets"),
+    rule(WRITE, "autoscaling", "horizontalpodautoscalers"),
+    rule(WRITE, "events.k8s.io", "events"),
 ]
 _ADMIN = [
     rule(("create",), "authorization.k8s.io", "localsubjectaccessreviews"),
@@ -64,41 +52,41 @@ _ADMIN = [
 ]
 _NODE = [
     *_REVIEWS,
-    rule(("create", *_READ, "delete", "patch", "update"), "", "nodes"),
+    rule(("create", *READ, "delete", "patch", "update"), "", "nodes"),
     rule(("patch", "update"), "", "nodes/status"),
     *_EVENTS,
-    rule((*_READ, "create", "delete"), "", "pods"),
+    rule((*READ, "create", "delete"), "", "pods"),
     rule(("patch", "update"), "", "pods/status"),
     rule(("create",), "", "pods/eviction", "serviceaccounts/token"),
-    rule(_READ, "", "services", "serviceaccounts", "namespaces", "endpoints"),
+    rule(READ, "", "services", "serviceaccounts", "namespaces", "endpoints"),
     rule(("get",), "", "configmaps", "secrets", "persistentvolumeclaims", "persistentvolumes"),
-    rule(_READ, "discovery.k8s.io", "endpointslices"),
+    rule(READ, "discovery.k8s.io", "endpointslices"),
     rule(("create", "get", "update", "patch", "delete"), "coordination.k8s.io", "leases"),
-    rule(("create", *_READ), "certificates.k8s.io", "certificatesigningrequests"),
+    rule(("create", *READ), "certificates.k8s.io", "certificatesigningrequests"),
 ]
 _PROXIER = [
     rule(("list", "watch"), "", "services", "endpoints"),
-    rule(_READ, "", "nodes"),
+    rule(READ, "", "nodes"),
     rule(("list", "watch"), "discovery.k8s.io", "endpointslices"),
     *_EVENTS,
 ]
 _SCHEDULER = [
     *_EVENTS,
-    rule(("create", *_READ, "update", "patch"), "coordination.k8s.io", "leases"),
-    rule(_READ, "", "nodes", "namespaces", "services", "replicationcontrollers"),
-    rule((*_READ, "patch", "update"), "", "persistentvolumeclaims", "persistentvolumes"),
-    rule(_READ, "storage.k8s.io", "storageclasses", "csinodes", "csidrivers", "csistoragecapacities"),
-    rule((*_READ, "delete"), "", "pods"),
+    rule(("create", *READ, "update", "patch"), "coordination.k8s.io", "leases"),
+    rule(READ, "", "nodes", "namespaces", "services", "replicationcontrollers"),
+    rule((*READ, "patch", "update"), "", "persistentvolumeclaims", "persistentvolumes"),
+    rule(READ, "storage.k8s.io", "storageclasses", "csinodes", "csidrivers", "csistoragecapacities"),
+    rule((*READ, "delete"), "", "pods"),
     rule(("create",), "", "bindings", "pods/binding"),
     rule(("patch", "update"), "", "pods/status"),
-    rule(_READ, "apps", "replicasets", "statefulsets"),
-    rule(_READ, "policy", "poddisruptionbudgets"),
+    rule(READ, "apps", "replicasets", "statefulsets"),
+    rule(READ, "policy", "poddisruptionbudgets"),
     *_REVIEWS,
 ]
 _CONTROLLERS = [
     *_EVENTS,
     *_REVIEWS,
-    {"verbs": [*_READ], "apiGroups": ["*"], "resources": ["*"]},
+    {"verbs": [*READ], "apiGroups": ["*"], "resources": ["*"]},
     {"verbs": ["update", "patch", "delete", "deletecollection"], "apiGroups": ["*"], "resources": ["*"]},
     rule(("create",), "", "pods", "endpoints", "configmaps", "secrets", "serviceaccounts", "serviceaccounts/token"),
     rule(("create",), "", "pods/eviction", "namespaces", "persistentvolumeclaims"),
@@ -113,12 +101,12 @@ _COREDNS = [
     rule(("list", "watch"), "discovery.k8s.io", "endpointslices"),
 ]
 _METRICS_READER = "system:aggregated-metrics-reader"
-_METRICS = [rule(_READ, "metrics.k8s.io", "pods", "nodes")]
+_METRICS = [rule(READ, "metrics.k8s.io", "pods", "nodes")]
 _BASIC_USER = [
     rule(("create",), "authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectrulesreviews"),
     rule(("create",), "authentication.k8s.io", "selfsubjectreviews"),
 ]
-_BOOTSTRAPPER = [rule(("create", *_READ), "certificates.k8s.io", "certificatesigningrequests")]
+_BOOTSTRAPPER = [rule(("create", *READ), "certificates.k8s.io", "certificatesigningrequests")]
 _CSR_GROUP = "certificates.k8s.io"
 _APPROVE_CLIENT = [rule(("create",), _CSR_GROUP, "certificatesigningrequests/nodeclient")]
 _APPROVE_SELF = [rule(("create",), _CSR_GROUP, "certificatesigningrequests/selfnodeclient")]
@@ -127,14 +115,23 @@ _MONITORING = [
     paths("/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*"),
 ]
 _PROVISIONER = [
-    rule((*_READ, "create", "delete"), "", "persistentvolumes"),
-    rule((*_READ, "update"), "", "persistentvolumeclaims"),
-    rule(_READ, "storage.k8s.io", "storageclasses"),
+    rule((*READ, "create", "delete"), "", "persistentvolumes"),
+    rule((*READ, "update"), "", "persistentvolumeclaims"),
+    rule(READ, "storage.k8s.io", "storageclasses"),
     rule(("watch",), "", "events"),
     *_EVENTS,
 ]
+_NODE_PROVISIONER = [
+    rule(READ, "", "persistentvolumeclaims"),
+    rule((*READ, "create", "patch", "delete"), "", "persistentvolumes"),
+    rule(READ, "storage.k8s.io", "storageclasses"),
+]
+_ISSUER = [
+    paths(*(f"{path}{end}" for path in ("/.well-known/openid-configuration", "/openid/v1/jwks") for end in ("", "/"))),
+]
+_CONTROLLER = "system:controller:"
 _KUBELET_API = [
-    rule(_READ, "", "nodes"),
+    rule(READ, "", "nodes"),
     rule(("proxy",), "", "nodes"),
     rule(("*",), "", "nodes/configz", "nodes/healthz", "nodes/log", "nodes/metrics", "nodes/pods", "nodes/proxy"),
     rule(("*",), "", "nodes/stats"),
@@ -154,6 +151,8 @@ _CLUSTER_ROLES: dict[str, list[Obj]] = {
     "system:auth-delegator": _REVIEWS,
     "system:monitoring": _MONITORING,
     "system:persistent-volume-provisioner": _PROVISIONER,
+    "netsim:local-path-provisioner": _NODE_PROVISIONER,
+    "system:service-account-issuer-discovery": _ISSUER,
     "system:kubelet-api-admin": _KUBELET_API,
     "system:kube-scheduler": _SCHEDULER,
     _METRICS_READER: _METRICS,
@@ -161,6 +160,7 @@ _CLUSTER_ROLES: dict[str, list[Obj]] = {
     "system:coredns": _COREDNS,
     "system:certificates.k8s.io:certificatesigningrequests:nodeclient": _APPROVE_CLIENT,
     "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient": _APPROVE_SELF,
+    **{f"{_CONTROLLER}{name}": rules for name, rules in CONTROLLER_RULES.items()},
 }
 _AGGREGATED = {"view": ("view",), "edit": ("view", "edit"), "admin": ("view", "edit", "admin")}
 _PERSON, _TEAM = "User", "Group"
@@ -175,6 +175,10 @@ _BINDINGS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "system:node-proxier": ("system:node-proxier", [(_PERSON, "system:kube-proxy")]),
     "system:kube-scheduler": ("system:kube-scheduler", [(_PERSON, "system:kube-scheduler")]),
     "system:kube-controller-manager": ("system:kube-controller-manager", [(_PERSON, "system:kube-controller-manager")]),
+    "netsim:local-path-provisioner": ("netsim:local-path-provisioner", [(_TEAM, "system:nodes")]),
+    "system:service-account-issuer-discovery": (
+        "system:service-account-issuer-discovery", [(_TEAM, "system:serviceaccounts")],
+    ),
     "system:monitoring": ("system:monitoring", [(_TEAM, "system:monitoring")]),
     "kubeadm:kubelet-bootstrap": ("system:node-bootstrapper", [(_TEAM, "system:bootstrappers")]),
     "kubeadm:node-autoapprove-bootstrap": (
@@ -219,9 +223,11 @@ def cluster_role_bindings() -> Iterator[Obj]:
     for name, (role, subjects) in _BINDINGS.items():
         reference = {"apiGroup": GROUP, "kind": "ClusterRole", "name": role}
         yield {**_object("ClusterRoleBinding", name), "roleRef": reference, "subjects": _subjects(subjects)}
-    reference = {"apiGroup": GROUP, "kind": "ClusterRole", "name": "system:coredns"}
-    account = {"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"}
-    yield {**_object("ClusterRoleBinding", "system:coredns"), "roleRef": reference, "subjects": [account]}
+    accounts = {"system:coredns": "coredns", **{f"{_CONTROLLER}{name}": name for name in CONTROLLER_RULES}}
+    for name, account in accounts.items():
+        reference = {"apiGroup": GROUP, "kind": "ClusterRole", "name": name}
+        subject = {"kind": "ServiceAccount", "name": account, "namespace": "kube-system"}
+        yield {**_object("ClusterRoleBinding", name), "roleRef": reference, "subjects": [subject]}
 
 
 def namespaced() -> Iterator[Obj]:

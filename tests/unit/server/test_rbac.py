@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from netsim.api.kinds import LEASES, NODES
+from netsim.api.kinds import CLUSTER_ROLES, LEASES, NODES
+from netsim.api.validation import validate_create
 from netsim.server import roles
 from netsim.server.authz import node_pod_problem, node_problem
 from netsim.server.rbac import (
@@ -166,3 +167,46 @@ def test_nodes_write_only_what_is_theirs() -> None:
     assert node_pod_problem(NODE, {"spec": {"nodeName": "n2"}}) != ""
     assert node_pod_problem(NODE, {"spec": {"nodeName": "n1"}}) == ""
     assert node_pod_problem(SOMEBODY, {"spec": {"nodeName": "n2"}}) == ""
+
+
+def test_aggregation_by_expressions() -> None:
+    def role(name: str, **labels: str) -> Any:
+        rules = [{"verbs": ["get"], "apiGroups": [""], "resources": [name]}]
+        return {"metadata": {"name": name, "labels": labels}, "rules": rules}
+
+    others = [role("pods", tier="base"), role("secrets", tier="top"), role("nodes", tier="base", hidden="yes")]
+    expressions = [
+        {"key": "tier", "operator": "In", "values": ["base"]},
+        {"key": "hidden", "operator": "DoesNotExist"},
+    ]
+    wanted = {"matchLabels": {"tier": "base"}, "matchExpressions": expressions}
+    whole = {"metadata": {"name": "all"}, "aggregationRule": {"clusterRoleSelectors": [wanted]}}
+    assert [rule["resources"] for rule in aggregate_rules(whole, others)] == [["pods"]]
+    odd = {"matchExpressions": [{"key": "tier", "operator": "Like", "values": ["base"]}]}
+    assert aggregate_rules({**whole, "aggregationRule": {"clusterRoleSelectors": [odd]}}, others) == []
+    (cause,) = validate_create(CLUSTER_ROLES, {**whole, "aggregationRule": {"clusterRoleSelectors": []}})
+    assert cause.field == "aggregationRule.clusterRoleSelectors"
+    assert validate_create(CLUSTER_ROLES, {**whole, "aggregationRule": {"clusterRoleSelectors": [odd]}})
+
+
+@pytest.mark.parametrize(
+    ("account", "asked", "allowed"),
+    [
+        ("deployment-controller", res("create", "replicasets", "apps"), True),
+        ("deployment-controller", res("update", "deployments", "apps", "status"), True),
+        ("deployment-controller", res("create", "pods"), False),
+        ("job-controller", res("create", "pods"), True),
+        ("statefulset-controller", res("create", "persistentvolumeclaims"), True),
+        ("endpoint-controller", res("create", "endpoints"), True),
+        ("node-controller", res("get", "secrets"), False),
+    ],
+)
+def test_controllers_roles(account: str, asked: Attributes, allowed: bool) -> None:
+    assert POLICY.allows(User(f"system:serviceaccount:kube-system:{account}"), asked) is allowed
+
+
+def test_nodes_may_provision_before_the_lab_has_its_objects() -> None:
+    for verb in ("list", "watch", "create", "patch", "delete"):
+        assert POLICY.allows(NODE, res(verb, "persistentvolumes", namespace=""))
+    assert POLICY.allows(NODE, res("list", "storageclasses", "storage.k8s.io", namespace=""))
+    assert POLICY.allows(NODE, res("watch", "persistentvolumeclaims", namespace=""))
