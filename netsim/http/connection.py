@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from hashlib import sha256
 from typing import Any, Protocol, cast
 
 import httptools
@@ -44,7 +45,8 @@ def _peer_of(transport: asyncio.Transport, trusted: bool) -> Peer:
     names: list[tuple[str, str]] = [pair for rdn in certificate.get("subject", ()) for pair in rdn]
     common_name = next((value for key, value in names if key == "commonName"), None)
     groups = tuple(value for key, value in names if key == "organizationName")
-    return Peer(address=host, common_name=common_name, organizations=groups, trusted=trusted)
+    encoded = transport.get_extra_info("ssl_object").getpeercert(binary_form=True) if certificate else b""
+    return Peer(host, common_name, groups, trusted, sha256(encoded).hexdigest() if encoded else "")
 
 
 def _plain(status: int, text: str) -> Response:

@@ -15,7 +15,8 @@ from typing import Protocol, runtime_checkable
 class Peer:
     """Who is at the other end, as far as the transport can prove it.
 
-    `common_name` and `organizations` come from a verified TLS client certificate (CN and O of its subject);
+    `common_name` and `organizations` come from a verified TLS client certificate (CN and O of its subject),
+    `fingerprint` is that certificate's SHA-256 in hexadecimal;
     `trusted` is set for in-process calls and the root-only unix socket, which act as `system:masters`.
     """
 
@@ -23,6 +24,7 @@ class Peer:
     common_name: str | None = None
     organizations: tuple[str, ...] = ()
     trusted: bool = False
+    fingerprint: str = ""
 
 
 @dataclass(slots=True)

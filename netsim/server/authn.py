@@ -10,7 +10,14 @@ from netsim.http.types import Request
 from netsim.server.authz import refusal
 from netsim.server.core import Core
 from netsim.server.rbac import SERVICE_ACCOUNT_PREFIX, Attributes, User
-from netsim.server.tokens import TokenError, account_groups, bootstrap_secret_name, bootstrap_user, looks_like_bootstrap
+from netsim.server.tokens import (
+    CREDENTIAL_ID,
+    TokenError,
+    account_groups,
+    bootstrap_secret_name,
+    bootstrap_user,
+    looks_like_bootstrap,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +34,8 @@ async def authenticate(core: Core, request: Request) -> User:
     if token:
         return await check_token(core, token)
     if peer.common_name:
-        return User(peer.common_name, (*peer.organizations, "system:authenticated"))
+        extra = {CREDENTIAL_ID: (f"X509SHA256={peer.fingerprint}",)} if peer.fingerprint else {}
+        return User(peer.common_name, (*peer.organizations, "system:authenticated"), extra=extra)
     return TRUSTED if peer.trusted else ANONYMOUS
 
 

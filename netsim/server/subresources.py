@@ -16,6 +16,7 @@ from netsim.server import custom, deletion, lifecycle, pod_parts, proxy, streams
 from netsim.server.apply import apply_scale
 from netsim.server.authz import node_name, node_pod_problem
 from netsim.server.bodies import decode_body
+from netsim.server.columns.apps import SCALE
 from netsim.server.core import Call, Core
 from netsim.server.eviction import evict
 from netsim.server.lifecycle import Change
@@ -23,10 +24,10 @@ from netsim.server.managed import Manager
 from netsim.server.reads import get_object
 from netsim.server.requests import WriteOptions, parse_write_options
 from netsim.server.responses import json_response
+from netsim.server.table import build_table, check_include, partial_object
 from netsim.server.tokens import MAX_SECONDS, MIN_SECONDS
 from netsim.server.writes import check_node_pod, is_apply, patch_object, read_object, read_patch, update
 
-SCALE = Kind("autoscaling", "v1", "Scale", "scales", "scale")
 TOKEN_REQUEST = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", "tokenrequest")
 EVICTION_VERSIONS = ("policy/v1", "policy/v1beta1")
 _SUCCESS: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
@@ -89,7 +90,7 @@ def _scaled(kind: Kind, obj: Obj, scale: Obj) -> Obj:
 async def _scale(core: Core, call: Call) -> Response:
     if call.target.verb == "get":
         item = await core.item(call.kind, call.namespace, call.target.name)
-        return json_response(scale_of(call.kind, core.decoder(item)))
+        return _scale_response(core, call, scale_of(call.kind, core.decoder(item)))
     options = parse_write_options(call.request, "UpdateOptions" if call.target.verb == "update" else "PatchOptions")
     if call.target.verb == "patch" and is_apply(call):
         outcome = await apply_scale(core, call, options, SCALE, lambda scale: _check_scale(call, scale))
@@ -98,7 +99,18 @@ async def _scale(core: Core, call: Call) -> Response:
             core, call.kind, call.namespace, call.target.name, _scaling(call, options), call.user,
             dry_run=options.dry_run, manager=Manager(options.field_manager, subresource="scale"),
         )  # fmt: skip
-    return json_response(scale_of(call.kind, outcome.obj), 200, call.warnings)
+    return _scale_response(core, call, scale_of(call.kind, outcome.obj))
+
+
+def _scale_response(core: Core, call: Call, scale: Obj) -> Response:
+    if call.format.shape == "Table":
+        revision = {"resourceVersion": scale["metadata"].get("resourceVersion", "")}
+        include, now = call.request.param("includeObject"), core.clock().astimezone(UTC)
+        check_include(include)
+        scale = build_table(SCALE, [scale], revision, now, version=call.format.version, include=include)
+    elif call.format.shape:
+        scale = partial_object(scale, call.format.version)
+    return json_response(scale, 200, call.warnings)
 
 
 def _scaling(call: Call, options: WriteOptions) -> Change:
@@ -185,12 +197,18 @@ async def _token(core: Core, call: Call) -> Response:
         raise errors.forbidden(call.kind, call.target.name, "a node may only request tokens bound to its own pods")
     token, expires = core.tokens.sign(
         account, audiences=spec.get("audiences") or (), seconds=seconds, now=core.clock().astimezone(UTC),
-        token_id=core.new_uid(), bound=bound,
+        token_id=core.new_uid(), bound=bound, node=await _node_of(core, bound),
     )  # fmt: skip
     status = {"token": token, "expirationTimestamp": format_time(expires)}
     spec = {"audiences": [core.tokens.issuer], "expirationSeconds": seconds, **spec}
     metadata = {"name": call.target.name, "namespace": call.namespace, "creationTimestamp": core.now()}
     return json_response({**request, "metadata": metadata, "spec": spec, "status": status}, 201)
+
+
+async def _node_of(core: Core, bound: Obj | None) -> Obj | None:
+    """The Node of the pod a token is bound to; its name alone where there is no such Node (any more)."""
+    name = str(((bound or {}).get("spec") or {}).get("nodeName") or "") if (bound or {}).get("kind") == "Pod" else ""
+    return (await core.find(kinds.NODES, "", name) or {"metadata": {"name": name}}) if name else None
 
 
 async def _bound_object(core: Core, call: Call, reference: Obj | None) -> Obj | None:

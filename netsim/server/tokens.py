@@ -25,6 +25,9 @@ from netsim.server.rbac import SERVICE_ACCOUNT_PREFIX, User
 MIN_SECONDS = 600
 MAX_SECONDS = 1 << 32
 DEFAULT_SECONDS = 3600
+_AUTHENTICATION = "authentication.kubernetes.io/"
+CREDENTIAL_ID = f"{_AUTHENTICATION}credential-id"
+"""The key of a User's `extra` that tells which credential it showed."""
 _BOOTSTRAP = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
 _BOUND_KINDS = {"pod": kinds.PODS, "secret": kinds.SECRETS, "node": kinds.NODES}
 
@@ -62,7 +65,7 @@ class TokenSigner:
         }
         for name, obj in ((str((bound or {}).get("kind", "")).lower(), bound), ("node", node)):
             if obj is not None:
-                private[name] = {"name": obj["metadata"]["name"], "uid": obj["metadata"]["uid"]}
+                private[name] = {key: obj["metadata"][key] for key in ("name", "uid") if key in obj["metadata"]}
         claims = {
             "aud": list(audiences) or [self.issuer],
             "exp": int(expires.timestamp()),
@@ -106,17 +109,15 @@ class TokenSigner:
         private = claims.get("kubernetes.io") or {}
         namespace, account = private.get("namespace", ""), private.get("serviceaccount") or {}
         await _check_uid(find, kinds.SERVICE_ACCOUNTS, namespace, account)
-        extra: dict[str, tuple[str, ...]] = {
-            "authentication.kubernetes.io/credential-id": (f"JTI={claims.get('jti')}",)
-        }
+        extra: dict[str, tuple[str, ...]] = {CREDENTIAL_ID: (f"JTI={claims['jti']}",)} if "jti" in claims else {}
         for claim, kind in _BOUND_KINDS.items():
             bound = private.get(claim)
             if bound is None:
                 continue
-            if claim != "node":
+            if claim != "node" or "pod" not in private:  # beside a pod, the node is for information only
                 await _check_uid(find, kind, namespace if kind.namespaced else "", bound)
-            extra[f"authentication.kubernetes.io/{claim}-name"] = (bound["name"],)
-            extra[f"authentication.kubernetes.io/{claim}-uid"] = (bound["uid"],)
+            if claim != "secret":
+                extra |= {f"{_AUTHENTICATION}{claim}-{key}": (bound[key],) for key in ("name", "uid") if key in bound}
         return User(claims["sub"], account_groups(namespace), account["uid"], extra)
 
 

@@ -12,6 +12,7 @@ from netsim.server.columns.base import (
     AGE,
     NAME,
     NONE,
+    Column,
     Printer,
     age,
     containers,
@@ -81,6 +82,12 @@ def _controller_revision(obj: Obj, now: datetime) -> list[Any]:
     return [name(obj), shown, obj.get("revision", 0), age(obj, now)]
 
 
+def _scale(obj: Obj, now: datetime) -> list[Any]:
+    return [name(obj), obj["spec"].get("replicas", 0), obj["status"].get("replicas", 0), age(obj, now)]
+
+
+SCALE = Kind("autoscaling", "v1", "Scale", "scales", "scale")
+"""The scale subresource of workloads; not a resource by itself."""
 _SCHEDULED = (
     "desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled", "numberAvailable",
 )  # fmt: skip
@@ -98,4 +105,7 @@ PRINTERS: dict[Kind, Printer] = {
     ),
     kinds.POD_TEMPLATES: Printer((NAME, text("Containers"), text("Images"), text("Pod Labels")), _pod_template),
     kinds.CONTROLLER_REVISIONS: Printer((NAME, text("Controller"), text("Revision"), AGE), _controller_revision),
+    SCALE: Printer(
+        (NAME, number("Desired"), Column("Available", "integer", description="Pods that there are."), AGE), _scale
+    ),
 }

@@ -76,7 +76,7 @@ def client_context(authority: Authority, certificate: str = "") -> ssl.SSLContex
 
 async def who(request: Request) -> Response:
     peer = request.peer
-    return Response(200, [], f"{peer.address} {peer.common_name} {peer.organizations} {peer.trusted}".encode())
+    return Response(200, [], f"{peer.address} {peer.common_name} {peer.organizations} {peer.trusted} {peer.fingerprint}".encode())
 
 
 async def test_peer_comes_from_the_client_certificate(doors: Any, authority: Authority) -> None:
@@ -84,13 +84,14 @@ async def test_peer_comes_from_the_client_certificate(doors: Any, authority: Aut
     certificate = authority.issue("kubernetes-admin", "system:masters", "dev")
     client = doors.client(f"https://127.0.0.1:{server.port}", ssl=client_context(authority, certificate))
     response = await client(Request("GET", "/"))
-    assert response.body == b"127.0.0.1 kubernetes-admin ('system:masters', 'dev') False"
+    shown = x509.load_pem_x509_certificate(Path(certificate).read_bytes()).fingerprint(hashes.SHA256()).hex()
+    assert response.body == f"127.0.0.1 kubernetes-admin ('system:masters', 'dev') False {shown}".encode()
 
 
 async def test_without_a_certificate_the_peer_has_no_name(doors: Any, authority: Authority) -> None:
     server = await doors.serve(who, ssl=server_context(authority))
     client = doors.client(f"https://127.0.0.1:{server.port}", ssl=client_context(authority))
-    assert (await client(Request("GET", "/"))).body == b"127.0.0.1 None () False"
+    assert (await client(Request("GET", "/"))).body == b"127.0.0.1 None () False "
 
 
 async def test_unknown_server_is_refused(doors: Any, authority: Authority) -> None:

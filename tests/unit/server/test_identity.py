@@ -193,6 +193,7 @@ async def test_node_joins_with_a_bootstrap_token(api: Any) -> None:
 
 
 async def test_pod_token_dies_with_the_pod(api: Any, pod: Any) -> None:
+    node = await api.post("/api/v1/nodes", {"metadata": {"name": "n1"}})
     made = await api.post(PODS, pod("p", nodeName="n1"))
     reference = {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": made["metadata"]["uid"]}
     ask = {"spec": {"audiences": [], "boundObjectRef": reference}}
@@ -200,6 +201,12 @@ async def test_pod_token_dies_with_the_pod(api: Any, pod: Any) -> None:
     token = answer["status"]["token"]
     who = await api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, token=token)
     assert who["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
+    extra = {key.partition("/")[2]: value for key, value in who["status"]["userInfo"]["extra"].items()}
+    assert extra.pop("credential-id")[0].startswith("JTI=")
+    assert extra == {
+        "pod-name": ["p"], "pod-uid": [made["metadata"]["uid"]],
+        "node-name": ["n1"], "node-uid": [node["metadata"]["uid"]],
+    }  # fmt: skip
     assert (await api.refused("POST", f"{ACCOUNTS}/default/token", ask, peer=node_peer("n2")))["code"] == 403
     assert (await api.refused("POST", f"{ACCOUNTS}/default/token", {"spec": {}}, peer=node_peer("n1")))["code"] == 403
     review = {"spec": {"token": token}}
@@ -208,6 +215,22 @@ async def test_pod_token_dies_with_the_pod(api: Any, pod: Any) -> None:
     await api.ok("DELETE", f"{PODS}/p", {"gracePeriodSeconds": 0})
     assert (await api.refused("GET", "/version", token=token))["code"] == 401
     assert "authenticated" not in (await api.post(reviews, review))["status"]
+
+
+async def test_a_token_bound_to_a_node_dies_with_it(api: Any) -> None:
+    await api.post("/api/v1/nodes", {"metadata": {"name": "n1"}})
+    reference = {"kind": "Node", "apiVersion": "v1", "name": "n1"}
+    answer = await api.post(f"{ACCOUNTS}/default/token", {"spec": {"audiences": [], "boundObjectRef": reference}})
+    assert await api.get("/version", token=answer["status"]["token"])
+    await api.ok("DELETE", "/api/v1/nodes/n1")
+    assert (await api.refused("GET", "/version", token=answer["status"]["token"]))["code"] == 401
+
+
+async def test_a_certificate_says_which_it_is(api: Any) -> None:
+    me = Peer(common_name="me", fingerprint="ab12")
+    who = await api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, peer=me)
+    extra = who["status"]["userInfo"]["extra"]
+    assert extra == {"authentication.kubernetes.io/credential-id": ["X509SHA256=ab12"]}
 
 
 async def test_node_restriction(api: Any, pod: Any) -> None:

@@ -70,6 +70,11 @@ async def test_scale(api: Any) -> None:
     assert (await api.get(f"{DEPLOYMENTS}/web"))["spec"]["replicas"] == 0
     stale = {**scale, "spec": {"replicas": 4}}
     assert (await api.refused("PUT", f"{DEPLOYMENTS}/web/scale", stale))["reason"] == "Conflict"
+    table = await api.get(f"{DEPLOYMENTS}/web/scale", accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert table["rows"][0]["cells"] == ["web", 0, 0, "0s"]
+    accept = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    assert "spec" not in await api.get(f"{DEPLOYMENTS}/web/scale", accept=accept)
 
 
 async def test_binding_sets_the_node_once(api: Any, pod: Any) -> None:
