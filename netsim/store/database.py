@@ -20,6 +20,8 @@ from netsim.store.types import Event, Item, Unavailable
 APPLICATION_ID = 0x6E657473
 FORMAT = 1
 _WASTE = 1 << 20
+_STATEMENTS = 4
+"""Kept ones hold copies of their last values, and there is one for each size of batch."""
 _SCHEMA = """
 CREATE TABLE log (revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, created INTEGER NOT NULL) STRICT;
 CREATE TABLE history (floor INTEGER NOT NULL) STRICT;
@@ -57,7 +59,9 @@ class Database:
         try:
             # Created here for its mode: the content includes Secrets. The WAL inherits it.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
+            )
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"{self._path}: cannot be opened: {error}") from error
         try:
