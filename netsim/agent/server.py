@@ -14,6 +14,7 @@ from netsim.agent.agent import Agent
 from netsim.agent.model import Container, PodState
 from netsim.agent.remote_logs import parse_log_options, read_log, why_no_log
 from netsim.agent.worker import PodWorker
+from netsim.api.prometheus import CONTENT_TYPE
 from netsim.http.types import Request, Response
 
 ADMINS = "system:masters"
@@ -67,7 +68,7 @@ class KubeletApi:
             text = stats.render_agent_metrics(await measurer.stats(), measurer.own_sample(), measurer.started_at)
         else:
             return plain(404, f"404 page not found: /{path}")
-        return Response(200, [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")], text.encode())
+        return Response(200, [("Content-Type", CONTENT_TYPE)], text.encode())
 
     async def _logs(self, request: Request, worker: PodWorker, rest: list[str]) -> Response:
         state = worker.state

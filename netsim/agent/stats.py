@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from netsim.agent.model import Obj
+from netsim.api.prometheus import Row, render_metric
 from netsim.api.times import format_time
 
 SECOND = 1_000_000_000
@@ -137,39 +138,21 @@ def _container(container: ContainerStats) -> Obj:
     }  # fmt: skip
 
 
-_Row = tuple[Mapping[str, str], float, float | None]
-"""Labels, value, and time in epoch seconds (None leaves the time to whoever reads)."""
-
-
-def render_metric(name: str, kind: str, text: str, rows: Iterable[_Row]) -> Iterator[str]:
-    """Lines of one metric in Prometheus' text format 0.0.4."""
-    yield f"# HELP {name} {text}"
-    yield f"# TYPE {name} {kind}"
-    for labels, value, at in rows:
-        listed = ",".join(f'{key}="{_escaped(labels[key])}"' for key in sorted(labels))
-        stamp = "" if at is None else f" {round(at * 1000)}"
-        yield f"{name}{{{listed}}} {value:.10g}{stamp}" if listed else f"{name} {value:.10g}{stamp}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
 def render_resource_metrics(node: NodeStats) -> str:
     """The body of /metrics/resource, with the kubelet's names."""
     containers = [(pod, container) for pod in node.pods for container in pod.containers]
     wholes = [(pod, whole) for pod in node.pods if (whole := total(c.reading for c in pod.containers)) is not None]
 
-    def of_containers(value: str) -> list[_Row]:
+    def of_containers(value: str) -> list[Row]:
         return [(_labels(pod, c.name), _value(c.reading, value), c.reading.sample.at) for pod, c in containers]
 
-    def of_pods(value: str) -> list[_Row]:
+    def of_pods(value: str) -> list[Row]:
         return [(_labels(pod), _value(whole, value), whole.sample.at) for pod, whole in wholes]
 
-    def of_node(value: str) -> list[_Row]:
+    def of_node(value: str) -> list[Row]:
         return [({}, _value(node.reading, value), node.reading.sample.at)]
 
-    starts: list[_Row] = [(_labels(pod, c.name), c.started_at, None) for pod, c in containers]
+    starts: list[Row] = [(_labels(pod, c.name), c.started_at, None) for pod, c in containers]
     lines: list[str] = []
     for scope, rows in (("container", of_containers), ("node", of_node), ("pod", of_pods)):
         cpu = f"[STABLE] Cumulative cpu time consumed by the {scope} in core-seconds"
@@ -195,7 +178,7 @@ def _labels(pod: PodStats, container: str = "") -> dict[str, str]:
 def render_agent_metrics(node: NodeStats, own: Sample, own_started_at: float) -> str:
     """The body of /metrics: what the agent itself does and uses."""
     running = sum(len(pod.containers) for pod in node.pods)
-    metrics: list[tuple[str, str, str, _Row]] = [
+    metrics: list[tuple[str, str, str, Row]] = [
         ("kubelet_node_name", "gauge", "The node's name. The count is always 1.", ({"node": node.name}, 1, None)),
         ("kubelet_running_pods", "gauge", "Number of pods with a running container", ({}, len(node.pods), None)),
         (

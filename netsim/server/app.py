@@ -122,15 +122,22 @@ class ApiServer:
         self.core = None
 
     async def __call__(self, request: Request) -> Response:
+        core = self.core
+        if core is None:
+            return error_response(errors.unavailable("the API server is starting"))
         warnings: list[str] = []
-        try:
-            return await self._answer(request, warnings)
-        except Exception as error:
-            return error_response(refusal_of(request, error), warnings)
-
-    async def _answer(self, request: Request, warnings: list[str]) -> Response:
-        core = self._ready()
         target = parse_target(request, core.registry)
+        core.traffic.begin(request)
+        try:
+            response = await self._answer(core, request, target, warnings)
+        except Exception as error:
+            response = error_response(refusal_of(request, error), warnings)
+        finally:
+            core.traffic.end(request)
+        core.traffic.count(request, target, response.status)
+        return response
+
+    async def _answer(self, core: Core, request: Request, target: Target, warnings: list[str]) -> Response:
         user = await effective_user(core, request)
         call = Call(request, target, user, warnings=warnings)
         await core.authorizer.check(user, target)

@@ -22,6 +22,7 @@ from netsim.server.negotiate import JSON, Format
 from netsim.server.rbac import User
 from netsim.server.registry import Registry
 from netsim.server.requests import Target
+from netsim.server.traffic import Traffic
 from netsim.server.views import shown_bytes
 from netsim.store.types import Item, Store
 
@@ -88,6 +89,7 @@ class Core:
     kubelet_tls: SSLContext | None = None
     summaries: dict[str, tuple[float, Obj]] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry)
+    traffic: Traffic = field(default_factory=Traffic)
     _second: tuple[datetime, str] = (datetime.min.replace(tzinfo=UTC), "")
 
     def now(self) -> str:

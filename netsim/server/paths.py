@@ -1,4 +1,4 @@
-"""Non-resource paths: health, version, discovery, OpenAPI."""
+"""Non-resource paths: health, version, discovery, OpenAPI, metrics, the tokens' issuer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Callable
 from netsim.api.errors import StatusError, method_not_allowed, no_such_resource
 from netsim.api.kinds import Obj
 from netsim.http.types import Request, Response
-from netsim.server import discovery, openapi, openapi_v2
+from netsim.server import discovery, exposition, issuer, openapi, openapi_v2
 from netsim.server.core import Call, Core
 from netsim.server.negotiate import choose_format
 from netsim.server.removed import described, discovered
 from netsim.server.responses import json_response, text_response
 
 _SWAGGER = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-_ROOTS = ("/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
+_ROOTS = (
+    "/.well-known/openid-configuration", "/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2",
+    "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
+)  # fmt: skip
 
 
 async def serve(core: Core, call: Call) -> Response:
@@ -22,6 +25,8 @@ async def serve(core: Core, call: Call) -> Response:
     request = call.request
     if request.method not in ("GET", "HEAD"):
         raise method_not_allowed()
+    if request.path == "/metrics":
+        return await exposition.serve(core)
     first, *rest = [part for part in request.path.split("/") if part] or [""]
     handler = _HANDLERS.get(first)
     return not_found() if handler is None else handler(core, request, [first, *rest])
@@ -45,6 +50,12 @@ def _group_apis(core: Core, request: Request, parts: list[str]) -> Response:
     if len(parts) == 2:
         return group_document(core, request, parts[1])
     return resources(core, request, parts[1], parts[2])
+
+
+def _openid(core: Core, request: Request, parts: list[str]) -> Response:
+    if parts == [".well-known", "openid-configuration"]:
+        return issuer.serve_configuration(core)
+    return issuer.serve_keys(core) if parts == ["openid", "v1", "jwks"] else not_found()
 
 
 def not_found() -> Response:
@@ -148,4 +159,6 @@ _HANDLERS: dict[str, Callable[[Core, Request, list[str]], Response]] = {
     "api": _core_api,
     "apis": _group_apis,
     "openapi": openapi_document,
+    ".well-known": _openid,
+    "openid": _openid,
 }

@@ -43,13 +43,18 @@ def account_groups(namespace: str) -> tuple[str, ...]:
     return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
 
 
+def key_id(key: ec.EllipticCurvePublicKey) -> str:
+    """The `kid` by which tokens name the key that signed them."""
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.urlsafe_b64encode(sha256(der).digest()).rstrip(b"=").decode()
+
+
 class TokenSigner:
     """Signs and checks ServiceAccount tokens with ES256."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey, issuer: str) -> None:
         self._key, self._public, self.issuer = key, key.public_key(), issuer
-        der = self._public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        self._key_id = base64.urlsafe_b64encode(sha256(der).digest()).rstrip(b"=").decode()
+        self._key_id = key_id(self._public)
         self._verified: dict[str, dict[str, Any]] = {}
 
     def sign(

@@ -76,7 +76,8 @@ def client_context(authority: Authority, certificate: str = "") -> ssl.SSLContex
 
 async def who(request: Request) -> Response:
     peer = request.peer
-    return Response(200, [], f"{peer.address} {peer.common_name} {peer.organizations} {peer.trusted} {peer.fingerprint}".encode())
+    name = f"{peer.common_name} {peer.organizations}"
+    return Response(200, [], f"{peer.address} {name} {peer.trusted} {peer.fingerprint}".encode())
 
 
 async def test_peer_comes_from_the_client_certificate(doors: Any, authority: Authority) -> None:
