@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import Path
 
 from netsim.agent.config import VERSION, AgentConfig
 from netsim.agent.model import Obj
@@ -26,6 +27,7 @@ LEASE_SECONDS = 40
 RENEW_SECONDS = 10.0
 REPORT_SECONDS = 300.0
 RETRY_SECONDS = 0.2
+EPHEMERAL_STORAGE = "ephemeral-storage"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 HEALTHY = {
     "MemoryPressure": ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -45,15 +47,17 @@ class Machine:
     architecture: str
     machine_id: str
     boot_id: str
+    storage_kib: int = 0
 
     @property
     def capacity(self) -> dict[str, Fraction]:
-        """cpu in cores and memory in bytes, for the downward API."""
-        return {"cpu": Fraction(self.cpus), "memory": Fraction(self.memory_kib * 1024)}
+        """cpu in cores, memory and ephemeral-storage in bytes, for the downward API."""
+        sizes = {"memory": self.memory_kib, EPHEMERAL_STORAGE: self.storage_kib}
+        return {"cpu": Fraction(self.cpus), **{name: Fraction(kib * 1024) for name, kib in sizes.items()}}
 
 
-def read_machine() -> Machine:
-    """Facts of this machine from /proc, /etc and uname."""
+def read_machine(state_dir: str) -> Machine:
+    """Facts of this machine from /proc, /etc, uname and the file system that `state_dir` is on."""
     memory = next(line for line in _read("/proc/meminfo").splitlines() if line.startswith("MemTotal:"))
     release = dict(line.split("=", 1) for line in _read("/etc/os-release").splitlines() if "=" in line)
     machine = platform.machine()
@@ -65,7 +69,17 @@ def read_machine() -> Machine:
         ARCHITECTURES.get(machine, machine),
         _read("/etc/machine-id").strip(),
         _read("/proc/sys/kernel/random/boot_id").strip(),
+        _storage_kib(state_dir),
     )
+
+
+def _storage_kib(directory: str) -> int:
+    """The size of the file system a directory is on, or will be on when it is made."""
+    present = Path(directory).absolute()
+    while not present.exists():
+        present = present.parent
+    found = os.statvfs(present)
+    return found.f_blocks * found.f_frsize // 1024
 
 
 def _read(path: str) -> str:
@@ -91,7 +105,10 @@ def render_node(config: AgentConfig, machine: Machine) -> Obj:
 
 def render_status(config: AgentConfig, machine: Machine, old: Obj, network: str, now: datetime) -> Obj:
     """NodeStatus; `network` is "" or what is missing for pods to be connected. Transition times are kept from `old`."""
-    resources = {"cpu": str(machine.cpus), "memory": f"{machine.memory_kib}Ki", "pods": str(config.max_pods)}
+    resources = {
+        "cpu": str(machine.cpus), EPHEMERAL_STORAGE: f"{machine.storage_kib}Ki", "memory": f"{machine.memory_kib}Ki",
+        "pods": str(config.max_pods),
+    }  # fmt: skip
     return {
         "addresses": [
             {"type": "InternalIP", "address": config.node_ip},

@@ -44,7 +44,7 @@ async def run_agent(
     """
     os.makedirs(config.run_dir, mode=0o700, exist_ok=True)
     services, pods, nodes = Cache(), Cache(), Cache()
-    machine = read_machine()
+    machine = read_machine(config.state_dir)
     agent, workloads = _make_agent(config, client, plugins, services, machine)
     keeper = NodeKeeper(config, client, machine, agent.network_trouble, lambda: nodes.get(config.node_name))
     agent.load()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from netsim.agent import podspec
 from netsim.agent.container_status import container_statuses, ephemeral_statuses, stamp
 from netsim.agent.model import Container, Obj, PodState
+from netsim.api.objects import observed
 
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
@@ -12,15 +13,18 @@ OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "Containe
 def build_status(pod: Obj, state: PodState, now: float, host_ip: str) -> Obj:
     """The whole PodStatus; conditions keep their lastTransitionTime from `pod` where their status did not change."""
     old = pod.get("status") or {}
+    own = [observed(condition, pod) for condition in conditions(pod, state)]
     status: Obj = {
         "phase": pod_phase(pod, state),
-        "conditions": merge_conditions(old.get("conditions") or [], conditions(pod, state), stamp(now)),
+        "conditions": merge_conditions(old.get("conditions") or [], own, stamp(now)),
         "hostIP": host_ip,
         "hostIPs": [{"ip": host_ip}],
         "startTime": old.get("startTime") or stamp(state.created_at),
         "qosClass": old.get("qosClass") or qos_class(pod),
         "containerStatuses": container_statuses(podspec.containers(pod), pod, state),
     }
+    if generation := pod["metadata"].get("generation"):
+        status["observedGeneration"] = generation
     if state.ips:
         status |= {"podIP": state.ips[0], "podIPs": [{"ip": ip} for ip in state.ips]}
     if podspec.init_containers(pod):

@@ -101,6 +101,12 @@ def set_condition(conditions: Sequence[Obj], new: Obj, now: str) -> list[Obj]:
     return [merged if c.get("type") == new["type"] else c for c in conditions]
 
 
+def observed(condition: Obj, obj: Obj) -> Obj:
+    """A pod's condition with the generation of the pod it was set upon (KEP-5067)."""
+    generation = obj["metadata"].get("generation")
+    return {**condition, "observedGeneration": generation} if generation else condition
+
+
 def owner_reference(owner: Obj, *, controller: bool = True) -> Obj:
     """A reference to `owner` (which must carry apiVersion and kind) for a dependent's metadata."""
     return {

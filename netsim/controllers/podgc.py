@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from netsim.api.kinds import NODES, PODS, Obj
-from netsim.api.objects import deletion_timestamp, dig, is_true, name_of, set_condition, status_of
+from netsim.api.objects import deletion_timestamp, dig, is_true, name_of, observed, set_condition, status_of
 from netsim.api.times import format_time
 from netsim.controllers.controller import Controller
 from netsim.controllers.facts import PRESENT, node_presence
@@ -57,7 +57,7 @@ def _collect(pod: Obj, now: datetime) -> list[Write]:
         return [delete_of(PODS, pod, grace=0)]
     text = "PodGC: node no longer exists"
     reason = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC", "message": text}
-    conditions = set_condition(status_of(pod).get("conditions") or [], reason, format_time(now))
+    conditions = set_condition(status_of(pod).get("conditions") or [], observed(reason, pod), format_time(now))
     return [patch_of(PODS, pod, {"status": {"phase": "Failed", "conditions": conditions}}, sub="status")]
 
 

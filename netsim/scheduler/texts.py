@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netsim.api.kinds import Obj
-from netsim.api.objects import condition, name_of, namespace_of, uid_of
+from netsim.api.objects import condition, name_of, namespace_of, observed, uid_of
 from netsim.scheduler.choose import Decision
 from netsim.scheduler.preempt import Preemption
 
@@ -45,7 +45,7 @@ def disruption(pod: Obj, now: str) -> Obj:
 
 
 def with_time(pod: Obj, new: Obj, now: str) -> Obj:
-    """A condition with its transition time: kept from the pod's present one of that status."""
+    """A condition with the pod's generation and its transition time: kept from the pod's present one of that status."""
     old = condition(pod, new["type"]) or {}
     since = old.get("lastTransitionTime", now) if old.get("status") == new["status"] else now
-    return {**new, "lastProbeTime": None, "lastTransitionTime": since}
+    return observed({**new, "lastProbeTime": None, "lastTransitionTime": since}, pod)

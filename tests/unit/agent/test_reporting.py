@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from netsim.agent.config import AgentConfig
-from netsim.agent.node import Machine, NodeKeeper, shows
+from netsim.agent.node import Machine, NodeKeeper, read_machine, render_status, shows
 from netsim.agent.podspec import newest
 from netsim.agent.reporter import Reporter, contains
 from netsim.client.rest import Client
 from netsim.http.types import Request, Response
 
 Obj = dict[str, Any]
-MACHINE = Machine(2, 4096, "6.1", "Debian", "amd64", "m", "b")
+MACHINE = Machine(2, 4096, "6.1", "Debian", "amd64", "m", "b", 8192)
 CONFIG = AgentConfig("node-1", "lab", "172.30.0.11", "/run/x/node-1", "/var/x/node-1", "/run/x/net.d")
 
 
@@ -57,6 +60,13 @@ def changed_by_other(obj: Obj, kind: str, status: str) -> Obj:
     conditions = [{**c, "status": status} if c["type"] == kind else c for c in obj["status"]["conditions"]]
     metadata = {**obj["metadata"], "resourceVersion": str(int(obj["metadata"]["resourceVersion"]) + 1)}
     return {**obj, "metadata": metadata, "status": {**obj["status"], "conditions": conditions}}
+
+
+async def test_a_node_offers_what_the_machine_has(tmp_path: Path):
+    status = render_status(CONFIG, MACHINE, {}, "", datetime(2026, 1, 1, tzinfo=UTC))
+    assert status["allocatable"] == {"cpu": "2", "ephemeral-storage": "8192Ki", "memory": "4096Ki", "pods": "1100"}
+    assert MACHINE.capacity["ephemeral-storage"] == 8192 * 1024
+    assert read_machine(str(tmp_path / "not" / "yet")).storage_kib == shutil.disk_usage(tmp_path).total // 1024
 
 
 async def test_a_node_that_was_marked_unknown_becomes_ready_again(api: Api):

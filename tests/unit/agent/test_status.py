@@ -105,3 +105,13 @@ def test_a_deleted_pod_whose_containers_have_ended_says_how(pod, state, containe
     assert condition(failed, "Ready")["reason"] == "PodFailed"
     assert build_status(deleted, state(container(code=0)), NOW, "h")["phase"] == "Succeeded"
     assert build_status(deleted, state(container()), NOW, "h")["phase"] == "Running"
+
+
+def test_the_status_says_which_generation_it_is_of(pod, state, container):
+    wanted = pod()
+    assert "observedGeneration" not in build_status(wanted, state(container()), NOW, "h")
+    wanted["metadata"]["generation"] = 2
+    foreign = {"type": "example.com/lb", "status": "True", "observedGeneration": 1}
+    status = build_status({**wanted, "status": {"conditions": [foreign]}}, state(container()), NOW, "h")
+    assert status["observedGeneration"] == 2
+    assert [c["observedGeneration"] for c in status["conditions"]] == [2] * 5 + [1]

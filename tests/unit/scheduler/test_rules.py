@@ -13,7 +13,7 @@ from netsim.scheduler.needs import needs_of
 from netsim.scheduler.preempt import NEVER, NO_VICTIMS, WAITING, plan_preemption
 from netsim.scheduler.queue import SchedulingQueue
 from netsim.scheduler.situation import situation_of
-from netsim.scheduler.texts import failure_message
+from netsim.scheduler.texts import disruption, failure_message, unscheduled
 from netsim.scheduler.volumes import (
     BIND_CONFLICT,
     NODE_CONFLICT,
@@ -55,6 +55,28 @@ def test_nodes_that_prefer_no_pods_come_last(make: Any) -> None:
     nodes = [make.node("a", taints=[soft]), make.node("b")]
     busy = [make.pod(f"o{i}", nodeName="b", cpu="500m") for i in range(3)]
     assert choose_node(make.pod("p"), nodes, busy).node == "b"
+
+
+def test_ephemeral_storage_is_honoured(make: Any) -> None:
+    node = make.node("a")
+    node["status"]["allocatable"]["ephemeral-storage"] = "1Gi"
+
+    def pod(name: str, size: str, **spec: Any) -> Obj:
+        made: Obj = make.pod(name, **spec)
+        made["spec"]["containers"][0]["resources"] = {"requests": {"ephemeral-storage": size}}
+        return made
+
+    standing = pod("s", "600Mi", nodeName="a")
+    assert choose_node(pod("p", "400Mi"), [node], [standing]).node == "a"
+    refused = choose_node(pod("p", "500Mi"), [node], [standing])
+    assert not refused.node and refused.refused["a"].reasons == ("Insufficient ephemeral-storage",)
+
+
+def test_conditions_say_which_generation_they_are_of(make: Any) -> None:
+    pod = make.pod("p")
+    pod["metadata"]["generation"] = 3
+    assert unscheduled(pod, "why", "2026-01-01T00:00:00Z")["observedGeneration"] == 3
+    assert disruption(pod, "2026-01-01T00:00:00Z")["observedGeneration"] == 3
 
 
 def test_soft_spread_and_the_pods_of_a_service_go_apart(make: Any) -> None:
