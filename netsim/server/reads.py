@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from datetime import UTC
+from itertools import islice
 
 import orjson
 
@@ -146,7 +147,9 @@ async def _page(core: Core, selection: Selection, limit: int, revision: int, sta
         page = await core.store.list(selection.prefix, limit=limit, start=start, revision=revision)
         return Slice(page.items, _metadata(selection, page, page.items, page.remaining, counted=True))
     page = await core.store.list(selection.prefix, start=start, revision=revision)
-    chosen = [item for item in page.items if selection.matches(core.decoder(item))]
+    found = (item for item in page.items if selection.matches(core.decoder(item)))
+    # One more than asked for tells that there are more; the rest need not be looked at.
+    chosen = list(islice(found, limit + 1 if limit else None))
     shown = chosen[:limit] if limit else chosen
     return Slice(shown, _metadata(selection, page, shown, len(chosen) - len(shown), counted=False))
 

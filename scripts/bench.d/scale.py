@@ -70,7 +70,7 @@ def wait_running(lab: Lab, seconds: float) -> None:
     while lab.api("GET", _OTHERS)["items"]:
         if time.monotonic() > end:
             raise SystemExit(f"scripts/bench: not all pods run after {seconds:.0f} s")
-        time.sleep(0.2)
+        time.sleep(1)
 
 
 def measure(lab: Lab, nodes: int, pods: int, patience: float) -> list[Row]:
