@@ -43,17 +43,10 @@ class Backend:
 
 def parse_asked(text: str, singular: str) -> Asked:
     """NAME, NAME:PORT or SCHEME:NAME:PORT; 400 for anything else."""
-    scheme, name, port = "", text, ""
-    match text.split(":"):
-        case [name, port]:
-            pass
-        case [scheme, name, port]:
-            pass
-        case [_]:
-            pass
-        case _:
-            name = ""
-    if not name or scheme not in SCHEMES:
+    parts = text.split(":")
+    scheme = parts.pop(0) if len(parts) == 3 else ""
+    name, port = parts if len(parts) == 2 else (text, "")
+    if not name or ":" in name or scheme not in SCHEMES:
         raise bad_request(f'invalid {singular} request "{text}"')
     return Asked(scheme, name, port)
 
