@@ -461,7 +461,9 @@ async def test_exec_and_logs_of_both_kinds(node: Node) -> None:
         and b"pod: web" in out
         and b"search default.svc.cluster.local svc.cluster.local cluster.local" in out
     )
-    code, out, _ = await exec_in(node, "web", "w", ["stty", "size"], tty=True)
+    # the size comes after the start, as a message of its own
+    sized = 'for i in $(seq 100); do [ "$(stty size)" = "45 123" ] && break; sleep 0.05; done; stty size'
+    code, out, _ = await exec_in(node, "web", "w", ["sh", "-c", sized], tty=True)
     assert (code, out) == (0, b"45 123\r\n")
     code, _, _message = await exec_in(node, "web", "w", ["/no/such"])
     assert code != 0
