@@ -34,9 +34,14 @@ def up(host: Host) -> subprocess.Popen[str]:
     return subprocess.Popen(argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
 
 
+def bring_up(host: Host, nodes: int) -> None:
+    done = host.run(*NETSIM, "up", "--lab", NAME, "--nodes", str(nodes))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_up_and_down_leave_the_machine_as_it_was(host: Host):
     before = snapshot(host, NAME)
-    assert host.run(*NETSIM, "up", "--lab", NAME, "--nodes", "2").returncode == 0
+    bring_up(host, nodes=2)
     during = snapshot(host, NAME)
     assert during.network == before.network  # a lab adds nothing to the host's own network
     assert during.mounts and during.files and during.processes
@@ -63,7 +68,7 @@ def test_an_interrupted_up_leaves_nothing_behind(host: Host, how: signal.Signals
 
 def test_down_after_the_supervisor_and_the_server_were_killed(host: Host):
     before = snapshot(host, NAME)
-    assert host.run(*NETSIM, "up", "--lab", NAME, "--nodes", "1").returncode == 0
+    bring_up(host, nodes=1)
     pids = Lab(NAME).pids()
     for name in ("supervisor", "server", "node-1"):
         os.kill(pids[name], signal.SIGKILL)
@@ -72,7 +77,7 @@ def test_down_after_the_supervisor_and_the_server_were_killed(host: Host):
 
 
 def test_down_takes_the_users_own_programs_in_the_lab_too(host: Host):
-    assert host.run(*NETSIM, "up", "--lab", NAME, "--nodes", "1").returncode == 0
+    bring_up(host, nodes=1)
     sleeper = subprocess.Popen(host.argv(*NETSIM, "exec", "--lab", NAME, "node-1", "--", "sleep", "300"))
     until(lambda: Path(f"/proc/{sleeper.pid}/cmdline").read_bytes().startswith(b"sleep\x00"))
     assert host.run(*NETSIM, "down", "--lab", NAME).returncode == 0
@@ -109,7 +114,7 @@ spec:
 def busy_lab(host: Host, host_path: Path) -> Lab:
     """A lab with many pods, and one that has files of the host, of its own and in memory."""
     (host_path / "kept").write_text("of the host")
-    assert host.run(*NETSIM, "up", "--lab", NAME, "--nodes", "2").returncode == 0
+    bring_up(host, nodes=2)
     run_kubectl(host, "apply", "-f", "-", input=WORK.replace("HOSTPATH", str(host_path)))
     run_kubectl(host, "rollout", "status", "deployment/many", "--timeout=60s")
     run_kubectl(host, "wait", "--for=condition=Ready", "pod/shell", "--timeout=60s")
