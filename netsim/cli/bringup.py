@@ -7,6 +7,7 @@ import dataclasses
 import os
 import socket
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -81,8 +82,11 @@ def _start(spec: LabSpec, paths: LabPaths, listeners: Listeners, etcd: EtcdConfi
         become_daemon(f"netsim supervisor [{paths.lab}]", f"{paths.logs}/supervisor.log")
         cgroup.join(f"{paths.cgroup}/system", 0)
         run_supervisor(components, paths.processes)
+    except BaseException:  # told in the supervisor's log; it must not return into the command line's stack
+        traceback.print_exc()
     finally:
-        os._exit(1)  # never back into the command line's stack
+        sys.stderr.flush()
+        os._exit(1)
 
 
 async def _wait_until_ready(spec: LabSpec, paths: LabPaths, progress: Progress, supervisor: int) -> None:

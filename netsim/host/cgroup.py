@@ -5,6 +5,7 @@ The tracking tree is v2 where there is one (a pure v2 machine or a hybrid's /sys
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Literal
 from netsim.host.mount import Mount, read_mounts
 
 KILL_ROUNDS = 50
+JOIN_ROUNDS = 20
 REMOVE_SECONDS = 2.0
 
 
@@ -75,7 +77,15 @@ def ensure(path: str) -> str:
 
 def join(path: str, pid: int) -> None:
     """Move a process (all its threads) into the group, which is made when missing; 0 is the calling process."""
-    with open(ensure(path) + "/cgroup.procs", "w", encoding="ascii") as file:
+    # Until a process is in it, an empty group may be removed again by whoever clears up another lab.
+    for _ in range(JOIN_ROUNDS):
+        with contextlib.suppress(FileNotFoundError):
+            return _enter(ensure(path), pid)
+    _enter(ensure(path), pid)
+
+
+def _enter(directory: str, pid: int) -> None:
+    with open(f"{directory}/cgroup.procs", "w", encoding="ascii") as file:
         file.write(str(pid))
 
 
