@@ -16,5 +16,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With two workers (`-n 2 --dist loadgroup`): what needs root shares the machine and runs in one of them, one test
     after the other; of the rest each file stays together, for its server's sake."""
     for item in items:
-        group = "machine" if item.get_closest_marker("root") else str(item.path)
+        rooted = item.get_closest_marker("root") or item.path.parent.name in ("kernel", "lab")
+        group = "machine" if rooted else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
