@@ -12,6 +12,7 @@ settings.register_profile("netsim", parent=settings(), deadline=None)
 settings.load_profile("netsim")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With two workers (`-n 2 --dist loadgroup`): what needs root shares the machine and runs in one of them, one test
     after the other; of the rest each file stays together, for its server's sake."""
