@@ -6,6 +6,7 @@ What is kept is known by its JSON and bounded in number and size. It is shared b
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from netsim.api.validation import validate_create, validate_metadata_alone
 
 TOKEN_VOLUME = "kube-api-access-"
 """How the names of the volumes begin that admission mounts tokens from; five random characters follow."""
+_TOKEN_NAME = re.compile(rf"{TOKEN_VOLUME}[a-z0-9]{{5}}")
 _COUNT = 128
 _LONGEST = 16 * 1024
 
@@ -96,10 +98,11 @@ class PodSpecs:
 
 
 def _token_volume(spec: Obj) -> str:
-    """The name of the volume that admission has added, "" if there is none: it is the last."""
+    """The name of the volume that admission has added, "" if there is none: it is the last. Only a name that admission
+    may have made counts: one of a client's own could break the rules for names, and is for them to judge."""
     volumes = spec.get("volumes") or ()
     name = str(volumes[-1].get("name", "")) if volumes else ""
-    return name if name.startswith(TOKEN_VOLUME) else ""
+    return name if _TOKEN_NAME.fullmatch(name) else ""
 
 
 def _key(spec: Any) -> bytes:

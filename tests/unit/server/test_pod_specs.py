@@ -69,7 +69,8 @@ def test_rules_are_asked_of_every_spec_that_differs() -> None:
     assert len(specs._valid) == 1
     twice = pod({**good, "volumes": [token("ccccc"), token("ccccc")]})
     bad = pod({**good, "restartPolicy": "Sometimes"})
-    for wrong in (twice, bad, twice, bad, {**pod(good), "metadata": {"name": "_"}}):
+    paths = [pod({**good, "volumes": [token(suffix)]}) for suffix in ("../../etc", "", "aaaaa\n", "AAAAA")]
+    for wrong in (twice, bad, twice, bad, {**pod(good), "metadata": {"name": "_"}}, *paths):
         assert specs.problems(wrong) == validate_create(PODS, wrong) != []
 
 
