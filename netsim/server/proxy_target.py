@@ -94,6 +94,7 @@ def is_allowed(address: str) -> bool:
         found = ipaddress.ip_address(address)
     except ValueError:
         return False
+    found = getattr(found, "ipv4_mapped", None) or found  # ::ffff:127.0.0.1 is dialled as 127.0.0.1
     return not (found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified)
 
 

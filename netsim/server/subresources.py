@@ -40,7 +40,8 @@ async def serve(core: Core, call: Call) -> Response:
     sub = call.kind.subresource(call.target.subresource)
     if sub is None:
         raise errors.no_such_resource()
-    if call.target.verb not in sub.verbs and sub.name != "proxy":  # OPTIONS and the like go on as well
+    # OPTIONS and the like go on as well; /watch/ before a path is no method, and would name a right of its own.
+    if call.target.verb not in sub.verbs and (sub.name != "proxy" or call.target.verb == "watch"):
         raise errors.method_not_allowed()
     return await _HANDLERS[sub.name](core, call)
 

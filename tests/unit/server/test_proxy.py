@@ -61,7 +61,8 @@ def test_pods_are_reached_at_the_port_asked_for_or_their_first() -> None:
     assert pod_backend(bare, Asked("https", "p", "")).base == "https://[fd00::7]:443"
     with pytest.raises(StatusError, match="unknown port"):
         pod_backend(found, Asked("", "p", "http"))
-    for address in ("", "127.0.0.1", "169.254.1.1", "::1", "0.0.0.0"):
+    mapped = ("::ffff:127.0.0.1", "::ffff:169.254.1.1", "::ffff:0.0.0.0")
+    for address in ("", "127.0.0.1", "169.254.1.1", "::1", "0.0.0.0", *mapped):
         assert not is_allowed(address)
         with pytest.raises(StatusError, match="address not allowed"):
             pod_backend({**found, "status": {"podIP": address}}, Asked("", "p", ""))
@@ -261,3 +262,9 @@ async def test_the_verb_is_the_methods(api: Any, program: Program) -> None:
     assert (allowed.status, await whole(allowed)) == (200, b"GET ")
     assert (await api.refused("POST", f"{NAMESPACE}/services/web:80/proxy/", peer=peer))["code"] == 403
     assert (await api.refused("GET", f"{NAMESPACE}/services/web/proxy/", peer=peer))["code"] == 403
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_watch_path_is_no_way_around_the_verb(api: Any, program: Program, method: str) -> None:
+    refused = await api.refused(method, "/api/v1/watch/namespaces/default/services/web:80/proxy/")
+    assert refused["code"] == 405 and not program.requests
