@@ -107,15 +107,19 @@ class Mirror:
         while True:
             before = self.state.revision
             try:
-                await self._watch()
+                await self._watch_or_refill()
             except EtcdLost as error:
                 self._say(str(error))
-            except Compacted:
-                await self._refill()
             except EtcdRefused as error:
                 self._say(f"the watch was refused: {error}")
             wait = _RETRY if self.state.revision > before else min(2 * wait, _RETRY_MOST)
             await asyncio.sleep(wait)
+
+    async def _watch_or_refill(self) -> None:
+        try:
+            await self._watch()
+        except Compacted:
+            await self._refill()
 
     def _say(self, trouble: str) -> None:
         if trouble != self._trouble:

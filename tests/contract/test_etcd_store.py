@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from netsim.store.etcd import EtcdStore
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_client import EtcdConfig, EtcdLost
 from netsim.store.types import Compacted, Item, KeyExists, RevisionMismatch, Unavailable
 from support.etcds import Etcd
 
@@ -112,8 +112,10 @@ async def until_written(store: EtcdStore, key: str) -> Item:
                 await asyncio.sleep(0.02)
 
 
-async def test_history_compacted_while_etcd_could_not_be_reached(own_etcd: Etcd) -> None:
-    """The mirror starts anew; watchers are told that events are missing."""
+async def test_history_compacted_while_etcd_could_not_be_reached(
+    own_etcd: Etcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mirror starts anew, though not at the first attempt; watchers are told that events are missing."""
     config = EtcdConfig((own_etcd.url,))
     store, other = await EtcdStore.open(config, patience=5), await EtcdStore.open(config, patience=5)
     made = await store.create(PODS + "x", b"1")
@@ -124,6 +126,14 @@ async def test_history_compacted_while_etcd_could_not_be_reached(own_etcd: Etcd)
     changed = await other.update(made.key, b"2", made.revision)
     await other.create(PODS + "y", b"")
     await other.compact(other.revision)
+    read, failures = store._mirror._items_at, [EtcdLost("etcd: gone again")]
+
+    async def interrupted(revision: int) -> dict[str, Item]:
+        if failures:
+            raise failures.pop()
+        return await read(revision)
+
+    monkeypatch.setattr(store._mirror, "_items_at", interrupted)
     store._mirror._task = asyncio.ensure_future(store._mirror._follow())
     with pytest.raises(Compacted):
         await asyncio.wait_for(anext(watch), 10)
