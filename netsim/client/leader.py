@@ -129,9 +129,10 @@ class Candidate:
                 async with asyncio.timeout(rest):
                     if await self._attempt():
                         return True
+                    if self.leading:
+                        await asyncio.sleep(self._timing.retry)
             except TimeoutError:
                 return False
-            await asyncio.sleep(min(self._timing.retry, max(0.0, rest)))
         return False
 
     async def _attempt(self) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from netsim.client.leader import Timing, decide, held_lease
+from netsim.client.leader import Candidate, Timing, decide, held_lease
 
 
 def lease(holder: str, seconds: int = 15) -> dict[str, Any]:
@@ -51,3 +52,26 @@ def test_lease_that_is_renewed_taken_over_or_made() -> None:
 def test_the_deadline_leaves_time_before_the_lease_ends() -> None:
     timing = Timing()
     assert timing.deadline + timing.retry < timing.lease
+
+
+class TakenOver:
+    """The Lease is ours once; then somebody else's."""
+
+    def __init__(self) -> None:
+        self.lease: dict[str, Any] | None = None
+
+    async def get(self, *_: Any) -> dict[str, Any]:
+        self.lease, found = lease("other"), self.lease or lease("me")
+        return found
+
+    async def update(self, kind: Any, obj: dict[str, Any]) -> dict[str, Any]:
+        return obj
+
+
+async def test_who_has_lost_the_lease_stops_at_once() -> None:
+    """Not only when it would have tried again."""
+    candidate = Candidate(TakenOver(), "x", "me", Timing(lease=900, deadline=600, retry=300))  # type: ignore[arg-type]
+    assert await candidate._attempt()
+    assert candidate.leading
+    assert not await asyncio.wait_for(candidate._renewed(), 5)
+    assert not candidate.leading
