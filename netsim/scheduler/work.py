@@ -10,7 +10,16 @@ from typing import Any
 
 from netsim.api.errors import StatusError
 from netsim.api.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, Obj
-from netsim.api.objects import annotations_of, key_of, name_of, namespace_of, object_reference, spec_of, status_of
+from netsim.api.objects import (
+    annotations_of,
+    key_of,
+    name_of,
+    namespace_of,
+    object_reference,
+    resource_version,
+    spec_of,
+    status_of,
+)
 from netsim.api.times import format_time
 from netsim.client.events import record_event
 from netsim.client.pace import Pace
@@ -109,8 +118,11 @@ class Workers:
         plan = plan_claims(volumes, self._storage, node)
         if plan is None:
             raise VolumesNotBound("the volumes found before are taken")
-        for claim, volume in plan:
-            await self._choose_volume(claim, volume, node.name)
+        try:
+            for claim, volume in plan:
+                await self._choose_volume(claim, volume, node.name)
+        except StatusError as error:  # says nothing about the pod: somebody else has changed or removed a volume or claim
+            raise VolumesNotBound(f"the volumes found before have changed: {error}") from error
         try:
             async with asyncio.timeout(_VOLUMES_TIMEOUT):
                 await self._until_bound([key_of(claim) for claim, _ in plan])
@@ -118,9 +130,11 @@ class Workers:
             raise VolumesNotBound("binding volumes: timed out waiting for the condition") from None
 
     async def _choose_volume(self, claim: Obj, volume: Obj | None, node: str) -> None:
+        """A volume is reserved under its resourceVersion, so that two claims never get the same one."""
         if volume is not None:
             reference = object_reference({"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim})
-            await self._client.patch(PERSISTENT_VOLUMES, name_of(volume), {"spec": {"claimRef": reference}})
+            patch: Obj = {"metadata": {"resourceVersion": resource_version(volume)}, "spec": {"claimRef": reference}}
+            await self._client.patch(PERSISTENT_VOLUMES, name_of(volume), patch)
         elif annotations_of(claim).get(SELECTED_NODE) != node:
             patch = {"metadata": {"annotations": {SELECTED_NODE: node}}}
             await self._client.patch(PERSISTENT_VOLUME_CLAIMS, name_of(claim), patch, namespace_of(claim))
