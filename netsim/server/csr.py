@@ -80,12 +80,21 @@ def is_node_subject(wanted: Wanted) -> bool:
     )
 
 
-def signing_fault(spec: Obj) -> str:
-    """Why an approved request cannot be signed by its signer, or ""."""
-    usages = set(spec.get("usages") or ())
-    needed = "server auth" if spec.get("signerName") == SERVING_SIGNER else "client auth"
-    fits = needed in usages and usages - {needed} <= _BASE_USAGES
-    return "" if fits else f"usages did not match {sorted(usages)}"
+def signing_fault(spec: Obj, wanted: Wanted) -> str:
+    """Why an approved request cannot be signed by its signer, or "". The signers of nodes' certificates sign for nodes
+    only, whoever approved the request: their approvers are not asked about users, least of all system:masters."""
+    usages, signer = set(spec.get("usages") or ()), spec.get("signerName")
+    needed = "server auth" if signer == SERVING_SIGNER else "client auth"
+    if needed not in usages or not usages - {needed} <= _BASE_USAGES:
+        return f"usages did not match {sorted(usages)}"
+    if signer == USER_SIGNER:
+        return ""
+    if not is_node_subject(wanted):
+        return f"the subject is not that of a node (CN {_PREFIX}NAME, O {_ORGANIZATION})"
+    named = bool(wanted.dns_names or wanted.addresses)
+    if wanted.others or named != (signer == SERVING_SIGNER):
+        return "a serving certificate is for DNS names or addresses, a client's has no alternative names"
+    return ""
 
 
 def claims_masters(spec: Obj) -> bool:

@@ -93,7 +93,7 @@ async def handle_request(core: Core, request: Obj) -> None:
     if not (decision.approve or (approved and spec.get("signerName") in csr.SIGNERS)):
         log.info("certificate signing request %s is left alone: %s", name, decision.message)
         return
-    if fault := csr.signing_fault(spec):
+    if fault := csr.signing_fault(spec, wanted):
         await _settle(core, name, lambda old: failed(old, fault, core.now()))
         return
     server = spec.get("signerName") == csr.SERVING_SIGNER

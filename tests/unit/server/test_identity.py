@@ -173,6 +173,15 @@ async def test_a_users_certificate_of_other_usages_or_for_masters_is_refused(api
     assert refused["code"] == 403 and "with system:masters group is not allowed" in refused["message"]
 
 
+@pytest.mark.parametrize("signer", [csr.CLIENT_SIGNER, csr.SERVING_SIGNER])
+@pytest.mark.parametrize("pem", [request_pem("root", "system:masters"), request_pem("alice", names=("alice",))])
+async def test_the_signers_of_nodes_sign_for_nodes_only(api: Any, signer: str, pem: bytes) -> None:
+    usage = "server auth" if signer == csr.SERVING_SIGNER else "client auth"
+    made = await api.post(CSRS, {"metadata": {"name": "odd"}, "spec": request_spec(pem, signer, usage)})
+    status = await approve(api, made)
+    assert [c["type"] for c in status["conditions"]] == ["Approved", "Failed"] and "certificate" not in status
+
+
 async def test_node_joins_with_a_bootstrap_token(api: Any) -> None:
     token = "abcdef.0123456789abcdef"
     await api.post("/api/v1/namespaces/kube-system/secrets", token_secret(parse_token(token)))
