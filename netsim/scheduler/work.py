@@ -121,7 +121,7 @@ class Workers:
         try:
             for claim, volume in plan:
                 await self._choose_volume(claim, volume, node.name)
-        except StatusError as error:  # says nothing about the pod: somebody else has changed or removed a volume or claim
+        except StatusError as error:  # about a volume or claim that somebody has changed or removed, not the pod
             raise VolumesNotBound(f"the volumes found before have changed: {error}") from error
         try:
             async with asyncio.timeout(_VOLUMES_TIMEOUT):
