@@ -8,7 +8,6 @@ revision is gone (410), not that nothing has happened since.
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -64,21 +63,19 @@ def read_backup(path: Path) -> tuple[list[Item], int]:
 
 
 def restore_file(backup: Path, target: Path) -> int:
-    """Make (or replace) a SQLite store from a backup; returns its revision. Raises Unavailable, also when a server has
-    the store open."""
+    """Make (or replace) a SQLite store from a backup, whole or not at all; returns its revision. Raises Unavailable,
+    also when a server has the store open; none can open it meanwhile."""
     items, revision = read_backup(backup)
-    revision += LEAP
-    if target.exists():
-        present = Database(target)  # holds the lock
-        try:
-            floor, _, events = present.load()
-            revision = max(revision, floor + len(events) + 1)
-        finally:
-            present.close()
     fresh = target.with_name(f"{target.name}.restore")
-    write_backup(fresh, items, revision)
-    remove_database(target)
-    os.replace(fresh, target)
+    present = Database(target)
+    try:
+        floor, _, events = present.load()
+        revision = max(revision + LEAP, floor + len(events) + 1)
+        write_backup(fresh, items, revision)
+    except BaseException:
+        present.close()
+        raise
+    present.replace(fresh)
     return revision
 
 

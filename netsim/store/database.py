@@ -163,10 +163,29 @@ class Database:
         finally:
             os.close(self._lock)
 
+    def replace(self, other: Path) -> None:
+        """Close, and put another database, which is one file, in the place of this one before anybody can open it."""
+        try:
+            self._connection.close()
+            # Closing has emptied them into the file; what were left of them would be taken for the other's.
+            _remove(self._path, *_BESIDE)
+            os.replace(other, self._path)
+        except (OSError, sqlite3.Error) as error:
+            raise Unavailable(f"{self._path}: cannot be replaced: {error}") from error
+        finally:
+            os.close(self._lock)
+
+
+_BESIDE = ("-wal", "-shm", "-journal")
+
 
 def remove_database(path: Path) -> None:
     """Remove a database that nobody has open, if there is one."""
-    for suffix in ("", "-wal", "-shm", "-journal", ".lock"):
+    _remove(path, "", *_BESIDE, ".lock")
+
+
+def _remove(path: Path, *suffixes: str) -> None:
+    for suffix in suffixes:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
