@@ -13,7 +13,7 @@ from netsim.agent.model import Obj
 from netsim.agent.provisioning import PROVISIONER
 from netsim.api.errors import StatusError
 from netsim.api.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES
-from netsim.api.objects import key_of, name_of, spec_of
+from netsim.api.objects import dig, key_of, name_of, spec_of
 from netsim.client.cache import Cache
 from netsim.client.events import EventType, record_event
 from netsim.client.reflector import Reflector
@@ -62,8 +62,16 @@ class Provisioner:
         for volume in [v for v in self.volumes.values() if provisioning.is_to_delete(v, self.node)]:
             done &= await self._delete(volume)
         for volume in [v for v in self.volumes.values() if provisioning.is_to_let_go(v, self.node)]:
-            await self._let_go(volume)
+            done &= await self._give_up(volume)
         return done
+
+    async def _give_up(self, volume: Obj) -> bool:
+        try:
+            await self._let_go(volume)
+        except (OSError, StatusError) as error:
+            log.warning("volume %s cannot be let go: %s", name_of(volume), error)
+            return False
+        return True
 
     async def _let_go(self, volume: Obj) -> None:
         try:
@@ -105,7 +113,8 @@ class Provisioner:
     async def _delete(self, volume: Obj) -> bool:
         """The directory first: a volume that is still there afterwards is deleted once more."""
         try:
-            await asyncio.to_thread(remove_directory, self.state_dir, str(volume["spec"]["local"]["path"]))
+            directory = str(dig(volume, "spec", "local", "path") or "")
+            await asyncio.to_thread(remove_directory, self.state_dir, directory)
             if provisioning.FINALIZER in (volume["metadata"].get("finalizers") or ()):
                 await self._let_go(volume)
             await self.client.delete(PERSISTENT_VOLUMES, name_of(volume), uid=volume["metadata"]["uid"])
@@ -132,7 +141,8 @@ def make_directory(directory: str) -> None:
 
 def remove_directory(state_dir: str, directory: str) -> None:
     """Remove a volume's content. ValueError for a path that this provisioner cannot have made."""
-    if os.path.dirname(directory) != f"{state_dir}/volumes" or os.path.islink(directory):
-        raise ValueError(f"{directory} is no directory in {state_dir}/volumes; remove the volume by hand")
+    parent, name = os.path.split(directory)
+    if parent != f"{state_dir}/volumes" or name in ("", ".", "..") or os.path.islink(directory):
+        raise ValueError(f"{directory!r} is no directory in {state_dir}/volumes; remove the volume by hand")
     if os.path.isdir(directory):
         shutil.rmtree(directory)

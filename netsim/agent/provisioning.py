@@ -28,10 +28,13 @@ FINALIZER = "external-provisioner.volume.kubernetes.io/finalizer"
 
 
 def is_to_provision(claim: Obj, node: str) -> bool:
-    """Whether the claim waits for a volume of ours on this node."""
+    """Whether the claim waits for a volume of ours on this node. Anybody may write the annotations, also on a claim
+    that has no class."""
     marks = annotations_of(claim)
     wanted = (marks.get(STORAGE_PROVISIONER), marks.get(SELECTED_NODE)) == (PROVISIONER, node)
-    return wanted and not spec_of(claim).get("volumeName") and deletion_timestamp(claim) is None
+    spec = spec_of(claim)
+    unbound = bool(spec.get("storageClassName")) and not spec.get("volumeName")
+    return wanted and unbound and deletion_timestamp(claim) is None
 
 
 def is_to_delete(volume: Obj, node: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,7 +11,7 @@ from netsim.agent import provisioning
 from netsim.agent.claims import bound_volume, claim_volumes, source_of
 from netsim.agent.env import ConfigError
 from netsim.agent.model import Obj
-from netsim.agent.provisioner import make_directory, remove_directory
+from netsim.agent.provisioner import Provisioner, make_directory, remove_directory
 
 MARKS = {
     "volume.kubernetes.io/storage-provisioner": "netsim.io/local-path",
@@ -32,6 +32,7 @@ def claim(annotations: Obj = MARKS, **spec: Any) -> Obj:
         (claim({**MARKS, "volume.kubernetes.io/selected-node": "node-2"}), False),
         (claim({"volume.kubernetes.io/selected-node": "node-1"}), False),
         (claim(volumeName="pvc-u1"), False),
+        (claim(storageClassName=""), False),
     ],
 )
 def test_whose_claim_it_is(found: Obj, ours: bool) -> None:
@@ -89,10 +90,31 @@ def test_only_its_own_directories_are_removed(tmp_path: Path) -> None:
     remove_directory(state, f"{state}/volumes/a")
     remove_directory(state, f"{state}/volumes/a")
     assert not (tmp_path / "volumes/a").exists()
-    for path in (f"{state}/else", f"{state}/volumes/link", f"{state}/volumes/../else", "/"):
+    below = [f"{state}/volumes/{name}" for name in ("link", "../else", "", ".", "..")]
+    for path in (f"{state}/else", *below, "/", ""):
         with pytest.raises(ValueError, match="by hand"):
             remove_directory(state, path)
-    assert (tmp_path / "else").is_dir()
+    assert (tmp_path / "else").is_dir() and (tmp_path / "volumes").is_dir()
+
+
+async def test_what_cannot_be_done_is_tried_again(tmp_path: Path) -> None:
+    """A volume whose path is nobody's, and a server that does not answer, end nothing."""
+
+    class Gone:
+        async def patch(self, *_: Any, **__: Any) -> Obj:
+            raise ConnectionRefusedError
+
+        create = delete = patch
+
+    found = Provisioner(cast(Any, Gone()), "node-1", str(tmp_path))
+    held, strange = made(), made(phase="Released")
+    held["metadata"] |= {"name": "held", "resourceVersion": "3", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    held["spec"]["persistentVolumeReclaimPolicy"] = "Retain"
+    strange["metadata"] |= {"name": "strange", "uid": "u2", "resourceVersion": "4"}
+    strange["spec"]["hostPath"] = strange["spec"].pop("local")
+    for volume in (held, strange):
+        found.volumes.replace([volume], "4")
+        assert not await found._serve_all()
 
 
 def test_claims_of_a_pod() -> None:
