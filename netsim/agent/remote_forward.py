@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
 
 from netsim.agent.context import Context
 from netsim.agent.remote_spdy import accept_spdy
@@ -17,8 +19,8 @@ from netsim.agent.runtime.pod_dial import CHUNK, Connection, DialFailed, dial_po
 from netsim.agent.worker import PodWorker
 from netsim.http.spdy import SpdyError
 from netsim.http.spdy_frames import REFUSED_STREAM
-from netsim.http.spdy_session import SpdySession
-from netsim.http.spdy_stream import SpdyStream
+from netsim.http.spdy_session import MAX_STREAMS, SpdySession
+from netsim.http.spdy_stream import SpdyStream, StreamReset
 from netsim.http.types import ByteStream, Request, Response
 
 log = logging.getLogger(__name__)
@@ -70,13 +72,21 @@ async def until_gone(worker: PodWorker, session: Awaitable[None]) -> None:
             log.error("a port-forward session failed", exc_info=ended)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """The first stream of a connection, by its type, and the task that gives it up if the second does not come."""
+
+    streams: dict[str, SpdyStream]
+    expiring: asyncio.Task[None]
+
+
 class Forwards:
     """One SPDY connection: a pair of streams (error, data) with one requestid for each forwarded connection."""
 
     def __init__(self, stream: ByteStream, dial: Dial) -> None:
         self.dial = dial
         self.session = SpdySession(stream, self._opened)
-        self._pending: dict[str, dict[str, SpdyStream]] = {}
+        self._pending: dict[str, _Pair] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -91,10 +101,11 @@ class Forwards:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.session.close()
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -103,26 +114,27 @@ class Forwards:
 
     def _opened(self, stream: SpdyStream) -> None:
         kind, port = stream.headers.get("streamtype", ""), parse_port(stream.headers.get("port", ""))
-        if kind not in ("error", "data") or port is None:
+        key = request_key(stream.headers, stream.stream_id)
+        pair = self._pending.get(key)
+        # Streams that are reset at once do not count for the session, but what they began may go on.
+        crowded = len(self._tasks) >= MAX_STREAMS
+        if kind not in ("error", "data") or port is None or crowded or (pair is not None and kind in pair.streams):
             self._spawn(stream.reset(REFUSED_STREAM))
             return
         if kind == "error":
             stream.discard()
-        key = request_key(stream.headers, stream.stream_id)
-        pair = self._pending.setdefault(key, {})
-        pair[kind] = stream
-        if len(pair) == 2:
-            del self._pending[key]
-            self._spawn(forward(self.dial, port, pair["data"], pair["error"]))
-        else:
-            self._spawn(self._expire(key, pair))
+        if pair is None:
+            self._pending[key] = _Pair({kind: stream}, self._spawn(self._expire(key, stream)))
+            return
+        del self._pending[key]
+        pair.expiring.cancel()
+        streams = {**pair.streams, kind: stream}
+        self._spawn(forward(self.dial, port, streams["data"], streams["error"]))
 
-    async def _expire(self, key: str, pair: dict[str, SpdyStream]) -> None:
+    async def _expire(self, key: str, stream: SpdyStream) -> None:
         await asyncio.sleep(PAIR_SECONDS)
-        if self._pending.get(key) is pair:
-            del self._pending[key]
-            for stream in pair.values():
-                await stream.reset()
+        del self._pending[key]
+        await stream.reset()
 
 
 def parse_port(text: str) -> int | None:
@@ -148,6 +160,8 @@ async def forward(dial: Dial, port: int, data: SpdyStream, error: SpdyStream) ->
             await _carry(connection, data, error)
         await error.finish()
         await data.finish()
+    # Nobody reads any more what the client still sends, which would hold up its other connections.
+    data.discard()
 
 
 async def _carry(connection: Connection, data: SpdyStream, error: SpdyStream) -> None:
@@ -168,9 +182,13 @@ async def _carry(connection: Connection, data: SpdyStream, error: SpdyStream) ->
 
 
 async def _copy_up(data: SpdyStream, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):  # either side broke off; the other direction notices as well
+    try:
         while received := await data.read():
             writer.write(received)
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+    except StreamReset:  # the client broke off; the program in the pod may never say anything by which to notice
+        writer.transport.abort()
+    except OSError:  # the program broke off: the other direction notices as well
+        data.discard()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 from typing import Protocol
 
@@ -83,7 +84,8 @@ class SpdyStream:
         """End the stream at once."""
         if not self.was_reset and not (self.read_done and self.write_done):
             self.broken()
-            await self._session.send(RstStream(self.stream_id, status))
+            with contextlib.suppress(ConnectionError):  # the connection has ended, and the stream with it
+                await self._session.send(RstStream(self.stream_id, status))
 
     def discard(self) -> None:
         """Throw away what the peer sends on this stream."""

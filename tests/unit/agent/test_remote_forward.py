@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import socket
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from netsim.agent.model import PodState, Sandbox
 from netsim.agent.remote_forward import TUNNEL, answer_forward, parse_port, request_key
 from netsim.http.client import HttpClient
 from netsim.http.server import serve
-from netsim.http.spdy_session import SpdySession
+from netsim.http.spdy_session import BUFFER_LIMIT, SpdySession
 from netsim.http.spdy_stream import SpdyStream, StreamReset
 from netsim.http.types import ByteStream, Request, Response
 from netsim.http.websocket import WebSocketBytes, connect
@@ -156,6 +157,44 @@ async def test_the_target_may_end_first(kubelet: tuple[HttpClient, Kubelet]) -> 
         await data.reset()
         while session.streams:
             await asyncio.sleep(0)
+
+
+async def test_a_client_that_breaks_off_ends_the_connection(kubelet: tuple[HttpClient, Kubelet]) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+        ended.set()
+        writer.close()
+
+    async with listening(silent) as port, forwards(kubelet[0], "spdy") as session:
+        data, _ = await pair(session, port, 1)
+        await begun.wait()
+        await data.reset()
+        await ended.wait()
+
+
+async def test_what_is_sent_to_a_refused_port_holds_up_nobody(kubelet: tuple[HttpClient, Kubelet]) -> None:
+    async with listening() as port, forwards(kubelet[0], "spdy") as session:
+        lost, error = await pair(session, closed_port(), 1)
+        assert await drain(error)
+        await lost.write(bytes(2 * BUFFER_LIMIT))
+        data, _ = await pair(session, port, 2)
+        await data.finish()
+        assert len(await drain(data)) == 64
+
+
+async def test_the_second_stream_of_a_kind_is_refused(kubelet: tuple[HttpClient, Kubelet]) -> None:
+    async with listening() as port, forwards(kubelet[0], "spdy") as session:
+        headers = (("streamtype", "data"), ("port", str(port)), ("requestid", "1"))
+        first, second = [await session.open(headers) for _ in range(2)]
+        with pytest.raises(StreamReset):
+            await second.read()
+        await session.open((("streamtype", "error"), *headers[1:]), fin=True)
+        await first.finish()
+        assert len(await drain(first)) == 64
 
 
 async def test_wrong_streams_are_refused(kubelet: tuple[HttpClient, Kubelet]) -> None:
