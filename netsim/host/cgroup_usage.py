@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 from netsim.host.cgroup import CgroupLayout, check_path, detect
@@ -22,8 +23,10 @@ def read_usage(path: str) -> Usage | None:
     layout = detect()
     try:
         return _read_v1(layout, path) if "cpuacct" in layout.controllers else _read_v2(f"{layout.tree}/{path}")
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):  # ENODEV: removed after its file was opened
+            return None
+        raise
 
 
 def _read_v1(layout: CgroupLayout, path: str) -> Usage:
