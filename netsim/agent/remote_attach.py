@@ -112,6 +112,7 @@ async def _session(
     try:
         await asyncio.wait([receiving, sending], return_when=asyncio.FIRST_COMPLETED)
         if sending.done():
+            await sending
             await channels.finish(exit_status(0))
     finally:
         for task in (receiving, sending):
