@@ -1,8 +1,8 @@
 """Admission: what Kubernetes' built-in plugins add to or refuse in new objects.
 
-NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, Priority, the default StorageClass and IngressClass,
-storage protection; ResourceQuota is in `quota`, DefaultTolerationSeconds among the defaults of pods. The deciding
-functions are pure; `admit_create` looks up what they need.
+NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, Priority, CertificateApproval, the default
+StorageClass and IngressClass, storage protection; ResourceQuota is in `quota`, DefaultTolerationSeconds among the
+defaults of pods. The deciding functions are pure; `admit_create` looks up what they need.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ TOKEN_SECONDS = 3607
 ROOT_CA = PUBLIC_CA
 _PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
 _RBAC_GROUP = "rbac.authorization.k8s.io"
+_CSR_GROUP = kinds.CERTIFICATE_SIGNING_REQUESTS.group
 
 
 async def check_namespace(core: Core, kind: Kind, namespace: str, name: str) -> None:
@@ -69,6 +70,24 @@ def _admit_request(request: Obj, user: User) -> Obj:
         why = f"use of {csr.USER_SIGNER} signer with system:masters group is not allowed"
         raise errors.forbidden(kinds.CERTIFICATE_SIGNING_REQUESTS, request["metadata"]["name"], why)
     return with_requester(request, user)
+
+
+async def check_approval(core: Core, new: Obj, old: Obj, user: User) -> None:
+    """403 when somebody decides on a CertificateSigningRequest who may not `approve` for its signer
+    (CertificateApproval)."""
+    if _decisions(new) == _decisions(old):
+        return
+    signer = str((old.get("spec") or {}).get("signerName", ""))
+    for name in (signer, f"{signer.partition('/')[0]}/*"):
+        if await core.authorizer.allows(user, rbac.Attributes("approve", _CSR_GROUP, "signers", name=name)):
+            return
+    why = f'user not permitted to approve requests with signerName "{signer}"'
+    raise errors.forbidden(kinds.CERTIFICATE_SIGNING_REQUESTS, old["metadata"]["name"], why)
+
+
+def _decisions(request: Obj) -> list[Obj]:
+    conditions = (request.get("status") or {}).get("conditions") or ()
+    return [condition for condition in conditions if condition.get("type") in ("Approved", "Denied")]
 
 
 def with_requester(request: Obj, user: User) -> Obj:

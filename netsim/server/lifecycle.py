@@ -182,6 +182,8 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
     new = _with_version(_with_defaults(kind, new, old), item.revision)
     if kind.group == _RBAC_GROUP and not strategy.same_object(new, old):
         await admission.check_escalation(core, kind, new, request.user)
+    if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:
+        await admission.check_approval(core, new, old, request.user)
     if not sub:
         await admission.check_update(core, kind, new)
     if sub not in _OWN_RULES:

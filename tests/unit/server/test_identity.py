@@ -173,6 +173,36 @@ async def test_a_users_certificate_of_other_usages_or_for_masters_is_refused(api
     assert refused["code"] == 403 and "with system:masters group is not allowed" in refused["message"]
 
 
+@pytest.mark.parametrize("sub", ["approval", "status"])
+@pytest.mark.parametrize(
+    ("signers", "code"),
+    [(csr.USER_SIGNER, 200), ("kubernetes.io/*", 200), (csr.SERVING_SIGNER, 403), ("example.com/*", 403)],
+)
+async def test_who_approves_must_be_allowed_to_for_the_signer(api: Any, sub: str, signers: str, code: int) -> None:
+    rules = [
+        {"apiGroups": ["certificates.k8s.io"], "resources": [f"certificatesigningrequests/{sub}"], "verbs": ["patch"]},
+        {
+            "apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "verbs": ["approve"],
+            "resourceNames": [signers],
+        },
+    ]  # fmt: skip
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    await api.post(f"{rbac}/clusterroles", {"metadata": {"name": "r"}, "rules": rules})
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "r"}
+    binding = {"metadata": {"name": "r"}, "roleRef": reference, "subjects": [{"kind": "User", "name": "eve"}]}
+    await api.post(f"{rbac}/clusterrolebindings", binding)
+    spec = request_spec(request_pem("alice", "devs"), csr.USER_SIGNER)
+    await api.post(CSRS, {"metadata": {"name": "alice"}, "spec": spec})
+    condition = {"type": "Approved", "status": "True", "reason": "Yes", "message": "yes"}
+    change = {"status": {"conditions": [condition]}}
+    eve = Peer(common_name="eve")
+    answer = await api.send(
+        "PATCH", f"{CSRS}/alice/{sub}", change, peer=eve, content_type="application/merge-patch+json"
+    )
+    assert answer.status == code
+    assert (b"not permitted to approve requests with signerName" in answer.body) is (code == 403)
+
+
 @pytest.mark.parametrize("signer", [csr.CLIENT_SIGNER, csr.SERVING_SIGNER])
 @pytest.mark.parametrize("pem", [request_pem("root", "system:masters"), request_pem("alice", names=("alice",))])
 async def test_the_signers_of_nodes_sign_for_nodes_only(api: Any, signer: str, pem: bytes) -> None:
