@@ -206,4 +206,5 @@ def _pieces(policy: Obj) -> Iterator[Attributes]:
 
 
 def _covers(rule: Rule, piece: Attributes) -> bool:
-    return rule.allows(piece)
+    """Whether a rule holds what is granted; one with names, be it the empty name, never holds all of a resource."""
+    return rule.allows(piece) and (bool(piece.name) or not rule.names)

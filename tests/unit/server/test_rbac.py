@@ -155,6 +155,8 @@ def test_escalation_is_found() -> None:
     held = [policy()]
     assert uncovered(wanted, held) == wanted
     assert uncovered([{**wanted[0], "verbs": ["get"]}], held) == []
+    nameless = [policy(resourceNames=[""])]
+    assert uncovered([{**wanted[0], "verbs": ["get"]}], nameless) == [{**wanted[0], "verbs": ["get"]}]
 
 
 def test_nodes_write_only_what_is_theirs() -> None:
