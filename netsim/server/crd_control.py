@@ -74,13 +74,11 @@ class Definitions:
 
     async def _refresh(self) -> None:
         """Settle every definition; serve what they add before their status says so."""
-        now, settled = self._core.now(), list[Obj]()
-        stored = await self._core.objects(DEFINITIONS)
-        for definition in sorted(
-            stored, key=lambda obj: (obj["metadata"]["creationTimestamp"], obj["metadata"]["name"])
-        ):
-            others = [*settled, *(obj for obj in stored if obj["metadata"]["name"] not in map(_name, settled))]
-            settled.append(crd.settle(definition, others, now))
+        now, stored = self._core.now(), await self._core.objects(DEFINITIONS)
+        by_name = {_name(obj): obj for obj in stored}
+        for definition in sorted(stored, key=lambda obj: (obj["metadata"]["creationTimestamp"], _name(obj))):
+            by_name[_name(definition)] = crd.settle(definition, by_name.values(), now)
+        settled = list(by_name.values())
         self._serve(settled)
         before = {_name(obj): obj.get("status") for obj in stored}
         for definition in settled:
