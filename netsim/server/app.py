@@ -25,7 +25,7 @@ from netsim.server.hub import Hub
 from netsim.server.negotiate import choose_format
 from netsim.server.pki import Pki, ensure_pki
 from netsim.server.removed import refuse_removed
-from netsim.server.requests import Target, parse_target
+from netsim.server.requests import CONNECTS, Target, parse_target
 from netsim.server.responses import error_response
 from netsim.server.services import ServiceAllocators
 from netsim.server.tokens import TokenSigner
@@ -41,7 +41,7 @@ _COMPUTED: dict[kinds.Kind, Callable[[Core, Call], Awaitable[Response]]] = {
     kinds.COMPONENT_STATUSES: components.serve,
     kinds.BINDINGS: subresources.bind,
 }
-_STREAMING = ("log", "exec", "attach", "portforward", "proxy")
+_STREAMING = CONNECTS | {"log"}
 _ONE_OBJECT: dict[str, Callable[[Core, Call], Awaitable[Response]]] = {
     "get": reads.get_object,
     "update": writes.update,

@@ -2,6 +2,7 @@
 
 Reads of the newest state first wait until this server has seen what was acknowledged to anybody. Writes are decided on
 the state at hand, since their comparison of revisions protects them; only a refusal is looked at again on fresh state.
+What goes on to a pod or node is sent once: it waits as reads do, and its failure is the answer.
 With a store of our own nothing of this costs anything.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from netsim.api.errors import StatusError
 from netsim.http.types import Request, Response
 from netsim.server.core import Call, Core
+from netsim.server.requests import CONNECTS
 
 _LONGEST_NUMBER = 19
 _FRESH = ("get", "list", "watch", "deletecollection")
@@ -31,7 +33,7 @@ def needs_newest(request: Request, verb: str, revision: int) -> bool:
 async def answer(core: Core, call: Call, dispatch: Callable[[Core, Call], Awaitable[Response]]) -> Response:
     """`dispatch`, on a state that is new enough for the request."""
     store = core.store
-    if needs_newest(call.request, call.target.verb, store.revision):
+    if call.target.subresource in CONNECTS or needs_newest(call.request, call.target.verb, store.revision):
         await store.sync()
         return await dispatch(core, call)
     revision, warnings = store.revision, len(call.warnings)

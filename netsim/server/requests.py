@@ -18,6 +18,8 @@ _LONGEST_NUMBER = 19
 LONGEST_MANAGER = 128
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False", ""))
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
+CONNECTS = frozenset(("attach", "exec", "portforward", "proxy"))
+"""Subresources whose requests go on to what runs elsewhere."""
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
 

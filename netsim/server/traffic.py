@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 
 from netsim.http.types import Request
-from netsim.server.requests import Target
+from netsim.server.requests import CONNECTS, Target
 
 _VERBS = {
     "get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH",
     "delete": "DELETE", "deletecollection": "DELETECOLLECTION", "post": "POST", "put": "PUT", "head": "HEAD",
 }  # fmt: skip
-_CONNECT = frozenset(("attach", "exec", "portforward", "proxy"))
 _READS = frozenset(("GET", "HEAD"))
 _APPLY = "application/apply-patch"
 
@@ -51,7 +50,7 @@ def labels_of(request: Request, target: Target, code: int) -> Labels:
     verb, kind, sub = _VERBS.get(target.verb, "OTHER"), target.kind, target.subresource
     if kind is None:
         return verb, "", "", "", "", "", code
-    if sub in _CONNECT:
+    if sub in CONNECTS:
         verb = "CONNECT"
     if sub and kind.subresource(sub) is None:
         sub = ""
