@@ -77,6 +77,7 @@ def _check_name(name: str) -> str:
 
 def _ensure_kubeconfig(paths: LabPaths, server: str, token: str, name: str) -> str:
     from netsim.cli.join import credentials_trouble, join_cluster
+    from netsim.lab.labfile import make_directories
 
     directory = paths.node_state(name)
     kubeconfig = f"{directory}/kubelet.conf"
@@ -91,6 +92,7 @@ def _ensure_kubeconfig(paths: LabPaths, server: str, token: str, name: str) -> s
         parsed = parse_token(token)
     except TokenError as error:
         raise Fault(str(error)) from None
+    make_directories(paths)
     os.makedirs(directory, mode=0o750, exist_ok=True)
     asyncio.run(join_cluster(server, parsed, name, kubeconfig))
     print(f"node {name} has joined {server}", flush=True)
@@ -111,6 +113,7 @@ def _address_towards(host: str, port: int) -> str:
 def _run(paths: LabPaths, name: str, address: str, kubeconfig: str, cluster_dns: str, cluster_cidr: str) -> None:
     from netsim.cli.node_components import node_components
     from netsim.cli.node_process import NodeProcess
+    from netsim.lab.labfile import make_directories
     from netsim.lab.supervisor import supervise_in_foreground
 
     process = NodeProcess(
@@ -126,6 +129,7 @@ def _run(paths: LabPaths, name: str, address: str, kubeconfig: str, cluster_dns:
         cluster_cidr=cluster_cidr,
         stop_means_down=True,
     )
+    make_directories(paths)
     os.makedirs(paths.node_run(name), mode=0o750, exist_ok=True)
     os.makedirs(paths.logs, mode=0o750, exist_ok=True)
     supervise_in_foreground(node_components(process, paths, namespace=None), f"{paths.node_run(name)}/processes.json")

@@ -18,7 +18,7 @@ from netsim.cli.options import Lab, lab_paths, make_app, need_root
 from netsim.cli.restore import Restore, restore_backup
 from netsim.cli.store import CaFile, CertFile, KeyFile, StoreUrl, UserFile, parse_store
 from netsim.lab.join import Token, TokenError, parse_token
-from netsim.lab.labfile import NoSuchLab, read_lab, write_lab
+from netsim.lab.labfile import NoSuchLab, make_directories, read_lab, write_lab
 from netsim.lab.paths import LabPaths
 from netsim.lab.supervisor import COLLECT
 from netsim.lab.topology import LabSpec, TopologyError, plan_server
@@ -61,8 +61,7 @@ def server(
         raise Fault(str(error)) from None
     _check_not_a_lab(paths)
     sock = _listen(port)
-    os.makedirs(paths.run, mode=0o711, exist_ok=True)
-    os.makedirs(paths.state, mode=0o711, exist_ok=True)
+    make_directories(paths)
     if pki_dir:
         _take_keys(Path(pki_dir), Path(paths.pki))
     if restore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
@@ -34,6 +35,13 @@ def claim_lab(paths: LabPaths) -> None:
     os.mkdir(f"{paths.run}/netns", 0o711)
     _make_directory(paths.state)
     os.mkdir(paths.logs, 0o750)
+
+
+def make_directories(paths: LabPaths) -> None:
+    """The lab's two directories, unless they are there, for components that run without `up`."""
+    for path in (paths.run, paths.state):
+        with contextlib.suppress(FileExistsError):
+            _make_directory(path)
 
 
 def _make_directory(path: str) -> None:
