@@ -37,7 +37,7 @@ from netsim.http.spdy_frames import (
 )
 
 CONTROL_LIMIT = 64 * 1024
-HEADERS_LIMIT = 64 * 1024
+HEADERS_LIMIT = 16 * 1024
 PAIRS_LIMIT = 128
 
 # Header blocks are small: a window just larger than the dictionary keeps a connection's memory small.

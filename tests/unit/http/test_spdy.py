@@ -96,7 +96,7 @@ def block(raw: bytes) -> bytes:
         (control(1, bytes(4)), "cut short"),
         (control(2, struct.pack(">I", 0) + block(bytes(4))), "stream 0"),
         (control(2, struct.pack(">I", 1) + b"no zlib"), "cannot be decompressed"),
-        (control(2, struct.pack(">I", 1) + block(bytes(80_000))), "more than 65536 bytes"),
+        (control(2, struct.pack(">I", 1) + block(bytes(80_000))), "more than 16384 bytes"),
         (control(2, struct.pack(">I", 1) + block(struct.pack(">I", 10_000))), "10000 headers"),
         (control(2, struct.pack(">I", 1) + block(struct.pack(">II", 1, 2**31))), "longer than its block"),
         (control(4, struct.pack(">I", 2**32 - 1)), "entries"),
