@@ -24,7 +24,7 @@ from netsim.http.spdy_frames import (
     SynStream,
     WindowUpdate,
 )
-from netsim.http.spdy_stream import SpdyStream, StreamReset
+from netsim.http.spdy_stream import CREDIT, SpdyStream, StreamReset
 from netsim.http.types import ByteStream
 
 MAX_STREAMS = 1024
@@ -61,6 +61,7 @@ class SpdySession:
             while not self.closed and (received := await self._stream.read()):
                 for frame in self._decoder.feed(received):
                     await self._handle(frame)
+                await self.announce()
                 while self._buffered > BUFFER_LIMIT and not self.closed:
                     self._drained.clear()
                     await self._drained.wait()
@@ -126,14 +127,20 @@ class SpdySession:
         return limits
 
     async def grant(self, stream_id: int, credit: int) -> None:
-        """Tell the peer that it may send more, on the stream and on the connection."""
+        """Tell the peer that it may send more on the stream, or on all together (stream 0)."""
         with contextlib.suppress(ConnectionError):  # it sends nothing any more
             await self.send(WindowUpdate(stream_id, credit))
-            await self.send(WindowUpdate(0, credit))
+
+    async def announce(self) -> None:
+        """Let the peer send as much again on the connection as was taken or dropped, of whichever streams."""
+        if self._consumed >= CREDIT:
+            credit, self._consumed = self._consumed, 0
+            await self.grant(0, credit)
 
     def release(self, size: int) -> None:
         """Received bytes have been taken or dropped."""
         self._buffered -= size
+        self._consumed += size
         if self._buffered <= BUFFER_LIMIT:
             self._drained.set()
 
@@ -174,12 +181,14 @@ class SpdySession:
     async def _data(self, frame: Data) -> None:
         stream = self.streams.get(frame.stream_id)
         if stream is None or stream.read_done:
+            self._consumed += len(frame.data)
             if frame.stream_id > max(self._last_seen, self._next_id):
                 await self.send(RstStream(frame.stream_id, spdy.INVALID_STREAM))
             return
         if stream.received(frame.data):
             self._buffered += len(frame.data)
         elif frame.data:
+            self._consumed += len(frame.data)
             await self.grant(frame.stream_id, len(frame.data))
         if frame.fin:
             stream.ended()

@@ -11,7 +11,7 @@ from netsim.http import spdy_frames as spdy
 from netsim.http.spdy_frames import Data, Frame, RstStream
 
 PART = 32 * 1024
-_CREDIT = spdy.INITIAL_WINDOW // 2
+CREDIT = spdy.INITIAL_WINDOW // 2
 
 
 class Session(Protocol):
@@ -24,6 +24,8 @@ class Session(Protocol):
     def grant(self, stream_id: int, credit: int) -> Awaitable[None]: ...
 
     def release(self, size: int) -> None: ...
+
+    def announce(self) -> Awaitable[None]: ...
 
     def settle(self, stream: SpdyStream) -> None: ...
 
@@ -61,9 +63,10 @@ class SpdyStream:
     async def _took(self, size: int) -> None:
         self._session.release(size)
         self._consumed += size
-        if self._consumed >= _CREDIT and not self.read_done:
+        if self._consumed >= CREDIT and not self.read_done:
             credit, self._consumed = self._consumed, 0
             await self._session.grant(self.stream_id, credit)
+        await self._session.announce()
 
     async def write(self, data: bytes) -> None:
         """Send bytes, in parts; waits for the peer. StreamReset when it takes no more."""
@@ -86,6 +89,7 @@ class SpdyStream:
             self.broken()
             with contextlib.suppress(ConnectionError):  # the connection has ended, and the stream with it
                 await self._session.send(RstStream(self.stream_id, status))
+            await self._session.announce()
 
     def discard(self) -> None:
         """Throw away what the peer sends on this stream."""

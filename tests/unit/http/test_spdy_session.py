@@ -96,6 +96,16 @@ async def test_much_goes_through_while_windows_are_kept():
         assert got == data
 
 
+async def test_many_small_streams_use_up_no_window_of_the_connection():
+    async with connected() as (client, server), asyncio.timeout(10):
+        # From here on the client holds to the connection's window: of a stream's few bytes it hears nothing else.
+        await server.send(spdy.WindowUpdate(0, 1))
+        for _ in range(20):
+            stream = await client.open(HEADERS)
+            _, got = await asyncio.gather(send_all(stream, bytes(20_000)), read_all(stream))
+            assert len(got) == 20_000
+
+
 async def test_a_window_is_held_to_once_the_peer_counts():
     async def talk(stream: SpdyStream) -> None:
         await stream.write(bytes(200_000))
