@@ -28,7 +28,7 @@ def node(
     address: Annotated[str, typer.Option(metavar="IP", help="Address of the node (default: that towards URL).")] = "",
     cluster_dns: Annotated[str, typer.Option(metavar="IP", help="Address of the cluster's DNS.")] = "10.96.0.10",
     cluster_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of pods.")] = "10.244.0.0/16",
-    fake: Annotated[int, typer.Option(metavar="N", help="N nodes without a data plane instead, as KWOK's.")] = 0,
+    fake: Annotated[int | None, typer.Option(metavar="N", help="Be N nodes without a data plane, as KWOK's.")] = None,
     taint: Annotated[bool, typer.Option(help="Keep pods off fake nodes that do not tolerate their taint.")] = True,
     kubeconfig: Annotated[str, typer.Option(metavar="FILE", help="For --fake (default: the lab's).")] = "",
     lab: Lab = "default",
@@ -38,7 +38,7 @@ def node(
     SIGTERM or Ctrl-C stops it and takes it out of the Services; started again, it takes up where it was.
     With --fake, one process stands for N nodes whose pods only say that they run.
     """
-    if fake:
+    if fake is not None:
         return _run_fake(fake, name, taint, lab_paths(lab), kubeconfig)
     need_root("node")
     if not server:

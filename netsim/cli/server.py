@@ -16,7 +16,7 @@ import typer
 from netsim.cli.fault import Fault
 from netsim.cli.options import Lab, lab_paths, make_app, need_root
 from netsim.cli.restore import Restore, restore_backup
-from netsim.cli.store import CaFile, CertFile, KeyFile, StoreUrl, UserFile, parse_store
+from netsim.cli.store import CaFile, CertFile, KeyFile, StoreUrl, UserFile, check_store, parse_store
 from netsim.lab.join import Token, TokenError, parse_token
 from netsim.lab.labfile import NoSuchLab, make_directories, read_lab, write_lab
 from netsim.lab.paths import LabPaths
@@ -60,6 +60,7 @@ def server(
     except (TokenError, TopologyError) as error:
         raise Fault(str(error)) from None
     _check_not_a_lab(paths)
+    check_store(etcd)
     sock = _listen(port)
     make_directories(paths)
     if pki_dir:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +12,9 @@ import typer
 
 from netsim.cli.fault import Fault
 from netsim.store.etcd import EtcdStore
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_client import EtcdClient, EtcdConfig, EtcdLost
 from netsim.store.sqlite import SqliteStore
-from netsim.store.types import Store
+from netsim.store.types import Store, Unavailable
 
 USER_VARIABLE = "NETSIM_ETCD_USER"
 _DEFAULT_PORT = 2379
@@ -80,6 +81,30 @@ def _credentials(user_file: str) -> str:
     if ":" not in text:
         raise Fault(f"--etcd-userfile {user_file}: its one line must be USER:PASSWORD")
     return text
+
+
+def check_store(etcd: EtcdConfig | None) -> None:
+    """Ask etcd once, before anything is made that needs it. Raises Fault when no endpoint answers as it should."""
+    if etcd is None:
+        return
+    try:
+        asyncio.run(_ask_once(etcd))
+    except Unavailable as error:
+        raise Fault(f"--store: {error}; start etcd, or mend the address, certificates or user") from None
+
+
+async def _ask_once(etcd: EtcdConfig) -> None:
+    client = EtcdClient(etcd)
+    try:
+        for left in reversed(range(len(etcd.endpoints))):  # a failed one makes way for the next
+            try:
+                await client.ask("kv/range", b'{"key":"AA==","keys_only":true}')
+                return
+            except EtcdLost:
+                if not left:
+                    raise
+    finally:
+        await client.close()
 
 
 async def open_store(database: str, etcd: EtcdConfig | None) -> Store:

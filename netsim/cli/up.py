@@ -14,7 +14,7 @@ from netsim.cli.fault import Fault
 from netsim.cli.options import Lab, lab_paths, make_app, need_root
 from netsim.cli.progress import Progress
 from netsim.cli.restore import Restore, restore_backup
-from netsim.cli.store import CaFile, CertFile, KeyFile, StoreUrl, UserFile, parse_store
+from netsim.cli.store import CaFile, CertFile, KeyFile, StoreUrl, UserFile, check_store, parse_store
 from netsim.lab.paths import LabPaths
 from netsim.lab.topology import LabSpec, TopologyError, parse_lab_file, plan_lab
 from netsim.store.etcd_client import EtcdConfig
@@ -48,6 +48,7 @@ def up(
     options = {"proxy_mode": proxy_mode, "network": network, "api_port": api_port}
     spec = _describe(lab, nodes, file, options)
     etcd = parse_store(store, etcd_cafile, etcd_certfile, etcd_keyfile, etcd_userfile)
+    check_store(etcd)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # systemd's and timeout's way to say Ctrl-C
     _build(spec, lab_paths(spec.name), timeout, etcd, restore)
 

@@ -58,7 +58,8 @@ def read_backup(path: Path) -> tuple[list[Item], int]:
         finally:
             connection.close()
     except (OSError, sqlite3.Error) as error:
-        raise Unavailable(f"{path}: cannot be read as a backup: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Unavailable(f"{path}: cannot be read as a backup: {reason}") from error
     return [Item(key, value, revision, created) for revision, key, value, created in rows], floor
 
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from netsim.cli.fault import Fault
-from netsim.cli.store import USER_VARIABLE, parse_store
+from netsim.cli.store import USER_VARIABLE, check_store, parse_store
 from netsim.store.etcd_client import EtcdConfig
 
 
@@ -50,3 +51,12 @@ def test_credentials_come_from_a_file_or_the_environment(tmp_path: Path, monkeyp
         parse_store("etcd://a", user_file=str(tmp_path / "user"))
     with pytest.raises(Fault, match="No such file"):
         parse_store("etcd://a", user_file=str(tmp_path / "none"))
+
+
+def test_an_etcd_that_does_not_answer_is_named_before_anything_is_made():
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(Fault, match=rf"--store: etcd at http://127.0.0.1:{port} does not answer: .*; start etcd"):
+            check_store(parse_store(f"etcd://127.0.0.1:{port},127.0.0.1:{port}"))
+    check_store(None)
