@@ -1,7 +1,8 @@
-"""Group commit, decided (pure): many queued writes, checked in order, become one list of events."""
+"""Writes as values, and group commit, decided (pure): many queued ones, checked in order, become one list of events."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,34 @@ class Write:
     key: str
     value: bytes | None
     expected: int
+
+
+class Writer(ABC):
+    """The writes of the Store protocol, all by one."""
+
+    @abstractmethod
+    async def _write(self, write: Write) -> Event:
+        """The event of the write, once it is durable."""
+
+    async def create(self, key: str, value: bytes) -> Item:
+        return _item(await self._write(Write(key, value, 0)))
+
+    async def update(self, key: str, value: bytes, expected: int) -> Item:
+        return _item(await self._write(Write(key, value, _existing(expected))))
+
+    async def delete(self, key: str, expected: int) -> int:
+        return (await self._write(Write(key, None, _existing(expected)))).revision
+
+
+def _existing(expected: int) -> int:
+    if expected <= 0:
+        raise StoreError(f"expected revision {expected}: an existing item has a positive one")
+    return expected
+
+
+def _item(event: Event) -> Item:
+    assert event.item is not None
+    return event.item
 
 
 Outcome = Event | StoreError

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from weakref import WeakSet
 
+from netsim.store.state import State
 from netsim.store.types import Compacted, Event, StoreError, Unavailable
 
 
@@ -75,6 +76,16 @@ class Broadcaster:
 
     def add(self, prefix: str, watcher: Watcher) -> None:
         self._watchers.setdefault(prefix, WeakSet()).add(watcher)
+
+    def subscribe(self, state: State, prefix: str, after: int, limit: int) -> Watcher:
+        """A watcher of what `state` has after a revision and of all that is published from now on; see
+        types.Store.watch. More than `limit` waiting events cut it off."""
+        try:
+            watcher = Watcher(state.since(prefix, after), limit, after)
+        except Compacted as error:
+            return Watcher([], 0, after, error)
+        self.add(prefix, watcher)
+        return watcher
 
     def publish(self, events: Sequence[Event], oldest: int) -> None:
         """Hand durable events to every watcher of a prefix of their keys. `oldest` as in Compacted."""

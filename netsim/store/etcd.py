@@ -12,12 +12,12 @@ from weakref import WeakValueDictionary
 import orjson
 
 from netsim.store import etcd_wire as wire
-from netsim.store.batch import Write
+from netsim.store.batch import Write, Writer
 from netsim.store.broadcast import Watcher
 from netsim.store.etcd_client import EtcdClient, EtcdConfig, EtcdLost, EtcdRefused
 from netsim.store.etcd_mirror import Mirror
 from netsim.store.etcd_wire import Change, Deletion, Keys, Message
-from netsim.store.types import Compacted, Event, Item, KeyExists, Page, RevisionMismatch, StoreError, Unavailable
+from netsim.store.types import Event, Item, KeyExists, Page, RevisionMismatch, Unavailable
 
 HISTORY = 10_000
 WATCH_QUEUE = 10_000
@@ -30,7 +30,7 @@ CLOSED = "the store is closed"
 T = TypeVar("T")
 
 
-class EtcdStore:
+class EtcdStore(Writer):
     """One connection to etcd; belongs to the event loop that opened it.
 
     Writes of different keys are under way side by side, those of one key one after another. A write whose answer was
@@ -82,12 +82,7 @@ class EtcdStore:
         return self._mirror.state.page(prefix, limit, start, revision)
 
     def watch(self, prefix: str, after: int) -> Watcher:
-        try:
-            watcher = Watcher(self._mirror.state.since(prefix, after), self._watch_queue, after)
-        except Compacted as error:
-            return Watcher([], 0, after, error)
-        self._mirror.broadcaster.add(prefix, watcher)
-        return watcher
+        return self._mirror.broadcaster.subscribe(self._mirror.state, prefix, after, self._watch_queue)
 
     async def sync(self, since: int = 0) -> bool:
         self._check_open()
@@ -99,15 +94,6 @@ class EtcdStore:
     @property
     def writing(self) -> bool:
         return bool(self._tasks)
-
-    async def create(self, key: str, value: bytes) -> Item:
-        return _item(await self._write(Write(key, value, 0)))
-
-    async def update(self, key: str, value: bytes, expected: int) -> Item:
-        return _item(await self._write(Write(key, value, _existing(expected))))
-
-    async def delete(self, key: str, expected: int) -> int:
-        return (await self._write(Write(key, None, _existing(expected)))).revision
 
     async def _write(self, write: Write) -> Event:
         self._check_open()
@@ -217,14 +203,3 @@ def _change(write: Write, revision: int) -> Change:
     if write.value is None:
         return Deletion(write.key, revision)
     return Item(write.key, write.value, revision, 0 if write.expected else revision)
-
-
-def _existing(expected: int) -> int:
-    if expected <= 0:
-        raise StoreError(f"expected revision {expected}: an existing item has a positive one")
-    return expected
-
-
-def _item(event: Event) -> Item:
-    assert event.item is not None
-    return event.item

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from netsim.store.batch import Outcome, Write, plan_batch
+from netsim.store.batch import Outcome, Write, Writer, plan_batch
 from netsim.store.broadcast import Broadcaster, Watcher
 from netsim.store.database import BrokenDatabase, Database, row_of
 from netsim.store.state import State
-from netsim.store.types import Compacted, Event, Events, Item, Page, StoreError, Unavailable
+from netsim.store.types import Event, Events, Item, Page, Unavailable
 
 HISTORY = 10_000
 WATCH_QUEUE = 10_000
@@ -27,7 +27,7 @@ _Batch = list[_Queued]
 _Outcomes = list[Outcome]
 
 
-class SqliteStore:
+class SqliteStore(Writer):
     """One open store file; belongs to the event loop that opened it.
 
     At most one batch is being committed; writes that come meanwhile wait and make up the next. A batch is checked
@@ -88,12 +88,7 @@ class SqliteStore:
         return self._state.page(prefix, limit, start, revision)
 
     def watch(self, prefix: str, after: int) -> Watcher:
-        try:
-            watcher = Watcher(self._state.since(prefix, after), self._watch_queue, after)
-        except Compacted as error:
-            return Watcher([], 0, after, error)
-        self._broadcaster.add(prefix, watcher)
-        return watcher
+        return self._broadcaster.subscribe(self._state, prefix, after, self._watch_queue)
 
     async def sync(self, since: int = 0) -> bool:
         """Nobody else writes here."""
@@ -104,15 +99,6 @@ class SqliteStore:
     @property
     def writing(self) -> bool:
         return self._busy or bool(self._queue)
-
-    async def create(self, key: str, value: bytes) -> Item:
-        return _item(await self._write(Write(key, value, 0)))
-
-    async def update(self, key: str, value: bytes, expected: int) -> Item:
-        return _item(await self._write(Write(key, value, _existing(expected))))
-
-    async def delete(self, key: str, expected: int) -> int:
-        return (await self._write(Write(key, None, _existing(expected)))).revision
 
     async def _write(self, write: Write) -> Event:
         if self._refusal:
@@ -227,17 +213,6 @@ class SqliteStore:
 
 
 CLOSED = "the store is closed"
-
-
-def _existing(expected: int) -> int:
-    if expected <= 0:
-        raise StoreError(f"expected revision {expected}: an existing item has a positive one")
-    return expected
-
-
-def _item(event: Event) -> Item:
-    assert event.item is not None
-    return event.item
 
 
 def _resolve(batch: list[_Queued], outcomes: list[Outcome] | list[Unavailable]) -> None:
