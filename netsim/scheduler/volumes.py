@@ -6,8 +6,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from netsim.api.kinds import Obj
-from netsim.api.objects import annotations_of, deletion_timestamp, dig, name_of, spec_of, status_of, uid_of
+from netsim.api.objects import (
+    annotations_of,
+    deletion_timestamp,
+    dig,
+    labels_of,
+    name_of,
+    spec_of,
+    status_of,
+    uid_of,
+)
 from netsim.api.quantity import parse_quantity
+from netsim.api.selectors import label_selector_of
 from netsim.scheduler.model import NodeState
 from netsim.scheduler.terms import node_term
 
@@ -154,7 +164,7 @@ def _smallest(claim: Obj, volumes: Iterable[Obj], node: NodeState, taken: set[st
 
 
 def _suits(claim: Obj, volume: Obj) -> bool:
-    """Whether a free volume can take the claim: class, size, access modes, mode; or is reserved for it."""
+    """Whether a free volume can take the claim: class, size, access modes, mode, labels; or is reserved for it."""
     spec, asked = spec_of(volume), spec_of(claim)
     reference = spec.get("claimRef")
     if reference is not None:
@@ -165,6 +175,9 @@ def _suits(claim: Obj, volume: Obj) -> bool:
     modes = _has_all(spec.get("accessModes"), asked.get("accessModes"))
     kinds = (spec.get("volumeMode") or "Filesystem") == (asked.get("volumeMode") or "Filesystem")
     wanted = dig(asked, "resources", "requests", "storage") or 0
+    selector = asked.get("selector")
+    if selector is not None and not label_selector_of(selector).matches(labels_of(volume)):
+        return False
     return same and modes and kinds and parse_quantity(spec["capacity"]["storage"]) >= parse_quantity(wanted)
 
 

@@ -12,7 +12,7 @@ from netsim.api.errors import StatusError
 from netsim.api.kinds import Obj
 from netsim.scheduler.model import node_state
 from netsim.scheduler.needs import PodNeeds, needs_of
-from netsim.scheduler.volumes import Storage, volumes_of
+from netsim.scheduler.volumes import PodVolumes, Storage, plan_claims, volumes_of
 from netsim.scheduler.work import Workers
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,3 +60,12 @@ async def test_a_volume_that_another_got_first_is_left_to_it_and_the_pod_tried_a
     assert again == [True]
     assert [patch["metadata"]["resourceVersion"] for patch in api.patches] == ["7"]
     await workers.close()
+
+
+@pytest.mark.parametrize(("tier", "found"), [("gold", "v"), ("tin", "")])
+def test_a_claims_selector_chooses_among_volumes(make: Any, tier: str, found: str) -> None:
+    volume = {**VOLUME, "metadata": {"name": "v", "labels": {"tier": "gold"}}}
+    claim = {**CLAIM, "spec": {**CLAIM["spec"], "selector": {"matchLabels": {"tier": tier}}}}
+    storage = Storage(lambda _: claim, lambda _: volume, lambda _: CLASS, lambda: [volume])
+    plan = plan_claims(PodVolumes(waiting=(claim,)), storage, node_state(make.node("a")))
+    assert [each["metadata"]["name"] for _, each in plan or [] if each] == ([found] if found else [])
