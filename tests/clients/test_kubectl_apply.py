@@ -5,41 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-APP = """
-apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: settings, namespace: shop}
-data: {colour: blue}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: shop, labels: {app: web}}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-      - {name: nginx, image: "nginx:1.7.9", ports: [{containerPort: 80}], env: [{name: A, value: "1"}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: shop}
-spec:
-  type: NodePort
-  selector: {app: web}
-  ports: [{port: 80, targetPort: 80, nodePort: 30080}]
----
+from support.manifests import SHOP
+
+APP = f"""{SHOP}---
 apiVersion: v1
 kind: Pod
-metadata: {name: single, namespace: shop, labels: {run: single}}
+metadata: {{name: single, namespace: shop, labels: {{run: single}}}}
 spec:
-  containers: [{name: tomcat, image: tomcat, ports: [{containerPort: 8080}]}]
+  containers: [{{name: tomcat, image: tomcat, ports: [{{containerPort: 8080}}]}}]
 """
 
 

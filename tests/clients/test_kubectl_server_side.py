@@ -6,36 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from support.manifests import SHOP
+
 LAST = "kubectl.kubernetes.io/last-applied-configuration"
-SHOP = """
-apiVersion: v1
-kind: Namespace
-metadata: {name: side}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: settings, namespace: side}
-data: {colour: blue, size: "1"}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: side, labels: {app: web}}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-      - {name: nginx, image: "nginx:1.7.9", ports: [{containerPort: 80}], env: [{name: A, value: "1"}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: side}
-spec:
-  selector: {app: web}
-  ports: [{port: 80, targetPort: 80}]
-"""
 MOVED = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: moved}\ndata: {a: "1", b: "2"}\n'
 
 
@@ -52,22 +25,22 @@ def test_apply_diff_conflict_and_force(kubectl: Any) -> None:
     for _ in range(2):
         lines = kubectl.out("apply", "--server-side", "-f", "-", stdin=SHOP).splitlines()
         assert [line.rpartition(" ")[2] for line in lines] == ["serverside-applied"] * 4
-    before = shown(kubectl, "cm/settings", "side")
+    before = shown(kubectl, "cm/settings", "shop")
     assert managers(before) == {("kubectl", "Apply"): {"f:data": {"f:colour": {}, "f:size": {}}}}
     done = kubectl("diff", "--server-side", "-f", "-", stdin=SHOP)
     assert (done.returncode, done.stdout) == (0, "")
     kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=SHOP.replace("blue", "green"))
-    assert shown(kubectl, "cm/settings", "side") == before, "neither a repeated nor a dry apply leaves a trace"
+    assert shown(kubectl, "cm/settings", "shop") == before, "neither a repeated nor a dry apply leaves a trace"
     done = kubectl("diff", "--server-side", "-f", "-", stdin=SHOP.replace("blue", "green"), ok=False)
     assert done.returncode == 1 and "+  colour: green" in done.stdout
-    kubectl("patch", "cm", "settings", "-n", "side", "--type=merge", "-p", '{"data":{"colour":"red"}}')
-    kubectl("scale", "deploy/web", "-n", "side", "--replicas=4")
+    kubectl("patch", "cm", "settings", "-n", "shop", "--type=merge", "-p", '{"data":{"colour":"red"}}')
+    kubectl("scale", "deploy/web", "-n", "shop", "--replicas=4")
     text = kubectl.refusal("apply", "--server-side", "-f", "-", stdin=SHOP)
     assert 'Apply failed with 1 conflict: conflict with "kubectl-patch" using v1: .data.colour' in text
     assert 'conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas' in text
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=SHOP)
-    assert shown(kubectl, "cm/settings", "side")["data"] == {"colour": "blue", "size": "1"}
-    assert shown(kubectl, "deploy/web", "side")["spec"]["replicas"] == 2
+    assert shown(kubectl, "cm/settings", "shop")["data"] == {"colour": "blue", "size": "1"}
+    assert shown(kubectl, "deploy/web", "shop")["spec"]["replicas"] == 2
     text = kubectl.refusal("apply", "--server-side", "-f", "-", stdin=MOVED.replace("\ndata", "\ndato"))
     assert "failed to create typed patch object (default/moved; /v1, Kind=ConfigMap): .dato: field not declared" in text
 
