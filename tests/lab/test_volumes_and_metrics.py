@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 
 from support.labs import Lab, until
+from support.manifests import DB_SERVICE
 
 pytestmark = pytest.mark.root
 
-STATEFUL = """
-apiVersion: v1
-kind: Service
-metadata: {name: db}
-spec: {clusterIP: None, selector: {app: db}, ports: [{port: 80}]}
----
+STATEFUL = (
+    DB_SERVICE
+    + """---
 apiVersion: apps/v1
 kind: StatefulSet
 metadata: {name: db}
@@ -37,6 +35,7 @@ spec:
   - metadata: {name: data}
     spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
 """
+)
 
 
 def directories(lab: Lab, namespace: str) -> list[Path]:

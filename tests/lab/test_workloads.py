@@ -5,15 +5,13 @@ from __future__ import annotations
 import pytest
 
 from support.labs import Lab, until
+from support.manifests import DB_SERVICE
 
 pytestmark = pytest.mark.root
 
-STATEFUL_SET = """
-apiVersion: v1
-kind: Service
-metadata: {name: db}
-spec: {clusterIP: None, selector: {app: db}, ports: [{port: 80}]}
----
+STATEFUL_SET = (
+    DB_SERVICE
+    + """---
 apiVersion: apps/v1
 kind: StatefulSet
 metadata: {name: db}
@@ -27,6 +25,7 @@ spec:
       terminationGracePeriodSeconds: 1
       containers: [{name: c, image: busybox, command: [sleep, "3600"]}]
 """
+)
 DAEMON_SET = """
 apiVersion: apps/v1
 kind: DaemonSet

@@ -33,3 +33,10 @@ spec:
   ports: [{port: 80, targetPort: 80, nodePort: 30080}]
 """
 """A namespace `shop` with a ConfigMap, a Deployment and its Service."""
+DB_SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: db}
+spec: {clusterIP: None, selector: {app: db}, ports: [{port: 80}]}
+"""
+"""The Service that names the pods of a StatefulSet `db`."""
