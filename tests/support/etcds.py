@@ -25,10 +25,6 @@ class Etcd:
         self._plain = scheme == "http"
         self.process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def store_url(self) -> str:
-        return f"etcd://127.0.0.1:{self.port}"
-
     def start(self) -> None:
         assert ETCD, "no etcd: apt-get install etcd-server (scripts/install --test does)"
         peer = "http://127.0.0.1:0"
