@@ -7,7 +7,7 @@ again (KEP-4008, "ratcheting"), so that a tightened schema does not lock old obj
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -139,12 +139,12 @@ def _list_errors(schema: Schema, value: list[Any], old: Any, path: str) -> Itera
         for index, item in enumerate(value):
             yield from _errors(items, item, before[index], f"{path}[{index}]")
     if schema.get(LIST_TYPE) in ("set", "map"):
-        seen: list[Any] = []
+        seen: set[Hashable] = set()
         for index, item in enumerate(value):
             identity = _identity(schema, item)
-            if any(same(identity, other) for other in seen):
+            if _hashed(identity) in seen:
                 yield duplicate(f"{path}[{index}]", identity)
-            seen.append(identity)
+            seen.add(_hashed(identity))
 
 
 def _identity(schema: Schema, item: Any) -> Any:
@@ -154,12 +154,21 @@ def _identity(schema: Schema, item: Any) -> Any:
     return {key: item[key] for key in schema.get(LIST_MAP_KEYS) or () if key in item}
 
 
+def _hashed(value: Any) -> Hashable:
+    """A JSON value as what can be looked up; equal for those that are the `same`, all the way down."""
+    if isinstance(value, dict):
+        return frozenset((key, _hashed(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return tuple(map(_hashed, value))
+    return isinstance(value, bool), value
+
+
 def _counterparts(schema: Schema, value: list[Any], old: Any) -> list[Any]:
     """The old item of each item, where one can be told: in a map list the one with the same keys."""
     if not isinstance(old, list) or schema.get(LIST_TYPE) != "map":
         return [_ABSENT] * len(value)
-    known = [(_identity(schema, item), item) for item in old]
-    return [next((o for key, o in known if key == _identity(schema, item)), _ABSENT) for item in value]
+    known = {_hashed(_identity(schema, item)): item for item in reversed(old)}
+    return [known.get(_hashed(_identity(schema, item)), _ABSENT) for item in value]
 
 
 def _object_errors(schema: Schema, value: dict[str, Any], old: Any, path: str) -> Iterator[Cause]:

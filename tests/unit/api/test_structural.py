@@ -61,6 +61,20 @@ def judged(schema: Obj, value: Any) -> list[tuple[str, str]]:
     return [(cause.field, cause.message) for cause in value_errors(holder, {"x": value})]
 
 
+def test_items_are_one_when_their_json_is() -> None:
+    unique: Obj = {"type": "array", "x-kubernetes-list-type": "set", "items": {}}
+    assert judged(unique, [1, True, 0, False, "1", None, [1], [True], {"a": 1}, {"a": True}, []]) == []
+    assert [field for field, _ in judged(unique, [1, 1.0, {"a": 1, "b": 2}, {"b": 2, "a": 1}])] == ["x[1]", "x[3]"]
+
+
+def test_a_long_unique_list_is_judged_in_time_with_its_length() -> None:
+    names = [{"name": f"n{number}"} for number in range(30_000)]
+    obj = {"spec": {"cronSpec": "* * * * *", "tags": [each["name"] for each in names], "ports": names}}
+    changed = {"spec": {**obj["spec"], "ports": [*names, {"name": "more"}]}}
+    for old in ((), (obj,)):
+        assert not [cause for cause in value_errors(SCHEMA, changed, *old) if cause.message.startswith("Duplicate")]
+
+
 def test_junctors_name_no_field() -> None:
     one = {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]}
     assert judged(one, {"a": 1}) == []
