@@ -101,6 +101,10 @@ async def _summary(core: Core, node: Obj) -> Obj | None:
     if answer.status != 200 or not isinstance(answer.body, bytes):
         log.warning("node %s: /stats/summary answers %d", name, answer.status)
         return None
-    summary: Obj = orjson.loads(answer.body)
+    try:
+        summary: Obj = orjson.loads(answer.body)
+    except orjson.JSONDecodeError as error:
+        log.warning("node %s: /stats/summary is no JSON: %s; is that port its agent's?", name, error)
+        return None
     core.summaries[name] = (clock(), summary)
     return summary

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from netsim.http.types import Request, Response
+from netsim.server import metrics
 from netsim.server.metrics_objects import node_metrics, pod_metrics
 
 CPU = {"time": "2026-01-01T00:00:00Z", "usageNanoCores": 1500, "windowSeconds": 10.0214}
@@ -40,6 +42,21 @@ def test_a_nodes_usage() -> None:
     found = node_metrics({"metadata": {"name": "node-1"}}, SUMMARY)
     assert found["usage"] == {"cpu": "1500n", "memory": "4Ki"}
     assert "namespace" not in found["metadata"]
+
+
+async def test_a_node_that_answers_nonsense_is_left_out(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd:
+        async def __call__(self, request: Request) -> Response:
+            return Response(200, [], b"<html>")
+
+        async def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(metrics, "kubelet_client", lambda core, address: Odd())
+    await api.post("/api/v1/nodes", {"metadata": {"name": "odd"}})
+    status = {"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.1"}]}}
+    await api.merge("/api/v1/nodes/odd/status", status)
+    assert (await api.get("/apis/metrics.k8s.io/v1beta1/nodes"))["items"] == []
 
 
 async def known(api: Any) -> None:
