@@ -79,9 +79,8 @@ async def _ensure_in_default(core: Core, kind: Kind, obj: Obj) -> None:
 
 def cluster_info(config: ServerConfig, ca_pem: bytes) -> str:
     """The kubeconfig without credentials by which joining nodes learn the server's address and CA, as kubeadm's."""
-    host = f"[{config.advertise_address}]" if ":" in config.advertise_address else config.advertise_address
     cluster = {"certificate-authority-data": base64.b64encode(ca_pem).decode()}
-    cluster["server"] = f"https://{host}:{config.advertise_port}"
+    cluster["server"] = f"https://{config.address}"
     document = {"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "", "cluster": cluster}]}
     return yaml.safe_dump({**document, "contexts": None, "current-context": "", "preferences": {}, "users": None})
 

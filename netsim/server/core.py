@@ -66,6 +66,12 @@ class ServerConfig:
     kubelet_port: int = 10250
 
     @property
+    def address(self) -> str:
+        """host:port of the server, as it stands in URLs."""
+        host = self.advertise_address
+        return f"[{host}]:{self.advertise_port}" if ":" in host else f"{host}:{self.advertise_port}"
+
+    @property
     def issuer(self) -> str:
         return f"https://kubernetes.default.svc.{self.cluster_domain}"
 

@@ -41,8 +41,7 @@ def configuration(issuer: str, address: str) -> Obj:
 
 def serve_configuration(core: Core) -> Response:
     """GET /.well-known/openid-configuration."""
-    host, port = core.config.advertise_address, core.config.advertise_port
-    document = configuration(core.tokens.issuer, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    document = configuration(core.tokens.issuer, core.config.address)
     return Response(200, [_CACHED, ("Content-Type", "application/json")], orjson.dumps(document))
 
 

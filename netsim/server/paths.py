@@ -82,8 +82,7 @@ def discovery_root(core: Core, request: Request, is_core: bool) -> Response:
     registry = discovered(core.registry, request)
     form = choose_format(request.header("accept"), (discovery.AGGREGATED,))
     if form.shape != discovery.AGGREGATED:
-        address = f"{core.config.advertise_address}:{core.config.advertise_port}"
-        listed = discovery.api_versions(registry, address) if is_core else discovery.group_list(registry)
+        listed = discovery.api_versions(registry, core.config.address) if is_core else discovery.group_list(registry)
         return discovery_response(request, listed)
     body, tag = discovery.aggregated_bytes(registry, is_core, form.version)
     media = f"application/json;g=apidiscovery.k8s.io;v={form.version};as={discovery.AGGREGATED}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -70,6 +71,14 @@ async def test_metrics_count_and_are_not_for_everybody(api: Any, pod: Any) -> No
     assert 'apiserver_storage_objects{resource="pods"} 1' in text
     assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 1' in text
     assert 'apiserver_current_inflight_requests{request_kind="mutating"} 0' in text
+
+
+async def test_an_address_of_six_is_in_brackets_wherever_it_is_part_of_a_url(api: Any) -> None:
+    core = api.app.core
+    core.config = replace(core.config, advertise_address="fd00::1")
+    [entry] = (await api.get("/api"))["serverAddressByClientCIDRs"]
+    assert entry["serverAddress"] == "[fd00::1]:6443"
+    assert (await api.get("/.well-known/openid-configuration"))["jwks_uri"].startswith("https://[fd00::1]:6443/")
 
 
 async def test_tokens_are_checked_with_the_published_keys(api: Any) -> None:
