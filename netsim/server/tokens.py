@@ -149,7 +149,8 @@ def bootstrap_user(secret: Obj | None, token: str, now: datetime) -> User:
     if secret is None or secret.get("type") != "bootstrap.kubernetes.io/token":
         raise TokenError("no bootstrap token of that id")
     token_id, _, token_secret = token.partition(".")
-    if not hmac.compare_digest(_text(secret, "token-secret"), token_secret) or _text(secret, "token-id") != token_id:
+    held = _text(secret, "token-secret").encode()
+    if not hmac.compare_digest(held, token_secret.encode()) or _text(secret, "token-id") != token_id:
         raise TokenError("the bootstrap token's secret does not match")
     if _text(secret, "usage-bootstrap-authentication") != "true":
         raise TokenError("the bootstrap token is not for authentication")

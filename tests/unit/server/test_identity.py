@@ -93,6 +93,9 @@ def test_bootstrap_tokens() -> None:
             bootstrap_user(secret, wrong, when)
     with pytest.raises(TokenError):
         bootstrap_user(None, token, NOW)
+    foreign = {**secret, "data": {**secret["data"], "token-secret": base64.b64encode("é".encode()).decode()}}
+    with pytest.raises(TokenError, match="does not match"):
+        bootstrap_user(foreign, token, NOW)
 
 
 def request_pem(common_name: str, organization: str = "system:nodes", names: tuple[str, ...] = ()) -> bytes:
