@@ -17,7 +17,7 @@ from netsim.api.causes import (
 )
 from netsim.api.errors import Cause
 from netsim.api.jsonpath import PathError, dotted, parse_path
-from netsim.api.kinds import Obj
+from netsim.api.kinds import KINDS, Obj
 from netsim.api.names import is_dns1035_label
 from netsim.api.objects import condition
 from netsim.api.structural_rules import schema_errors
@@ -28,6 +28,8 @@ _APPROVAL_PAGE = "https://github.com/kubernetes/enhancements/pull/1111"
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _MAX_SELECTABLE = 8
 _SCOPES = ("Cluster", "Namespaced")
+_OWN = frozenset((kind.group, kind.plural) for kind in KINDS)
+"""Resources of the server itself: a definition of that name would read, write and at last delete their objects."""
 
 
 def is_protected(group: str) -> bool:
@@ -45,6 +47,8 @@ def definition(crd: Obj) -> Iterator[Cause]:
         why = f'protected groups must have approval annotation "{APPROVAL}", see {_APPROVAL_PAGE}'
         yield required(f"metadata.annotations[{APPROVAL}]", why)
     yield from _group(spec.get("group") or "")
+    if (spec.get("group"), names.get("plural")) in _OWN:
+        yield invalid("spec.names.plural", names["plural"], "is a resource of this server in that group; name another")
     yield from one_of("spec.scope", spec.get("scope"), _SCOPES)
     yield from _names(names, "spec.names")
     yield from _conversion(spec)

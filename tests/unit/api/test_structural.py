@@ -260,3 +260,15 @@ def test_what_a_definition_may_not_change() -> None:
         crd["spec"]["versions"][0]["storage"] = True
 
     assert changed(forget) == ["status.storedVersions[0]"]
+
+
+@pytest.mark.parametrize("group", ["rbac.authorization.k8s.io", "networking.k8s.io"])
+def test_a_definition_takes_no_resource_of_the_servers(group: str) -> None:
+    plural = "clusterroles" if group.startswith("rbac") else "ingresses"
+    crd = definition(plural=plural)
+    crd["spec"]["group"] = group
+    crd["metadata"] = {"name": f"{plural}.{group}", "annotations": {"api-approved.kubernetes.io": "https://x"}}
+    found = validate_create(CUSTOM_RESOURCE_DEFINITIONS, set_defaults(CUSTOM_RESOURCE_DEFINITIONS, crd))
+    assert [(cause.field, cause.message.partition(": is ")[2]) for cause in found] == [
+        ("spec.names.plural", "a resource of this server in that group; name another")
+    ]
