@@ -1,8 +1,11 @@
-"""When to act: a token bucket for changes, a doubling delay after failures. Pure; time is given in seconds."""
+"""When to act: the pace for changes, a doubling delay after failures. Pure; time is given in seconds."""
 
 from __future__ import annotations
 
+import math
 import re
+
+from netsim.client.pace import Pace
 
 BURST = 2
 FIRST_RETRY = 0.5
@@ -11,20 +14,9 @@ CHECK_SHARE = 20
 """A check of the kernel's rules may take one part in this many of the time."""
 
 
-class TokenBucket:
+def sync_pace(period: float) -> Pace:
     """At most one run every `period` seconds, after a burst of two; no limit if `period` is 0."""
-
-    def __init__(self, period: float, now: float, burst: int = BURST) -> None:
-        self._period, self._burst = period, float(burst)
-        self._tokens, self._at = float(burst), now
-
-    def take(self, now: float) -> float:
-        """Take a token; how long to wait before acting on it."""
-        if not self._period:
-            return 0.0
-        self._tokens = min(self._burst, self._tokens + (now - self._at) / self._period) - 1
-        self._at = now
-        return max(0.0, -self._tokens * self._period)
+    return Pace(BURST, 1 / period if period else math.inf)
 
 
 def retry_delay(failures: int, longest: float) -> float:

@@ -20,7 +20,7 @@ from netsim.client.rest import Client
 from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.inputs import Inputs, node_cache, service_cache, slice_cache
 from netsim_proxy.model import WATCH_SELECTOR, Node, Slice
-from netsim_proxy.pace import TokenBucket, check_delay, retry_delay
+from netsim_proxy.pace import check_delay, retry_delay, sync_pace
 from netsim_proxy.programmer import Outcome, Programmer, SyncFailed
 
 log = logging.getLogger(__name__)
@@ -63,9 +63,9 @@ class FamilyLoop:
 
     async def _sync_for_ever(self, programmer: Programmer) -> None:
         clock = asyncio.get_running_loop().time
-        bucket = TokenBucket(self._config.min_sync_period, clock())
+        pace = sync_pace(self._config.min_sync_period)
         while True:
-            await asyncio.sleep(bucket.take(clock()))
+            await asyncio.sleep(pace.delay(clock()))
             if not await self._sync_once(programmer):
                 # Events are not waited for: a storm must not turn a failing sync into a busy loop.
                 await asyncio.sleep(retry_delay(self._failures, self._config.sync_period))

@@ -11,21 +11,21 @@ from netsim_proxy.desired import Desired, Input
 from netsim_proxy.inputs import Inputs, service_cache
 from netsim_proxy.iptables import probability, quote
 from netsim_proxy.model import Node, cut_service, cut_slice
-from netsim_proxy.pace import TokenBucket, check_delay, failing_lines, retry_delay
+from netsim_proxy.pace import check_delay, failing_lines, retry_delay, sync_pace
 
 NODE = Node("node1")
 
 
-def test_token_bucket_allows_a_burst_of_two_and_then_one_a_period() -> None:
-    bucket = TokenBucket(1.0, 0.0)
-    assert [bucket.take(0.0), bucket.take(0.15)] == [0.0, 0.0]
-    assert bucket.take(0.3) == pytest.approx(0.7)
-    assert bucket.take(10.0) == 0.0
+def test_syncs_come_in_a_burst_of_two_and_then_one_a_period() -> None:
+    pace = sync_pace(1.0)
+    assert [pace.delay(0.0), pace.delay(0.15)] == [0.0, 0.0]
+    assert pace.delay(0.3) == pytest.approx(0.7)
+    assert pace.delay(10.0) == 0.0
 
 
 def test_no_limit_without_a_period() -> None:
-    bucket = TokenBucket(0.0, 0.0)
-    assert [bucket.take(0.0) for _ in range(5)] == [0.0] * 5
+    pace = sync_pace(0.0)
+    assert [pace.delay(0.0) for _ in range(5)] == [0.0] * 5
 
 
 def test_delays() -> None:
