@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import islice
 
 
 def parse_indexes(text: str, completions: int) -> set[int]:
@@ -31,8 +30,3 @@ def _run(first: int, last: int) -> str:
     if first == last:
         return str(first)
     return f"{first},{last}" if last == first + 1 else f"{first}-{last}"
-
-
-def pending_indexes(taken: Collection[int], completions: int, count: int) -> list[int]:
-    """The lowest `count` indexes not taken."""
-    return list(islice((index for index in range(completions) if index not in taken), count))

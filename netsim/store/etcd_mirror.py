@@ -49,13 +49,9 @@ class Mirror:
         self._reader: asyncio.Task[None] | None = None
         self._live_since = 0.0
         self._trouble = ""
+        """Why the watch is broken off, "" while it is not."""
         self._asking: asyncio.Task[int] | None = None
         self._next_ask: asyncio.Task[int] | None = None
-
-    @property
-    def trouble(self) -> str:
-        """Why the watch is broken off, "" while it is not."""
-        return self._trouble
 
     # filling
 
