@@ -14,6 +14,7 @@ from netsim.server.peers import Peers
 
 COMPACTION = 300.0
 REPAIR = 180.0
+_RETRY = 1.0
 _SHARED = (kinds.SERVICES, kinds.ROLES, kinds.ROLE_BINDINGS, kinds.CLUSTER_ROLES, kinds.CLUSTER_ROLE_BINDINGS)
 
 log = logging.getLogger(__name__)
@@ -55,19 +56,27 @@ class Upkeep:
             log.error("repair of Service addresses: %s", problem)
 
     async def _follow(self) -> None:
-        """Services and roles that other servers wrote."""
-        core = self._core
-        while not core.hub.closed:
-            await self._take_stock()
-            subscriptions = [core.hub.subscribe(prefix_of(kind), core.hub.revision) for kind in _SHARED]
-            live = [subscription for subscription in subscriptions if subscription is not None]
+        """Services and roles that other servers wrote. Never given up: roles taken back there would stay granted."""
+        while not self._core.hub.closed:
             try:
-                async with asyncio.TaskGroup() as group:
-                    for subscription in live:
-                        group.create_task(self._drain(subscription))
-            finally:
+                await self._follow_once()
+            except Exception:
+                log.exception("following what other servers write failed; next try in %.0f s", _RETRY)
+                await asyncio.sleep(_RETRY)
+
+    async def _follow_once(self) -> None:
+        """Until a watch is cut off."""
+        core = self._core
+        await self._take_stock()
+        subscriptions = [core.hub.subscribe(prefix_of(kind), core.hub.revision) for kind in _SHARED]
+        live = [subscription for subscription in subscriptions if subscription is not None]
+        try:
+            async with asyncio.TaskGroup() as group:
                 for subscription in live:
-                    core.hub.unsubscribe(subscription)
+                    group.create_task(self._drain(subscription))
+        finally:
+            for subscription in live:
+                core.hub.unsubscribe(subscription)
 
     async def _take_stock(self) -> None:
         self._core.authorizer.invalidate()
