@@ -85,6 +85,10 @@ class Verdict:
         return chances
 
     @property
+    def fates(self) -> frozenset[Fate]:
+        return frozenset(outcome.fate for outcome in self.outcomes)
+
+    @property
     def masqueraded(self) -> frozenset[bool]:
         """Whether the server sees the node's address; both values if it depends on chance."""
         return frozenset(outcome.masqueraded for outcome in self.outcomes)
