@@ -34,7 +34,7 @@ def backup(
     try:
         response = asyncio.run(_fetch(paths.api_socket))
     except OSError as error:
-        raise Fault(f"lab `{lab}`: the API server does not answer: {error}") from None
+        raise Fault(f"lab `{lab}`: the API server does not answer ({error}); see `netsim status`") from None
     if response.status != 200 or not isinstance(response.body, bytes):
         raise Fault(f"lab `{lab}`: the API server refused the backup: {response.status} {response.body!r}")
     _write(file, response.body)

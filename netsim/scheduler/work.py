@@ -105,6 +105,7 @@ class Workers:
     def _unbound(self, needs: PodNeeds, error: Exception) -> None:
         """404 and 409: the pod is gone or bound already, and the watch will tell."""
         if isinstance(error, StatusError) and error.code in (404, 409):
+            self._failures.pop(needs.key, None)
             self._refused(needs, False)
             return
         count = self._failures.get(needs.key, 0)
