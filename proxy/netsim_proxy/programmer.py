@@ -5,37 +5,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from netsim.host import conntrack, firewall, sysctl
+from netsim.host import firewall, sysctl
 from netsim.host.exec import CommandFailed, CommandMissing
-from netsim.host.netlink import Netlink
-from netsim_proxy.config import Family, ProxyConfig, networks_of
-from netsim_proxy.conntrack import PortKey, UdpPort, plan_cleanup
+from netsim_proxy.backend import Outcome, SyncFailed
+from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.context import localhost_nodeports
-from netsim_proxy.desired import Desired, Input, Step
+from netsim_proxy.desired import Desired, Input
 from netsim_proxy.diff import CHAINS_PER_PART, Update, diff, diff_services, join_updates, missing_hooks, render_update
 from netsim_proxy.iptables import parse_save
+from netsim_proxy.machine import read_local_addresses
 from netsim_proxy.model import Node
 from netsim_proxy.pace import failing_lines
+from netsim_proxy.udp_entries import UdpEntries
 
 SHARED_RULES = 200
 """Deleting one rule takes time linear in its chain: beyond this many, chains are compared and rewritten as a whole."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One sync: rules written or deleted, seconds taken, and whether all rules were compared with the kernel's."""
-
-    lines: int
-    seconds: float
-    full: bool
-
-
-class SyncFailed(Exception):
-    """The rules could not be read or written; the next sync compares everything."""
 
 
 def _with_liberal_tracking(config: ProxyConfig) -> ProxyConfig:
@@ -61,8 +49,7 @@ class Programmer:
         self._desired = Desired(self._config, family)
         self._per_part = CHAINS_PER_PART if firewall.backend() == "nf_tables" else 0
         self._trusted = False
-        self._udp: dict[PortKey, UdpPort] = {}
-        self._udp_next: dict[PortKey, UdpPort | None] = {}
+        self._udp = UdpEntries(family)
 
     def prepare(self) -> None:
         """Kernel settings that the rules rely on."""
@@ -76,8 +63,8 @@ class Programmer:
         send what the changes changed.
         """
         started = time.monotonic()
-        step = self._desired.advance(changes, node, self._local_addresses())
-        self._note_udp(step)
+        step = self._desired.advance(changes, node, read_local_addresses(self._config, self._family))
+        self._udp.note(step.old_udp, step.new_udp)
         full = check or step.whole or not self._trusted
         self._trusted = False
         update = Update() if full else diff_services(step.old, step.new)
@@ -86,15 +73,8 @@ class Programmer:
             update = self._full_update()
         self._send(update)
         self._trusted = True
-        self._clean_conntrack()
+        self._udp.clean()
         return Outcome(update.lines, time.monotonic() - started, full)
-
-    def _local_addresses(self) -> tuple[str, ...]:
-        """Addresses of the machine's interfaces, looked up only where NodePorts are limited to some of them."""
-        if not networks_of(self._config.nodeport_addresses, self._family):
-            return ()
-        with Netlink() as netlink:
-            return tuple(entry.address.split("/")[0] for entry in netlink.addresses())
 
     def _full_update(self) -> Update:
         try:
@@ -112,21 +92,3 @@ class Programmer:
         except (CommandFailed, CommandMissing) as error:
             lines = failing_lines(payload.decode(), str(error))
             raise SyncFailed(f"writing the rules: {error}" + (f"\n{lines}" if lines else "")) from error
-
-    def _note_udp(self, step: Step) -> None:
-        self._udp_next.update(dict.fromkeys(step.old_udp))
-        self._udp_next.update(step.new_udp)
-
-    def _clean_conntrack(self) -> None:
-        """Delete stale UDP entries; a failure leaves the rules right, so it is logged only."""
-        touched, self._udp_next = self._udp_next, {}
-        new = {key: port for key, port in touched.items() if port is not None}
-        commands = plan_cleanup({key: self._udp[key] for key in touched if key in self._udp}, new)
-        for key in touched:
-            self._udp.pop(key, None)
-        self._udp.update(new)
-        for command in commands:
-            try:
-                conntrack.delete_entries(*command, family=self._family)
-            except (CommandFailed, CommandMissing) as error:
-                log.error("stale UDP conntrack entries were not deleted: %s", error)

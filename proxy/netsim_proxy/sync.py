@@ -17,11 +17,12 @@ from netsim.api.kinds import ENDPOINT_SLICES, NODES, SERVICES, Obj
 from netsim.client.events import record_event
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
+from netsim_proxy.backend import Backend, Outcome, SyncFailed
 from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.inputs import Inputs, node_cache, service_cache, slice_cache
 from netsim_proxy.model import WATCH_SELECTOR, Node, Slice
+from netsim_proxy.modes import open_backend
 from netsim_proxy.pace import check_delay, retry_delay, sync_pace
-from netsim_proxy.programmer import Outcome, Programmer, SyncFailed
 
 log = logging.getLogger(__name__)
 NODE_PATIENCE_SECONDS = 10.0
@@ -55,18 +56,18 @@ class FamilyLoop:
     async def run(self) -> None:
         """Sync for ever; returns only by cancellation, after a running command has ended."""
         try:
-            programmer = await self._in_thread(lambda: Programmer(self._config, self.inputs.family))
-            await self._in_thread(programmer.prepare)
-            await self._sync_for_ever(programmer)
+            backend = await self._in_thread(lambda: open_backend(self._config, self.inputs.family))
+            await self._in_thread(backend.prepare)
+            await self._sync_for_ever(backend)
         finally:
             self._executor.shutdown(wait=True, cancel_futures=True)
 
-    async def _sync_for_ever(self, programmer: Programmer) -> None:
+    async def _sync_for_ever(self, backend: Backend) -> None:
         clock = asyncio.get_running_loop().time
         pace = sync_pace(self._config.min_sync_period)
         while True:
             await asyncio.sleep(pace.delay(clock()))
-            if not await self._sync_once(programmer):
+            if not await self._sync_once(backend):
                 # Events are not waited for: a storm must not turn a failing sync into a busy loop.
                 await asyncio.sleep(retry_delay(self._failures, self._config.sync_period))
                 continue
@@ -76,13 +77,13 @@ class FamilyLoop:
             except TimeoutError:
                 self._check = True
 
-    async def _sync_once(self, programmer: Programmer) -> bool:
+    async def _sync_once(self, backend: Backend) -> bool:
         """One sync; whether it succeeded."""
         self._wake.clear()
         check, self._check = self._check, False
         changes, node = self.inputs.take(), self._node
         try:
-            outcome = await self._in_thread(lambda: programmer.sync(changes, node, check=check))
+            outcome = await self._in_thread(lambda: backend.sync(changes, node, check=check))
         except SyncFailed as error:
             self._failures += 1
             log.error("IPv%d rules not programmed (attempt %d): %s", self.inputs.family, self._failures, error)

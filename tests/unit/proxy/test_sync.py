@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from netsim_proxy import sync
+from netsim_proxy.backend import Outcome, SyncFailed
 from netsim_proxy.config import ProxyConfig
 from netsim_proxy.desired import Input
 from netsim_proxy.model import Node, cut_service
-from netsim_proxy.programmer import Outcome, SyncFailed
 
 
 class Recorder:
@@ -42,7 +42,7 @@ class Recorder:
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     made = Recorder()
-    monkeypatch.setattr(sync, "Programmer", lambda config, family: made)
+    monkeypatch.setattr(sync, "open_backend", lambda config, family: made)
     return made
 
 

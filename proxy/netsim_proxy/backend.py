@@ -1,0 +1,39 @@
+"""What a way of putting rules into the kernel (iptables, nftables) offers to the loop that drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from netsim_proxy.desired import Input
+from netsim_proxy.model import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One sync: rules written or deleted, seconds taken, and whether all rules were compared with the kernel's."""
+
+    lines: int
+    seconds: float
+    full: bool
+
+
+class SyncFailed(Exception):
+    """The rules could not be read or written; the next sync compares everything."""
+
+
+class Backend(Protocol):
+    """Owns the rules of one family. Its methods block and are called from one thread at a time."""
+
+    def prepare(self) -> None:
+        """Kernel settings that the rules rely on."""
+        ...
+
+    def sync(self, changes: Mapping[str, Input], node: Node, *, check: bool = False) -> Outcome:
+        """Take in changed Services ("ns/name" -> Input) and make the kernel's rules right; raises SyncFailed.
+
+        A first sync, one after a failure and one with `check` read the kernel's rules and repair what differs; others
+        send what the changes changed.
+        """
+        ...
