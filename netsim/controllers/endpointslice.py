@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from netsim.api.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES, Obj
-from netsim.api.objects import annotations_of, deletion_timestamp, dig, labels_of, name_of, namespace_of, uid_of
+from netsim.api.objects import annotations_of, deletion_timestamp, dig, key_of, labels_of, name_of, namespace_of, uid_of
 from netsim.controllers.controller import Controller
-from netsim.controllers.hints import hints_of
+from netsim.controllers.hints import hints_of, wants_auto_hints
 from netsim.controllers.refs import controller_reference, is_controlled_by
 from netsim.controllers.service_endpoints import (
     HEADLESS,
@@ -26,13 +26,21 @@ from netsim.controllers.service_endpoints import (
     wake_services,
 )
 from netsim.controllers.slices import SliceDiff, diff, group, identity
+from netsim.controllers.topology_hints import (
+    DISABLED,
+    ENABLED,
+    ZONE,
+    capacity_of,
+    cpu_shares,
+    has_hints,
+    with_auto_hints,
+)
 from netsim.controllers.trigger_time import LAST_CHANGE, trigger_time, with_trigger_time
-from netsim.controllers.view import View, selected
+from netsim.controllers.view import HINTS, View, selected
 from netsim.controllers.wakes import by_managed_slice, by_own_key
-from netsim.controllers.writes import Create, Update, Write, Writes, delete_of
+from netsim.controllers.writes import Create, Note, Update, Write, Writes, delete_of, typed
 
 MANAGER = "endpointslice-controller.k8s.io"
-ZONE = "topology.kubernetes.io/zone"
 
 
 def reconcile(key: str, view: View) -> Writes:
@@ -44,21 +52,60 @@ def reconcile(key: str, view: View) -> Writes:
     families = families_of(service)
     labels = slice_labels(service)
     pods = sorted(pods_of(view, service), key=name_of)
-    change = diff(owned, group(_endpoints(view, service, pods, families)), families)
-    when = _trigger_time(owned, change, pods, service)
+    known = {identity(endpoint): endpoint for item in owned for endpoint in item.get("endpoints") or []}
+    wanted = list(_endpoints(view, service, pods, families))
+    if wants_auto_hints(service):
+        wanted = [(family, ports, _as_hinted(endpoint, known)) for family, ports, endpoint in wanted]
+    change, notes = _hinted(view, service, owned, diff(owned, group(wanted), families))
+    when = _trigger_time(known, change, pods, None if owned else service)
     writes: list[Write] = [delete_of(ENDPOINT_SLICES, item) for item in [*foreign, *change.deleted]]
     writes += [Create(ENDPOINT_SLICES, _new_slice(service, body, labels, when)) for body in change.created]
     touched = {name_of(item) for item in [*change.updated, *change.deleted]}
     stale = [item for item in owned if labels_of(item) != labels and name_of(item) not in touched]
-    return [*writes, *(_update(item, labels, when) for item in [*change.updated, *stale])]
+    return [*writes, *(_update(item, labels, when) for item in [*change.updated, *stale]), *notes]
 
 
-def _trigger_time(owned: list[Obj], change: SliceDiff, pods: list[Obj], service: Obj) -> str:
-    """The time of what made these slices change: the pods whose endpoints are not there yet as they should be."""
-    known = {identity(endpoint): endpoint for item in owned for endpoint in item.get("endpoints") or []}
+def _trigger_time(known: Mapping[str, Obj], change: SliceDiff, pods: Iterable[Obj], service: Obj | None) -> str:
+    """The time of what made these slices change: the pods whose endpoints are not `known` yet as they should be."""
     wanted = (endpoint for item in [*change.created, *change.updated] for endpoint in item["endpoints"])
     uids = {dig(e, "targetRef", "uid") for e in wanted if known.get(identity(e)) != e}
-    return trigger_time((pod for pod in pods if uid_of(pod) in uids), None if owned else service)
+    return trigger_time((pod for pod in pods if uid_of(pod) in uids), service)
+
+
+def _as_hinted(endpoint: Obj, known: Mapping[str, Obj]) -> Obj:
+    """The endpoint with the hints it has: whether they are still right is judged by slices."""
+    hints = known.get(identity(endpoint), {}).get("hints")
+    return endpoint | {"hints": hints} if hints and endpoint["conditions"]["ready"] else endpoint
+
+
+def _hinted(view: View, service: Obj, owned: Sequence[Obj], change: SliceDiff) -> tuple[SliceDiff, list[Note]]:
+    """The change with the hints of topology mode Auto, address type by address type, and the Events that tell."""
+    enabled, about = has_hints(owned), typed(SERVICES, service)
+    if not wants_auto_hints(service):
+        gone = enabled and not service["spec"].get("trafficDistribution")
+        return change, [_note(about, DISABLED, family) for family in families_of(service) if gone]
+    shares = cpu_shares(view.values(NODES))
+    total, notes = SliceDiff(deleted=change.deleted), []
+    for family in families_of(service):
+        ours = SliceDiff(_of_type(change.created, family), _of_type(change.updated, family), change.deleted)
+        made = with_auto_hints(ours, _of_type(owned, family), shares)
+        total.created.extend(made.change.created)
+        total.updated.extend(made.change.updated)
+        if made.refusal or not enabled:
+            notes.append(_note(about, made.refusal or ENABLED, family))
+        enabled = not made.refusal
+    return total, notes
+
+
+def _of_type(items: Iterable[Obj], family: str) -> list[Obj]:
+    return [item for item in items if item.get("addressType") == family]
+
+
+def _note(service: Obj, text: str, family: str) -> Note:
+    message = f"{text}, addressType: {family}"
+    if text == ENABLED:
+        return Note(service, "TopologyAwareHintsEnabled", message)
+    return Note(service, "TopologyAwareHintsDisabled", message, "Warning")
 
 
 def _slices_of(view: View, service: Obj) -> tuple[list[Obj], list[Obj]]:
@@ -98,7 +145,8 @@ def endpoint_of(view: View, service: Obj, pod: Obj, address: str) -> Obj:
     zone = labels_of(view.get(NODES, node) or {}).get(ZONE) if node else None
     optional = {"nodeName": node, "zone": zone, "hostname": hostname_of(pod, service)}
     endpoint |= {name: value for name, value in optional.items() if value}
-    hints = hints_of(endpoint, str(service["spec"].get("trafficDistribution") or ""))
+    distribution = "" if wants_auto_hints(service) else str(service["spec"].get("trafficDistribution") or "")
+    hints = hints_of(endpoint, distribution)
     return endpoint | ({"hints": hints} if hints else {})
 
 
@@ -124,9 +172,21 @@ def _update(item: Obj, labels: dict[str, str], when: str) -> Update:
     return Update(ENDPOINT_SLICES, {**item, "metadata": head})
 
 
+def _wake_hinted(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    """A node's zone or CPUs changed: the Services whose hints follow them."""
+    if capacity_of(old) == capacity_of(new):
+        return ()
+    return [key_of(service) for service in view.by_index(SERVICES, HINTS, "auto")]
+
+
 CONTROLLER = Controller(
     "endpoint-slice-controller",
     reconcile,
-    ((SERVICES, by_own_key), (PODS, wake_services), (ENDPOINT_SLICES, by_managed_slice(MANAGER))),
+    (
+        (SERVICES, by_own_key),
+        (PODS, wake_services),
+        (ENDPOINT_SLICES, by_managed_slice(MANAGER)),
+        (NODES, _wake_hinted),
+    ),
     rest=0.03,
 )
