@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from netsim.host.exec import CommandFailed, run
@@ -43,9 +44,20 @@ def run_iptables(args: list[str], family: Family, *, check: bool = False) -> int
     return done.returncode
 
 
+def version() -> str:
+    """What `iptables --version` prints; see `parse_version` and `parse_backend`."""
+    return run([command(4), "--version"]).stdout.decode()
+
+
 def backend() -> Literal["nf_tables", "legacy"]:
     """Which kernel interface the installed iptables command uses."""
-    return parse_backend(run([command(4), "--version"]).stdout.decode())
+    return parse_backend(version())
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """From `iptables --version`: (1, 8, 9) of "iptables v1.8.9 (nf_tables)" (pure)."""
+    found = re.search(r"v(\d+(?:\.\d+)*)", text)
+    return tuple(map(int, found.group(1).split("."))) if found else ()
 
 
 def parse_backend(version: str) -> Literal["nf_tables", "legacy"]:

@@ -17,7 +17,8 @@ class ProxyConfig:
 
     Times are seconds. `cluster_cidr` and `nodeport_addresses` may mix families; each family uses its own entries.
     `min_sync_period` 0 means no limit: changes that arrive while a sync runs are merged into the next one.
-    `traffic_distribution`: topology hints count without an annotation, as from 1.33 on; False is what 1.30 does.
+    `traffic_distribution`: topology hints count for every Service, as from 1.33 on. Without it they count, as in 1.30,
+    for Services with the annotation, and for those with a `trafficDistribution`, which 1.30 does not have.
     """
 
     node_name: str
@@ -33,7 +34,7 @@ class ProxyConfig:
     nodeport_addresses: tuple[str, ...] = ()
     localhost_nodeports: bool = True
     conntrack_tcp_be_liberal: bool = False
-    traffic_distribution: bool = True
+    traffic_distribution: bool = False
     hostname_override: str = ""
     sync_period: float = 30.0
     min_sync_period: float = 0.0

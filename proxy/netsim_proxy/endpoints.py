@@ -69,9 +69,10 @@ def select_endpoints(
 ) -> Selection:
     """Sort endpoints into the sets that traffic policies choose from.
 
-    `hints` lets topology hints count without the Service's annotation, those for this `node` before those for its
-    `zone` (KEP-3015).
+    Topology hints count for Services with the annotation (those for this node's `zone`), with a trafficDistribution,
+    or, with `hints`, for all: then those for this `node` come before those for its zone (KEP-3015).
     """
+    hints = hints or port.traffic_distribution
     cluster: tuple[Endpoint, ...] = ()
     if port.uses_cluster_endpoints:
         ready = [endpoint for endpoint in endpoints if endpoint.ready]

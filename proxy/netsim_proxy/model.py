@@ -43,6 +43,7 @@ class ServicePort:
     affinity_seconds: int = 0
     health_check_node_port: int = 0
     hints_enabled: bool = False
+    traffic_distribution: bool = False
 
     @property
     def name(self) -> str:
@@ -148,24 +149,27 @@ def _of_family(addresses: Iterable[str], family: Family) -> tuple[str, ...]:
 
 
 def _ranges(texts: Iterable[str], family: Family) -> tuple[str, ...]:
+    """The CIDRs of the family, host bits cleared; a bare address or a netmask is no CIDR, as in Go."""
     found = []
-    for text in texts:
+    for text in map(str.strip, texts):
         try:
-            network = ipaddress.ip_network(text.strip(), strict=False)
+            network = ipaddress.ip_network(text, strict=False)
         except ValueError:
             continue
-        if network.version == family:
+        if network.version == family and text.rpartition("/")[2].isdecimal() and "/" in text:
             found.append(str(network))
     return tuple(found)
 
 
 def _cluster_ip(spec: Obj, family: Family) -> str:
+    if spec.get("clusterIP") in (None, "", "None"):
+        return ""
     wanted = f"IPv{family}"
     families = spec.get("ipFamilies") or []
-    addresses = spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else [])
+    addresses = spec.get("clusterIPs") or [spec["clusterIP"]]
     if wanted in families and families.index(wanted) < len(addresses):
         return str(addresses[families.index(wanted)])
-    if not families and family_of(spec.get("clusterIP", "")) == family:
+    if not families and family_of(spec["clusterIP"]) == family:
         return str(spec["clusterIP"])
     return ""
 
@@ -220,6 +224,7 @@ def cut_service(service: Obj, family: Family) -> tuple[ServicePort, ...]:
         if kind == "LoadBalancer" and external_local
         else 0,
         "hints_enabled": _hints_enabled(metadata.get("annotations") or {}),
+        "traffic_distribution": bool(spec.get("trafficDistribution")),
     }
     return tuple(
         ServicePort(

@@ -41,13 +41,19 @@ def _with_liberal_tracking(config: ProxyConfig) -> ProxyConfig:
         return config
 
 
+def _with_random_ports(config: ProxyConfig, version: str) -> ProxyConfig:
+    """MASQUERADE can choose ports at random (`--random-fully`) from iptables 1.6.2 on."""
+    return replace(config, random_fully=config.random_fully and firewall.parse_version(version) >= (1, 6, 2))
+
+
 class Programmer:
     """Owns the rules of one family. Call from one thread at a time."""
 
     def __init__(self, config: ProxyConfig, family: Family) -> None:
-        self._config, self._family = _with_liberal_tracking(config), family
+        version = firewall.version()
+        self._config, self._family = _with_random_ports(_with_liberal_tracking(config), version), family
         self._desired = Desired(self._config, family)
-        self._per_part = CHAINS_PER_PART if firewall.backend() == "nf_tables" else 0
+        self._per_part = CHAINS_PER_PART if firewall.parse_backend(version) == "nf_tables" else 0
         self._trusted = False
         self._udp = UdpEntries(family)
 

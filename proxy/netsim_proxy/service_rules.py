@@ -204,10 +204,12 @@ def _endpoint_chain(plan: _Plan, endpoint: Endpoint, chain: str) -> tuple[Rule, 
     """SEP: masquerade a pod that reaches itself, then DNAT."""
     comment: tuple[Match, ...] = (Comment(plan.name),) if plan.ctx.endpoint_comments else ()
     affinity: tuple[Match, ...] = (RecentSet(chain),) if plan.port.affinity_seconds else ()
+    # Names and comments have the address as it was given, rules as the kernel prints it.
+    address = endpoint.address if plan.ctx.family == 4 else str(ipaddress.ip_address(endpoint.address))
     return (
-        Rule(_MARK, comment, source=host_cidr(endpoint.address)),
+        Rule(_MARK, comment, source=host_cidr(address)),
         Rule(
-            Dnat(endpoint.address, endpoint.port),
+            Dnat(address, endpoint.port),
             (*comment, *affinity, Transport()),
             protocol=plan.port.protocol.lower(),
         ),

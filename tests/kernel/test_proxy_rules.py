@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from netsim_proxy.iptables import State, parse_save, render_save
 from netsim_proxy.model import Node, ServicePort, Slice, SliceEndpoint, cut_node, cut_service, cut_slice
 from netsim_proxy.programmer import Programmer
 from netsim_proxy.render import compile_objects
+from support.proxy_objects import every_kind
 from support.rulesets import comparable
 
 pytestmark = pytest.mark.root
@@ -37,6 +40,18 @@ def inside() -> Iterator[InNetns]:
         yield lambda function, *args, **kwargs: netns.run_in(path, function, *args, **kwargs)
     finally:
         netns.delete(path)
+
+
+@pytest.fixture(params=["nft", "legacy"])
+def iptables(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both programs of the host's iptables under the plain name, one after the other."""
+    for family in ("iptables", "ip6tables"):
+        for tool in ("", "-save", "-restore"):
+            found = shutil.which(f"{family}-{request.param}{tool}")
+            if found is None:
+                pytest.skip(f"no {family}-{request.param} here")
+            (tmp_path / f"{family}{tool}").symlink_to(found)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
 
 def inputs_of(items: list[dict[str, Any]], family: Family) -> dict[str, Input]:
@@ -62,11 +77,20 @@ def assert_same(actual: State, wanted: State) -> None:
         ("base.json", "base.ip6tables-save.txt", 6, {"cluster_cidr": CIDRS}),
         ("small.json", "small.v1.iptables-save.txt", 4, {}),
         ("small.json", "small.v2.iptables-save.txt", 4, {"cluster_cidr": CIDRS, "masquerade_all": True}),
+        (
+            "small.json",
+            "small.v3.iptables-save.txt",
+            4,
+            {"cluster_cidr": CIDRS, "nodeport_addresses": ("192.168.0.0/24",)},
+        ),
+        ("small.json", "small.v4.iptables-save.txt", 4, {"nodeport_addresses": ("127.0.0.0/8", "192.168.0.0/24")}),
     ],
 )
 def test_kernel_prints_the_recording(
-    inside: InNetns, objects: str, recording: str, family: Family, flags: dict[str, Any]
+    inside: InNetns, iptables: None, objects: str, recording: str, family: Family, flags: dict[str, Any]
 ) -> None:
+    inside(run, ["ip", "link", "set", "lo", "up"])
+    inside(run, ["ip", "address", "add", "192.168.0.2/24", "dev", "lo"])
     items = json.loads((GOLDEN / objects).read_text())["items"]
     node = next(cut_node(obj) for obj in items if obj["kind"] == "Node")
     programmer = inside(Programmer, ProxyConfig("node1", **flags), family)
@@ -216,14 +240,16 @@ def test_failed_restore_names_the_rule_and_the_next_sync_is_full(inside: InNetns
         {"detect_local_mode": "BridgeInterface", "bridge_interface": "cbr0"},
         {"detect_local_mode": "InterfaceNamePrefix", "interface_name_prefix": "veth"},
         {"detect_local_mode": "NodeCIDR", "conntrack_tcp_be_liberal": True, "masquerade_bit": 3},
-        {"localhost_nodeports": False},
+        {"localhost_nodeports": False, "cluster_cidr": CIDRS},
+        {"localhost_nodeports": False, "nodeport_addresses": ("127.0.0.0/8",), "masquerade_all": True},
     ],
+    ids=["bridge", "prefix", "node-cidr", "no-localhost", "no-address"],
 )
 def test_text_made_without_a_kernel_equals_text_printed_by_it(
-    inside: InNetns, flags: dict[str, Any], family: Family
+    inside: InNetns, iptables: None, flags: dict[str, Any], family: Family
 ) -> None:
-    """For flag variants that no recording covers."""
-    items = json.loads((GOLDEN / "base.json").read_text())["items"]
+    """For kinds of Services and flags that no recording covers."""
+    items = every_kind()
     config = ProxyConfig("node1", **flags)
     node = next(cut_node(obj) for obj in items if obj["kind"] == "Node")
     programmer = inside(Programmer, config, family)

@@ -53,6 +53,8 @@ def test_iptables_names_and_backends() -> None:
     assert firewall.parse_backend("iptables v1.8.9 (nf_tables)\n") == "nf_tables"
     assert firewall.parse_backend("iptables v1.8.9 (legacy)\n") == "legacy"
     assert firewall.parse_backend("iptables v1.6.1\n") == "legacy"
+    assert firewall.parse_version("iptables v1.8.9 (nf_tables)\n") == (1, 8, 9)
+    assert firewall.parse_version("iptables v1.6.1\n") < (1, 6, 2)
 
 
 def test_sysctl_paths() -> None:

@@ -85,9 +85,10 @@ def test_topology_hints(zone: str, hints: list[tuple[str, ...]], expected: list[
     assert [entry.address for entry in chosen] == [f"10.0.0.{number}" for number in expected]
 
 
-def test_hints_need_the_annotation_or_the_gate() -> None:
+def test_hints_need_the_annotation_or_a_distribution_or_the_gate() -> None:
     plain, found = replace(PORT, hints_enabled=False), [endpoint(1, zones=("a",)), endpoint(2, zones=("b",))]
     assert len(select_endpoints(plain, found, "a").cluster) == 2
+    assert len(select_endpoints(replace(plain, traffic_distribution=True), found, "a").cluster) == 1
     assert len(select_endpoints(plain, found, "a", hints=True).cluster) == 1
 
 

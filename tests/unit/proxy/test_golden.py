@@ -52,3 +52,11 @@ def test_chain_lines_are_sorted_as_iptables_save_prints_them(golden: Any) -> Non
     ours = [line for line in text.splitlines() if line.startswith((":", "*"))]
     recorded = [line for line in golden("base.iptables-save.txt").splitlines() if line.startswith((":", "*"))]
     assert ours == recorded
+
+
+def test_an_ipv6_address_keeps_its_writing_in_names_and_comments_only(make: Any) -> None:
+    service = make.service(clusterIP="fd00::9")
+    part = make.slice(make.endpoint("FD00:0:0::A"), addressType="IPv6")
+    text = render_objects([service, part], ProxyConfig("node1"), ADDRESSES, 6)
+    assert '"ns/web:http -> [FD00:0:0::A]:8080"' in text
+    assert "-s fd00::a/128 " in text and "--to-destination [fd00::a]:8080" in text

@@ -11,7 +11,13 @@ from netsim_proxy.model import cut_node, cut_service, cut_slice
 
 @pytest.mark.parametrize(
     "spec",
-    [{"clusterIP": "None"}, {"clusterIP": ""}, {"type": "ExternalName"}, {"clusterIP": "fd00::1"}],
+    [
+        {"clusterIP": "None"},
+        {"clusterIP": ""},
+        {"clusterIP": "", "clusterIPs": ["10.96.0.10"], "ipFamilies": ["IPv4"]},
+        {"type": "ExternalName"},
+        {"clusterIP": "fd00::1"},
+    ],
 )
 def test_skipped_services(make: Any, spec: dict[str, Any]) -> None:
     assert cut_service(make.service(**spec), 4) == ()
@@ -24,7 +30,7 @@ def test_foreign_proxy_label_hides_a_service(make: Any) -> None:
 
 
 def test_cluster_ip_of_the_family(make: Any) -> None:
-    obj = make.service(clusterIPs=["fd00::1", "10.96.0.7"], ipFamilies=["IPv6", "IPv4"])
+    obj = make.service(clusterIP="fd00::1", clusterIPs=["fd00::1", "10.96.0.7"], ipFamilies=["IPv6", "IPv4"])
     assert [port.cluster_ip for port in cut_service(obj, 4)] == ["10.96.0.7"]
     assert [port.cluster_ip for port in cut_service(obj, 6)] == ["fd00::1"]
 
@@ -39,7 +45,7 @@ def test_bad_addresses_and_ranges_are_left_out(make: Any) -> None:
     obj = make.service(
         type="LoadBalancer",
         externalIPs=["bogus", "", "fd00::5", "192.0.2.1"],
-        loadBalancerSourceRanges=[" 203.0.113.0/25 ", "nonsense", "fd00::/8"],
+        loadBalancerSourceRanges=[" 203.0.113.9/25 ", "nonsense", "fd00::/8", "1.2.3.4", "1.2.0.0/255.255.0.0"],
         ingress=[{"ip": "1.2.3.4"}, {"hostname": "x"}, {"ip": "1.2.3.5", "ipMode": "Proxy"}],
     )
     (port,) = cut_service(obj, 4)
@@ -72,6 +78,11 @@ def test_irrelevant_metadata_cuts_to_equal_values(make: Any) -> None:
 def test_hints_annotation(make: Any, value: str, enabled: bool) -> None:
     obj = make.service(annotations={"service.kubernetes.io/topology-mode": value})
     assert cut_service(obj, 4)[0].hints_enabled is enabled
+
+
+def test_traffic_distribution_lets_hints_count(make: Any) -> None:
+    assert cut_service(make.service(trafficDistribution="PreferSameNode"), 4)[0].traffic_distribution
+    assert not cut_service(make.service(), 4)[0].traffic_distribution
 
 
 def test_slice_ports_and_conditions(make: Any) -> None:
