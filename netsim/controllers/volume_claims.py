@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from netsim.api.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES, Obj
+from netsim.api.kinds import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES, Obj
 from netsim.api.objects import (
     annotations_of,
     deletion_timestamp,
@@ -34,6 +34,7 @@ from netsim.controllers.volume_match import (
     is_reserved_for,
     mismatch,
 )
+from netsim.controllers.volume_nodes import LOCAL_PROVISIONER, choose_node
 from netsim.controllers.wakes import by_own_key
 from netsim.controllers.writes import Note, Patch, Requeue, Write, Writes, patch_of, typed
 
@@ -41,6 +42,10 @@ PVCS, PVS = PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 SYNC_SECONDS = 15.0
 _NONE_AVAILABLE = "no persistent volumes available for this claim and no storage class is set"
+_NO_NODE = (
+    "failed to provision volume: no node can have it: each is not ready, closed to pods by a taint or cordon, or "
+    "outside the StorageClass's allowedTopologies"
+)
 _EXTERNAL = (
     "Waiting for a volume to be created either by the external provisioner '{0}' or manually by the system "
     "administrator. If volume creation is delayed, please verify that the provisioner is running and correctly "
@@ -124,14 +129,33 @@ def _unbound(claim: Obj, view: View) -> Iterator[Write]:
     elif storage_class["provisioner"] == NO_PROVISIONER:
         yield from _pending(claim, "FailedBinding", _NONE_AVAILABLE)
     else:
-        yield from _ask_provisioner(claim, str(storage_class["provisioner"]))
+        yield from _ask_provisioner(claim, storage_class, view)
 
 
-def _ask_provisioner(claim: Obj, provisioner: str) -> Iterator[Write]:
+def _ask_provisioner(claim: Obj, storage_class: Obj, view: View) -> Iterator[Write]:
+    provisioner = str(storage_class["provisioner"])
     marks = {STORAGE_PROVISIONER: provisioner, OLD_STORAGE_PROVISIONER: provisioner}
+    if provisioner == LOCAL_PROVISIONER and _lacks_node(claim, storage_class, view):
+        node = choose_node(storage_class, view.values(NODES), view.values(PVS), _nodes_asked(view))
+        if not node:
+            yield from _pending(claim, "ProvisioningFailed", _NO_NODE, warning=True)
+            return
+        marks[SELECTED_NODE] = node
     if any(annotations_of(claim).get(key) != value for key, value in marks.items()):
         yield patch_of(PVCS, claim, {"metadata": {"annotations": marks}})
     yield from _pending(claim, "ExternalProvisioning", _EXTERNAL.format(provisioner))
+
+
+def _lacks_node(claim: Obj, storage_class: Obj, view: View) -> bool:
+    """Whether nobody but this controller will name the node of the claim's volume, or the one named is gone."""
+    if storage_class.get("volumeBindingMode") == "WaitForFirstConsumer":
+        return False
+    return view.get(NODES, annotations_of(claim).get(SELECTED_NODE, "")) is None
+
+
+def _nodes_asked(view: View) -> list[str]:
+    """The nodes that are to make volumes."""
+    return [node for key in _waiting(view) if (node := annotations_of(view.get(PVCS, key) or {}).get(SELECTED_NODE))]
 
 
 def _pending(claim: Obj, reason: str = "", message: str = "", *, warning: bool = False) -> Iterator[Write]:

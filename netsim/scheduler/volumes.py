@@ -18,6 +18,7 @@ from netsim.api.objects import (
 )
 from netsim.api.quantity import parse_quantity
 from netsim.api.selectors import label_selector_of
+from netsim.api.storage_classes import allows
 from netsim.scheduler.model import NodeState
 from netsim.scheduler.terms import node_term
 
@@ -149,13 +150,7 @@ def _provisions(claim: Obj, storage: Storage, node: NodeState) -> bool:
     found = storage.storage_class(class_of(claim)) or {}
     if found.get("provisioner", NO_PROVISIONER) == NO_PROVISIONER:
         return False
-    topologies = found.get("allowedTopologies")
-    return not topologies or any(_topology_fits(each, node) for each in topologies)
-
-
-def _topology_fits(term: Obj, node: NodeState) -> bool:
-    wanted = term.get("matchLabelExpressions") or ()
-    return all(node.labels.get(each["key"]) in (each.get("values") or ()) for each in wanted)
+    return allows(found, node.labels)
 
 
 def _smallest(claim: Obj, volumes: Iterable[Obj], node: NodeState, taken: set[str]) -> Obj | None:

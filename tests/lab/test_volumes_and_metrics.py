@@ -75,6 +75,34 @@ def _volumes_of(lab: Lab, namespace: str) -> list[dict]:
     return [v for v in lab.get("pv")["items"] if v["spec"]["claimRef"]["namespace"] == namespace]
 
 
+IMMEDIATE = """
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {{name: {name}}}
+provisioner: netsim.io/local-path
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: data, namespace: {name}}}
+spec:
+  storageClassName: {name}
+  accessModes: [ReadWriteOnce]
+  resources: {{requests: {{storage: 1Mi}}}}
+"""
+
+
+def test_an_immediate_claim_gets_its_volume_without_a_pod(lab: Lab, namespace: str):
+    try:
+        lab.kubectl("apply", "-f", "-", input=IMMEDIATE.format(name=namespace))
+        until(lambda: lab.get("-n", namespace, "pvc", "data")["status"].get("phase") == "Bound")
+        assert len(directories(lab, namespace)) == 1
+        lab.kubectl("delete", "-n", namespace, "pvc/data", "--wait")
+        until(lambda: not directories(lab, namespace))
+        until(lambda: not _volumes_of(lab, namespace))
+    finally:
+        lab.kubectl("delete", "storageclass", namespace, "--wait=false", check=False)
+
+
 STATIC = """
 apiVersion: v1
 kind: PersistentVolume

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from netsim.api.kinds import NODES, PODS, STORAGE_CLASSES, Obj
 from netsim.api.kinds import PERSISTENT_VOLUME_CLAIMS as PVCS
 from netsim.api.kinds import PERSISTENT_VOLUMES as PVS
-from netsim.api.kinds import PODS, STORAGE_CLASSES, Obj
 from netsim.controllers import volume_claims, volume_protection, volumes
+from netsim.controllers.volume_nodes import choose_node
 
 DONE, BY = "pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller"
 
@@ -134,7 +135,8 @@ def add_class(cluster: Any, mode: str = "Immediate", provisioner: str = "netsim.
 @pytest.mark.parametrize(
     ("mode", "provisioner", "annotations", "reason"),
     [
-        ("Immediate", "netsim.io/local-path", {}, "ExternalProvisioning"),
+        ("Immediate", "example.org/nfs", {}, "ExternalProvisioning"),
+        ("Immediate", "netsim.io/local-path", {}, "ProvisioningFailed"),
         ("WaitForFirstConsumer", "netsim.io/local-path", {}, "WaitForFirstConsumer"),
         ("WaitForFirstConsumer", "netsim.io/local-path", {"volume.kubernetes.io/selected-node": "n"},
          "ExternalProvisioning"),
@@ -152,6 +154,40 @@ def test_what_a_claim_waits_for(cluster: Any, mode: str, provisioner: str, annot
     assert [note.reason for note in cluster.notes] == [reason]
     asked = cluster.get(PVCS, "ns/data")["metadata"]["annotations"].get("volume.kubernetes.io/storage-provisioner")
     assert asked == (provisioner if reason == "ExternalProvisioning" else None)
+
+
+def node(name: str, ready: str = "True", zone: str = "z", **spec: Any) -> Obj:
+    head = {"name": name, "labels": {"zone": zone, "kubernetes.io/hostname": name}}
+    return {"metadata": head, "spec": spec, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+
+
+def test_an_immediate_claim_is_sent_to_the_node_with_the_fewest_volumes(cluster: Any) -> None:
+    add_class(cluster)
+    taint = {"key": "k", "effect": "NoSchedule"}
+    for made in (node("a"), node("b"), node("c"), node("d", "False"), node("e", taints=[taint])):
+        cluster.create(NODES, made)
+    cluster.create(NODES, node("f", unschedulable=True))
+    expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["a"]}
+    affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}
+    cluster.create(PVS, volume("held", cls="other", nodeAffinity=affinity))
+    for name in ("x", "y", "z"):
+        cluster.create(PVCS, claim(name, cls="std"))
+    settle(cluster)
+    marks = [c["metadata"]["annotations"] for c in cluster.all(PVCS)]
+    assert [mark["volume.kubernetes.io/selected-node"] for mark in marks] == ["b", "c", "a"]
+    assert {mark["volume.kubernetes.io/storage-provisioner"] for mark in marks} == {"netsim.io/local-path"}
+    cluster.delete(NODES, "b", "")
+    settle(cluster)
+    assert cluster.get(PVCS, "ns/x")["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] in ("a", "c")
+
+
+def test_an_immediate_claim_stays_within_the_topologies_of_its_class() -> None:
+    labels = [{"key": "zone", "values": ["far"]}]
+    storage_class = {"allowedTopologies": [{"matchLabelExpressions": labels}]}
+    fake = node("0", zone="far")
+    fake["metadata"]["annotations"] = {"kwok.x-k8s.io/node": "fake"}
+    assert choose_node(storage_class, [fake, node("a"), node("b", zone="far")], []) == "b"
+    assert choose_node(storage_class, [node("a")], []) == ""
 
 
 def test_the_first_consumers_choice_is_bound(cluster: Any) -> None:
