@@ -84,9 +84,10 @@ def hard_of(quota: Obj) -> Usage:
 
 
 def counted_kinds(quota: Obj, served: Sequence[Kind]) -> list[Kind]:
-    """The kinds of which objects have to be counted for a quota."""
+    """The kinds of which objects have to be counted for a quota, one version of each."""
     names = spec_of(quota).get("hard") or {}
-    return [kind for kind in served if kind.namespaced and any(concerns(kind, name) for name in names)]
+    found = [kind for kind in served if kind.namespaced and any(concerns(kind, name) for name in names)]
+    return list({count_name(kind): kind for kind in reversed(found)}.values())
 
 
 def concerns(kind: Kind, resource: str) -> bool:

@@ -74,8 +74,8 @@ class Client:
         obj: Obj = orjson.loads(body) if body else {}
         return obj
 
-    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Obj:
-        return await self._call("GET", kind.path(namespace, name), [])
+    async def get(self, kind: Kind, name: str, namespace: str | None = None, sub: str = "") -> Obj:
+        return await self._call("GET", kind.path(namespace, name, sub), [])
 
     async def list(
         self,

@@ -29,12 +29,14 @@ from netsim.controllers.controller import Controller
 from netsim.controllers.hpa_calc import Tolerance
 from netsim.controllers.hpa_metrics import DEFAULT_METRICS, Answer, Observed, Refusal, judge
 from netsim.controllers.hpa_rules import History, Limits, Past, limits_of, normalise
-from netsim.controllers.hpa_target import Target, TargetProblem, rivals, scale_of, target_of
+from netsim.controllers.hpa_target import Target, TargetProblem, custom_kind_of, rivals, scale_of, target_of
+from netsim.controllers.served import Served
 from netsim.controllers.view import NAMESPACE, View
 from netsim.controllers.writes import Announce, Note, Requeue, Update, Write, Writes, status_of_object, typed
 
 HPAS = HORIZONTAL_POD_AUTOSCALERS
 SYNC_SECONDS = 15.0
+SCALE, NO_SCALE = "scale", "no scale"
 ABLE, ACTIVE, LIMITED = "AbleToScale", "ScalingActive", "ScalingLimited"
 _WRAPPED = {
     "Resource": "failed to get {name} resource metric value: ",
@@ -58,42 +60,67 @@ class Round:
 class Autoscaler:
     """The reconcile of all autoscalers and what it remembers of each, by key."""
 
-    def __init__(self, sync_seconds: float = SYNC_SECONDS) -> None:
-        self._sync = sync_seconds
+    def __init__(self, sync_seconds: float = SYNC_SECONDS, served: Served | None = None) -> None:
+        self._sync, self._served = sync_seconds, served or Served()
         self._histories: dict[str, History] = {}
+        self._scales: dict[str, Obj] = {}
 
     def reconcile(self, key: str, view: View) -> Writes:
         """Set the target's replicas by /scale if they should be others, and tell of it in the status."""
         hpa = view.get(HPAS, key)
         if hpa is None or deletion_timestamp(hpa):
             self._histories.pop(key, None)
+            self._scales.pop(key, None)
             return []
         try:
-            target = target_of(hpa, view)
+            target = self._target(hpa, view, view.facts)
         except TargetProblem as problem:
             done = _unreachable(hpa, str(problem), view.now)
             return [*_writes(hpa, None, done), Requeue(self._sync)]
         history = self._histories.get(key) or History((Past(view.now, target.replicas),))
         seen = _observed(target, view)
-        done, history = decide(hpa, target, seen, history, view.failure, rivals(target, seen.pods, view))
+        done, history = decide(hpa, target, seen, history, view.failure, self._rivals(target, seen.pods, view))
         if done.replicas is not None and "behavior" in hpa["spec"]:
             history = history.scaled(target.replicas, done.replicas, view.now)
         self._histories[key] = history
         return [*_writes(hpa, target, done), Requeue(self._sync)]
 
     async def observe(self, client: Client, key: str, view: View) -> Mapping[str, Any]:
-        """PodMetrics of the target's pods, or why there are none."""
+        """PodMetrics of the target's pods, or why there are none; of a custom target also its Scale, which the caches
+        do not hold."""
         hpa = view.get(HPAS, key)
         if hpa is None:
             return {}
+        facts = await self._scale_facts(client, hpa)
         try:
-            selector = str(target_of(hpa, view).selector)
+            selector = str(self._target(hpa, view, facts).selector)
             found = await client.list(POD_METRICS, namespace_of(hpa), label_selector=selector)
         except TargetProblem:
-            return {}  # the round says so itself
+            return facts  # the round says so itself
         except StatusError as error:
-            return {"error": error.message}
-        return {"metrics": found["items"]}
+            return {**facts, "error": error.message}
+        return {**facts, "metrics": found["items"]}
+
+    async def _scale_facts(self, client: Client, hpa: Obj) -> Mapping[str, Any]:
+        kind = custom_kind_of(hpa, self._served)
+        if kind is None:
+            return {}
+        try:
+            return {SCALE: await client.get(kind, hpa["spec"]["scaleTargetRef"]["name"], namespace_of(hpa), "scale")}
+        except StatusError as error:
+            return {NO_SCALE: error.message}
+
+    def _target(self, hpa: Obj, view: View, facts: Mapping[str, Any]) -> Target:
+        """What is scaled; of a custom target the Scale is remembered for the autoscalers it may rival with."""
+        self._scales.pop(key_of(hpa), None)
+        if NO_SCALE in facts:
+            raise TargetProblem(facts[NO_SCALE])
+        if SCALE in facts:
+            self._scales[key_of(hpa)] = facts[SCALE]
+        return target_of(hpa, view, self._served, self._scales)
+
+    def _rivals(self, target: Target, pods: Iterable[Obj], view: View) -> list[str]:
+        return rivals(target, pods, view, self._served, self._scales)
 
     def controller(self) -> Controller:
         return Controller(
@@ -170,6 +197,8 @@ def _by_metrics(
 
 def _selector_problem(target: Target, rivals: Sequence[str]) -> tuple[str, str, str] | None:
     """(the condition's message, the event's reason and message) when it is not clear whose pods these are."""
+    if target.problem:
+        return target.problem, "InvalidSelector", target.problem
     if target.selector.empty or target.selector.nothing:
         return "the HPA target's scale is missing a selector", "SelectorRequired", "selector is required"
     if rivals:

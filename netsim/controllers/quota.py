@@ -16,6 +16,7 @@ from netsim.api.objects import key_of, namespace_of, pod_phase, resource_version
 from netsim.api.quantity import parse_quantity
 from netsim.api.quota_usage import Usage, counted_kinds, total_usage, used_of, used_status
 from netsim.controllers.controller import Controller, Wake
+from netsim.controllers.served import Served
 from netsim.controllers.view import NAMESPACE, View
 from netsim.controllers.wakes import by_own_key
 from netsim.controllers.writes import Requeue, Writes, status_of_object
@@ -44,18 +45,25 @@ class Untouched:
         return (now - since) / timedelta(seconds=1)
 
 
-def controller() -> Controller:
-    """The controller; its keys are those of the quotas."""
-    untouched = Untouched()
+def controller(served: Served | None = None) -> Controller:
+    """The controller; its keys are those of the quotas. Objects of the custom kinds `served` count as well."""
+    untouched, served = Untouched(), served or Served()
+
+    def counted(quota: Obj) -> list[Kind]:
+        return counted_kinds(quota, (*_COUNTED, *served.custom.values()))
 
     async def observe(client: Client, key: str, view: View) -> Mapping[str, Any]:
         """LIVE: what the server counts now, if by the caches there is less than the quota says."""
         quota = view.get(RESOURCE_QUOTAS, key)
-        if quota is None or not _is_less(quota, _cached(quota, view)) or untouched.seconds(quota, view.now) < SETTLED:
+        if (
+            quota is None
+            or not _is_less(quota, _cached(quota, counted(quota), view))
+            or untouched.seconds(quota, view.now) < SETTLED
+        ):
             return {}
         namespace = namespace_of(quota)
         objects: list[tuple[Kind, Obj]] = []
-        for kind in counted_kinds(quota, _COUNTED):
+        for kind in counted(quota):
             objects += [(kind, obj) for obj in (await client.list(kind, namespace)).get("items") or ()]
         return {LIVE: total_usage(quota, objects, view.now)}
 
@@ -64,19 +72,19 @@ def controller() -> Controller:
         if quota is None:
             untouched.seen.pop(key, None)
             return []
-        usage: Usage = view.facts.get(LIVE) or _cached(quota, view)
+        usage: Usage = view.facts.get(LIVE) or _cached(quota, counted(quota), view)
         if _is_less(quota, usage) and LIVE not in view.facts:
             return [Requeue(max(SETTLED - untouched.seconds(quota, view.now), 0.01))]
         status = used_status(quota, usage)
         return [] if _same(status, status_of(quota)) else [status_of_object(RESOURCE_QUOTAS, quota, status)]
 
     watches = tuple((kind, _wake(kind)) for kind in _COUNTED if kind is not RESOURCE_QUOTAS)
-    return Controller("resourcequota-controller", reconcile, ((RESOURCE_QUOTAS, _own), *watches), observe=observe)
+    return Controller("resourcequota-controller", reconcile, ((RESOURCE_QUOTAS, _own), *watches), observe, custom=_wake)
 
 
-def _cached(quota: Obj, view: View) -> Usage:
+def _cached(quota: Obj, counted: Iterable[Kind], view: View) -> Usage:
     namespace = namespace_of(quota)
-    kinds = [kind for kind in counted_kinds(quota, _COUNTED) if kind.resource in view.caches]
+    kinds = [kind for kind in counted if kind.resource in view.caches]
     return total_usage(quota, ((k, obj) for k in kinds for obj in view.by_index(k, NAMESPACE, namespace)), view.now)
 
 

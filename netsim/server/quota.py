@@ -13,7 +13,7 @@ from datetime import UTC
 from weakref import WeakValueDictionary
 
 from netsim.api import errors, kinds
-from netsim.api.kinds import KINDS, Kind, Obj
+from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import spec_of, status_of
 from netsim.api.quota_usage import (
     Usage,
@@ -150,7 +150,9 @@ async def _used(core: Core, quota: Obj) -> Usage:
     if status_of(quota).get("hard") == hard:
         return used_of(quota)
     namespace = quota["metadata"]["namespace"]
-    objects = [(kind, obj) for kind in counted_kinds(quota, KINDS) for obj in await core.objects(kind, namespace)]
+    objects = [
+        (kind, obj) for kind in counted_kinds(quota, core.registry.kinds) for obj in await core.objects(kind, namespace)
+    ]
     return total_usage(quota, objects, core.clock().astimezone(UTC))
 
 
