@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from netsim.cli.fault import Fault
+from netsim.cli.fault import Fault, first_cause
+from netsim.cli.grouped import FlagCommand, FlagGroup, given_flags
 from netsim.cli.options import make_app, need_root
 
 app = make_app()
-
-Cidrs = Annotated[str, typer.Option(metavar="CIDR,…", help="Addresses of pods.")]
-Hostname = Annotated[str, typer.Option("--hostname-override", metavar="NODE", help="The node (default: the host).")]
-MasqueradeAll = Annotated[bool, typer.Option("--masquerade-all", help="SNAT all traffic to ClusterIPs.")]
-NodePorts = Annotated[str, typer.Option("--nodeport-addresses", metavar="CIDR,…", help="Where NodePorts answer.")]
+_LOOK_AT_FILE_SECONDS = 1.0
 
 
-@app.callback(invoke_without_command=True, epilog="Example: netsim proxy --kubeconfig admin.conf")
+@app.callback(
+    cls=FlagGroup, invoke_without_command=True, epilog="Example: netsim proxy --kubeconfig admin.conf --masquerade-all"
+)
 def proxy(
     context: typer.Context,
     kubeconfig: Annotated[Path | None, typer.Option(metavar="FILE", help="The API to follow.")] = None,
-    hostname: Hostname = "",
-    cluster_cidr: Cidrs = "10.244.0.0/16",
-    masquerade_all: MasqueradeAll = False,
-    nodeport_addresses: NodePorts = "",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A KubeProxyConfiguration, in the place of the flags below.")
+    ] = None,
+    cleanup: Annotated[
+        bool, typer.Option("--cleanup", help="Remove the rules of all modes and families; end.")
+    ] = False,
 ) -> None:
     """Run the service proxy alone, in the network that it is started in; or `render` its rules.
 
@@ -37,32 +39,80 @@ def proxy(
     if context.invoked_subcommand is not None:
         return
     need_root("proxy")
+    if cleanup:
+        return _clean_up()
+    document = _load(config)[:1] if config else []
+    settings = _config(context, document, families=_families())
+    kubeconfig = kubeconfig or _kubeconfig_of(document)
     if kubeconfig is None:
         raise Fault("--kubeconfig: give the kubeconfig of the API to follow, such as `netsim kubeconfig` prints")
-    config = _config(hostname, cluster_cidr, masquerade_all, nodeport_addresses)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+    _run(settings, kubeconfig, config)
+
+
+def _run(settings: Any, kubeconfig: Path, file: Path | None) -> None:
     from netsim.client.kubeconfig import KubeconfigError, load_client
+    from netsim_proxy.listeners import CannotListen
     from netsim_proxy.sync import run_proxy
 
     async def run() -> None:
         client = load_client(str(kubeconfig), agent="kube-proxy")
         try:
-            await run_proxy(config, client)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(run_proxy(settings, client))
+                if file is not None:
+                    tasks.create_task(_until_changed(file))
         finally:
             await client.close()
 
     try:
         asyncio.run(run())
-    except KubeconfigError as error:
+    except* (KubeconfigError, CannotListen, Fault) as group:
+        raise Fault(str(first_cause(group))) from None
+
+
+async def _until_changed(file: Path) -> None:
+    """As kube-proxy: a changed configuration ends the process, for its parent to start it with the new one."""
+    before = file.stat()
+    while True:
+        await asyncio.sleep(_LOOK_AT_FILE_SECONDS)
+        now = file.stat() if file.exists() else None
+        if now is None or (now.st_mtime_ns, now.st_ino) != (before.st_mtime_ns, before.st_ino):
+            raise Fault(f"--config {file}: it was changed; start the proxy again")
+
+
+def _clean_up() -> None:
+    from netsim_proxy.cleanup import clean_up
+
+    problems = clean_up()
+    if problems:
+        raise Fault("not everything could be removed: " + "; ".join(problems))
+
+
+def _families() -> tuple[Literal[4, 6], ...]:
+    """The families whose command works here, as kube-proxy finds out whether a machine is dual-stack."""
+    from netsim.host import firewall
+    from netsim.host.exec import CommandMissing
+
+    both: tuple[Literal[4, 6], ...] = (4, 6)
+    try:
+        found = tuple(f for f in both if firewall.run_iptables(["-S", "POSTROUTING", "-t", "nat"], f) == 0)
+    except CommandMissing as error:
         raise Fault(str(error)) from None
+    if not found:
+        raise Fault("neither iptables nor ip6tables works here; `netsim doctor` says more")
+    return found
 
 
-@app.command(epilog="Example: netsim proxy render -f objects.yaml --hostname-override node-1")
+def _kubeconfig_of(document: list[Any]) -> Path | None:
+    named = (document[0].get("clientConnection") or {}).get("kubeconfig") if document else None
+    return Path(named) if named else None
+
+
+@app.command(cls=FlagCommand, epilog="Example: netsim proxy render -f objects.yaml --hostname-override node-1")
 def render(
+    context: typer.Context,
     file: Annotated[Path, typer.Option("-f", "--file", metavar="FILE", help="Objects (YAML or JSON).")],
-    hostname: Hostname = "",
-    cluster_cidr: Cidrs = "10.244.0.0/16",
-    masquerade_all: MasqueradeAll = False,
-    nodeport_addresses: NodePorts = "",
     node_addresses: Annotated[str, typer.Option(metavar="IP,…", help="Addresses of the node's interfaces.")] = "",
     family: Annotated[str, typer.Option(metavar="ipv4|ipv6")] = "ipv4",
 ) -> None:
@@ -72,20 +122,24 @@ def render(
     families: dict[str, Literal[4, 6]] = {"ipv4": 4, "ipv6": 6}
     if family not in families:
         raise Fault(f"--family {family}: unknown; use ipv4 or ipv6")
-    config = _config(hostname, cluster_cidr, masquerade_all, nodeport_addresses)
+    config = _config(context, [])
     print(render_objects(_load(file), config, _addresses(node_addresses), families[family]), end="")
 
 
-def _config(hostname: str, cluster_cidr: str, masquerade_all: bool, nodeport_addresses: str) -> Any:
+def _config(context: typer.Context, document: list[Any], **fields: Any) -> Any:
+    """The settings: the flags, or what a configuration file says; the name of the node may be given beside it."""
     from netsim_proxy.config import ProxyConfig
+    from netsim_proxy.flags import parse_configuration
 
+    given = given_flags(context)
     try:
-        return ProxyConfig(
-            (hostname or socket.gethostname()).strip().lower(),
-            cluster_cidr=_split(cluster_cidr),
-            masquerade_all=masquerade_all,
-            nodeport_addresses=_split(nodeport_addresses),
-        )
+        if document:
+            found, unknown = parse_configuration(document[0])
+            for path in unknown:
+                typer.echo(f"--config: field {path} means nothing here and is ignored", err=True)
+            override = given.get("hostname_override")
+            given = found | ({"hostname_override": override} if override else {})
+        return ProxyConfig(socket.gethostname(), **given, **fields)
     except ValueError as error:
         raise Fault(str(error)) from None
 

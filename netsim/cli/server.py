@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from netsim.cli.fault import Fault
+from netsim.cli.fault import Fault, first_cause
 from netsim.cli.options import Lab, lab_paths, make_app, need_root
 from netsim.cli.restore import Restore, restore_backup
 from netsim.cli.store import CaFile, CertFile, KeyFile, StoreUrl, UserFile, check_store, parse_store
@@ -131,12 +131,7 @@ def _serve(spec: LabSpec, paths: LabPaths, sock: socket.socket, token: Token | N
         refused, rest = group.split(Unavailable)
         if refused is None or rest is not None:
             raise
-        raise Fault(f"the store: {_first(refused)}") from None
-
-
-def _first(group: BaseException) -> BaseException:
-    """The first error of (nested) groups."""
-    return _first(group.exceptions[0]) if isinstance(group, BaseExceptionGroup) else group
+        raise Fault(f"the store: {first_cause(refused)}") from None
 
 
 async def _run(spec: LabSpec, paths: LabPaths, listeners: object, token: Token | None, etcd: EtcdConfig | None) -> None:

@@ -54,7 +54,7 @@ def in_kernel(lab: Lab, node: str) -> State:
 
 def compiled(lab: Lab, node: str, objects: Path) -> State:
     address = lab.get("node", node)["status"]["addresses"][0]["address"]
-    words = ("--hostname-override", node, "--node-addresses", address)
+    words = ("--hostname-override", node, "--node-addresses", address, "--cluster-cidr", "10.244.0.0/16")
     return proxy_rules(lab.netsim("proxy", "render", "-f", str(objects), *words).stdout)
 
 

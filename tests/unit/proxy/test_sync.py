@@ -118,7 +118,7 @@ async def test_ending_waits_for_the_running_command(recorder: Recorder, caplog: 
 
 
 async def test_min_sync_period_limits_the_rate(recorder: Recorder, make: Any) -> None:
-    loop = sync.FamilyLoop(ProxyConfig("n", min_sync_period=60.0), 4)
+    loop = sync.FamilyLoop(ProxyConfig("n", sync_period=60.0, min_sync_period=60.0), 4)
     task = asyncio.create_task(loop.run())
     for number in range(5):
         before = len(recorder.syncs)
