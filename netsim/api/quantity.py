@@ -40,6 +40,37 @@ def _power(exponent: int) -> Fraction:
     return Fraction(10**exponent) if exponent >= 0 else Fraction(1, 10**-exponent)
 
 
+_SUFFIX = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
+_LARGEST = 2**63 - 1
+_SMALLEST_BINARY = 1024
+
+
+def canonical_quantity(value: Quantity) -> str:
+    """The one text an amount has once a typed decoder has read it: "0.5" -> "500m", "1024Mi" -> "1Gi", "1000" -> "1k",
+    1e3 -> "1e3". Binary suffixes stay binary where nothing is lost; parts of a billionth are rounded away from zero."""
+    text = str(value)
+    return _known_text(text) if len(text) <= _SHORT else _canonical(text)
+
+
+def _canonical(text: str) -> str:
+    number = _settled(parse_quantity(text))
+    if text.endswith("i") and abs(number) >= _SMALLEST_BINARY and number.denominator == 1:
+        return format_binary(int(number))
+    exponent = max((e for e in _SUFFIX if number % _power(e) == 0), default=0) if number else 0
+    suffix = f"e{exponent}" if exponent and re.search(r"[eE][+-]?\d", text) else _SUFFIX[exponent]
+    return f"{int(number / _power(exponent))}{suffix}"
+
+
+def _settled(number: Fraction) -> Fraction:
+    """Whole billionths, and no more than 64 bits hold."""
+    billionths = -(-abs(number) * 10**9 // 1)
+    size = min(Fraction(billionths, 10**9), Fraction(_LARGEST))
+    return size if number > 0 else -size
+
+
+_known_text = lru_cache(4096)(_canonical)
+
+
 def is_quantity(value: Quantity) -> bool:
     """Whether `parse_quantity` takes it."""
     return _FORM.fullmatch(str(value)) is not None

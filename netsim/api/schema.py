@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+from netsim.api.canonical import CANONICAL, QUANTITY
 from netsim.api.errors import TYPE_INVALID, Cause
 from netsim.api.kinds import Kind, Obj
 from netsim.api.quantity import QUANTITY_MESSAGE, is_quantity
@@ -22,7 +23,6 @@ Gvk = tuple[str, str, str]
 
 REF = "#/components/schemas/"
 _GVK = "x-kubernetes-group-version-kind"
-QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 INT_BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 
@@ -96,7 +96,8 @@ def _unknown(value: Any, schema: Schema, path: str) -> Iterator[str]:
 
 
 def prune(gvk: Gvk | Kind, obj: Obj) -> Obj:
-    """The object as a typed decoder keeps it: without unknown fields and nulls, quantities as text. Input untouched."""
+    """The object as a typed decoder keeps it: without unknown fields and nulls, amounts and times in the one
+    text they have. Input untouched."""
     return cast(Obj, _prune(obj, {"$ref": REF + _gvk_type(gvk)}))
 
 
@@ -106,7 +107,7 @@ def _prune(value: Any, schema: Schema) -> Any:
         items = facts.get("items", {})
         return [_prune({} if item is None and "$ref" in items else item, items) for item in value]
     if not isinstance(value, dict):
-        return str(value) if name == QUANTITY else value
+        return CANONICAL[name](value) if name in CANONICAL else value
     properties = facts.get("properties")
     if properties is None:
         below = facts.get("additionalProperties")

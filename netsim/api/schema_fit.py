@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from netsim.api.canonical import CANONICAL
 from netsim.api.kinds import Kind, Obj
-from netsim.api.quantity import is_quantity
-from netsim.api.schema import INT_BOUNDS, QUANTITY, Schema, bad_base64, bad_time, definitions, resolve, type_of_kind
+from netsim.api.schema import INT_BOUNDS, Schema, bad_base64, bad_time, definitions, resolve, type_of_kind
 
 Fits = Callable[[Any], bool]
 
@@ -23,9 +23,17 @@ def fits(kind: Kind, obj: Obj) -> bool:
 
 @cache
 def _type_fits(name: str) -> Fits:
-    if name == QUANTITY:
-        return lambda value: type(value) is str and is_quantity(value)
+    form = CANONICAL.get(name)
+    if form is not None:
+        return lambda value: type(value) is str and _is_canonical(form, value)
     return _compile(definitions()[name])
+
+
+def _is_canonical(form: Callable[[Any], str], text: str) -> bool:
+    try:
+        return form(text) == text
+    except ValueError:
+        return False
 
 
 def _compile(schema: Schema) -> Fits:

@@ -200,3 +200,14 @@ async def test_a_new_object_has_no_resource_version(api: Any, version: Any) -> N
     refused = await api.refused("POST", "/api/v1/namespaces/default/configmaps", body)
     assert (refused["code"], refused["reason"]) == (400, "BadRequest")
     assert "resourceVersion" in refused["message"]
+
+
+async def test_amounts_are_answered_in_their_one_form_and_other_texts_for_them_change_nothing(api: Any) -> None:
+    def quota(amount: str) -> dict[str, Any]:
+        return {"metadata": {"name": "q"}, "spec": {"hard": {"requests.cpu": amount}}}
+
+    url = "/api/v1/namespaces/default/resourcequotas"
+    made = await api.post(url, quota("0.5"))
+    assert made["spec"]["hard"] == {"requests.cpu": "500m"}
+    again = await api.ok("PUT", f"{url}/q", quota("0.50"))
+    assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
