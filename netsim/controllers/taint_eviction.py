@@ -7,14 +7,25 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from netsim.api.kinds import NODES, PODS, Obj
-from netsim.api.objects import deletion_timestamp, dig, key_of, tolerates
-from netsim.api.times import seconds_between
+from netsim.api.objects import (
+    condition,
+    deletion_timestamp,
+    dig,
+    key_of,
+    observed,
+    set_condition,
+    status_of,
+    tolerates,
+)
+from netsim.api.times import format_time, seconds_between
 from netsim.controllers.controller import Controller
 from netsim.controllers.node_lifecycle import wake_pods_of_tainted
 from netsim.controllers.pods import is_finished
 from netsim.controllers.view import View
 from netsim.controllers.wakes import by_own_key
-from netsim.controllers.writes import Note, Requeue, Writes, delete_of, typed
+from netsim.controllers.writes import Note, Patch, Requeue, Writes, delete_of, patch_of, typed
+
+_REASON, _MESSAGE = "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"
 
 
 def reconcile(key: str, view: View) -> Writes:
@@ -30,8 +41,18 @@ def reconcile(key: str, view: View) -> Writes:
         return []
     if wait > 0:
         return [Requeue(wait)]
+    if (condition(pod, "DisruptionTarget") or {}).get("reason") != _REASON:
+        return [_say_why(pod, format_time(view.now))]
     event = Note(typed(PODS, pod), "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
     return [event, delete_of(PODS, pod)]
+
+
+def _say_why(pod: Obj, now: str) -> Patch:
+    """The condition by which others tell this deletion from one that was asked for (KEP-3329); seeing it on the pod
+    leads to the round that deletes."""
+    why = {"type": "DisruptionTarget", "status": "True", "reason": _REASON, "message": _MESSAGE}
+    conditions = set_condition(status_of(pod).get("conditions") or [], observed(why, pod), now)
+    return patch_of(PODS, pod, {"status": {"conditions": conditions}}, sub="status", locked=True)
 
 
 def seconds_to_eviction(tolerations: Sequence[Obj], taints: Sequence[Obj], now: datetime) -> float | None:

@@ -8,7 +8,16 @@ from datetime import UTC
 from netsim.api import disruption, errors, kinds
 from netsim.api.errors import StatusError
 from netsim.api.kinds import Obj
-from netsim.api.objects import deletion_timestamp, is_pod_ready, metadata, name_of, set_condition, spec_of, status_of
+from netsim.api.objects import (
+    deletion_timestamp,
+    is_pod_ready,
+    metadata,
+    name_of,
+    observed,
+    set_condition,
+    spec_of,
+    status_of,
+)
 from netsim.api.times import format_time
 from netsim.server import deletion, lifecycle
 from netsim.server.authn import SERVER
@@ -119,7 +128,7 @@ async def _say_why(core: Core, namespace: str, pod: Obj, options: DeleteOptions,
 
     def change(present: Obj) -> Obj:
         status = status_of(present)
-        conditions = set_condition(status.get("conditions") or [], condition, _now(core))
+        conditions = set_condition(status.get("conditions") or [], observed(condition, present), _now(core))
         version = {"resourceVersion": options.revision} if options.revision else {}
         head = {**metadata(present), **version}
         return {**present, "metadata": head, "status": {**status, "conditions": conditions}}

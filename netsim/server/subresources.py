@@ -133,15 +133,15 @@ def _check_scale(call: Call, scale: Obj) -> Obj:
 
 
 def bound_pod(pod: Obj, node: str, now: str, annotations: Obj) -> Obj:
-    """The pod with its node and the PodScheduled condition; 409 when it has one already or is going away."""
-    name = pod["metadata"]["name"]
-    if deletion_timestamp(pod) is not None:
-        raise errors.conflict(kinds.PODS, name, f"pod {name} is being deleted, cannot be assigned to a host")
-    if (pod.get("spec") or {}).get("nodeName"):
-        why = f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
-        raise errors.conflict(kinds.PODS, name, why)
+    """The pod with its node and the PodScheduled condition, without the node it was promised before (KEP-5278); 409
+    when it has one already, waits for scheduling gates or is going away."""
+    problem = _binding_problem(pod)
+    if problem:
+        name = pod["metadata"]["name"]
+        message = f'Operation cannot be fulfilled on pods/binding "{name}": {problem}'
+        raise errors.StatusError(409, "Conflict", message, {"name": name, "kind": "pods/binding"})
     condition = {"type": "PodScheduled", "status": "True"}
-    status = pod.get("status") or {}
+    status = {key: value for key, value in (pod.get("status") or {}).items() if key != "nominatedNodeName"}
     conditions = set_condition(status.get("conditions") or [], condition, now)
     metadata = pod["metadata"]
     if annotations:
@@ -150,6 +150,15 @@ def bound_pod(pod: Obj, node: str, now: str, annotations: Obj) -> Obj:
         **pod, "metadata": metadata, "spec": {**pod["spec"], "nodeName": node},
         "status": {**status, "conditions": conditions},
     }  # fmt: skip
+
+
+def _binding_problem(pod: Obj) -> str:
+    name, spec = pod["metadata"]["name"], pod.get("spec") or {}
+    if deletion_timestamp(pod) is not None:
+        return f"pod {name} is being deleted, cannot be assigned to a host"
+    if spec.get("nodeName"):
+        return f'pod {name} is already assigned to node "{spec["nodeName"]}"'
+    return f"pod {name} has non-empty .spec.schedulingGates" if spec.get("schedulingGates") else ""
 
 
 async def bind(core: Core, call: Call) -> Response:

@@ -183,8 +183,12 @@ def test_eviction(cluster: Any, tolerations: list[Obj], passed: float, gone: boo
     cluster.pass_time(passed)
     cluster.sync()
     cluster.apply(taint_eviction.reconcile("ns/p", cluster.view()))
-    assert (cluster.get(PODS, "ns/p") is None) == gone
     assert cluster.requeues == ([requeue] if requeue is not None else [])
+    why = condition(cluster.get(PODS, "ns/p"), "DisruptionTarget") or {}
+    assert why.get("reason") == ("DeletionByTaintManager" if gone else None)
+    cluster.sync()
+    cluster.apply(taint_eviction.reconcile("ns/p", cluster.view()))
+    assert (cluster.get(PODS, "ns/p") is None) == gone
 
 
 def node(name: str, cidr: str = "") -> Obj:

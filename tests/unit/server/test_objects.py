@@ -80,12 +80,18 @@ async def test_scale(api: Any) -> None:
 async def test_binding_sets_the_node_once(api: Any, pod: Any) -> None:
     await api.post(PODS, pod("p"))
     binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}}
+    await api.merge(f"{PODS}/p/status", {"status": {"nominatedNodeName": "n9"}})
     assert (await api.post(f"{PODS}/p/binding", binding))["status"] == "Success"
     bound = await api.get(f"{PODS}/p")
     assert bound["spec"]["nodeName"] == "n1"
+    assert "nominatedNodeName" not in bound["status"]
     assert bound["status"]["conditions"][0]["type"] == "PodScheduled"
     status = await api.refused("POST", f"{PODS}/p/binding", binding)
-    assert status["code"] == 409 and 'already assigned to node "n1"' in status["message"]
+    why = 'Operation cannot be fulfilled on pods/binding "p": pod p is already assigned to node "n1"'
+    assert (status["code"], status["message"]) == (409, why)
+    await api.post(PODS, pod("gated", schedulingGates=[{"name": "example.com/wait"}]))
+    status = await api.refused("POST", f"{PODS}/gated/binding", {**binding, "metadata": {"name": "gated"}})
+    assert "pod gated has non-empty .spec.schedulingGates" in status["message"]
 
 
 async def test_scheduled_pod_is_deleted_with_grace(api: Any, pod: Any) -> None:
