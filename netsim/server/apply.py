@@ -25,6 +25,7 @@ from netsim.server.requests import WriteOptions
 from netsim.server.views import stored_form
 
 Typed = Callable[[Kind, Obj], Obj]
+Merge = Callable[[Obj | None], Obj]
 
 APPLY_TYPE = "application/apply-patch+yaml"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -146,20 +147,26 @@ def _with_last_applied(obj: Obj, config: Obj) -> Obj:
     return {**obj, "metadata": {**obj["metadata"], "annotations": {**annotations, LAST_APPLIED: text}}}
 
 
-async def apply_object(
-    core: Core, call: Call, options: WriteOptions, typed: Typed, sub: str = ""
-) -> tuple[Outcome, bool]:
-    """Apply the request's configuration; (outcome, whether that created the object). `typed` gives a merged object
-    the form a decoder keeps it in."""
+def applying(core: Core, call: Call, options: WriteOptions, sub: str) -> tuple[Configuration, Merge]:
+    """(the request's configuration, what merges it into the live object); 4xx for one that cannot be applied."""
     asked = read_configuration(call, options)
     kind = stored_kind(call.kind)
     check_typed(managed.applier(call.kind, asked.manager, sub, APPLY, core.now()), asked.config)
     lifecycle.check_identity(call.kind, call.namespace, call.target.name, asked.config)
     applier = managed.applier(kind, asked.manager, sub, APPLY, core.now())
     config = stored_form(call.kind, asked.config)
+    return asked, lambda live: merged(applier, asked, live, config)
+
+
+async def apply_object(
+    core: Core, call: Call, options: WriteOptions, typed: Typed, sub: str = ""
+) -> tuple[Outcome, bool]:
+    """Apply the request's configuration; (outcome, whether that created the object). `typed` gives a merged object
+    the form a decoder keeps it in."""
+    asked, merge = applying(core, call, options, sub)
 
     def change(live: Obj | None) -> Obj:
-        return typed(kind, merged(applier, asked, live, config))
+        return typed(stored_kind(call.kind), merge(live))
 
     for attempt in range(_TRIES):
         try:

@@ -18,7 +18,7 @@ from netsim.server.pod_specs import SPECS
 
 _STATUS = "f:status"
 _UNRECORDED = ("binding",)
-_PARTS = {"ephemeralcontainers": ("f:spec", "f:ephemeralContainers"), "resize": ("f:spec",)}
+_RESIZED = frozenset((SELF, "f:resources", "f:resizePolicy"))
 _JOB_LABELS = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
 _LABELS: FieldSet = {"f:labels": {SELF: {}, **{f"f:{name}": {} for name in _JOB_LABELS}}}
 _SERVERS_OWN: dict[str, FieldSet] = {
@@ -48,8 +48,10 @@ def writable(kind: Kind, sub: str) -> Scope:
         return _status_only
     if sub == "scale":
         return partial(_only, path=tuple(f"f:{name}" for name in replicas_path(kind)))
-    if sub in _PARTS:
-        return partial(_only, path=_PARTS[sub])
+    if sub == "ephemeralcontainers":
+        return partial(_only, path=("f:spec", "f:ephemeralContainers"))
+    if sub == "resize":
+        return _resources_only
     if kind is kinds.NAMESPACES:
         return partial(_only, path=("f:spec",)) if sub == "finalize" else _plain_namespace
     return _without_status if kind.status else _everything
@@ -63,6 +65,19 @@ def replicas_path(kind: Kind) -> tuple[str, ...]:
 
 def _only(fields: FieldSet, path: tuple[str, ...]) -> FieldSet:
     return only(fields, *path)
+
+
+def _resources_only(fields: FieldSet) -> FieldSet:
+    """Of a pod's containers what a resize may change."""
+    spec = fields.get("f:spec", {})
+    groups = {name: _resized(spec[name]) for name in ("f:containers", "f:initContainers") if spec.get(name)}
+    groups = {name: found for name, found in groups.items() if found}
+    return {"f:spec": groups} if groups else {}
+
+
+def _resized(containers: FieldSet) -> FieldSet:
+    cut = {key: {name: facts[name] for name in facts if name in _RESIZED} for key, facts in containers.items()}
+    return {key: found for key, found in cut.items() if found}
 
 
 def _status_only(fields: FieldSet) -> FieldSet:

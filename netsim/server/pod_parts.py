@@ -12,12 +12,13 @@ from netsim.api.validate_ephemeral import ephemeral_update
 from netsim.api.validate_resize import resize, resized
 from netsim.http.types import Response
 from netsim.server import lifecycle
+from netsim.server.apply import Merge, applying
 from netsim.server.core import Call, Core
 from netsim.server.lifecycle import Change
-from netsim.server.managed import Manager
+from netsim.server.managed import Manager, entries_of, with_entries
 from netsim.server.reads import get_object, object_response
 from netsim.server.requests import WriteOptions, parse_write_options
-from netsim.server.writes import check_node_pod, read_object, read_patch
+from netsim.server.writes import check_node_pod, is_apply, read_object, read_patch, typed_result
 
 Part = Callable[[Obj, Obj], Obj]
 """(the pod as it is, the pod a client sent) -> the pod with this one part as sent; raises a 422 for what may not be."""
@@ -40,9 +41,14 @@ async def _serve(core: Core, call: Call, sub: str, part: Part) -> Response:
     await check_node_pod(core, call)
     updating = call.target.verb == "update"
     options = parse_write_options(call.request, "UpdateOptions" if updating else "PatchOptions")
+    if is_apply(call):
+        asked, merge = applying(core, call, options, sub)
+        change, manager = _applied(merge, part), asked.manager
+    else:
+        change, manager = _change(call, options, updating, part), Manager(options.field_manager)
     outcome = await lifecycle.update_object(
-        core, PODS, call.namespace, call.target.name, _change(call, options, updating, part), call.user, sub=sub,
-        dry_run=options.dry_run, manager=Manager(options.field_manager),
+        core, PODS, call.namespace, call.target.name, change, call.user, sub=sub, dry_run=options.dry_run,
+        manager=manager,
     )  # fmt: skip
     return object_response(core, call, outcome.body(core, PODS), outcome.obj, 200)
 
@@ -59,6 +65,16 @@ def _change(call: Call, options: WriteOptions, updating: bool, part: Part) -> Ch
         patched = patcher(PODS, old)
         lifecycle.check_identity(PODS, call.namespace, name, patched)
         return part(old, patched)
+
+    return change
+
+
+def _applied(merge: Merge, part: Part) -> Change:
+    """Of what an apply comes to, the part and who owns it."""
+
+    def change(old: Obj) -> Obj:
+        wanted = merge(old)
+        return with_entries(part(old, typed_result(PODS, wanted)), entries_of(wanted))
 
     return change
 

@@ -8,6 +8,7 @@ from typing import Any
 Obj = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
 MAPS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 LAST = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -141,6 +142,57 @@ async def test_scale_and_status(api: Any) -> None:
     assert entries["boss"]["fieldsV1"] == {"f:status": {"f:observedGeneration": {}}}
     status, refused = await apply(api, {**scale, "spec": {"replicas": -1}}, "hpa", url=f"{DEPLOYMENTS}/d/scale")
     assert status == 422
+
+
+def pod_part(**spec: Any) -> Obj:
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+
+
+def entry_of(obj: Obj, manager: str) -> Obj:
+    return next(entry for entry in obj["metadata"]["managedFields"] if entry["manager"] == manager)
+
+
+async def test_amounts_of_a_pod_are_applied_by_resize(api: Any, pod: Any) -> None:
+    limits = {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1", "memory": "1Gi"}}
+    container = {"name": "c", "image": "x", "resources": {"requests": {"cpu": "1", "memory": "1Mi"}}}
+    await apply(api, pod_part(containers=[container]), "author", url=f"{PODS}/p")
+    more = pod_part(containers=[{"name": "c", "image": "other", "resources": {"requests": {"cpu": "2"}}}])
+    status, refused = await apply(api, more, "sizer", url=f"{PODS}/p/resize")
+    where = '.spec.containers[name="c"].resources.requests.cpu'
+    assert (status, refused["message"]) == (409, f'Apply failed with 1 conflict: conflict with "author": {where}')
+    status, sized = await apply(api, more, "sizer", "&force=true", url=f"{PODS}/p/resize")
+    (now,) = sized["spec"]["containers"]
+    assert (status, now["image"], now["resources"]) == (200, "x", {"requests": {"cpu": "2", "memory": "1Mi"}})
+    entry = entry_of(sized, "sizer")
+    assert (entry["operation"], entry["subresource"]) == ("Apply", "resize")
+    key = 'k:{"name":"c"}'
+    owned_now = {".": {}, "f:resources": {"f:requests": {"f:cpu": {}}}}
+    assert entry["fieldsV1"] == {"f:spec": {"f:containers": {key: owned_now}}}
+    left = entry_of(sized, "author")["fieldsV1"]["f:spec"]["f:containers"][key]["f:resources"]
+    assert left == {"f:requests": {"f:memory": {}}}
+    better = pod_part(containers=[{"name": "c", "resources": limits}])
+    status, refused = await apply(api, better, "sizer", "&force=true", url=f"{PODS}/p/resize")
+    assert status == 422 and "Pod QOS Class may not change as a result of resizing" in refused["message"]
+    assert (await apply(api, pod_part(), "sizer", url=f"{PODS}/no/resize"))[0] == 400, "another name"
+    assert (await apply(api, pod_part() | {"metadata": {"name": "no"}}, url=f"{PODS}/no/resize"))[0] == 404
+
+
+async def test_ephemeral_containers_are_applied(api: Any, pod: Any) -> None:
+    await api.post(PODS, pod("p"))
+    debug = pod_part(ephemeralContainers=[{"name": "d", "image": "busybox"}])
+    url = f"{PODS}/p/ephemeralcontainers"
+    status, added = await apply(api, debug, "m1", url=url)
+    assert status == 200 and [c["name"] for c in added["spec"]["ephemeralContainers"]] == ["d"]
+    entry = entry_of(added, "m1")
+    assert (entry["operation"], entry["subresource"]) == ("Apply", "ephemeralcontainers")
+    fields = {".": {}, "f:image": {}, "f:name": {}}
+    assert entry["fieldsV1"] == {"f:spec": {"f:ephemeralContainers": {'k:{"name":"d"}': fields}}}
+    assert await apply(api, debug, "m1", url=url) == (200, added)
+    status, refused = await apply(api, debug | {"spec": {}}, "m1", url=url)
+    assert status == 422 and "may not be removed" in refused["message"]
+    other = pod_part(ephemeralContainers=[{"name": "d", "image": "other"}])
+    status, refused = await apply(api, other, "m2", url=url)
+    assert (status, refused["reason"]) == (409, "Conflict") and ".image" in refused["message"]
 
 
 async def test_kubectl_takes_over_what_its_client_side_apply_set(api: Any) -> None:
