@@ -32,7 +32,7 @@ class Sharer:
             return part
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = part
+            found = self._known[bytes(memoryview(key))] = part  # a copy: the encoder's buffer is 4 KiB
             if len(self._known) > _PARTS:
                 del self._known[next(iter(self._known))]
         return found

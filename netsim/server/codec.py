@@ -61,7 +61,8 @@ def encode(kind: Kind, obj: Obj) -> bytes:
     if obj["metadata"].get(_ENTRIES):
         metadata = {_ENTRIES: obj["metadata"][_ENTRIES], "name": metadata["name"], **metadata}
     rest = {key: value for key, value in obj.items() if key not in ("kind", "apiVersion", "metadata")}
-    return orjson.dumps({"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata, **rest})
+    text = orjson.dumps({"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata, **rest})
+    return bytes(memoryview(text))  # copied to its size: the encoder's buffer, 4 KiB at least, would stay as large
 
 
 def wire(kind: Kind, value: bytes, revision: int) -> bytes:
