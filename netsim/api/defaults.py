@@ -12,6 +12,7 @@ from collections.abc import Callable
 from netsim.api import kinds
 from netsim.api import storage_defaults as storage
 from netsim.api import workload_defaults as workloads
+from netsim.api.empty_objects import fill_empty
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import copy_json
 from netsim.api.pod_defaults import default_pod, fill
@@ -94,6 +95,7 @@ def _node(node: Obj) -> None:
     status = node.setdefault("status", {})
     if "capacity" in status and "allocatable" not in status:
         status["allocatable"] = dict(status["capacity"])
+    fill_empty(kinds.NODES, node)
 
 
 def _definition(crd: Obj) -> None:
@@ -122,6 +124,12 @@ def _endpoint_slice(endpoint_slice: Obj) -> None:
     for port in endpoint_slice.get("ports") or ():
         port.setdefault("name", "")
         fill(port, protocol="TCP")
+    fill_empty(kinds.ENDPOINT_SLICES, endpoint_slice)
+
+
+def _zeros(kind: Kind) -> Callable[[Obj], None]:
+    """For kinds that have no other defaults than what their types always write."""
+    return lambda obj: fill_empty(kind, obj)
 
 
 def _binding(binding: Obj) -> None:
@@ -207,6 +215,9 @@ _FILLERS: dict[Kind, Callable[[Obj], None]] = {
     kinds.CUSTOM_RESOURCE_DEFINITIONS: _definition,
     kinds.ENDPOINTS: _endpoints,
     kinds.ENDPOINT_SLICES: _endpoint_slice,
+    kinds.EVENTS: _zeros(kinds.EVENTS),
+    kinds.ROLES: _zeros(kinds.ROLES),
+    kinds.CLUSTER_ROLES: _zeros(kinds.CLUSTER_ROLES),
     kinds.ROLE_BINDINGS: _binding,
     kinds.CLUSTER_ROLE_BINDINGS: _binding,
 }

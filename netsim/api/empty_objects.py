@@ -34,8 +34,14 @@ _EMPTY: dict[str, dict[str, Any]] = {
     "v1/PersistentVolumeClaim": {"spec": {"resources": {}}, "status": {}},
     "v1/LimitRange": {"spec": {"limits": None}},
     "v1/PodTemplate": {"template": _TEMPLATE},
-    "v1/Event": {"involvedObject": {}, "reportingComponent": "", "reportingInstance": "", "source": {}},
-    "events.k8s.io/v1/Event": {"deprecatedSource": {}, "eventTime": None, "regarding": {}},
+    "v1/Event": {
+        "involvedObject": {}, "reportingComponent": "", "reportingInstance": "", "source": {}, "eventTime": None,
+        "firstTimestamp": None, "lastTimestamp": None,
+    },
+    "events.k8s.io/v1/Event": {
+        "deprecatedSource": {}, "eventTime": None, "regarding": {}, "deprecatedFirstTimestamp": None,
+        "deprecatedLastTimestamp": None,
+    },
     "apps/v1/Deployment": {"spec": {"selector": None, "strategy": {}, "template": _TEMPLATE}, "status": {}},
     "apps/v1/ReplicaSet": {"spec": {"selector": None, "template": _TEMPLATE}, "status": {"replicas": 0}},
     "apps/v1/StatefulSet": {
@@ -77,7 +83,7 @@ _EMPTY: dict[str, dict[str, Any]] = {
     "rbac.authorization.k8s.io/v1/RoleBinding": {"roleRef": _ROLE_REF},
     "scheduling.k8s.io/v1/PriorityClass": {"value": 0},
     "storage.k8s.io/v1/CSIDriver": {"spec": {}},
-    "storage.k8s.io/v1/CSINode": {"spec": {"drivers": None}, "status": {}},
+    "storage.k8s.io/v1/CSINode": {"spec": {"drivers": None}},
     "storage.k8s.io/v1/CSIStorageCapacity": {"storageClassName": ""},
     "storage.k8s.io/v1/StorageClass": {"provisioner": ""},
     "storage.k8s.io/v1/VolumeAttachment": {
@@ -97,3 +103,16 @@ _WITH_METADATA = {name: {**empty, **_NOTHING} for name, empty in _EMPTY.items()}
 def empty_object(kind: Kind) -> dict[str, Any]:
     """The empty object of a kind; that of a custom resource has only metadata. Shared."""
     return _WITH_METADATA.get(f"{kind.api_version}/{kind.kind}", _NOTHING)
+
+
+def fill_empty(kind: Kind, obj: dict[str, Any]) -> None:
+    """Put into `obj`, which is changed, what its type always writes and it does not say."""
+    _fill(obj, empty_object(kind))
+
+
+def _fill(obj: dict[str, Any], empty: dict[str, Any]) -> None:
+    for key, value in empty.items():
+        if type(value) is dict:
+            _fill(obj.setdefault(key, {}), value)
+        else:
+            obj.setdefault(key, value)

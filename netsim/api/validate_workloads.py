@@ -87,11 +87,6 @@ def _stateful_update_strategy(strategy: Obj) -> Iterator[Cause]:
         yield causes.invalid(f"{field}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'")
     elif rolling is not None:
         yield from causes.at_least(f"{field}.rollingUpdate.partition", rolling.get("partition"))
-        unavailable = rolling.get("maxUnavailable", 1)
-        yield from int_or_percent(f"{field}.rollingUpdate.maxUnavailable", unavailable)
-        if _is_zero(unavailable):
-            yield causes.invalid(f"{field}.rollingUpdate.maxUnavailable", unavailable, "cannot be 0")
-        yield from at_most_all(f"{field}.rollingUpdate.maxUnavailable", unavailable)
 
 
 def stateful_set_update(new: Obj, old: Obj) -> Iterator[Cause]:

@@ -73,7 +73,8 @@ def stateful_set(obj: Obj) -> None:
         strategy["type"] = "RollingUpdate"
         strategy.setdefault("rollingUpdate", {})
     if strategy["type"] == "RollingUpdate" and "rollingUpdate" in strategy:
-        absent(strategy["rollingUpdate"], partition=0, maxUnavailable=1)
+        absent(strategy["rollingUpdate"], partition=0)
+        strategy["rollingUpdate"].pop("maxUnavailable", None)  # off in 1.36 (KEP-961): the server does not keep it
     fill(spec.setdefault("persistentVolumeClaimRetentionPolicy", {}), whenDeleted="Retain", whenScaled="Retain")
     for claim in spec.get("volumeClaimTemplates") or ():
         fill(claim, kind="PersistentVolumeClaim", apiVersion="v1")
@@ -139,7 +140,7 @@ def autoscaler(obj: Obj) -> None:
     if behavior is not None:
         _scaling_rules(behavior.setdefault("scaleUp", {}), (("Pods", 4), ("Percent", 100)), stabilization=0)
         _scaling_rules(behavior.setdefault("scaleDown", {}), (("Percent", 100),), stabilization=None)
-    absent(obj.setdefault("status", {}), desiredReplicas=0, currentMetrics=[])
+    absent(obj.setdefault("status", {}), desiredReplicas=0, currentMetrics=None)
 
 
 def _scaling_rules(rules: Obj, policies: tuple[tuple[str, int], ...], *, stabilization: int | None) -> None:

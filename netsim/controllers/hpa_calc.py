@@ -165,7 +165,7 @@ def _ready_values(metrics: Mapping[str, Usage], groups: Groups) -> dict[str, int
     left_out = groups.unready | groups.ignored
     values = {name: usage.value for name, usage in metrics.items() if name not in left_out}
     if not values:
-        raise MetricProblem("did not receive metrics for any ready pods")
+        raise MetricProblem("did not receive metrics for targeted pods (pods might be unready)")
     return values
 
 

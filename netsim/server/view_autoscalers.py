@@ -45,7 +45,7 @@ def show_autoscaler(stored: Obj) -> Obj:
     spec, status = stored.get("spec") or {}, stored.get("status") or {}
     metrics, currents = spec.get("metrics") or [], status.get("currentMetrics") or []
     shown_spec = {key: spec[key] for key in _SAME_SPEC if key in spec}
-    shown_status = {key: status[key] for key in _SAME_STATUS if key in status}
+    shown_status = {"currentReplicas": 0} | {key: status[key] for key in _SAME_STATUS if key in status}
     cpu = next((m for m in metrics if _is_cpu(m, "target")), None)
     if cpu is not None:
         shown_spec["targetCPUUtilizationPercentage"] = cpu["resource"]["target"]["averageUtilization"]

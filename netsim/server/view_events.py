@@ -17,12 +17,14 @@ _TO_VIEW = {
     "count": "deprecatedCount",
     "reportingComponent": "reportingController",
 }
+_OMITTED = ("reportingController", "reportingInstance")
 _TO_STORED = {view: stored for stored, view in _TO_VIEW.items()}
 
 
 def show_event(event: Obj) -> Obj:
-    """A v1 Event as events.k8s.io/v1 shows it."""
-    return {_TO_VIEW.get(key, key): value for key, value in event.items()}
+    """A v1 Event as events.k8s.io/v1 shows it, which leaves out a reporter that is not said."""
+    shown = {_TO_VIEW.get(key, key): value for key, value in event.items()}
+    return {key: value for key, value in shown.items() if value or key not in _OMITTED}
 
 
 def store_event(event: Obj) -> Obj:

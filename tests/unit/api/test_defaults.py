@@ -74,7 +74,7 @@ def test_defaults_are_idempotent_and_stay_in_the_schema(kind: kinds.Kind, data: 
     once = set_defaults(kind, obj)
     assert obj == before
     assert set_defaults(kind, once) == once
-    assert prune(kind, once) == once
+    assert set_defaults(kind, prune(kind, once)) == once  # what a type writes as null is not read again
     assert not typed_errors(kind, once)
 
 

@@ -28,7 +28,15 @@ def spec(kind: Kind, **given: Any) -> dict[str, Any]:
             kinds.STATEFUL_SETS, {},
             {
                 "replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady",
-                "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 1}},
+                "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+                "persistentVolumeClaimRetentionPolicy": RETAINED,
+            },
+        ),
+        (
+            kinds.STATEFUL_SETS, {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}},
+            {
+                "replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady",
+                "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
                 "persistentVolumeClaimRetentionPolicy": RETAINED,
             },
         ),
@@ -105,6 +113,18 @@ def test_specs(kind: Kind, given: dict[str, Any], expected: dict[str, Any]) -> N
 )
 def test_first_status(kind: Kind, expected: dict[str, Any]) -> None:
     assert set_defaults(kind, {"metadata": {"name": "n"}})["status"] == expected
+
+
+def test_what_types_always_write_is_there_though_nobody_says_it() -> None:
+    event = set_defaults(kinds.EVENTS, {"metadata": {"name": "e"}, "involvedObject": {"name": "p"}})
+    assert {key: event[key] for key in ("eventTime", "firstTimestamp", "lastTimestamp")} == dict.fromkeys(
+        ("eventTime", "firstTimestamp", "lastTimestamp")
+    )
+    assert (event["source"], event["reportingComponent"], event["reportingInstance"]) == ({}, "", "")
+    assert set_defaults(kinds.ROLES, {"metadata": {"name": "r"}})["rules"] is None
+    node = set_defaults(kinds.NODES, {"metadata": {"name": "n"}, "status": {"nodeInfo": {"osImage": "Debian"}}})
+    assert node["status"]["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 0}}
+    assert (node["status"]["nodeInfo"]["osImage"], node["status"]["nodeInfo"]["kubeletVersion"]) == ("Debian", "")
 
 
 def test_labels_and_selectors_from_templates() -> None:
