@@ -35,7 +35,8 @@ MANAGER, SCHEDULER = "kube-controller-manager", "kube-scheduler"
 @dataclass(frozen=True, slots=True)
 class ControlPlane:
     """What one control-plane process needs: the server's settings, its database (or the etcd instead of it) and open
-    sockets. `timing` is for the Leases of servers that share an etcd."""
+    sockets. `lb_pool` has addresses for Services of type LoadBalancer ("" for none). `timing` is for the Leases of
+    servers that share an etcd."""
 
     config: ServerConfig
     database: str
@@ -43,6 +44,7 @@ class ControlPlane:
     cluster_cidr: str
     dial_node: Callable[[str, int], Awaitable[socket.socket]]
     etcd: EtcdConfig | None = None
+    lb_pool: str = ""
     timing: Timing = field(default_factory=Timing)
 
 
@@ -78,7 +80,7 @@ def _parts(plan: ControlPlane) -> tuple[_Part, _Part]:
     from netsim.scheduler.run import run_scheduler
 
     ca = (plan.config.pki_dir / "ca.crt").read_text(encoding="ascii")
-    config = ControllerConfig(cluster_cidr=plan.cluster_cidr, root_ca_pem=ca)
+    config = ControllerConfig(cluster_cidr=plan.cluster_cidr, root_ca_pem=ca, lb_pool=plan.lb_pool)
     caches = new_caches() if plan.etcd is None else None
     return partial(run_controllers, config=config, caches=caches), partial(run_scheduler, shared=caches)
 

@@ -1,4 +1,5 @@
-"""A node's process: agent, service proxy and routes to the other nodes, on one event loop in the node's namespace."""
+"""A node's process: agent, service proxy, routes to the other nodes and load-balancer addresses, on one event loop in
+the node's namespace."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import netsim_cni.plugin
+from netsim.agent.announcer import run_announcer
 from netsim.agent.config import AgentConfig
 from netsim.agent.run import run_agent
 from netsim.api.errors import StatusError
@@ -68,6 +70,7 @@ async def _run_parts(node: NodeProcess, client: Client) -> None:
         parts.create_task(run_agent(_agent(node), client, {"netsim": netsim_cni.plugin.invoke}, kubelet_ssl=tls))
         parts.create_task(run_proxy(ProxyConfig(node.name, cluster_cidr=(node.cluster_cidr,)), client))
         parts.create_task(run_node_routes(node.name, client, node.cluster_cidr))
+        parts.create_task(run_announcer(node.name, client))
 
 
 async def _say_not_ready(node: str, client: Client) -> None:

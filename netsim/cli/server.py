@@ -36,6 +36,9 @@ def server(
     token: Annotated[str, typer.Option(metavar="ID.SECRET", help="A join token to accept from the start.")] = "",
     pod_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of pods.")] = "10.244.0.0/16",
     service_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of Services.")] = "10.96.0.0/16",
+    lb_pool: Annotated[
+        str, typer.Option(metavar="RANGE", help="Addresses for LoadBalancer Services: CIDR or FIRST-LAST (none).")
+    ] = "",
     store: StoreUrl = "",
     etcd_cafile: CaFile = "",
     etcd_certfile: CertFile = "",
@@ -56,7 +59,7 @@ def server(
     etcd = parse_store(store, etcd_cafile, etcd_certfile, etcd_keyfile, etcd_userfile)
     try:
         first = parse_token(token) if token else None
-        spec = plan_server(lab, advertise_address, port, pod_cidr=pod_cidr, service_cidr=service_cidr)
+        spec = plan_server(lab, advertise_address, port, pod_cidr=pod_cidr, service_cidr=service_cidr, lb_pool=lb_pool)
     except (TokenError, TopologyError) as error:
         raise Fault(str(error)) from None
     _check_not_a_lab(paths)

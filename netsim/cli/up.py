@@ -31,6 +31,10 @@ def up(
     file: Annotated[Path | None, typer.Option("-f", "--file", metavar="FILE", help="Lab file (YAML).")] = None,
     proxy_mode: Annotated[str | None, typer.Option(metavar="iptables", help="Rules of the service proxy.")] = None,
     network: Annotated[str | None, typer.Option(metavar="host-gw", help="How pods reach other nodes.")] = None,
+    lb_pool: Annotated[
+        str | None,
+        typer.Option(metavar="RANGE", help="Addresses for LoadBalancer Services: CIDR, FIRST-LAST or `none`."),
+    ] = None,
     api_port: Annotated[int | None, typer.Option(metavar="PORT", help="Port on 127.0.0.1 (default 6443).")] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Give up after this long.")] = 60,
     store: StoreUrl = "",
@@ -45,7 +49,7 @@ def up(
     Nothing of the machine outside the lab is touched, and the lab has no way out of it.
     """
     need_root("up")
-    options = {"proxy_mode": proxy_mode, "network": network, "api_port": api_port}
+    options = {"proxy_mode": proxy_mode, "network": network, "api_port": api_port, "lb_pool": lb_pool}
     spec = _describe(lab, nodes, file, options)
     etcd = parse_store(store, etcd_cafile, etcd_certfile, etcd_keyfile, etcd_userfile)
     check_store(etcd)
@@ -74,6 +78,7 @@ def _from_file(file: Path, lab: str | None, options: Mapping[str, object]) -> La
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Fault(f"lab file {file}: not valid YAML: {error}") from None
     given = {"proxyMode": options["proxy_mode"], "network": options["network"], "apiPort": options["api_port"]}
+    given |= {"lbPool": options["lb_pool"]}
     if isinstance(document, dict):
         document |= {k: v for k, v in given.items() if v is not None}
     return parse_lab_file(document, lab)

@@ -103,4 +103,4 @@ def control_plane(spec: LabSpec, paths: LabPaths, listeners: Listeners, etcd: Et
     if listeners.fabric is not None:
         opened.append(Listener(listeners.fabric))
     namespace = None if spec.advertised else paths.netns(CONTROL_PLANE)
-    return ControlPlane(config, paths.database, tuple(opened), spec.pod_cidr, Dialer(namespace), etcd)
+    return ControlPlane(config, paths.database, tuple(opened), spec.pod_cidr, Dialer(namespace), etcd, spec.lb_pool)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from netsim.api import kinds
 from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, EVENTS, KINDS, Kind, Obj
+from netsim.api.load_balancer import parse_pool
 from netsim.client.cache import Cache, OnChange
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
@@ -22,6 +23,8 @@ from netsim.controllers import (
     endpointslice,
     hpa,
     job,
+    load_balancer,
+    load_balancer_election,
     namespace,
     node_ipam,
     node_lifecycle,
@@ -81,7 +84,8 @@ class ControllerConfig:
     """`cluster_cidr` is cut into one part of /`node_mask` a Node (comma-separated pair for dual stack, with
     `node_mask_v6` for the second family); `root_ca_pem` is what pods trust the API server by ("" leaves
     kube-root-ca.crt out); a Node silent for `node_monitor_grace` seconds is lost; `pod_gc_quarantine` is how long
-    a deleted Node's pods are kept; autoscalers look at their targets every `hpa_sync` seconds."""
+    a deleted Node's pods are kept; Services of type LoadBalancer get addresses of `lb_pool` ("" for none); autoscalers
+    look at their targets every `hpa_sync` seconds."""
 
     cluster_cidr: str = "10.244.0.0/16"
     node_mask: int = 24
@@ -89,6 +93,7 @@ class ControllerConfig:
     root_ca_pem: str = ""
     node_monitor_grace: float = 40.0
     pod_gc_quarantine: float = 40.0
+    lb_pool: str = ""
     hpa_sync: float = hpa.SYNC_SECONDS
 
 
@@ -98,7 +103,8 @@ def utc_now() -> datetime:
 
 def controllers_of(config: ControllerConfig, served: Served) -> list[Controller]:
     """Every controller of the cluster, for the kinds that are `served` at each moment. Raises ValueError if a CIDR and
-    its mask do not fit."""
+    its mask do not fit, or the pool is none."""
+    pool = parse_pool(config.lb_pool)
     cidrs = [cidr.strip() for cidr in config.cluster_cidr.split(",")]
     masks = [config.node_mask_v6 if ":" in cidr else config.node_mask for cidr in cidrs]
     return [
@@ -126,6 +132,7 @@ def controllers_of(config: ControllerConfig, served: Served) -> list[Controller]
         volume_claims.CONTROLLER,
         volumes.CONTROLLER,
         *volume_protection.CONTROLLERS,
+        *([load_balancer.controller(pool), load_balancer_election.controller(pool)] if pool else []),
     ]
 
 

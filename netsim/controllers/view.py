@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from netsim.api.kinds import Kind, Obj
+from netsim.api.load_balancer import is_balanced
 from netsim.api.objects import controller_of, labels_of, metadata, namespace_of, owner_references, uid_of
 from netsim.controllers.hints import wants_auto_hints
 
 OWNER, UID, LABEL, NAMESPACE, NODE, SELECTOR = "owner", "uid", "label", "namespace", "node", "selector"
-JOB, HINTS = "job", "hints"
+JOB, HINTS, BALANCED = "job", "hints", "balanced"
 JOB_FINALIZER = "batch.kubernetes.io/job-tracking"
 """Keeps a Job's pod until its end has been counted."""
 _JOB_LABEL = "batch.kubernetes.io/job-name"
@@ -76,6 +77,10 @@ def _hints(service: Obj) -> list[str]:
     return ["auto"] if wants_auto_hints(service) else []
 
 
+def _balanced(service: Obj) -> list[str]:
+    return [BALANCED] if is_balanced(service) else []
+
+
 def _job(pod: Obj) -> list[str]:
     if JOB_FINALIZER not in (metadata(pod).get("finalizers") or ()):
         return []
@@ -96,12 +101,13 @@ EXTRA_INDEXES: dict[str, dict[str, IndexFunction]] = {
     "replicasets.apps": {LABEL: _labels},
     "controllerrevisions.apps": {LABEL: _labels},
     "endpointslices.discovery.k8s.io": {LABEL: _labels},
-    "services": {SELECTOR: _smallest_pair, HINTS: _hints},
+    "services": {SELECTOR: _smallest_pair, HINTS: _hints, BALANCED: _balanced},
 }
 """Further indexes by resource. LABEL: each "namespace|key=value"; NODE: spec.nodeName; JOB: the
 "namespace/name" of the Job whose finalizer a pod carries; SELECTOR: one pair of a
 Service's selector, which every selected pod must carry, so that a pod's labels lead to a few candidates; HINTS: "auto"
-for the Services whose hints follow the nodes."""
+for the Services whose hints follow the nodes; BALANCED: "balanced" for those that have or should have a load balancer's
+address."""
 
 
 def indexes_of(kind: Kind) -> dict[str, IndexFunction]:

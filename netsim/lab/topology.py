@@ -16,15 +16,28 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from netsim.api.load_balancer import parse_pool
+from netsim.lab.pool import NONE, check_pool, default_pool
 
 RESERVED_NAMES = ("fabric", "control-plane", "client", "netns")
 MAX_NODES = 200
 NETWORKS = ("host-gw",)
 PROXY_MODES = ("iptables",)
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_FIELDS = {"name", "nodes", "network", "proxyMode", "fabricCIDR", "podCIDR", "serviceCIDR", "clusterDomain", "apiPort"}
+_KEYS = {
+    "network": "network",
+    "proxyMode": "proxy_mode",
+    "fabricCIDR": "fabric_cidr",
+    "podCIDR": "pod_cidr",
+    "serviceCIDR": "service_cidr",
+    "clusterDomain": "cluster_domain",
+    "apiPort": "api_port",
+    "lbPool": "lb_pool",
+}
+"""A lab file's fields, and LabSpec's."""
 _FIRST_NODE_HOST = 11
 API_PORT = 6443
 
@@ -55,6 +68,7 @@ class LabSpec:
     service_cidr: str = "10.96.0.0/16"
     cluster_domain: str = "cluster.local"
     api_port: int = 0
+    lb_pool: str = ""
     advertised: str = ""
 
     def _host(self, cidr: str, number: int) -> str:
@@ -111,7 +125,7 @@ def plan_lab(name: str, nodes: int = 3, **options: Any) -> LabSpec:
     return _complete(name, [(f"node-{i + 1}", {}) for i in range(nodes)], options)
 
 
-def plan_server(name: str, address: str, port: int, *, pod_cidr: str, service_cidr: str) -> LabSpec:
+def plan_server(name: str, address: str, port: int, *, pod_cidr: str, service_cidr: str, lb_pool: str = "") -> LabSpec:
     """A control plane without a fabric of its own: nodes on other machines join it at `address`."""
     check_lab_name(name)
     try:
@@ -121,19 +135,24 @@ def plan_server(name: str, address: str, port: int, *, pod_cidr: str, service_ci
     pods, services = _network("--pod-cidr", pod_cidr), _network("--service-cidr", service_cidr)
     if pods.overlaps(services):
         raise TopologyError(f"--pod-cidr {pods} and --service-cidr {services} overlap; they must be disjoint")
-    return LabSpec(name, (), pod_cidr=pod_cidr, service_cidr=service_cidr, api_port=port, advertised=address)
+    try:
+        parse_pool(lb_pool)
+    except ValueError as error:
+        raise TopologyError(f"--lb-pool: {error}") from None
+    return LabSpec(
+        name, (), pod_cidr=pod_cidr, service_cidr=service_cidr, api_port=port, advertised=address, lb_pool=lb_pool
+    )
 
 
 def parse_lab_file(document: Any, name: str | None = None) -> LabSpec:
     """A lab from a lab file's parsed YAML; `name` from the command line wins over the file's."""
     if not isinstance(document, Mapping):
         raise TopologyError("lab file: expected a mapping, such as `nodes: 3` or a list of nodes with a `name` each")
-    unknown = sorted(set(document) - _FIELDS)
+    fields = {"name", "nodes", *_KEYS}
+    unknown = sorted(set(document) - fields)
     if unknown:
-        raise TopologyError(f"lab file: unknown field `{unknown[0]}`; known fields: {', '.join(sorted(_FIELDS))}")
-    keys = {"network": "network", "proxyMode": "proxy_mode", "fabricCIDR": "fabric_cidr", "podCIDR": "pod_cidr"}
-    keys |= {"serviceCIDR": "service_cidr", "clusterDomain": "cluster_domain", "apiPort": "api_port"}
-    options = {python: document[yaml] for yaml, python in keys.items() if yaml in document}
+        raise TopologyError(f"lab file: unknown field `{unknown[0]}`; known fields: {', '.join(sorted(fields))}")
+    options = {python: document[yaml] for yaml, python in _KEYS.items() if yaml in document}
     return _complete(name or document.get("name", "default"), _file_nodes(document.get("nodes", 3)), options)
 
 
@@ -172,7 +191,20 @@ def _complete(name: str, nodes: list[tuple[str, dict[str, str]]], options: Mappi
     _check_options(merged, len(nodes))
     fabric = ipaddress.ip_network(merged["fabric_cidr"])
     placed = tuple(NodeSpec(n, str(fabric[_FIRST_NODE_HOST + i]), labels) for i, (n, labels) in enumerate(nodes))
-    return LabSpec(**{**merged, "nodes": placed})
+    return _with_pool(LabSpec(**{**merged, "nodes": placed}))
+
+
+def _with_pool(spec: LabSpec) -> LabSpec:
+    """The lab with a pool for load balancers: as asked for, `none`, or some of the fabric's last addresses."""
+    fabric = ipaddress.IPv4Network(spec.fabric_cidr)
+    machines = [spec.gateway_address, spec.control_plane_address, spec.client_address, *(n.address for n in spec.nodes)]
+    if spec.lb_pool == NONE:
+        return replace(spec, lb_pool="")
+    try:
+        check_pool(spec.lb_pool, fabric, machines)
+    except ValueError as error:
+        raise TopologyError(f"lbPool: {error}") from None
+    return spec if spec.lb_pool else replace(spec, lb_pool=default_pool(fabric, machines))
 
 
 def check_lab_name(name: object) -> None:

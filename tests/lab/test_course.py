@@ -82,8 +82,10 @@ def test_a_new_image_replaces_the_container_and_keeps_the_pod(course: Lab):
     course.apply(EXAMPLES / "02-tomcat-pod.yaml")
 
 
-def test_a_load_balancer_is_pending_and_its_node_port_answers(course: Lab):
-    assert "<pending>" in course.kubectl("get", "service", "wordpress")
+def test_a_load_balancer_has_an_address_and_its_node_port_answers(course: Lab):
+    answer = "{.status.loadBalancer.ingress[0].ip}"
+    address = until(lambda: course.kubectl("get", "service", "wordpress", "-o", f"jsonpath={answer}"))
+    until(lambda: "pod: wordpress" in course.curl("client", f"http://{address}/"))
     assert field(course.curl("client", "http://172.30.0.13:30081/"), "pod") == "wordpress"
 
 

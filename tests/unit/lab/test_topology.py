@@ -28,6 +28,24 @@ def test_every_machine_has_an_address_of_its_own_on_the_fabric(count: int):
     assert all(ipaddress.ip_address(a) in ipaddress.ip_network(spec.fabric_cidr) for a in addresses)
 
 
+@pytest.mark.parametrize(
+    ("fabric", "nodes", "pool"),
+    [
+        ("172.30.0.0/24", 3, "172.30.0.240-172.30.0.254"),
+        ("172.30.0.0/24", 200, "172.30.0.240-172.30.0.254"),
+        ("172.30.0.0/28", 1, "172.30.0.12-172.30.0.14"),
+        ("172.30.0.0/28", 4, ""),
+    ],
+)
+def test_load_balancers_get_the_end_of_the_fabric(fabric: str, nodes: int, pool: str):
+    assert plan_lab("lb", nodes, fabric_cidr=fabric).lb_pool == pool
+
+
+def test_the_pool_of_load_balancers_may_be_chosen_or_left_out():
+    assert plan_lab("lb", 1, lb_pool="172.30.0.100/30").lb_pool == "172.30.0.100/30"
+    assert plan_lab("lb", 1, lb_pool="none").lb_pool == ""
+
+
 def test_a_lab_file_names_nodes_and_labels_them():
     document = {"name": "zones", "nodes": ["a", {"name": "b", "labels": {"zone": "x"}}], "podCIDR": "10.9.0.0/16"}
     spec = parse_lab_file(document)
@@ -58,6 +76,10 @@ def test_a_description_survives_being_written_and_read():
         ({"podCIDR": "10.96.0.0/16"}, "overlap"),
         ({"podCIDR": "10.244.0.1/16"}, "not an IPv4 network"),
         ({"fabricCIDR": "172.30.0.0/29"}, "no room for 3 nodes"),
+        ({"lbPool": "10.0.0.0/28"}, "lbPool: 10.0.0.1-10.0.0.14 is not on the fabric 172.30.0.0/24"),
+        ({"lbPool": "172.30.0.10-172.30.0.20"}, "has 172.30.0.11, which is taken"),
+        ({"lbPool": "172.30.0.250-172.30.0.255"}, "has 172.30.0.255, which is taken"),
+        ({"lbPool": "a few"}, "lbPool: 'a few' is no pool"),
         ({"apiPort": 70000}, "not a port"),
         ({"name": "../../etc"}, "lab name"),
     ],
