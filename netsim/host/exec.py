@@ -68,9 +68,11 @@ def run(
     timeout: float = 10.0,
     check: bool = True,
     env: Mapping[str, str] | None = None,
+    quiet: bool = False,
 ) -> Completed:
     """Run a command in the calling thread's namespaces and wait for its end, at most `timeout` seconds.
 
+    With `quiet`, what it prints on standard output is thrown away.
     Raises CommandMissing, CommandFailed (time out, or with `check` a status other than 0).
     """
     try:
@@ -78,7 +80,8 @@ def run(
             list(argv),
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
-            capture_output=True,
+            stdout=subprocess.DEVNULL if quiet else subprocess.PIPE,
+            stderr=subprocess.PIPE,
             timeout=timeout,
             check=False,
             env=None if env is None else dict(env),
@@ -89,4 +92,4 @@ def run(
         raise CommandFailed(argv, -1, f"no end within {timeout:g} s") from None
     if check and done.returncode != 0:
         raise CommandFailed(argv, done.returncode, done.stderr)
-    return Completed(done.returncode, done.stdout, done.stderr)
+    return Completed(done.returncode, done.stdout or b"", done.stderr)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from io import BytesIO, TextIOWrapper
 from typing import Literal
 
 from netsim.host.exec import CommandFailed, run
@@ -11,6 +13,7 @@ Family = Literal[4, 6]
 
 # Wait up to 5 s for the xtables lock of legacy iptables, looking every 100 ms, as kube-proxy does.
 WAIT = ("-w", "5", "-W", "100000")
+SAVE_TIMEOUT = 120.0
 
 
 def command(family: Family, tool: Literal["", "-save", "-restore"] = "") -> str:
@@ -26,13 +29,19 @@ def restore(
     Raises CommandFailed with the command's own words (it names the line), CommandMissing.
     """
     options = [*([] if flush else ["--noflush"]), *(["--counters"] if counters else [])]
-    run([command(family, "-restore"), *WAIT, *options], input=payload, timeout=timeout)
+    run([command(family, "-restore"), *WAIT, *options], input=payload, timeout=timeout, quiet=True)
 
 
 def save(family: Family, table: str = "") -> str:
     """iptables-save text of one table, or of all that are in use."""
     argv = [command(family, "-save"), *(["-t", table] if table else [])]
-    return run(argv, timeout=60.0).stdout.decode()
+    return run(argv, timeout=SAVE_TIMEOUT).stdout.decode()
+
+
+def save_lines(family: Family) -> Iterator[str]:
+    """As `save`, of all tables, line by line: there may be many megabytes. What is no UTF-8 is replaced."""
+    done = run([command(family, "-save")], timeout=SAVE_TIMEOUT)
+    return TextIOWrapper(BytesIO(done.stdout), errors="replace")
 
 
 def run_iptables(args: list[str], family: Family, *, check: bool = False) -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from netsim_proxy import names
-from netsim_proxy.diff import ChainUpdate, Update, join_updates
+from netsim_proxy.diff import ChainUpdate, Update
 from netsim_proxy.iptables import State
 from netsim_proxy.rule import Place
 
@@ -40,7 +40,7 @@ def plan_cleanup(actual: State) -> Update:
         for place in ours
         if place not in kept or actual[place]
     ]
-    return join_updates(Update(tuple(changes)))
+    return Update(tuple(changes))
 
 
 def _is_ours(place: Place) -> bool:

@@ -2,26 +2,27 @@
 
 Chains in which order matters are rewritten when their text changed. In the shared chains, where the order among
 Services has no meaning, single rules are taken out and put in, so that a change of one Service does not rewrite the
-rules of all. Chains are written leaves first and jumps last, and removed at the end: at no instant does a rule lead to
-a missing or unfinished chain, even though a large payload is committed in several parts.
+rules of all. All of a table's chains of ours change in one transaction.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from netsim_proxy import names
-from netsim_proxy.iptables import TABLES, State
+from netsim_proxy.iptables import BUILT_IN, TABLES, State
 from netsim_proxy.rule import Place
 
 SHARED_CHAINS = frozenset({names.SERVICES, names.EXTERNAL_SERVICES, names.NODE_PORTS, names.PROXY_FIREWALL})
 NODE_PORT_JUMP = f"-j {names.NODE_PORTS}"
 
-CHAINS_PER_PART = 200
-"""iptables-nft 1.8.9 without flushing takes time quadratic in the chains of one transaction, and reads all chains at
-the start of each: this many is best, or near it, from 1,000 to 5,000 Services."""
+LIST_BELOW = 300
+"""How many rules of a table iptables-nft reads in the time of finding one chain by name, over the square of chains."""
+
+Summary = Mapping[Place, tuple[str, ...] | int]
+"""Chains as they are: rules, or, of a Service's chain, only their hash. Memory counts, and equality is what matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class ChainUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Chains to change, in the order of writing."""
+    """Chains to change."""
 
     chains: tuple[ChainUpdate, ...] = field(default=())
 
@@ -61,27 +62,14 @@ class Update:
         return sum(chain.lines for chain in self.chains if not is_dynamic(chain.place))
 
 
-_LEAVES_FIRST = (
-    (names.MARK_MASQ,),
-    (names.ENDPOINT_PREFIX,),
-    (names.CLUSTER_PREFIX, names.LOCAL_PREFIX),
-    (names.EXTERNAL_PREFIX,),
-    (names.FIREWALL_PREFIX,),
-    (names.NODE_PORTS,),
-    ("KUBE-",),
-)
-
-
-def _rank(update: ChainUpdate) -> int:
-    """Leaves before those that jump to them; removals at the end, the other way round."""
-    last = len(_LEAVES_FIRST)
-    rank = next((rank for rank, prefix in enumerate(_LEAVES_FIRST) if update.place[1].startswith(prefix)), last)
-    return 2 * last + 1 - rank if update.remove else rank
-
-
 def is_dynamic(place: Place) -> bool:
     """Whether a chain carries the name of a Service's or an endpoint's chain."""
     return place[0] == "nat" and place[1].startswith(names.DYNAMIC_PREFIXES)
+
+
+def summarise(chains: Iterable[tuple[Place, tuple[str, ...]]]) -> Summary:
+    """What `diff_chains` needs to know of the chains that are there; of a chain given twice the latter counts."""
+    return {place: hash(rules) if is_dynamic(place) else rules for place, rules in chains}
 
 
 def diff(old: State, new: State) -> Update:
@@ -89,9 +77,18 @@ def diff(old: State, new: State) -> Update:
 
     Chains in `old` alone are removed if they are a Service's; others (foreign ones) are left as they are.
     """
-    found = [change for place, rules in new.items() if (change := _chain_change(place, old.get(place), rules))]
-    stale = [ChainUpdate(place, rewrite=True, remove=True) for place in old if place not in new and is_dynamic(place)]
-    return Update(tuple(sorted((*found, *stale), key=_rank)))
+    return Update(tuple(diff_chains(old, new.items())))
+
+
+def diff_chains(old: Summary, new: Iterable[tuple[Place, tuple[str, ...]]]) -> Iterator[ChainUpdate]:
+    """As `diff`, one chain after the other."""
+    stale = set(filter(is_dynamic, old))
+    for place, rules in new:
+        stale.discard(place)
+        if change := _chain_change(place, old.get(place), rules):
+            yield change
+    for place in sorted(stale):
+        yield ChainUpdate(place, rewrite=True, remove=True)
 
 
 def diff_services(old: State, new: State) -> Update:
@@ -102,10 +99,12 @@ def diff_services(old: State, new: State) -> Update:
         for place in dict.fromkeys((*old, *new))
         if not is_dynamic(place) and (change := _by_rule(place, old.get(place, ()), new.get(place, ())))
     ]
-    return Update(tuple(sorted((*own.chains, *shared), key=_rank)))
+    return Update((*own.chains, *shared))
 
 
-def _chain_change(place: Place, old: Sequence[str] | None, new: tuple[str, ...]) -> ChainUpdate | None:
+def _chain_change(place: Place, old: Sequence[str] | int | None, new: tuple[str, ...]) -> ChainUpdate | None:
+    if isinstance(old, int):
+        return None if old == hash(new) else ChainUpdate(place, rewrite=True, append=new)
     if old is None:
         return ChainUpdate(place, rewrite=True, append=new)
     if tuple(old) == new:
@@ -134,11 +133,12 @@ def _by_rule(place: Place, old: Iterable[str], new: Iterable[str]) -> ChainUpdat
     return ChainUpdate(place, delete=delete, insert=insert, append=append)
 
 
-def missing_hooks(actual: State, hooks: Iterable[tuple[Place, str]]) -> Update:
+def missing_hooks(actual: Summary, hooks: Iterable[tuple[Place, str]]) -> Update:
     """The jump rules that are absent, to be put at the head of their chains in the given order."""
     absent: dict[Place, list[str]] = {}
     for place, wanted in hooks:
-        if not any(_same_jump(rule, wanted) for rule in actual.get(place, ())):
+        rules = actual.get(place, ())
+        if isinstance(rules, int) or not any(_same_jump(rule, wanted) for rule in rules):
             absent.setdefault(place, []).append(wanted)
     return Update(tuple(ChainUpdate(place, insert=tuple(rules)) for place, rules in absent.items()))
 
@@ -152,33 +152,70 @@ def _comment(rule: str) -> str:
     return rule.split('--comment "', 1)[1].split('"', 1)[0] if '--comment "' in rule else ""
 
 
-def join_updates(*updates: Update) -> Update:
-    """Several updates as one, in the order of writing."""
-    return Update(tuple(sorted((chain for update in updates for chain in update.chains), key=_rank)))
+class Payload:
+    """Input for `iptables-restore --noflush`, gathered chain by chain."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self._tables = {table: _Table() for table in TABLES}
+
+    def __bool__(self) -> bool:
+        return any(each.used for each in self._tables.values())
+
+    def add(self, change: ChainUpdate) -> None:
+        """Add what is to be done to one chain."""
+        self.lines += change.lines
+        table, chain = change.place
+        self._tables[table].add(change, built_in=chain in BUILT_IN[table])
+
+    def render(self, rules_there: int = 0) -> bytes:
+        """The text; `rules_there` is about how many rules the kernel has, which decides what is quickest."""
+        return b"".join(each.render(name, rules_there) for name, each in self._tables.items() if each.used)
 
 
-def render_update(update: Update, chains_per_part: int = CHAINS_PER_PART) -> bytes:
-    """Payload for `iptables-restore --noflush`; 0 chains per part puts all into one transaction for each table."""
-    text: list[str] = []
-    for table in TABLES:
-        chains = [chain for chain in update.chains if chain.place[0] == table]
-        step = chains_per_part or len(chains)
-        for start in range(0, len(chains), step or 1):
-            text += _render_part(table, chains[start : start + step])
-    return "".join(f"{line}\n" for line in text).encode()
+class _Table:
+    """Chains are declared first, so that rules may jump to them, and removed last.
+
+    Jumps from the kernel's own chains go before them when they are deleted, and after them when they are inserted.
+    """
+
+    def __init__(self) -> None:
+        self.used = 0
+        self._first, self._chains, self._rules, self._removals, self._last = (bytearray() for _ in range(5))
+
+    def add(self, change: ChainUpdate, *, built_in: bool) -> None:
+        name = change.place[1]
+        self.used += 1
+        if change.rewrite:
+            self._chains += f":{name} - [0:0]\n".encode()
+        deleted = "".join(f"-D {name} {rule}\n" for rule in change.delete)
+        added = [f"-I {name} {rule}\n" for rule in change.insert] + [f"-A {name} {rule}\n" for rule in change.append]
+        (self._first if built_in else self._rules).extend(deleted.encode())
+        (self._last if built_in else self._rules).extend("".join(added).encode())
+        if change.remove:
+            self._removals += f"-X {name}\n".encode()
+
+    def render(self, table: str, rules_there: int) -> bytes:
+        """One transaction, or three when there is much: finding chains by name takes iptables-nft 1.8.9 time quadratic
+        in their number, but for `-S` it reads all of them at once (and prints them, which nobody reads). Not with the
+        kernel's own chains, which it then does not create.
+        """
+        ours = (self._chains, self._rules, self._removals)
+        if self.used * self.used < LIST_BELOW * max(rules_there, 1000):
+            return _transaction(table, self._first, *ours, self._last)
+        parts = [_transaction(table, b"-S\n", *ours)]
+        parts[:0] = [_transaction(table, self._first)] if self._first else []
+        parts += [_transaction(table, self._last)] if self._last else []
+        return b"".join(parts)
 
 
-def _render_part(table: str, chains: Sequence[ChainUpdate]) -> Iterator[str]:
-    yield f"*{table}"
-    for chain in chains:
-        if chain.rewrite:
-            yield f":{chain.place[1]} - [0:0]"
-    for chain in chains:
-        name = chain.place[1]
-        yield from (f"-D {name} {rule}" for rule in chain.delete)
-        yield from (f"-I {name} {rule}" for rule in chain.insert)
-        yield from (f"-A {name} {rule}" for rule in chain.append)
-    for chain in chains:
-        if chain.remove:
-            yield f"-X {chain.place[1]}"
-    yield "COMMIT"
+def _transaction(table: str, *lines: bytes | bytearray) -> bytes:
+    return b"".join((b"*", table.encode(), b"\n", *lines, b"COMMIT\n"))
+
+
+def render_update(update: Update, rules_there: int = 0) -> bytes:
+    """Input for `iptables-restore --noflush` that makes an update; see `Payload.render`."""
+    payload = Payload()
+    for change in update.chains:
+        payload.add(change)
+    return payload.render(rules_there)

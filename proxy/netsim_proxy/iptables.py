@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Final as Constant
 from typing import assert_never
@@ -39,7 +39,7 @@ State = dict[Place, tuple[str, ...]]
 
 TABLES: Constant = ("mangle", "filter", "nat")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+\Z")
-_BUILT_IN: Constant = {
+BUILT_IN: Constant = {
     "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
     "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
@@ -145,7 +145,7 @@ def render_save(ruleset: Ruleset) -> str:
 
 def _save_table(table: str, state: State, hooked: Mapping[Place, list[str]]) -> str:
     ours = {chain: rules for (owner, chain), rules in sorted(state.items()) if owner == table}
-    built_in = {chain: hooked.get((table, chain), []) for chain in _BUILT_IN[table]}
+    built_in = {chain: hooked.get((table, chain), []) for chain in BUILT_IN[table]}
     lines = [f"*{table}"]
     lines += [f":{chain} ACCEPT [0:0]" for chain in built_in]
     lines += [f":{chain} - [0:0]" for chain in ours]
@@ -155,14 +155,26 @@ def _save_table(table: str, state: State, hooked: Mapping[Place, list[str]]) -> 
 
 def parse_save(text: str) -> State:
     """The chains in the output of `iptables-save`, the kernel's own included."""
-    state: dict[Place, list[str]] = {}
-    table = ""
-    for line in text.splitlines():
+    return dict(read_save(text.splitlines()))
+
+
+def read_save(lines: Iterable[str]) -> Iterator[tuple[Place, tuple[str, ...]]]:
+    """The chains of `iptables-save` one after the other: each once without rules, then those that have some, whole."""
+    table, chain = "", ""
+    rules: list[str] = []
+    for line in lines:
+        if line.startswith("-A "):
+            _, name, rule = line.split(" ", 2)
+            if name != chain and rules:
+                yield (table, chain), tuple(rules)
+                rules = []
+            chain = name
+            rules.append(rule.rstrip("\n"))
+            continue
+        if rules:
+            yield (table, chain), tuple(rules)
+            rules = []
         if line.startswith("*"):
-            table = line[1:]
+            table = line[1:].rstrip("\n")
         elif line.startswith(":"):
-            state[table, line[1:].split(" ", 1)[0]] = []
-        elif line.startswith("-A "):
-            _, chain, rule = line.split(" ", 2)
-            state[table, chain].append(rule)
-    return {place: tuple(rules) for place, rules in state.items()}
+            yield (table, line[1:].split(" ", 1)[0]), ()

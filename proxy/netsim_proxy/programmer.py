@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 
 from netsim.host import firewall, sysctl
 from netsim.host.exec import CommandFailed, CommandMissing
@@ -13,8 +14,8 @@ from netsim_proxy.backend import Outcome, SyncFailed
 from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.context import localhost_nodeports
 from netsim_proxy.desired import Desired, Input
-from netsim_proxy.diff import CHAINS_PER_PART, Update, diff, diff_services, join_updates, missing_hooks, render_update
-from netsim_proxy.iptables import parse_save
+from netsim_proxy.diff import ChainUpdate, Payload, Update, diff_chains, diff_services, missing_hooks, summarise
+from netsim_proxy.iptables import read_save
 from netsim_proxy.machine import read_local_addresses
 from netsim_proxy.model import Node
 from netsim_proxy.pace import failing_lines
@@ -22,6 +23,9 @@ from netsim_proxy.udp_entries import UdpEntries
 
 SHARED_RULES = 200
 """Deleting one rule takes time linear in its chain: beyond this many, chains are compared and rewritten as a whole."""
+
+RULES_PER_CHAIN = 3
+"""Of a Service's chains, on average."""
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +54,8 @@ class Programmer:
     """Owns the rules of one family. Call from one thread at a time."""
 
     def __init__(self, config: ProxyConfig, family: Family) -> None:
-        version = firewall.version()
-        self._config, self._family = _with_random_ports(_with_liberal_tracking(config), version), family
+        self._config, self._family = _with_random_ports(_with_liberal_tracking(config), firewall.version()), family
         self._desired = Desired(self._config, family)
-        self._per_part = CHAINS_PER_PART if firewall.parse_backend(version) == "nf_tables" else 0
         self._trusted = False
         self._udp = UdpEntries(family)
 
@@ -75,26 +77,33 @@ class Programmer:
         self._trusted = False
         update = Update() if full else diff_services(step.old, step.new)
         full = full or update.shared_lines > SHARED_RULES
-        if full:
-            update = self._full_update()
-        self._send(update)
+        lines = self._repair() if full else self._send(update.chains)
         self._trusted = True
         self._udp.clean()
-        return Outcome(update.lines, time.monotonic() - started, full)
+        return Outcome(lines, time.monotonic() - started, full)
 
-    def _full_update(self) -> Update:
+    def _repair(self) -> int:
+        """Compare all rules with the kernel's and send the difference; how many rules that were."""
         try:
-            actual = parse_save(firewall.save(self._family))
+            actual = summarise(read_save(firewall.save_lines(self._family)))
         except (CommandFailed, CommandMissing) as error:
             raise SyncFailed(f"reading the rules: {error}") from error
-        return join_updates(diff(actual, self._desired.state()), missing_hooks(actual, self._desired.hooks))
+        hooks = missing_hooks(actual, self._desired.hooks)
+        return self._send(
+            chain(diff_chains(actual, self._desired.chains()), hooks.chains), RULES_PER_CHAIN * len(actual)
+        )
 
-    def _send(self, update: Update) -> None:
-        if not update:
-            return
-        payload = render_update(update, self._per_part)
+    def _send(self, changes: Iterable[ChainUpdate], rules_there: int = 0) -> int:
+        """Write the changes; how many rules they write or delete."""
+        payload = Payload()
+        for change in changes:
+            payload.add(change)
+        if not payload:
+            return 0
+        text = payload.render(rules_there)
         try:
-            firewall.restore(payload, self._family)
+            firewall.restore(text, self._family, timeout=60 + payload.lines / 500)
         except (CommandFailed, CommandMissing) as error:
-            lines = failing_lines(payload.decode(), str(error))
+            lines = failing_lines(text.decode(), str(error))
             raise SyncFailed(f"writing the rules: {error}" + (f"\n{lines}" if lines else "")) from error
+        return payload.lines

@@ -13,15 +13,19 @@ from netsim_proxy.config import ProxyConfig
 from netsim_proxy.desired import Desired, Input
 from netsim_proxy.diff import (
     SHARED_CHAINS,
+    ChainUpdate,
     Update,
     diff,
+    diff_chains,
     diff_services,
     is_dynamic,
     missing_hooks,
     render_update,
+    summarise,
 )
 from netsim_proxy.iptables import State
 from netsim_proxy.model import Node, ServicePort, Slice, SliceEndpoint
+from netsim_proxy.names import service_hash
 from netsim_proxy.rule import Place
 
 NODE = Node("node1", ipv4="192.168.0.2")
@@ -125,19 +129,6 @@ def test_partial_updates_keep_the_kernel_right(start: dict[str, Input], steps: l
         assert jumps == sorted(jumps)
 
 
-@given(old=worlds, new=worlds)
-@settings(max_examples=40, deadline=None)
-def test_no_prefix_of_an_update_has_a_dangling_jump(old: dict[str, Input], new: dict[str, Input]) -> None:
-    """A large update is committed in parts: after each part, every jump must lead to a chain that is there."""
-    desired = Desired(CONFIG, 4)
-    desired.advance(old, NODE, ())
-    kernel = desired.state()
-    step = desired.advance(new, NODE, ())
-    for chain in diff_services(step.old, step.new).chains:
-        kernel = apply_update(kernel, Update((chain,)))
-        assert_no_dangling_jumps(kernel)
-
-
 def test_one_endpoint_writes_only_its_services_chains() -> None:
     desired = Desired(CONFIG, 4)
     port = ServicePort("ns", "web", "http", "TCP", "10.96.0.1", 80)
@@ -155,13 +146,47 @@ def test_one_endpoint_writes_only_its_services_chains() -> None:
     assert "KUBE-SERVICES -" not in text and text.count("COMMIT") == 1
 
 
-def test_large_updates_are_sent_in_parts_with_removals_last() -> None:
-    new: State = {("nat", f"KUBE-SEP-{number:016}"): ("-j ACCEPT",) for number in range(250)}
-    update = diff({("nat", "KUBE-SVC-OLD"): ()}, new)
-    text = render_update(update, 100).decode()
-    assert text.count("*nat") == text.count("COMMIT") == 3
-    assert text.endswith("-X KUBE-SVC-OLD\nCOMMIT\n")
-    assert render_update(update, 0).decode().count("COMMIT") == 1
+def many_endpoints(count: int) -> Update:
+    new: State = {("nat", f"KUBE-SEP-{number:016}"): ("-j ACCEPT",) for number in range(count)}
+    hooks = Update((ChainUpdate(("nat", "OUTPUT"), delete=("-j OLD",), insert=("-j NEW",)),))
+    return Update((*diff({("nat", "KUBE-SVC-OLD"): ()}, new).chains, *hooks.chains))
+
+
+def test_a_small_update_is_one_transaction() -> None:
+    text = render_update(many_endpoints(2)).decode()
+    assert text.splitlines() == [
+        "*nat",
+        "-D OUTPUT -j OLD",
+        ":KUBE-SEP-0000000000000000 - [0:0]",
+        ":KUBE-SEP-0000000000000001 - [0:0]",
+        ":KUBE-SVC-OLD - [0:0]",
+        "-A KUBE-SEP-0000000000000000 -j ACCEPT",
+        "-A KUBE-SEP-0000000000000001 -j ACCEPT",
+        "-X KUBE-SVC-OLD",
+        "-I OUTPUT -j NEW",
+        "COMMIT",
+    ]
+
+
+def test_a_large_update_lists_all_chains_at_once_and_jumps_to_them_last() -> None:
+    text = render_update(many_endpoints(1000)).decode()
+    first, middle, last = text.split("COMMIT\n")[:3]
+    assert first == "*nat\n-D OUTPUT -j OLD\n"
+    assert middle.startswith("*nat\n-S\n:KUBE-SEP-") and middle.endswith("-X KUBE-SVC-OLD\n")
+    assert last == "*nat\n-I OUTPUT -j NEW\n"
+    assert "-S\n" not in render_update(many_endpoints(1000), rules_there=100_000).decode()
+
+
+def test_a_summary_is_enough_to_find_what_differs() -> None:
+    desired, other = Desired(CONFIG, 4), Desired(CONFIG, 4)
+    port = ServicePort("ns", "web", "http", "TCP", "10.96.0.1", 80)
+    for each, number in ((desired, 1), (other, 2)):
+        found = (SliceEndpoint(f"10.180.0.{number}", "", True, True, False, ()),)
+        each.advance({"ns/web": Input((port,), (Slice("ns", "s", "web", 4, (("http", "TCP", 80),), found),))}, NODE, ())
+    summary = summarise(other.state().items())
+    assert isinstance(summary["nat", "KUBE-SVC-" + service_hash("ns/web:http", "TCP")], int)
+    assert Update(tuple(diff_chains(summary, desired.chains()))) == diff(other.state(), desired.state())
+    assert not list(diff_chains(summary, other.chains()))
 
 
 def test_a_service_rule_behind_the_nodeport_jump_is_repaired() -> None:
