@@ -38,6 +38,7 @@ State = dict[Place, tuple[str, ...]]
 """Chains as text: place -> rules without their `-A CHAIN ` head."""
 
 TABLES: Constant = ("mangle", "filter", "nat")
+_ANYWHERE = ("0.0.0.0/0", "::/0")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+\Z")
 BUILT_IN: Constant = {
     "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
@@ -105,23 +106,22 @@ def render_target(target: Target, family: Family) -> str:
     assert_never(target)
 
 
-def _side(flag: str, value: str, negated: bool) -> str:
-    if not value or value in ("0.0.0.0/0", "::/0"):
-        return ""
-    return f"! {flag} {value}" if negated else f"{flag} {value}"
-
-
 def render_rule(rule: Rule, family: Family) -> str:
     """A rule without its `-A CHAIN` head."""
-    parts = (
-        _side("-s", rule.source, rule.not_source),
-        _side("-d", rule.destination, rule.not_destination),
-        _side("-i", rule.interface, rule.not_interface),
-        f"-p {rule.protocol}" if rule.protocol else "",
-        *(render_match(match, rule.protocol, family) for match in rule.matches),
-        render_target(rule.target, family) if rule.target else "",
-    )
-    return " ".join(part for part in parts if part)
+    parts = []
+    if rule.source and rule.source not in _ANYWHERE:
+        parts.append(f"! -s {rule.source}" if rule.not_source else f"-s {rule.source}")
+    if rule.destination and rule.destination not in _ANYWHERE:
+        parts.append(f"! -d {rule.destination}" if rule.not_destination else f"-d {rule.destination}")
+    if rule.interface:
+        parts.append(f"! -i {rule.interface}" if rule.not_interface else f"-i {rule.interface}")
+    if rule.protocol:
+        parts.append(f"-p {rule.protocol}")
+    for match in rule.matches:
+        parts.append(render_match(match, rule.protocol, family))
+    if rule.target is not None:
+        parts.append(render_target(rule.target, family))
+    return " ".join(parts)
 
 
 def render_chains(chains: Mapping[Place, Iterable[Rule]], family: Family) -> State:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from netsim_proxy.config import Family
@@ -78,11 +78,11 @@ class Endpoint:
     terminating: bool = False
     zones: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
+    text: str = field(init=False, compare=False, repr=False)
+    """`ip:port` or `[ip6]:port`: what endpoints are sorted by."""
 
-    @property
-    def text(self) -> str:
-        """`ip:port` or `[ip6]:port`: what endpoints are sorted by."""
-        return join_address(self.address, self.port)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", join_address(self.address, self.port))
 
 
 @dataclass(frozen=True, slots=True)

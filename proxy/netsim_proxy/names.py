@@ -29,7 +29,6 @@ DYNAMIC_PREFIXES: Final = (CLUSTER_PREFIX, LOCAL_PREFIX, EXTERNAL_PREFIX, FIREWA
 # base64.b32encode is written in Python and takes ten times as long; a large cluster has 100,000 endpoints.
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
-_SHIFTS: Final = range(70, -1, -10)
 
 
 def port_name(namespace: str, service: str, port: str) -> str:
@@ -40,7 +39,10 @@ def port_name(namespace: str, service: str, port: str) -> str:
 def short_hash(text: str) -> str:
     """The first 16 characters of the upper-case base32 SHA-256 of `text`."""
     bits = int.from_bytes(hashlib.sha256(text.encode()).digest()[:10])
-    return "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
+    return (
+        _PAIRS[bits >> 70] + _PAIRS[bits >> 60 & 1023] + _PAIRS[bits >> 50 & 1023] + _PAIRS[bits >> 40 & 1023]
+        + _PAIRS[bits >> 30 & 1023] + _PAIRS[bits >> 20 & 1023] + _PAIRS[bits >> 10 & 1023] + _PAIRS[bits & 1023]
+    )  # fmt: skip
 
 
 def service_hash(name: str, protocol: str) -> str:
