@@ -13,7 +13,8 @@ from netsim.http.stream import Flow, RawStream
 from netsim.http.types import PolledBody, Request, Response
 from netsim.http.wire import BODILESS, BadHeader, render_response_head
 
-_PIECE = 128 * 1024
+# A body that is cheaper to copy behind its head than to send on its own.
+_COPIED = 16 * 1024
 _CHUNKED = "Transfer-Encoding: chunked\r\n"
 
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -75,22 +76,13 @@ class Sender:
         head = self._head(response, "" if bodiless else f"Content-Length: {len(body)}\r\n", keep)
         if bodiless or job.request.method == "HEAD":
             self._transport.write(head)
-        elif len(body) < _PIECE:
+        elif len(body) < _COPIED:
             self._transport.write(head + body)
         else:
-            await self._pieces(head, body)
+            self._transport.write(head)
+            self._transport.write(body)
         if self._flow.paused:
             await self._flow.drain()
-
-    async def _pieces(self, head: bytes, body: bytes) -> None:
-        """Send a large body piece by piece. TLS makes copies of what it is given; several megabytes at once would be
-        fresh memory from the kernel every time, which costs more than the encryption."""
-        self._transport.write(head)
-        view = memoryview(body)
-        for start in range(0, len(body), _PIECE):
-            if self._flow.paused:
-                await self._flow.drain()
-            self._transport.write(view[start : start + _PIECE])
 
     async def _stream(self, response: Response, job: Job, keep: bool) -> bool:
         """Send the head at once, then every chunk as it comes; HTTP/1.0 gets a body ended by the close."""

@@ -8,6 +8,7 @@ import ssl as tls
 
 from netsim.http.answer import Clock
 from netsim.http.connection import BODY_LIMIT, Connection
+from netsim.http.tls_listener import TlsListener
 from netsim.http.types import Handler
 
 __all__ = ["BODY_LIMIT", "HttpServer", "serve"]
@@ -21,14 +22,17 @@ class HttpServer:
         self.connections: set[Connection] = set()
         self.clock = Clock()
         self.closing = False
-        self._listener: asyncio.AbstractServer | None = None
+        self._listener: asyncio.AbstractServer | TlsListener | None = None
         name = sock.getsockname()
         self.port: int = name[1] if isinstance(name, tuple) else 0
 
     async def listen(self, sock: socket.socket, ssl: tls.SSLContext | None) -> None:
+        if ssl is not None:
+            self._listener = TlsListener(sock, ssl, lambda: Connection(self))
+            return
         loop = asyncio.get_running_loop()
         create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-        self._listener = await create(lambda: Connection(self), sock=sock, ssl=ssl, backlog=1024)
+        self._listener = await create(lambda: Connection(self), sock=sock, backlog=1024)
 
     async def close(self) -> None:
         """Stop listening, break off every connection, cancel the running handlers and wait for them."""

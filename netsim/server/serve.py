@@ -29,6 +29,7 @@ def server_context(pki: Pki) -> ssl.SSLContext:
     context.load_verify_locations(cadata=pki.ca_pem.decode())
     context.verify_mode = ssl.CERT_OPTIONAL
     context.set_alpn_protocols(["http/1.1"])
+    context.num_tickets = 0  # clients of Kubernetes do not resume sessions
     return context
 
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -11,6 +12,7 @@ import uvloop
 from netsim.http.client import HttpClient
 from netsim.http.server import HttpServer, serve
 from netsim.http.types import Handler
+from support.authority import Authority
 
 
 def listening() -> socket.socket:
@@ -49,3 +51,8 @@ async def doors() -> AsyncIterator[Doors]:
     for close in reversed(doors.closers):
         await asyncio.wait_for(close(), 5)
     await asyncio.sleep(0)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
