@@ -14,6 +14,8 @@ from netsim.agent.fake_plan import (
     ended_status,
     heartbeat,
     next_step,
+    node_view,
+    pod_view,
     render_fake_node,
     render_lease,
     running_status,
@@ -21,7 +23,7 @@ from netsim.agent.fake_plan import (
 from netsim.agent.node import LEASE_NAMESPACE, RENEW_SECONDS, REPORT_SECONDS
 from netsim.api.errors import StatusError
 from netsim.api.kinds import LEASES, NODES, PODS, Obj
-from netsim.api.objects import condition, dig, name_of, namespace_of, uid_of
+from netsim.api.objects import dig, is_true, name_of, namespace_of, uid_of
 from netsim.api.times import format_micro_time, format_time
 from netsim.client.cache import Cache
 from netsim.client.reflector import Reflector
@@ -29,36 +31,44 @@ from netsim.client.rest import Client
 
 log = logging.getLogger(__name__)
 PARALLEL = 16
-"""Requests under way at once, of Nodes, of Leases and of pods each: thousands of Leases are due all the time, and pods
-that had to queue behind them would hardly get on."""
+"""Requests under way at once, of Nodes and of pods each."""
+LEASE_PARALLEL = 64
+"""The same of Leases, which have connections of their own: thousands are due all the time, and none may wait behind
+the pods of a crowd until its Node is thought lost."""
 _RETRY = 1.0
 _TICKS = 100
 """A round of Lease renewals is spread over so many portions."""
 
 
-async def run_fake_nodes(plan: FakePlan, client: Client, ready: Callable[[], None] = lambda: None) -> None:
-    """Run until cancelled; `ready` is called when all Nodes are registered."""
-    nodes = FakeNodes(plan, client)
+async def run_fake_nodes(
+    plan: FakePlan, client: Client, leases: Client, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Run until cancelled; `leases` is the client that renews Leases, `ready` is called when all Nodes are
+    registered."""
+    nodes = FakeNodes(plan, client, leases)
     async with asyncio.TaskGroup() as tasks:
         # While others are being registered: that of thousands takes longer than a Node may be silent.
         tasks.create_task(nodes.renew_leases(), name="leases")
         await nodes.register()
         ready()
         tasks.create_task(nodes.report(), name="status")
-        tasks.create_task(Reflector(client, NODES, nodes.nodes, label_selector="type=kwok").run(), name="nodes")
+        known = Reflector(client, NODES, nodes.nodes, label_selector="type=kwok", keep=node_view)
+        tasks.create_task(known.run(), name="nodes")
         await nodes.nodes.wait_synced()
-        tasks.create_task(Reflector(client, PODS, nodes.pods, field_selector="spec.nodeName!=").run(), name="pods")
+        pods = Reflector(client, PODS, nodes.pods, field_selector="spec.nodeName!=", keep=pod_view)
+        tasks.create_task(pods.run(), name="pods")
         tasks.create_task(nodes.tend_pods(), name="tend pods")
 
 
 class FakeNodes:
     """The Nodes' process. `pods` are kept current by a Reflector, `nodes` are read for their pod CIDR."""
 
-    def __init__(self, plan: FakePlan, client: Client) -> None:
-        self._plan, self._client = plan, client
+    def __init__(self, plan: FakePlan, client: Client, leases: Client) -> None:
+        self._plan, self._client, self._leases = plan, client, leases
         self._names = plan.names()
         self._hosts: dict[str, str] = {}
-        self._room, self._lease_room, self._pod_room = (asyncio.Semaphore(PARALLEL) for _ in range(3))
+        self._room, self._pod_room = asyncio.Semaphore(PARALLEL), asyncio.Semaphore(PARALLEL)
+        self._lease_room = asyncio.Semaphore(LEASE_PARALLEL)
         self._registered: set[str] = set()
         self._addresses = Addresses()
         self._due: dict[str, None] = {}
@@ -88,7 +98,7 @@ class FakeNodes:
             patch = {"status": node["status"]}
             await self._client.patch(NODES, name, patch, type="strategic", sub="status")
         try:
-            await self._client.create(LEASES, lease)
+            await self._leases.create(LEASES, lease)
         except StatusError as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -107,42 +117,46 @@ class FakeNodes:
         """Every Lease every 10 s, a hundredth of them at a time."""
         loop = asyncio.get_running_loop()
         due = loop.time()
-        while True:
-            for tick in range(_TICKS):
-                names = [name for name in self._names[tick::_TICKS] if name in self._registered]
-                await asyncio.gather(*map(self._try_renew, names))
-                due += RENEW_SECONDS / _TICKS
-                await asyncio.sleep(max(due - loop.time(), 0))
-            due = max(due, loop.time() - RENEW_SECONDS)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                for tick in range(_TICKS):
+                    for name in self._registered.intersection(self._names[tick::_TICKS]):
+                        await self._lease_room.acquire()
+                        tasks.create_task(self._try_renew(name))
+                    due += RENEW_SECONDS / _TICKS
+                    await asyncio.sleep(max(due - loop.time(), 0))
+                due = max(due, loop.time() - RENEW_SECONDS)
 
     async def _try_renew(self, name: str) -> None:
         try:
-            async with self._lease_room:
-                await self._renew(name)
+            await self._renew(name)
         except (OSError, StatusError) as error:
             log.warning("lease of %s: %s", name, error)
+        finally:
+            self._lease_room.release()
 
     async def _renew(self, name: str) -> None:
         now = format_micro_time(datetime.now(UTC))
         try:
-            await self._client.patch(LEASES, name, {"spec": {"renewTime": now}}, LEASE_NAMESPACE)
+            await self._leases.patch(LEASES, name, {"spec": {"renewTime": now}}, LEASE_NAMESPACE)
         except StatusError as error:
             if error.code != 404:
                 raise
-            await self._client.create(LEASES, render_lease(name, now))
+            await self._leases.create(LEASES, render_lease(name, now))
 
     async def report(self) -> None:
-        """Every Node's status every five minutes, and soon that of one which was thought lost, as kubelet does."""
+        """Every Node's status every five minutes, some at a time, and soon that of one which was thought lost, as
+        kubelet does."""
+        turns = int(REPORT_SECONDS / RENEW_SECONDS)
         for turn in itertools.count(1):
             await asyncio.sleep(RENEW_SECONDS)
-            every = turn % (REPORT_SECONDS // RENEW_SECONDS) == 0
             for index, name in enumerate(self._names):
-                if every or self._is_lost(name):
+                if index % turns == turn % turns or self._is_lost(name):
                     await self._try_report(name, heartbeat(self._plan, index, _now()))
 
     def _is_lost(self, name: str) -> bool:
         node = self.nodes.get(name)
-        return node is not None and (condition(node, "Ready") or {}).get("status") != "True"
+        return node is not None and not is_true(node, "Ready")
 
     async def _try_report(self, name: str, status: Obj) -> None:
         try:

@@ -9,7 +9,15 @@ from ipaddress import IPv4Address, ip_network
 from netsim.agent.config import VERSION
 from netsim.agent.node import HEALTHY, LEASE_SECONDS
 from netsim.api.kinds import Obj
-from netsim.api.objects import controller_of, deletion_timestamp, pod_phase, set_condition, spec_of, status_of
+from netsim.api.objects import (
+    controller_of,
+    deletion_timestamp,
+    is_true,
+    pod_phase,
+    set_condition,
+    spec_of,
+    status_of,
+)
 
 MARK = "kwok.x-k8s.io/node"
 """Annotation and taint key of a fake Node, value "fake": KWOK's own, so that its manifests fit."""
@@ -79,6 +87,28 @@ def heartbeat(plan: FakePlan, index: int, now: str) -> Obj:
     """The conditions of a Node's status once more, for a strategic merge patch; when they changed is not touched."""
     conditions = render_fake_node(plan, index, now)["status"]["conditions"]
     return {"conditions": [{k: v for k, v in each.items() if k != "lastTransitionTime"} for each in conditions]}
+
+
+_IDENTITY = ("name", "namespace", "uid", "resourceVersion")
+
+
+def _head(obj: Obj) -> Obj:
+    return {name: value for name, value in obj["metadata"].items() if name in _IDENTITY}
+
+
+def node_view(node: Obj) -> Obj:
+    """What has to be known of a Node that is registered."""
+    ready = {"type": "Ready", "status": "True" if is_true(node, "Ready") else "False"}
+    spec = {"podCIDR": spec_of(node).get("podCIDR") or ""}
+    return {"metadata": _head(node), "spec": spec, "status": {"conditions": [ready]}}
+
+
+def pod_view(pod: Obj) -> Obj:
+    """What has to be known of a pod: all as long as something is to be done with it, then hardly anything."""
+    if next_step(pod):
+        return pod
+    node = {"nodeName": spec_of(pod).get("nodeName") or ""}
+    return {"metadata": _head(pod), "spec": node, "status": {"phase": pod_phase(pod)}}
 
 
 def render_lease(name: str, now: str) -> Obj:

@@ -8,7 +8,7 @@ import signal
 
 import uvloop
 
-from netsim.agent.fake_nodes import run_fake_nodes
+from netsim.agent.fake_nodes import LEASE_PARALLEL, PARALLEL, run_fake_nodes
 from netsim.agent.fake_plan import FakePlan
 from netsim.cli.fault import Fault
 from netsim.client.kubeconfig import KubeconfigError, load_client
@@ -25,27 +25,27 @@ def serve_fake_nodes(count: int, prefix: str, tainted: bool, address: str) -> No
         runner.run(_serve(FakePlan(count, prefix, tainted), address))
 
 
-def _client(address: str) -> Client:
+def _client(address: str, connections: int) -> Client:
     if address.startswith("unix:"):
-        return Client(HttpClient(address))
+        return Client(HttpClient(address, connections=connections))
     try:
-        return load_client(address)
+        return load_client(address, connections=connections)
     except (KubeconfigError, OSError) as error:
         raise Fault(f"--kubeconfig {address}: {error}") from None
 
 
 async def _serve(plan: FakePlan, address: str) -> None:
-    client = _client(address)
+    client, leases = _client(address, 2 * PARALLEL), _client(address, LEASE_PARALLEL)
 
     def ready() -> None:
         print(f"{plan.count} nodes registered: {plan.prefix}-0 to {plan.prefix}-{plan.count - 1}", flush=True)
 
     try:
-        work = asyncio.create_task(run_fake_nodes(plan, client, ready))
+        work = asyncio.create_task(run_fake_nodes(plan, client, leases, ready))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, work.cancel)
         await asyncio.wait({work})
         if not work.cancelled():
             work.result()
     finally:
-        await client.close()
+        await asyncio.gather(client.close(), leases.close())

@@ -11,7 +11,7 @@ from typing import Any
 
 from netsim.client.rest import Client
 from netsim.client.transport import BearerTransport, Transport
-from netsim.http.client import HttpClient
+from netsim.http.client import MAX_WHOLE, HttpClient
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -78,8 +78,9 @@ def _find(path: Path, document: dict[str, Any], section: str, name: str) -> _Ent
     raise KubeconfigError(f"{path}: there is no {singular} {name!r} (there are: {known})")
 
 
-def load_client(path: str, context: str = "", *, agent: str = "netsim") -> Client:
-    """A Client, called `agent`, of the cluster that a kubeconfig's `context` (default: its current-context) names.
+def load_client(path: str, context: str = "", *, agent: str = "netsim", connections: int = MAX_WHOLE) -> Client:
+    """A Client, called `agent`, of the cluster that a kubeconfig's `context` (default: its current-context) names, with
+    at most so many `connections`.
 
     Takes certificates, tokens and token files; raises KubeconfigError for anything it cannot honour.
     """
@@ -92,10 +93,10 @@ def load_client(path: str, context: str = "", *, agent: str = "netsim") -> Clien
     cluster = _find(file, document, "clusters", link.text("cluster"))
     user = link.text("user")
     entry = _find(file, document, "users", user) if user else _Entry(file, "user", "", {})
-    return Client(_transport(cluster, entry), agent)
+    return Client(_transport(cluster, entry, connections), agent)
 
 
-def _transport(cluster: _Entry, user: _Entry) -> Transport:
+def _transport(cluster: _Entry, user: _Entry, connections: int) -> Transport:
     server = cluster.text("server")
     for field in ("exec", "auth-provider", "username"):
         if user.text(field):
@@ -107,6 +108,7 @@ def _transport(cluster: _Entry, user: _Entry) -> Transport:
             ssl=_ssl_context(cluster, user) if server.startswith("https:") else None,
             headers=[("authorization", f"Bearer {token}")] if token else (),
             server_name=cluster.text("tls-server-name"),
+            connections=connections,
         )
     except ValueError as error:
         raise cluster.fail("server", str(error)) from error

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 
 from netsim.api.errors import StatusError
-from netsim.api.kinds import PODS, Kind, Obj
+from netsim.api.kinds import NODES, PODS, Kind, Obj
 from netsim.client.cache import Cache
 from netsim.client.rest import Client
 from netsim.client.sharing import SHARER
@@ -36,6 +37,18 @@ def _metadata(page: Obj) -> Obj:
 
 
 _HEAD = ("apiVersion", "kind", "metadata")
+
+
+def _head_of(obj: Obj) -> Obj:
+    return {name: obj[name] for name in _HEAD if name in obj}
+
+
+def _whole(obj: Obj) -> Obj:
+    return obj
+
+
+_SHARED: dict[Kind, Callable[[Obj], Obj]] = {PODS: SHARER.share_pod, NODES: SHARER.share_node}
+"""Kinds of which there are thousands, most of them alike."""
 
 
 def _lighten(obj: Obj) -> None:
@@ -74,9 +87,11 @@ class Reflector:
         field_selector: str = "",
         backoff: Backoff | None = None,
         metadata_only: bool = False,
+        keep: Callable[[Obj], Obj] | None = None,
     ) -> None:
-        """`metadata_only` keeps apiVersion, kind and metadata of every object, and lets the rest go."""
-        self._metadata_only = metadata_only
+        """`metadata_only` keeps apiVersion, kind and metadata of every object, and lets the rest go; `keep` gives what
+        is kept of one."""
+        self._keep = _head_of if metadata_only else keep or _SHARED.get(kind, _whole)
         self._client, self._kind, self.cache = client, kind, cache
         self._namespace = namespace
         self._labels, self._fields = label_selector, field_selector
@@ -180,6 +195,4 @@ class Reflector:
     def _kept(self, obj: Obj) -> Obj:
         """What of an object the cache holds."""
         _lighten(obj)
-        if self._kind is PODS and not self._metadata_only:
-            SHARER.share_pod(obj)
-        return {name: obj[name] for name in _HEAD if name in obj} if self._metadata_only else obj
+        return self._keep(obj)

@@ -12,7 +12,10 @@ from netsim.api.kinds import Obj
 _PARTS = 4096
 _LARGEST = 2048
 _CONTAINERS = ("containers", "initContainers")
-_OWN = ("conditions", "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses", "podIPs")
+_LISTS = (*_CONTAINERS, "volumes")
+_IDENTITY = ("name", "uid", "resourceVersion")
+_OWN = ("conditions", "containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses", "podIP", "podIPs")
+"""What looking for an equal one would be in vain for, and would push out of what is known what is worth knowing."""
 
 
 class Sharer:
@@ -40,9 +43,11 @@ class Sharer:
     def share_fields(self, parent: Obj, skip: tuple[str, ...] = ()) -> None:
         """Share every object, list and string among the fields of `parent`, in place."""
         for name, value in parent.items():
+            if name in skip:
+                continue
             if value.__class__ is str:
                 parent[name] = intern(value)
-            elif value.__class__ in (dict, list) and name not in skip:
+            elif value.__class__ is dict or value.__class__ is list:
                 parent[name] = self.share(value)
 
     def share_items(self, parent: Obj, name: str) -> None:
@@ -50,19 +55,35 @@ class Sharer:
         if parent.get(name):
             parent[name] = [self.share(item) for item in parent[name]]
 
-    def share_pod(self, pod: Obj) -> None:
-        """Share what replicas have in common, in place: the pod must be the caller's own."""
-        self.share_fields(pod["metadata"])
+    def share_pod(self, pod: Obj) -> Obj:
+        """The pod, which must be the caller's own, with what replicas have in common shared, in place."""
+        self.share_fields(pod["metadata"], _IDENTITY)
         spec = pod.get("spec") or {}
-        self.share_fields(spec, _CONTAINERS)
+        self.share_fields(spec, _LISTS)
+        self._share_each(spec.get("volumes"), ("name",))
         for name in _CONTAINERS:
+            self._share_each(spec.get(name), ("volumeMounts",))
             for container in spec.get(name) or ():
-                self.share_fields(container)
+                self._share_each(container.get("volumeMounts"), ("name",))
         status = pod.get("status") or {}
         self.share_fields(status, _OWN)
         self.share_items(status, "conditions")
-        for container in status.get("containerStatuses") or ():
-            self.share_fields(container)
+        self._share_each(status.get("containerStatuses"), ("containerID",))
+        return pod
+
+    def share_node(self, node: Obj) -> Obj:
+        """The node, which must be the caller's own, with what nodes have in common shared, in place."""
+        self.share_fields(node["metadata"], (*_IDENTITY, "labels"))
+        self.share_fields(node["metadata"].get("labels") or {})
+        self.share_fields(node.get("spec") or {}, ("podCIDR", "podCIDRs", "providerID"))
+        status = node.get("status") or {}
+        self.share_fields(status, ("addresses", "conditions"))
+        self.share_items(status, "conditions")
+        return node
+
+    def _share_each(self, items: list[Obj] | None, skip: tuple[str, ...]) -> None:
+        for item in items or ():
+            self.share_fields(item, skip)
 
 
 SHARER = Sharer()

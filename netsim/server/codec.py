@@ -104,7 +104,7 @@ class Decoder:
     """Decoded objects by key and revision, the most recently used ones kept. What it returns must not be changed;
     its managedFields can be written as JSON but not read."""
 
-    def __init__(self, size: int = 2048) -> None:
+    def __init__(self, size: int = 1024) -> None:
         self._size = size
         self._known: OrderedDict[str, tuple[int, Obj]] = OrderedDict()
 

@@ -19,6 +19,8 @@ from netsim.store.types import Compacted, Event, Store
 log = logging.getLogger(__name__)
 
 HISTORY = 4096
+WARM = 256
+"""So many of the newest frames keep what was made of them; who comes later for an older one has it made anew."""
 BACKLOG = 8192
 _RETRY = 0.2
 # Turns of the loop until the writer of an event has been answered: the next write may depend on that, so it goes first.
@@ -73,6 +75,13 @@ class Frame:
             body = wire(kind, source.value, self.event.revision)
             self._lines[event_type] = b'{"type":"%s","object":%s}\n' % (event_type.encode(), body)
         return self._lines[event_type]
+
+    def cool(self) -> None:
+        """Drop what can be made again."""
+        self._before = None
+        self._lines.clear()
+        self._objects.clear()
+        self.transitions.clear()
 
 
 class Subscription:
@@ -214,6 +223,8 @@ class Hub:
             if len(self._history) == HISTORY:
                 self.oldest = self._history[0].event.revision
             self._history.append(frame)
+            if len(self._history) > WARM:
+                self._history[-1 - WARM].cool()
             self.revision = event.revision
             for watcher in self._watchers.get(_resource(event.key), ()):
                 if watcher.push(frame):

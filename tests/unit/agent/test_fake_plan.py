@@ -13,9 +13,12 @@ from netsim.agent.fake_plan import (
     ended_status,
     heartbeat,
     next_step,
+    node_view,
+    pod_view,
     render_fake_node,
     running_status,
 )
+from netsim.api.objects import is_true
 
 Obj = dict[str, Any]
 NOW = "2026-01-01T00:00:00Z"
@@ -73,3 +76,25 @@ def test_addresses_are_unique_stable_and_used_again() -> None:
     assert addresses.take("none", "") == "100.64.0.3"
     addresses.release("u3")
     assert addresses.take("next", "10.0.0.0/29") == "10.0.0.5"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [pod(), pod("Running"), pod("Running", "Job"), pod("Succeeded", "Job"), pod("Running", deletionTimestamp=NOW)],
+)
+def test_what_is_kept_of_a_pod_says_what_is_to_be_done_with_it(given: Obj) -> None:
+    given["spec"]["nodeName"] = "fake-1"
+    kept = pod_view(given)
+    assert next_step(kept) == next_step(given)
+    assert (kept["metadata"]["uid"], kept["spec"]["nodeName"]) == ("u", "fake-1")
+    assert kept is given or "containers" not in kept["spec"]
+
+
+def test_what_is_kept_of_a_node_says_whether_it_is_ready_and_its_pod_cidr() -> None:
+    node = render_fake_node(FakePlan(1), 0, NOW)
+    assert is_true(node_view(node), "Ready")
+    node["spec"]["podCIDR"] = "10.244.7.0/24"
+    for each in node["status"]["conditions"]:
+        each["status"] = "Unknown"
+    assert not is_true(node_view(node), "Ready")
+    assert node_view(node)["spec"] == {"podCIDR": "10.244.7.0/24"}

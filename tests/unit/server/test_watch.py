@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from netsim.api.kinds import CONFIG_MAPS
+from netsim.server.hub import WARM
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -177,3 +178,14 @@ async def test_forms_of_the_switch(api: Any) -> None:
     for query, streams in forms.items():
         response = await api.send("GET", f"{MAPS}?{query}&resourceVersion={start}")
         assert isinstance(response.body, bytes) is not streams, query
+
+
+async def test_what_was_made_of_an_old_event_is_made_anew_for_who_comes_late(api: Any) -> None:
+    start = await revision(api)
+    await change_three_times(api)
+    watch = f"{MAPS}?watch=1&resourceVersion={start}"
+    selected = f"{watch}&labelSelector=x%3D2"
+    early = [await api.watch(watch, 3), await api.watch(selected, 2)]
+    for n in range(WARM):
+        await api.post(MAPS, {"metadata": {"name": f"later-{n}"}})
+    assert [(await api.watch(watch, 3))[:3], await api.watch(selected, 2)] == early
