@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import errno
+
 from netsim.host import firewall
 from netsim.host.exec import CommandFailed, CommandMissing
+from netsim.host.netlink import NetlinkError
 from netsim_proxy.cleanup_plan import plan_cleanup
 from netsim_proxy.config import Family
 from netsim_proxy.diff import render_update
 from netsim_proxy.iptables import parse_save
+from netsim_proxy.nftables.programmer import remove_table
 
 FAMILIES: tuple[Family, ...] = (4, 6)
 
 
 def clean_up() -> list[str]:
     """Remove the rules of all modes and families in the current network namespace; what could not be, in words."""
-    return [problem for family in FAMILIES if (problem := _clean_family(family))]
+    cleaners = (clean_iptables, clean_nftables)
+    return [problem for family in FAMILIES for clean in cleaners if (problem := clean(family))]
 
 
-def _clean_family(family: Family) -> str:
-    """A family whose command is missing has no rules that this machine's proxy could have made."""
+def clean_iptables(family: Family) -> str:
+    """Remove the rules of mode iptables; what could not be, in words.
+
+    A family whose command is missing has no rules that this machine's proxy could have made.
+    """
     try:
         update = plan_cleanup(parse_save(firewall.save(family)))
         if update:
@@ -27,4 +35,16 @@ def _clean_family(family: Family) -> str:
         return f"IPv{family}: {error}"
     except CommandMissing as error:
         return str(error) if family == 4 else ""
+    return ""
+
+
+def clean_nftables(family: Family) -> str:
+    """Remove the table of mode nftables; what could not be, in words. A kernel without nf_tables has none."""
+    try:
+        remove_table(family)
+    except NetlinkError as error:
+        return f"IPv{family}: {error}"
+    except OSError as error:
+        if error.errno not in (errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT):
+            return f"IPv{family}: {error}"
     return ""

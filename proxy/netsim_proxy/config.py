@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 Family = Literal[4, 6]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Mode = Literal["iptables"]
+Mode = Literal["iptables", "nftables"]
 DetectLocal = Literal["ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"]
 
 

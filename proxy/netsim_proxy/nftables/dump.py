@@ -1,0 +1,145 @@
+"""What the kernel says of our table, recognised against what it should be. Pure."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+
+from netsim_proxy.config import Family
+from netsim_proxy.nftables.expressions import GOTO, encode_rule, text
+from netsim_proxy.nftables.language import TABLE, Chain, Data, Final, Hook, Nftables, Rule, SetSpec, Verdict
+from netsim_proxy.nftables.wire import encode_chain, encode_set
+
+GET_TABLE, GET_CHAIN, GET_RULE, GET_SET, GET_ELEMENTS = 1, 4, 7, 10, 13
+STRANGE = Chain((Rule(Final("return"), comment="rules of somebody else"),))
+"""Stands for a chain whose rules are not those that it should have."""
+_STRANGE_SET = SetSpec(())
+_ELSEWHERE = Hook("filter", "input", 0)
+_IGNORED_SET_ATTRIBUTES = (1, 10, 13)  # table, number within a batch, what the nft command prints
+
+
+def pairs(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """(number, value) of every attribute."""
+    offset = 0
+    while offset + 4 <= len(body):
+        length, kind = struct.unpack_from("=HH", body, offset)
+        if length < 4:
+            return
+        yield kind & 0x3FFF, body[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+
+
+def _name(attributes: Mapping[int, bytes], kind: int) -> str:
+    return attributes[kind].rstrip(b"\0").decode()
+
+
+def _number(attributes: Mapping[int, bytes], kind: int) -> int:
+    return int.from_bytes(attributes.get(kind, b""))
+
+
+def is_dormant(tables: Iterable[bytes]) -> bool | None:
+    """Whether our table is there but switched off; None without one."""
+    for body in tables:
+        found = dict(pairs(body))
+        if _name(found, 1) == TABLE:
+            return bool(_number(found, 2) & 1)
+    return None
+
+
+def of_table(bodies: Iterable[bytes]) -> list[dict[int, bytes]]:
+    """Attributes of the chains, rules or sets that are in our table."""
+    found = (dict(pairs(body)) for body in bodies)
+    return [attributes for attributes in found if _name(attributes, 1) == TABLE]
+
+
+def recognise_chains(
+    chains: Iterable[bytes], rules: Iterable[bytes], desired: Nftables, family: Family
+) -> dict[str, Chain]:
+    """The chains in the kernel; those that have the desired rules as they are in `desired`."""
+    kept = of_table(chains)
+    by_chain: dict[str, list[bytes]] = {_name(chain, 3): [] for chain in kept}
+    for rule in of_table(rules):
+        by_chain.setdefault(_name(rule, 2), []).append(rule.get(4, b""))
+    hooks = {(name := _name(chain, 3)): _hook(chain, desired.chains.get(name)) for chain in kept}
+    found: dict[str, Chain] = {}
+    for name, expressions in by_chain.items():
+        wanted = desired.chains.get(name)
+        same = wanted is not None and _same_rules(wanted, expressions, family)
+        rest = wanted.rules if same and wanted else STRANGE.rules if expressions else ()
+        found[name] = Chain(rest, hooks.get(name))
+    return found
+
+
+def _hook(chain: Mapping[int, bytes], wanted: Chain | None) -> Hook | None:
+    """The wanted hook if that is where the chain is, another one if it is elsewhere, None if it is no base chain."""
+    if 4 not in chain:
+        return None
+    ours = dict(pairs(encode_chain("", wanted))) if wanted and wanted.hook else {}
+    hook = dict(pairs(chain[4]))
+    same = ours and dict(pairs(ours[4])) == hook and all(chain.get(kind) == ours[kind] for kind in (5, 7))
+    return wanted.hook if wanted and same else _ELSEWHERE
+
+
+def _same_rules(wanted: Chain, found: list[bytes], family: Family) -> bool:
+    return len(found) == len(wanted.rules) and all(
+        _same(encode_rule(rule, family), expressions) for rule, expressions in zip(wanted.rules, found, strict=True)
+    )
+
+
+def _same(wanted: bytes, found: bytes) -> bool:
+    """Whether the same expressions follow each other. The kernel adds attributes that it has defaults for."""
+    ours, theirs = (list(pairs(each)) for each in (wanted, found))
+    return len(ours) == len(theirs) and all(
+        _same_expression(dict(pairs(one)), dict(pairs(other)))
+        for (_, one), (_, other) in zip(ours, theirs, strict=True)
+    )
+
+
+def _same_expression(wanted: Mapping[int, bytes], found: Mapping[int, bytes]) -> bool:
+    if wanted[1] != found.get(1):
+        return False
+    given = dict(pairs(found.get(2, b"")))
+    return all(given.get(kind) == value for kind, value in pairs(wanted[2]))
+
+
+def recognise_sets(sets: Iterable[bytes], desired: Nftables, family: Family) -> dict[str, SetSpec]:
+    """The sets in the kernel; those made as they should be as they are in `desired`."""
+    found: dict[str, SetSpec] = {}
+    for attributes in of_table(sets):
+        name = _name(attributes, 2)
+        wanted = desired.sets.get(name)
+        ours = dict(pairs(encode_set(name, wanted, 0, family))) if wanted else {}
+        same = all(attributes.get(k) == v for k, v in ours.items() if k not in _IGNORED_SET_ATTRIBUTES)
+        found[name] = wanted if wanted and same else _STRANGE_SET
+    return found
+
+
+def parse_elements(bodies: Iterable[bytes]) -> dict[bytes, Data]:
+    """The elements of one set, from its dump."""
+    found: dict[bytes, Data] = {}
+    for body in bodies:
+        for kind, elements in pairs(body):
+            if kind == 3:
+                found.update(_element(dict(pairs(entry))) for _, entry in pairs(elements))
+    return found
+
+
+def _element(attributes: Mapping[int, bytes]) -> tuple[bytes, Data]:
+    key = attributes[1][4:] + (attributes[10][4:] if 10 in attributes else b"")
+    if 2 not in attributes:
+        return key, None
+    [(kind, value)] = pairs(attributes[2])
+    if kind == 1:
+        return key, value
+    verdict = dict(pairs(value))
+    chain = _name(verdict, 2) if struct.unpack(">i", verdict[1])[0] == GOTO else ""
+    return key, Verdict(chain, _comment(attributes.get(6, b"")))
+
+
+def _comment(user_data: bytes) -> str:
+    return user_data[2 : 2 + user_data[1]].rstrip(b"\0").decode(errors="replace") if len(user_data) > 2 else ""
+
+
+def elements_request(name: str) -> bytes:
+    """Attributes that ask for the elements of a set."""
+    return text(1, TABLE) + text(2, name)
