@@ -6,8 +6,8 @@ removed; changing a value that somebody else owns is a conflict unless forced.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from netsim.api.configure import merge, remove, without_nulls
 from netsim.api.fieldset import FieldSet, difference, intersection, union
@@ -37,8 +37,7 @@ class Applied:
     conflicts: list[Conflict]
 
 
-@dataclass(frozen=True, slots=True)
-class Applier:
+class Applier(NamedTuple):
     """One apply: the object's type and empty form, who applies, what the (sub)resource lets it own, and when."""
 
     kind: FieldType
@@ -72,7 +71,7 @@ class Applier:
         return Applied(without_nulls(merged), ordered(kept), [Conflict(entry, taken) for entry, taken in held if taken])
 
     def _before_first_apply(self, live: Obj) -> list[Entry]:
-        writer = replace(self.writer, manager=BEFORE_FIRST_APPLY, operation=UPDATE)
+        writer = self.writer._replace(manager=BEFORE_FIRST_APPLY, operation=UPDATE)
         changed, _ = self.changes({}, live)
         return after_update([], writer, changed, {}, self.now)
 

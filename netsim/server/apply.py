@@ -193,7 +193,7 @@ async def _update(
 
 async def _create(core: Core, call: Call, obj: Obj, asked: Configuration, options: WriteOptions) -> Outcome:
     """Create what is applied but not there, for who may create."""
-    await core.authorizer.check(call.user, replace(call.target, verb="create"))
+    await core.authorizer.check(call.user, call.target._replace(verb="create"))
     name, metadata = call.target.name, obj["metadata"]
     if metadata.get("uid"):
         why = f"uid mismatch: the provided object specified uid {metadata['uid']}, and no existing object was found"
@@ -209,7 +209,7 @@ async def _create(core: Core, call: Call, obj: Obj, asked: Configuration, option
 async def apply_scale(core: Core, call: Call, options: WriteOptions, scale: Kind, check: Change) -> Outcome:
     """Apply a Scale: its replicas become those of the object, owned under the subresource. `check` refuses bad ones."""
     asked = read_configuration(call, options, scale)
-    manager = replace(asked.manager, subresource="scale")
+    manager = asked.manager._replace(subresource="scale")
     check_typed(managed.applier(scale, manager, "", APPLY, core.now()), asked.config)
     lifecycle.check_identity(call.kind, call.namespace, call.target.name, asked.config)
     applier = managed.applier(call.kind, manager, "scale", APPLY, core.now())

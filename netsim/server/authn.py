@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC
+from functools import lru_cache
 
 from netsim.api import errors, kinds
 from netsim.http.types import Request
@@ -34,9 +35,15 @@ async def authenticate(core: Core, request: Request) -> User:
     if token:
         return await check_token(core, token)
     if peer.common_name:
-        extra = {CREDENTIAL_ID: (f"X509SHA256={peer.fingerprint}",)} if peer.fingerprint else {}
-        return User(peer.common_name, (*peer.organizations, "system:authenticated"), extra=extra)
+        return _holder(peer.common_name, peer.organizations, peer.fingerprint)
     return TRUSTED if peer.trusted else ANONYMOUS
+
+
+@lru_cache(1024)
+def _holder(name: str, organizations: tuple[str, ...], fingerprint: str) -> User:
+    """The user that a client certificate names."""
+    extra = {CREDENTIAL_ID: (f"X509SHA256={fingerprint}",)} if fingerprint else {}
+    return User(name, (*organizations, "system:authenticated"), extra=extra)
 
 
 def _bearer(request: Request) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import socket
 from ssl import SSLContext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from netsim.api import errors
 from netsim.api.kinds import Kind, Obj
@@ -76,6 +76,17 @@ class ServerConfig:
         return f"https://kubernetes.default.svc.{self.cluster_domain}"
 
 
+class _Second(NamedTuple):
+    """A second in the API's form."""
+
+    start: datetime
+    end: datetime
+    text: str
+
+
+_NONE = _Second(datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC), "")
+
+
 @dataclass(slots=True)
 class Core:
     """The server's parts. Objects returned from `objects` and `find` are shared: never changed in place."""
@@ -96,14 +107,16 @@ class Core:
     summaries: dict[str, tuple[float, Obj]] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry)
     traffic: Traffic = field(default_factory=Traffic)
-    _second: tuple[datetime, str] = (datetime.min.replace(tzinfo=UTC), "")
+    _second: _Second = _NONE
 
     def now(self) -> str:
         """The API time now."""
-        second = self.clock().replace(microsecond=0)
-        if second != self._second[0]:  # many writes share one
-            self._second = (second, format_time(second))
-        return self._second[1]
+        now = self.clock()
+        second = self._second
+        if not second.start <= now < second.end:  # many writes share one
+            start = now.replace(microsecond=0)
+            second = self._second = _Second(start, start + timedelta(seconds=1), format_time(start))
+        return second.text
 
     def new_uid(self) -> str:
         """A random UUID (RFC 9562, version 4)."""

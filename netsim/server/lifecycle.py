@@ -6,7 +6,7 @@ Nothing here knows HTTP. A dry run goes the whole way but for the write, and giv
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -36,8 +36,7 @@ Change = Callable[[Obj], Obj]
 """From the present object (fresh, may be changed) to the wanted one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A write's result: the object, and the stored item unless it was a dry run or the object is gone."""
 
     obj: Obj
@@ -143,8 +142,7 @@ async def _after_write(core: Core, kind: Kind, obj: Obj) -> None:
         await core.furnish_namespace(obj["metadata"]["name"])
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A change on its way: who makes it, through which subresource, as which manager, and whether only to see."""
 
     user: User

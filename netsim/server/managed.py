@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from netsim.api import kinds
 from netsim.api.apply import Applier
@@ -29,8 +28,7 @@ _SERVERS_OWN: dict[str, FieldSet] = {
 """What the server adds to new objects in a client's place: nobody owns it, unless the client gave it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Manager:
+class Manager(NamedTuple):
     """Who writes, as managedFields names it. `applies`: the object brings the entries that its apply came to.
     `subresource` is what the write is recorded under, where that is not the one written to."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from netsim.api import errors, kinds
@@ -37,8 +37,7 @@ CHANGING = frozenset((kinds.SERVICES, kinds.PERSISTENT_VOLUME_CLAIMS, kinds.PODS
 _locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(NamedTuple):
     """What one write adds to the quotas of its namespace."""
 
     core: Core

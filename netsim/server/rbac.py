@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from netsim.api.kinds import Obj
 from netsim.api.selectors import LabelSelector, SelectorError, label_selector_of
@@ -29,8 +30,7 @@ EVERYTHING: list[Obj] = [
 """The PolicyRules of cluster-admin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """What is asked: a resource request, or a path when `resource` is empty."""
 
     verb: str
@@ -117,6 +117,12 @@ class Policy:
         if "system:masters" in user.groups:
             return True
         return any(rule.allows(asked) for rule in self.rules_for(user, asked.namespace))
+
+    def allows_any_name(self, user: User, asked: Attributes) -> bool:
+        """Whether the request is allowed whatever object it names: by a rule without names."""
+        if "system:masters" in user.groups:
+            return True
+        return any(not rule.names and rule.allows(asked) for rule in self.rules_for(user, asked.namespace))
 
 
 def compile_policy(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 
@@ -45,8 +46,7 @@ def parse_int(text: str) -> int | None:
         raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What a path and method name, in the words of authorization.
 
     `verb` is get, list, watch, create, update, patch, delete or deletecollection for resources and the lower case
@@ -103,8 +103,7 @@ def _verb(request: Request, name: str) -> str:
     return _VERBS.get(request.method, request.method.lower())
 
 
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
+class WriteOptions(NamedTuple):
     """Options of create, update and patch. `field_validation` is Ignore, Warn (default) or Strict."""
 
     dry_run: bool = False
@@ -149,8 +148,15 @@ def _default_manager(user_agent: str) -> str:
     return shown.decode("utf-8", "ignore") or "unknown"
 
 
+@lru_cache(64)
+def _default_options(user_agent: str) -> WriteOptions:
+    return WriteOptions(field_manager=_default_manager(user_agent))
+
+
 def parse_write_options(request: Request, options: str) -> WriteOptions:
     """WriteOptions from the query; `options` is the name used in errors, such as CreateOptions."""
+    if not request.query:
+        return _default_options(request.header("user-agent"))
     validation = request.param("fieldValidation")
     if validation not in ("", "Ignore", "Strict", "Warn"):
         text = f'Unsupported value: "{validation}": supported values: "", "Ignore", "Strict", "Warn"'

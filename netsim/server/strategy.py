@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from netsim.api import kinds
 from netsim.api.defaults import set_defaults
@@ -20,8 +19,7 @@ _LONG_NUMBER = 19
 _NOT_SPEC = ("kind", "apiVersion", "metadata", "status")
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What a new object gets from outside: its name, uid and creation time."""
 
     name: str

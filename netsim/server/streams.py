@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 
 from netsim.api import causes, errors, kinds
 from netsim.api.errors import StatusError, bad_request
@@ -191,7 +190,7 @@ def _stream_query(request: Request, *, with_command: bool) -> list[tuple[str, st
 async def _check_create(core: Core, call: Call) -> None:
     """403 unless the user may `create` as well: a WebSocket comes as a GET but is no reading (KEP-4006)."""
     if call.target.verb != "create":
-        await core.authorizer.check(call.user, replace(call.target, verb="create"))
+        await core.authorizer.check(call.user, call.target._replace(verb="create"))
 
 
 async def execute(core: Core, call: Call) -> Response:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netsim.store.types import Event, Item, KeyExists, RevisionMismatch, StoreError
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """A wish: `expected` 0 means the key must not exist (create), else its current revision; `value` None deletes."""
 
     key: str

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
 
 from netsim.store.batch import Write
-from netsim.store.state import prefix_end
+from netsim.store.keys import prefix_end
 from netsim.store.types import Event, Item
 
 Message = dict[str, Any]
@@ -128,7 +128,7 @@ def event_of(change: Change, before: Item | None) -> Event | None:
     creation is not known (0) takes it from the one before."""
     if isinstance(change, Item):
         if not change.created:
-            change = replace(change, created=before.created if before is not None else change.revision)
+            change = change._replace(created=before.created if before is not None else change.revision)
         return Event("ADDED" if before is None else "MODIFIED", change.key, change.revision, change, before)
     return Event("DELETED", change.key, change.revision, None, before) if before is not None else None
 

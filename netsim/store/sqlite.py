@@ -7,13 +7,14 @@ import logging
 import os
 from collections import deque
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from netsim.store.batch import Outcome, Write, Writer, plan_batch
 from netsim.store.broadcast import Broadcaster, Watcher
 from netsim.store.database import BrokenDatabase, Database, row_of
 from netsim.store.state import State
+from netsim.store.thread import WorkThread
 from netsim.store.types import Event, Events, Item, Page, Unavailable
 
 HISTORY = 10_000
@@ -34,7 +35,7 @@ class SqliteStore(Writer):
     against durable state only, and becomes visible to readers and watchers when it is durable.
     """
 
-    def __init__(self, database: Database, state: State, writer: ThreadPoolExecutor, history: int, queue: int) -> None:
+    def __init__(self, database: Database, state: State, writer: WorkThread, history: int, queue: int) -> None:
         self._database, self._state, self._writer = database, state, writer
         self._history, self._watch_queue = history, queue
         self._broadcaster = Broadcaster()
@@ -55,17 +56,16 @@ class SqliteStore(Writer):
 
         Raises Unavailable when the file cannot be used or another process has it open.
         """
-        writer = ThreadPoolExecutor(1, thread_name_prefix="store")
-        loop = asyncio.get_running_loop()
+        writer = WorkThread("store")
         try:
-            database = await loop.run_in_executor(writer, Database, Path(path))
+            database = await writer.run(Database, Path(path))
             try:
-                floor, items, events = await loop.run_in_executor(writer, database.load)
+                floor, items, events = await writer.run(database.load)
             except BaseException:
-                await loop.run_in_executor(writer, database.close)
+                await writer.run(database.close)
                 raise
         except BaseException:
-            writer.shutdown(wait=False)
+            writer.stop()
             raise
         state = State(floor)
         state.restore(items, events)
@@ -131,8 +131,9 @@ class SqliteStore(Writer):
             return
         self._busy = True
         rows = [row_of(event) for event in events]
-        done = self._loop.run_in_executor(self._writer, self._database.append, rows)
-        done.add_done_callback(lambda done: self._committed(batch, outcomes, events, done.exception()))
+        self._writer.submit(
+            partial(self._database.append, rows), lambda _, error: self._committed(batch, outcomes, events, error)
+        )
 
     def _committed(self, batch: _Batch, outcomes: _Outcomes, events: Events, error: BaseException | None) -> None:
         self._busy = False
@@ -176,8 +177,10 @@ class SqliteStore(Writer):
         self._garbage = [*self._garbage, *self._state.forget(self._floor_wanted)]
         self._busy = True
         waiters, self._trims = self._trims, deque()
-        done = self._loop.run_in_executor(self._writer, self._database.trim, self._state.floor, self._garbage)
-        done.add_done_callback(lambda done: self._trimmed(waiters, done.exception()))
+        self._writer.submit(
+            partial(self._database.trim, self._state.floor, self._garbage),
+            lambda _, error: self._trimmed(waiters, error),
+        )
 
     def _trimmed(self, waiters: Iterable[asyncio.Future[None]], error: BaseException | None) -> None:
         self._busy = False
@@ -195,7 +198,7 @@ class SqliteStore(Writer):
         """Between two commits; the writes that come meanwhile wait."""
         if self._refusal:
             raise Unavailable(self._refusal)
-        await self._loop.run_in_executor(self._writer, self._database.defragment)
+        await self._writer.run(self._database.defragment)
 
     # ending
 
@@ -208,8 +211,8 @@ class SqliteStore(Writer):
             self._idle = self._loop.create_future()
             await self._idle
         self._broadcaster.end(lambda: Unavailable(CLOSED))
-        await self._loop.run_in_executor(self._writer, self._database.close)
-        self._writer.shutdown(wait=False)
+        await self._writer.run(self._database.close)
+        self._writer.stop()
 
 
 CLOSED = "the store is closed"

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
+from netsim.store.keys import Keys
 from netsim.store.types import Compacted, Event, Item, Page, StoreError
-
-
-def prefix_end(prefix: str) -> str:
-    """The first key after all that start with `prefix`."""
-    return prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else "\U0010ffff"
 
 
 def _revision(event: Event) -> int:
@@ -28,7 +24,7 @@ class State:
     def __init__(self, floor: int) -> None:
         self.floor = self.revision = floor
         self._items: dict[str, Item] = {}
-        self._keys: list[str] = []
+        self._keys = Keys()
         self._history: deque[Event] = deque()
 
     def __len__(self) -> int:
@@ -39,7 +35,7 @@ class State:
 
     def restore(self, items: dict[str, Item], history: Iterable[Event]) -> None:
         """Take over the state that a database held."""
-        self._items, self._keys = items, sorted(items)
+        self._items, self._keys = items, Keys(items)
         self._history = deque(history)
         self.revision = self._history[-1].revision if self._history else self.floor
 
@@ -52,10 +48,10 @@ class State:
         for event in events:
             if event.item is None:
                 del self._items[event.key]
-                del self._keys[bisect_left(self._keys, event.key)]
+                self._keys.remove(event.key)
             else:
                 if event.previous is None:
-                    insort(self._keys, event.key)
+                    self._keys.add(event.key)
                 self._items[event.key] = event.item
             self._history.append(event)
             self.revision = event.revision
@@ -69,9 +65,7 @@ class State:
     def page(self, prefix: str, limit: int, start: str, revision: int) -> Page:
         """See types.Store.list."""
         if revision in (0, self.revision):
-            low = bisect_left(self._keys, max(prefix, start))
-            high = bisect_left(self._keys, prefix_end(prefix))
-            keys, items = self._keys[low:high], self._items
+            keys, items = self._keys.within(prefix, start), self._items
             revision = self.revision
         else:
             items = self._as_of(prefix, revision)
@@ -84,8 +78,7 @@ class State:
         if revision > self.revision:
             raise StoreError(f"revision {revision} does not exist yet; the newest is {self.revision}")
         later = self.since(prefix, revision)
-        low, high = bisect_left(self._keys, prefix), bisect_left(self._keys, prefix_end(prefix))
-        items = {key: self._items[key] for key in self._keys[low:high]}
+        items = {key: self._items[key] for key in self._keys.within(prefix)}
         for event in reversed(later):
             if event.previous is None:
                 items.pop(event.key, None)

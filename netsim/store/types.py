@@ -1,18 +1,18 @@
 """The store's protocol: the waist between the API server and a database (SQLite or etcd).
 
 Keys are `/registry/GROUP_OR_CORE/PLURAL/[NAMESPACE/]NAME`. A revision is one global counter: every
-successful write takes the next one. Semantics follow etcd v3's KV and Watch.
+successful write takes the next one. Semantics follow etcd v3's KV and Watch. Values made for every write are named
+tuples: frozen dataclasses take three times as long to make.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A stored value; `revision` is that of its last write, `created` that of its creation."""
 
     key: str
@@ -30,8 +30,7 @@ class Page:
     remaining: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One change. `previous` is the item before it (None for a creation); DELETED carries the last value in
     `previous` and the deletion's revision in `revision`; `item` is None then."""
 

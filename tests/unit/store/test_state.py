@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from netsim.store.batch import Write, plan_batch
 from netsim.store.database import replay, row_of
-from netsim.store.state import State, prefix_end
+from netsim.store.state import State
 from netsim.store.types import Compacted, Event, Item
 
 actions = st.lists(st.tuples(st.sampled_from(["p/a", "p/b", "p/c", "q/a"]), st.booleans()), min_size=1, max_size=40)
@@ -77,8 +77,3 @@ def test_pages_join_to_the_whole(wanted: list[tuple[str, bool]], limit: int) -> 
             break
         start = page.items[-1].key + "\0"
     assert items == [item for _, item in sorted(snapshots[-1].items())]
-
-
-def test_prefix_end_bounds_exactly_the_prefix() -> None:
-    assert "p/zz" < prefix_end("p/") <= "p0"
-    assert prefix_end("") > "\uffff"
