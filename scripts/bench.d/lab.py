@@ -27,7 +27,7 @@ class Lab:
     """One lab by name; the API is asked over its unix socket, so that no client's start counts."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name, self.socket = name, f"/run/netsim/{name}/api.sock"
 
     def up(self, nodes: int = 3) -> float:
         """Seconds until `netsim up` returns, which is when a name resolves through the DNS Service's ClusterIP."""
@@ -51,7 +51,7 @@ class Lab:
     def api(self, method: str, path: str, body: Any = None) -> Any:
         connection = http.client.HTTPConnection("localhost")
         connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(f"/run/netsim/{self.name}/api.sock")
+        connection.sock.connect(self.socket)
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         with contextlib.closing(connection):
             connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": kind})
@@ -75,11 +75,18 @@ class Lab:
     def netns(self, name: str) -> str:
         return f"/run/netsim/{self.name}/netns/{name}"
 
-    def pss(self) -> dict[str, float]:
-        """MiB of proportional set size of each of the lab's processes, found by its cgroups."""
+    def _pids(self) -> list[int]:
+        """The lab's processes, found by its cgroups."""
         groups = Path("/sys/fs/cgroup").glob(f"**/netsim/{self.name}/**/cgroup.procs")
-        pids = {int(pid) for group in groups for pid in group.read_text().split()}
-        return {f"{pid} {_title(pid)}": _pss(pid) for pid in sorted(pids)}
+        return sorted({int(pid) for group in groups for pid in group.read_text().split()})
+
+    def largest(self) -> int:
+        """The process with most memory of its own: the server, also of a lab with one real node."""
+        return max(self._pids(), key=_pss)
+
+    def pss(self) -> dict[str, float]:
+        """MiB of proportional set size of each of the lab's processes."""
+        return {f"{pid} {_title(pid)}": _pss(pid) for pid in self._pids()}
 
 
 def _title(pid: int) -> str:
