@@ -6,11 +6,12 @@ import asyncio
 import os
 import re
 import socket
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from netsim.cli.fault import Fault
+from netsim.cli.grouped import FlagCommand, given_flags
 from netsim.cli.options import Lab, lab_paths, make_app, need_root
 from netsim.lab.join import TokenError, parse_token
 from netsim.lab.paths import LabPaths
@@ -20,8 +21,17 @@ _TAKEN = ("netns", "pki", "logs")
 _MOST_FAKES = 100_000
 
 
-@app.command(epilog="Example: netsim node --server https://192.168.56.10:6443 --token abcdef.0123456789abcdef")
+class _NodeCommand(FlagCommand):
+    """The service proxy's flags; its node is this one."""
+
+    without = ("hostname-override",)
+
+
+@app.command(
+    cls=_NodeCommand, epilog="Example: netsim node --server https://192.168.56.10:6443 --token abcdef.0123456789abcdef"
+)
 def node(
+    context: typer.Context,
     server: Annotated[str, typer.Option(metavar="URL", help="The API server, https://ADDRESS:PORT.")] = "",
     token: Annotated[str, typer.Option(metavar="ID.SECRET", help="Join token; needed the first time only.")] = "",
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the node (default: the host's).")] = "",
@@ -47,11 +57,12 @@ def node(
     if match is None:
         raise Fault(f"--server {server}: expected https://ADDRESS:PORT, such as https://192.168.56.10:6443")
     server = server.rstrip("/")
+    proxy = _proxy_settings(context)
     name = _check_name((name or socket.gethostname()).lower())
     paths = lab_paths(lab)
     own = _ensure_kubeconfig(paths, server, token, name)
     address = address or _address_towards(match[1].strip("[]"), int(match[2]))
-    _run(paths, name, address, own, cluster_dns, cluster_cidr)
+    _run(paths, name, address, own, cluster_dns, cluster_cidr, proxy)
 
 
 def _run_fake(count: int, name: str, taint: bool, paths: LabPaths, kubeconfig: str) -> None:
@@ -110,7 +121,27 @@ def _address_towards(host: str, port: int) -> str:
         return own
 
 
-def _run(paths: LabPaths, name: str, address: str, kubeconfig: str, cluster_dns: str, cluster_cidr: str) -> None:
+def _proxy_settings(context: typer.Context) -> dict[str, Any]:
+    """The flags of the service proxy, checked before anything is made."""
+    from netsim_proxy.config import ProxyConfig
+
+    given = given_flags(context)
+    try:
+        ProxyConfig("node", **given)
+    except ValueError as error:
+        raise Fault(str(error)) from None
+    return given
+
+
+def _run(
+    paths: LabPaths,
+    name: str,
+    address: str,
+    kubeconfig: str,
+    cluster_dns: str,
+    cluster_cidr: str,
+    proxy: dict[str, Any],
+) -> None:
     from netsim.cli.node_components import node_components
     from netsim.cli.node_process import NodeProcess
     from netsim.lab.labfile import make_directories
@@ -127,6 +158,7 @@ def _run(paths: LabPaths, name: str, address: str, kubeconfig: str, cluster_dns:
         cluster_dns=cluster_dns,
         cluster_domain="cluster.local",
         cluster_cidr=cluster_cidr,
+        proxy=proxy,
         stop_means_down=True,
     )
     make_directories(paths)

@@ -10,6 +10,7 @@ import signal
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import netsim_cni.plugin
 from netsim.agent.announcer import run_announcer
@@ -44,6 +45,8 @@ class NodeProcess:
     cluster_domain: str
     cluster_cidr: str
     labels: dict[str, str] = field(default_factory=dict)
+    # Fields of the service proxy's ProxyConfig that differ from its defaults.
+    proxy: dict[str, Any] = field(default_factory=dict)
     # In a lab the agent may be stopped alone and started again while its containers serve on.
     stop_means_down: bool = False
 
@@ -68,7 +71,7 @@ async def _run_parts(node: NodeProcess, client: Client) -> None:
     tls = await _kubelet_tls(node, client)
     async with asyncio.TaskGroup() as parts:
         parts.create_task(run_agent(_agent(node), client, {"netsim": netsim_cni.plugin.invoke}, kubelet_ssl=tls))
-        parts.create_task(run_proxy(ProxyConfig(node.name, cluster_cidr=(node.cluster_cidr,)), client))
+        parts.create_task(run_proxy(_proxy(node), client))
         parts.create_task(run_node_routes(node.name, client, node.cluster_cidr))
         parts.create_task(run_announcer(node.name, client))
 
@@ -93,6 +96,10 @@ async def _kubelet_tls(node: NodeProcess, client: Client) -> ssl.SSLContext:
     context.load_verify_locations(cadata=read_authority(node.kubeconfig))
     context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def _proxy(node: NodeProcess) -> ProxyConfig:
+    return ProxyConfig(node.name, **{"cluster_cidr": (node.cluster_cidr,), **node.proxy})
 
 
 def _agent(node: NodeProcess) -> AgentConfig:

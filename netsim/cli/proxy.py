@@ -14,6 +14,7 @@ import typer
 from netsim.cli.fault import Fault, first_cause
 from netsim.cli.grouped import FlagCommand, FlagGroup, given_flags
 from netsim.cli.options import make_app, need_root
+from netsim.cli.proxy_config import fields_of, read_documents
 
 app = make_app()
 _LOOK_AT_FILE_SECONDS = 1.0
@@ -41,8 +42,8 @@ def proxy(
     need_root("proxy")
     if cleanup:
         return _clean_up()
-    document = _load(config)[:1] if config else []
-    settings = _config(context, document, families=_families())
+    document = read_documents(config) if config else []
+    settings = _config(context, config, document, families=_families())
     kubeconfig = kubeconfig or _kubeconfig_of(document)
     if kubeconfig is None:
         raise Fault("--kubeconfig: give the kubeconfig of the API to follow, such as `netsim kubeconfig` prints")
@@ -122,23 +123,19 @@ def render(
     families: dict[str, Literal[4, 6]] = {"ipv4": 4, "ipv6": 6}
     if family not in families:
         raise Fault(f"--family {family}: unknown; use ipv4 or ipv6")
-    config = _config(context, [])
-    print(render_objects(_load(file), config, _addresses(node_addresses), families[family]), end="")
+    config = _config(context, None, [])
+    print(render_objects(read_documents(file), config, _addresses(node_addresses), families[family]), end="")
 
 
-def _config(context: typer.Context, document: list[Any], **fields: Any) -> Any:
+def _config(context: typer.Context, file: Path | None, document: list[Any], **fields: Any) -> Any:
     """The settings: the flags, or what a configuration file says; the name of the node may be given beside it."""
     from netsim_proxy.config import ProxyConfig
-    from netsim_proxy.flags import parse_configuration
 
     given = given_flags(context)
+    if file is not None:
+        override = given.get("hostname_override")
+        given = fields_of(document, f"--config {file}") | ({"hostname_override": override} if override else {})
     try:
-        if document:
-            found, unknown = parse_configuration(document[0])
-            for path in unknown:
-                typer.echo(f"--config: field {path} means nothing here and is ignored", err=True)
-            override = given.get("hostname_override")
-            given = found | ({"hostname_override": override} if override else {})
         return ProxyConfig(socket.gethostname(), **given, **fields)
     except ValueError as error:
         raise Fault(str(error)) from None
@@ -153,14 +150,3 @@ def _addresses(text: str) -> tuple[str, ...]:
 
 def _split(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(",") if part)
-
-
-def _load(file: Path) -> list[Any]:
-    import yaml
-
-    try:
-        return [d for d in yaml.safe_load_all(file.read_text(encoding="utf-8")) if isinstance(d, dict)]
-    except OSError as error:
-        raise Fault(f"{file}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Fault(f"{file}: not valid YAML: {error}") from None

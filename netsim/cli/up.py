@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ import typer
 from netsim.cli.fault import Fault
 from netsim.cli.options import Lab, lab_paths, make_app, need_root
 from netsim.cli.progress import Progress
+from netsim.cli.proxy_config import read_proxy_config
 from netsim.cli.restore import Restore, restore_backup
 from netsim.cli.store import CaFile, CertFile, KeyFile, StoreUrl, UserFile, check_store, parse_store
 from netsim.lab.paths import LabPaths
@@ -30,6 +32,9 @@ def up(
     nodes: Annotated[int | None, typer.Option("--nodes", metavar="N", help="Number of nodes (default 3).")] = None,
     file: Annotated[Path | None, typer.Option("-f", "--file", metavar="FILE", help="Lab file (YAML).")] = None,
     proxy_mode: Annotated[str | None, typer.Option(metavar="iptables", help="Rules of the service proxy.")] = None,
+    proxy_config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A KubeProxyConfiguration for all service proxies.")
+    ] = None,
     network: Annotated[str | None, typer.Option(metavar="host-gw", help="How pods reach other nodes.")] = None,
     lb_pool: Annotated[
         str | None,
@@ -49,8 +54,10 @@ def up(
     Nothing of the machine outside the lab is touched, and the lab has no way out of it.
     """
     need_root("up")
+    proxy = read_proxy_config(proxy_config) if proxy_config else {}
+    proxy_mode = proxy_mode or proxy.pop("mode", None)
     options = {"proxy_mode": proxy_mode, "network": network, "api_port": api_port, "lb_pool": lb_pool}
-    spec = _describe(lab, nodes, file, options)
+    spec = replace(_describe(lab, nodes, file, options), proxy=proxy)
     etcd = parse_store(store, etcd_cafile, etcd_certfile, etcd_keyfile, etcd_userfile)
     check_store(etcd)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # systemd's and timeout's way to say Ctrl-C

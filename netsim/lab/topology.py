@@ -69,6 +69,8 @@ class LabSpec:
     cluster_domain: str = "cluster.local"
     api_port: int = 0
     lb_pool: str = ""
+    # Further settings of every node's service proxy, by field of its configuration.
+    proxy: dict[str, Any] = field(default_factory=dict)
     advertised: str = ""
 
     def _host(self, cidr: str, number: int) -> str:

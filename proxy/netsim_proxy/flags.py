@@ -40,7 +40,8 @@ class Flag:
         return _DEFAULTS[self.field]
 
 
-_RULES, _TIMES, _PLACES, _TRACKING = "Rules", "Pace", "Addresses", "Connection tracking (left alone where 0)"
+_RULES, _TIMES, _PLACES = "Rules of Services", "Pace of the service proxy", "Addresses of the service proxy"
+_TRACKING = "Connection tracking (0 leaves a setting as it is)"
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(ProxyConfig)}
 
 FLAGS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 
 from netsim.http.server import HttpServer, serve
 from netsim.http.types import Handler
@@ -46,16 +47,23 @@ def _bind(sock: socket.socket, address: tuple[str, int]) -> socket.socket:
     return sock
 
 
-async def serve_for_ever(what: str, address: tuple[str, int], handler: Handler, *, hard_fail: bool) -> None:
-    """Serve until cancelled. A port that is taken is tried again every 5 s, or raises CannotListen if `hard_fail`."""
+async def serve_for_ever(
+    what: str, address: tuple[str, int], handler: Handler, failed: Callable[[str], None], *, hard_fail: bool
+) -> None:
+    """Serve until cancelled. An address that is taken is told to `failed`, once, and tried again every 5 s; with
+    `hard_fail` it raises CannotListen."""
+    told = False
     while True:
         try:
             server = await serve(handler, open_listener(address))
         except OSError as error:
             text = f"{what} cannot listen on {address[0]}:{address[1]}: {error.strerror or error}"
+            if not told:
+                failed(text)
+                log.error("%s", text if hard_fail else f"{text}; trying again every {RETRY_SECONDS:.0f} s")
+                told = True
             if hard_fail:
                 raise CannotListen(text) from None
-            log.error("%s; trying again in %.0f s", text, RETRY_SECONDS)
             await asyncio.sleep(RETRY_SECONDS)
             continue
         await _until_cancelled(server)

@@ -1,9 +1,18 @@
-"""What the proxy asks the machine it runs on."""
+"""What the proxy asks the machine it runs on, and what of the machine it sets beside rules."""
 
 from __future__ import annotations
 
+import logging
+import os
+
+from netsim.host import sysctl
 from netsim.host.netlink import Netlink
 from netsim_proxy.config import Family, ProxyConfig, networks_of
+from netsim_proxy.context import nodeport_addresses
+from netsim_proxy.kernel_settings import BUCKETS_SHARE, MAX, conntrack_max, conntrack_timeouts
+
+log = logging.getLogger(__name__)
+_BUCKETS = "/sys/module/nf_conntrack/parameters/hashsize"
 
 
 def read_local_addresses(config: ProxyConfig, family: Family) -> tuple[str, ...]:
@@ -12,3 +21,39 @@ def read_local_addresses(config: ProxyConfig, family: Family) -> tuple[str, ...]
         return ()
     with Netlink() as netlink:
         return tuple(entry.address.split("/")[0] for entry in netlink.addresses())
+
+
+def read_health_addresses(config: ProxyConfig) -> tuple[str, ...]:
+    """Where health checks of Services listen: everywhere ("0.0.0.0"), or where --nodeport-addresses limits them to."""
+    limited = [nodeport_addresses(config, family, read_local_addresses(config, family)) for family in config.families]
+    if all(addresses is None for addresses in limited):
+        return ("0.0.0.0",)
+    return tuple(address for addresses in limited for address in addresses or ())
+
+
+def ensure_conntrack(config: ProxyConfig) -> None:
+    """Set what the configuration asks for of connection tracking. What cannot be set is logged: rules work without."""
+    if wanted := conntrack_max(config, os.cpu_count() or 1):
+        _ensure_conntrack_max(wanted)
+    for name, value in conntrack_timeouts(config).items():
+        try:
+            sysctl.ensure_sysctl(name, value)
+        except FileNotFoundError:
+            log.debug("no setting %s: connection tracking is not in use yet", name)
+        except OSError as error:
+            log.warning("%s is not set to %d: %s", name, value, error.strerror)
+
+
+def _ensure_conntrack_max(wanted: int) -> None:
+    """The table is the whole machine's: in a network namespace it may not be set, and is then left alone entirely."""
+    if not os.access(sysctl.path_of(MAX), os.W_OK):
+        log.info("%s is left alone: it is of the whole machine (--conntrack-max-per-core=0 says so)", MAX)
+        return
+    sysctl.ensure_sysctl(MAX, wanted)
+    try:
+        with open(_BUCKETS, "r+", encoding="ascii") as file:
+            if int(file.read()) < wanted // BUCKETS_SHARE:
+                file.seek(0)
+                file.write(str(wanted // BUCKETS_SHARE))
+    except OSError as error:
+        log.warning("%s is not raised to %d: %s", _BUCKETS, wanted // BUCKETS_SHARE, error.strerror)

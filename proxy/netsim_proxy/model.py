@@ -19,6 +19,7 @@ Obj = Mapping[str, Any]
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
+TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 HINTS_ANNOTATIONS = ("service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode")
 WATCH_SELECTOR = f"!{HEADLESS_LABEL},!{PROXY_NAME_LABEL}"
@@ -118,13 +119,15 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """This node: its name, its labels and its primary address by family."""
+    """This node: its name, its labels and its primary address by family. Whether it is `eligible` for load balancers'
+    traffic is no matter of rules, so that a change of it is none of the node."""
 
     name: str
     labels: tuple[tuple[str, str], ...] = ()
     ipv4: str = ""
     ipv6: str = ""
     pod_cidrs: tuple[str, ...] = ()
+    eligible: bool = field(default=True, compare=False)
 
     @property
     def zone(self) -> str:
@@ -299,4 +302,6 @@ def cut_node(obj: Obj) -> Node:
         ipv4=next((address for address in ordered if family_of(address) == 4), ""),
         ipv6=next((address for address in ordered if family_of(address) == 6), ""),
         pod_cidrs=tuple(spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else ())),
+        eligible=not obj["metadata"].get("deletionTimestamp")
+        and TO_BE_DELETED not in [taint.get("key") for taint in spec.get("taints") or ()],
     )

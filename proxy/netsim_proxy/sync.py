@@ -1,117 +1,31 @@
 """The proxy's life: watches in, rules out.
 
 Nothing is programmed before Services, EndpointSlices and the Node are known. Changes that arrive while a sync runs are
-merged into the next one. All commands run in a thread of their own; the event loop is never blocked. Ending the proxy
-leaves its rules in place.
+merged into the next one. Ending the proxy leaves its rules in place.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
 
 from netsim.api.kinds import ENDPOINT_SLICES, NODES, SERVICES, Obj
-from netsim.client.events import record_event
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
-from netsim_proxy.backend import Backend, Outcome, SyncFailed
-from netsim_proxy.config import Family, ProxyConfig
-from netsim_proxy.inputs import Inputs, node_cache, service_cache, slice_cache
-from netsim_proxy.model import WATCH_SELECTOR, Node, Slice
-from netsim_proxy.modes import open_backend
-from netsim_proxy.pace import check_delay, retry_delay, sync_pace
+from netsim_proxy.config import ProxyConfig, split_address
+from netsim_proxy.doors import ServiceHealthServers, health_handler, keep_health_servers, metrics_handler
+from netsim_proxy.inputs import node_cache, service_cache, slice_cache, trigger_time
+from netsim_proxy.listeners import CannotListen, serve_for_ever
+from netsim_proxy.loop import FamilyLoop
+from netsim_proxy.machine import ensure_conntrack, read_health_addresses
+from netsim_proxy.model import WATCH_SELECTOR, Node, Slice, family_of
+from netsim_proxy.reporter import Reporter
+from netsim_proxy.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 NODE_PATIENCE_SECONDS = 10.0
-_T = TypeVar("_T")
-
-
-class FamilyLoop:
-    """Syncs one address family; the families are independent."""
-
-    def __init__(self, config: ProxyConfig, family: Family) -> None:
-        self._config = config
-        self.inputs = Inputs(family)
-        self._node = Node(config.hostname)
-        self._wake = asyncio.Event()
-        self._check = True
-        self._next_check = 0.0
-        self._failures = 0
-        self.synced = asyncio.Event()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"proxy-ipv{family}")
-
-    def wake(self) -> None:
-        """Something changed: sync soon."""
-        self._wake.set()
-
-    def set_node(self, node: Node) -> None:
-        """Labels decide topology, addresses the source ranges: any change compares everything."""
-        if node != self._node:
-            self._node, self._check = node, True
-            self.wake()
-
-    async def run(self) -> None:
-        """Sync for ever; returns only by cancellation, after a running command has ended."""
-        try:
-            backend = await self._in_thread(lambda: open_backend(self._config, self.inputs.family))
-            await self._in_thread(backend.prepare)
-            await self._sync_for_ever(backend)
-        finally:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-
-    async def _sync_for_ever(self, backend: Backend) -> None:
-        clock = asyncio.get_running_loop().time
-        pace = sync_pace(self._config.min_sync_period)
-        while True:
-            await asyncio.sleep(pace.delay(clock()))
-            if not await self._sync_once(backend):
-                # Events are not waited for: a storm must not turn a failing sync into a busy loop.
-                await asyncio.sleep(retry_delay(self._failures, self._config.sync_period))
-                continue
-            try:
-                async with asyncio.timeout_at(self._next_check):
-                    await self._wake.wait()
-            except TimeoutError:
-                self._check = True
-
-    async def _sync_once(self, backend: Backend) -> bool:
-        """One sync; whether it succeeded."""
-        self._wake.clear()
-        check, self._check = self._check, False
-        changes, node = self.inputs.take(), self._node
-        try:
-            outcome = await self._in_thread(lambda: backend.sync(changes, node, check=check))
-        except SyncFailed as error:
-            self._failures += 1
-            log.error("IPv%d rules not programmed (attempt %d): %s", self.inputs.family, self._failures, error)
-            return False
-        if outcome.full:
-            pause = check_delay(self._config.sync_period, outcome.seconds)
-            self._next_check = asyncio.get_running_loop().time() + pause
-        self._report(outcome, len(changes))
-        self._failures = 0
-        self.synced.set()
-        return True
-
-    def _report(self, outcome: Outcome, changes: int) -> None:
-        repaired = self.synced.is_set() and outcome.full and outcome.lines and not changes
-        level = logging.WARNING if repaired else logging.DEBUG
-        what = "repaired" if repaired else "synced"
-        log.log(level, "IPv%d rules %s: %d rules in %.3f s", self.inputs.family, what, outcome.lines, outcome.seconds)
-
-    async def _in_thread(self, call: Callable[[], _T]) -> _T:
-        """Run a blocking call; cancelled meanwhile, wait for its end: a half-run command must not outlive the loop."""
-        running = asyncio.get_running_loop().run_in_executor(self._executor, call)
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            await asyncio.wait([running])
-            if not running.cancelled() and (error := running.exception()):
-                log.error("last sync: %s", error)
-            raise
 
 
 class Proxy:
@@ -119,11 +33,12 @@ class Proxy:
 
     def __init__(self, config: ProxyConfig, client: Client) -> None:
         self._config, self._client = config, client
-        self._loops = {family: FamilyLoop(config, family) for family in config.families}
+        self.telemetry = Telemetry(config)
+        self._loops = {family: FamilyLoop(config, family, self.telemetry) for family in config.families}
         self._services = service_cache(config.families)
         self._slices = slice_cache()
         self._nodes = node_cache()
-        self._events: set[asyncio.Task[None]] = set()
+        self._reporter = Reporter(client, config.hostname)
         self._services.on_change(self._on_service)
         self._slices.on_change(self._on_slice)
         self._nodes.on_change(self._on_node)
@@ -134,21 +49,55 @@ class Proxy:
             await loop.synced.wait()
 
     async def run(self) -> None:
-        """Watch and program for ever; returns only by cancellation."""
+        """Watch and program for ever; returns only by cancellation, or raises CannotListen."""
         name = self._config.hostname
         reflectors = (
             Reflector(self._client, SERVICES, self._services, label_selector=WATCH_SELECTOR),
             Reflector(self._client, ENDPOINT_SLICES, self._slices, label_selector=WATCH_SELECTOR),
             Reflector(self._client, NODES, self._nodes, field_selector=f"metadata.name={name}"),
         )
-        async with asyncio.TaskGroup() as tasks:
-            for reflector in reflectors:
-                tasks.create_task(reflector.run())
-            for cache in (self._services, self._slices, self._nodes):
-                await cache.wait_synced()
-            tasks.create_task(self._warn_without_node(name))
-            for loop in self._loops.values():
-                tasks.create_task(loop.run())
+        await asyncio.to_thread(ensure_conntrack, self._config)
+        self._reporter.about_node("Normal", "Starting", "")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._open_doors(tasks)
+                for reflector in reflectors:
+                    tasks.create_task(reflector.run())
+                for cache in (self._services, self._slices, self._nodes):
+                    await cache.wait_synced()
+                tasks.create_task(self._warn_without_node(name))
+                for loop in self._loops.values():
+                    tasks.create_task(loop.run())
+        except* CannotListen:
+            await self._reporter.finish()
+            raise
+
+    def _open_doors(self, tasks: asyncio.TaskGroup) -> None:
+        """Health and metrics answer before anything is programmed, health checks of Services after that."""
+        config, hard = self._config, self._config.bind_address_hard_fail
+        if address := split_address("healthz-bind-address", config.healthz_bind_address):
+            handler = health_handler(self.telemetry)
+            tasks.create_task(serve_for_ever("healthz", address, handler, self._cannot_listen, hard_fail=hard))
+        if address := split_address("metrics-bind-address", config.metrics_bind_address):
+            handler = metrics_handler(config, self._render_metrics)
+            tasks.create_task(serve_for_ever("metrics", address, handler, self._cannot_listen, hard_fail=hard))
+        servers = ServiceHealthServers(self.telemetry.answer_service, self._cannot_check)
+        tasks.create_task(keep_health_servers(self.telemetry, servers, self._health_addresses))
+
+    async def _health_addresses(self) -> Sequence[str]:
+        return await asyncio.to_thread(read_health_addresses, self._config)
+
+    def _cannot_listen(self, message: str) -> None:
+        self._reporter.about_node("Warning", "FailedToStartProxierHealthcheck", message)
+
+    def _cannot_check(self, key: str, port: int, why: str) -> None:
+        text = f'node {self._config.hostname} failed to start healthcheck "{key}" on port {port}: {why}'
+        log.error("%s", text)
+        self._reporter.about_service(key, "Warning", "FailedToStartServiceHealthcheck", text)
+
+    async def _render_metrics(self) -> str:
+        pending = [loop.inputs.pending for loop in self._loops.values()]
+        return self.telemetry.render_metrics((sum(one for one, _ in pending), sum(other for _, other in pending)))
 
     async def _warn_without_node(self, name: str) -> None:
         """A Node that the agent is about to register is not worth a line; one that stays away is."""
@@ -158,52 +107,47 @@ class Proxy:
 
     def _on_service(self, key: str, _old: Obj | None, new: Obj | None) -> None:
         for family, loop in self._loops.items():
+            self.telemetry.metrics.add("service_changes_total")
             if loop.inputs.set_service(key, new["cut"][family] if new else ()):
                 loop.wake()
 
     def _on_slice(self, _key: str, old: Obj | None, new: Obj | None) -> None:
         before: Slice | None = old["cut"] if old else None
         after: Slice | None = new["cut"] if new else None
+        if before or after:
+            self.telemetry.metrics.add("endpoint_changes_total")
         if before and (not after or (after.service_key, after.family) != (before.service_key, before.family)):
             self._set_slice(before, None)
-        if after:
-            self._set_slice(after, after)
+        if new and after:
+            self._set_slice(after, after, trigger_time(new))
             if after.rejected and (not before or before.rejected != after.rejected):
                 self._report_rejected(after)
 
-    def _set_slice(self, part: Slice, value: Slice | None) -> None:
+    def _set_slice(self, part: Slice, value: Slice | None, trigger: float | None = None) -> None:
         loop = self._loops.get(part.family)
-        if loop and loop.inputs.set_slice(part.service_key, part.name, value):
+        if loop and loop.inputs.set_slice(part.service_key, part.name, value, trigger):
             loop.wake()
 
     def _on_node(self, _key: str, _old: Obj | None, new: Obj | None) -> None:
         # A Node that is gone is judged by its last state.
         if new is not None and new["cut"] is not None:
+            node = with_own_address(new["cut"], self._config.bind_address)
+            self.telemetry.eligible = node.eligible
             for loop in self._loops.values():
-                loop.set_node(new["cut"])
+                loop.set_node(node)
 
     def _report_rejected(self, part: Slice) -> None:
         """Tell the Service that addresses of the wrong family were left out."""
-        service = {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": part.service, "namespace": part.namespace},
-        }
         for address in part.rejected:
             message = f"{address} in endpointslice has incorrect IP version"
-            task = asyncio.create_task(
-                record_event(
-                    self._client,
-                    service,
-                    "Warning",
-                    "KubeProxyIncorrectIPVersion",
-                    message,
-                    component="kube-proxy",
-                    host=self._config.hostname,
-                )
-            )
-            self._events.add(task)
-            task.add_done_callback(self._events.discard)
+            self._reporter.about_service(part.service_key, "Warning", "KubeProxyIncorrectIPVersion", message)
+
+
+def with_own_address(node: Node, address: str) -> Node:
+    """The node with --bind-address as its own, unless that is none (0.0.0.0 or ::)."""
+    if address in ("0.0.0.0", "::"):
+        return node
+    return replace(node, ipv6=address) if family_of(address) == 6 else replace(node, ipv4=address)
 
 
 async def run_proxy(config: ProxyConfig, client: Client) -> None:

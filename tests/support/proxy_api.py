@@ -19,16 +19,21 @@ PATHS = {"Service": "/services", "EndpointSlice": "/endpointslices", "Node": "/n
 
 
 class Api:
-    """Lists and watches of three kinds, as far as the proxy asks; everything runs in the proxy's event loop."""
+    """Lists and watches of three kinds, as far as the proxy asks, and the events it tells; everything runs in the
+    proxy's event loop."""
 
     def __init__(self) -> None:
         self.revision = 1
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.requests: list[str] = []
         self.hold = threading.Event()
+        self.events: list[dict[str, Any]] = []
         self._watchers: list[tuple[str, asyncio.Queue[bytes]]] = []
 
     async def __call__(self, request: Request) -> Response:
+        if request.path.endswith("/events"):
+            self.events.append(json.loads(request.body))
+            return Response(201, [("content-type", "application/json")], request.body)
         kind = next(kind for kind, end in PATHS.items() if request.path.endswith(end))
         self.requests.append(f"{kind} {request.param('labelSelector')} {request.param('fieldSelector')}")
         if request.param("watch"):

@@ -81,7 +81,7 @@ def test_equal_values_are_no_news(make: Any) -> None:
     assert not inputs.set_service("ns/web", cut_service(make.service(annotations={"a": "b"}), 4))
     assert not inputs.set_slice("ns/web", "web-1", cut_slice(make.slice(make.endpoint("10.0.0.1"))))
     assert inputs.take() == {"ns/web": Input(ports, (part,))}
-    assert not inputs.dirty
+    assert inputs.pending == (0, 0)
     assert inputs.set_slice("ns/web", "web-1", None)
     assert inputs.take() == {"ns/web": Input(ports, ())}
     assert inputs.set_service("ns/web", ())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from netsim_proxy import sync
+from netsim_proxy import loop as family_loop
 from netsim_proxy.backend import Outcome, SyncFailed
 from netsim_proxy.config import ProxyConfig
 from netsim_proxy.desired import Input
@@ -42,7 +42,7 @@ class Recorder:
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     made = Recorder()
-    monkeypatch.setattr(sync, "open_backend", lambda config, family: made)
+    monkeypatch.setattr(family_loop, "open_backend", lambda config, family: made)
     return made
 
 
@@ -58,7 +58,7 @@ async def stop(task: asyncio.Task[None]) -> None:
 
 
 async def test_first_sync_checks_and_changes_are_merged_while_one_runs(recorder: Recorder, make: Any) -> None:
-    loop = sync.FamilyLoop(ProxyConfig("n"), 4)
+    loop = family_loop.FamilyLoop(ProxyConfig("n"), 4)
     recorder.gate.clear()
     task = asyncio.create_task(loop.run())
     await until(lambda: recorder.syncs)
@@ -74,7 +74,7 @@ async def test_first_sync_checks_and_changes_are_merged_while_one_runs(recorder:
 
 async def test_failures_are_logged_and_retried(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
     recorder.failures = 2
-    loop = sync.FamilyLoop(ProxyConfig("n", sync_period=0.02), 4)
+    loop = family_loop.FamilyLoop(ProxyConfig("n", sync_period=0.02), 4)
     task = asyncio.create_task(loop.run())
     await until(loop.synced.is_set)
     await stop(task)
@@ -83,7 +83,7 @@ async def test_failures_are_logged_and_retried(recorder: Recorder, caplog: pytes
 
 
 async def test_rules_are_checked_every_sync_period(recorder: Recorder) -> None:
-    loop = sync.FamilyLoop(ProxyConfig("n", sync_period=0.02), 4)
+    loop = family_loop.FamilyLoop(ProxyConfig("n", sync_period=0.02), 4)
     task = asyncio.create_task(loop.run())
     await until(lambda: len(recorder.syncs) >= 4)
     await stop(task)
@@ -91,7 +91,7 @@ async def test_rules_are_checked_every_sync_period(recorder: Recorder) -> None:
 
 
 async def test_node_change_compares_everything(recorder: Recorder) -> None:
-    loop = sync.FamilyLoop(ProxyConfig("n"), 4)
+    loop = family_loop.FamilyLoop(ProxyConfig("n"), 4)
     task = asyncio.create_task(loop.run())
     await until(loop.synced.is_set)
     loop.set_node(Node("n", labels=(("topology.kubernetes.io/zone", "a"),)))
@@ -102,7 +102,7 @@ async def test_node_change_compares_everything(recorder: Recorder) -> None:
 
 
 async def test_ending_waits_for_the_running_command(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
-    loop = sync.FamilyLoop(ProxyConfig("n"), 4)
+    loop = family_loop.FamilyLoop(ProxyConfig("n"), 4)
     recorder.gate.clear()
     recorder.failures = 1
     task = asyncio.create_task(loop.run())
@@ -118,7 +118,7 @@ async def test_ending_waits_for_the_running_command(recorder: Recorder, caplog: 
 
 
 async def test_min_sync_period_limits_the_rate(recorder: Recorder, make: Any) -> None:
-    loop = sync.FamilyLoop(ProxyConfig("n", sync_period=60.0, min_sync_period=60.0), 4)
+    loop = family_loop.FamilyLoop(ProxyConfig("n", sync_period=60.0, min_sync_period=60.0), 4)
     task = asyncio.create_task(loop.run())
     for number in range(5):
         before = len(recorder.syncs)

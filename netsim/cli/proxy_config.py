@@ -1,0 +1,49 @@
+"""A KubeProxyConfiguration file, read for `netsim proxy --config` and `netsim up --proxy-config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from netsim.cli.fault import Fault
+
+
+def read_proxy_config(file: Path, option: str = "--proxy-config") -> dict[str, Any]:
+    """The fields of ProxyConfig that a file for all nodes sets, checked."""
+    from netsim_proxy.config import ProxyConfig
+
+    fields = fields_of(read_documents(file)[:1], f"{option} {file}")
+    if "hostname_override" in fields:
+        raise Fault(f"{option} {file}: hostnameOverride is one node's; leave it out of a file for all")
+    try:
+        ProxyConfig("node", **fields)
+    except ValueError as error:
+        raise Fault(f"{option} {file}: {error}") from None
+    return fields
+
+
+def fields_of(documents: list[Any], where: str) -> dict[str, Any]:
+    """The fields of ProxyConfig in the first document; fields that mean nothing here are told on stderr."""
+    from netsim_proxy.flags import parse_configuration
+
+    try:
+        fields, unknown = parse_configuration(documents[0] if documents else None)
+    except ValueError as error:
+        raise Fault(f"{where}: {error}") from None
+    for path in unknown:
+        typer.echo(f"{where}: field {path} means nothing here and is ignored", err=True)
+    return fields
+
+
+def read_documents(file: Path) -> list[Any]:
+    """The documents of a YAML or JSON file that are objects."""
+    import yaml
+
+    try:
+        return [d for d in yaml.safe_load_all(file.read_text(encoding="utf-8")) if isinstance(d, dict)]
+    except OSError as error:
+        raise Fault(f"{file}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Fault(f"{file}: not valid YAML: {error}") from None
