@@ -15,7 +15,7 @@ from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.context import localhost_nodeports
 from netsim_proxy.desired import Desired, Input
 from netsim_proxy.diff import ChainUpdate, Payload, Update, diff_chains, diff_services, missing_hooks, summarise
-from netsim_proxy.iptables import read_save
+from netsim_proxy.iptables import State, read_save
 from netsim_proxy.machine import read_local_addresses
 from netsim_proxy.model import Node
 from netsim_proxy.pace import failing_lines
@@ -63,6 +63,10 @@ class Programmer:
         """Kernel settings that the rules rely on."""
         if localhost_nodeports(self._config, self._family):
             sysctl.ensure_sysctl("net.ipv4.conf.all.route_localnet", 1)
+
+    def desired_state(self) -> State:
+        """The text of all rules as they should be."""
+        return self._desired.state()
 
     def sync(self, changes: Mapping[str, Input], node: Node, *, check: bool = False) -> Outcome:
         """Take in changed Services and make the kernel's rules right; raises SyncFailed.

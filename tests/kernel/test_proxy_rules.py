@@ -149,7 +149,7 @@ def test_random_changes_leave_exactly_the_desired_rules(inside: InNetns, seed: i
         outcome = inside(programmer.sync, {f"ns/{name}": random_input(rng, name) for name in names}, node)
         actual = parse_save(inside(firewall.save, 4))
         ours = {place: rules for place, rules in actual.items() if place[1].startswith("KUBE-")}
-        assert_same(ours, programmer._desired.state())
+        assert_same(ours, programmer.desired_state())
     assert not outcome.full
 
 
@@ -180,8 +180,8 @@ def test_many_services_at_once_are_added_and_removed_in_parts(inside: InNetns) -
     full = parse_save(inside(firewall.save, 4))
     assert len(full) == len(empty) + 150 * 5
     assert_same(
-        {place: rules for place, rules in full.items() if place in programmer._desired.state()},
-        programmer._desired.state(),
+        {place: rules for place, rules in full.items() if place in programmer.desired_state()},
+        programmer.desired_state(),
     )
     inside(programmer.sync, {f"ns/svc{number}": Input() for number in range(150)}, node)
     assert parse_save(inside(firewall.save, 4)) == empty
