@@ -56,6 +56,8 @@ def _service(service: Obj) -> None:
         fill(port, protocol="TCP")
         if port.get("targetPort") in (None, "", 0) and "port" in port:
             port["targetPort"] = port["port"]
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
     if spec["type"] != "ExternalName":
         fill(spec, internalTrafficPolicy="Cluster")
         _service_addresses(spec)
@@ -63,18 +65,24 @@ def _service(service: Obj) -> None:
         fill(spec, externalTrafficPolicy="Cluster")
     if spec["type"] == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
-    service.setdefault("status", {}).setdefault("loadBalancer", {})
+    balancer = service.setdefault("status", {}).setdefault("loadBalancer", {})
+    for ingress in balancer.get("ingress") or ():
+        if ingress.get("ip") and spec["type"] == "LoadBalancer":
+            ingress.setdefault("ipMode", "VIP")
 
 
 def _service_addresses(spec: Obj) -> None:
-    if spec.get("clusterIP") and not spec.get("clusterIPs"):
-        spec["clusterIPs"] = [spec["clusterIP"]]
-    elif spec.get("clusterIPs") and not spec.get("clusterIP"):
+    """Without a policy a Service has one family, but where there is neither address nor selector it has both: whoever
+    writes its endpoints may choose."""
+    if spec.get("clusterIPs") and not spec.get("clusterIP"):
         spec["clusterIP"] = spec["clusterIPs"][0]
+    free = spec.get("clusterIP") == "None" and not spec.get("selector")
+    fill(spec, ipFamilyPolicy="RequireDualStack" if free else "SingleStack")
     if not spec.get("ipFamilies"):
         given = [ip for ip in spec.get("clusterIPs") or () if ip and ip != "None"]
         spec["ipFamilies"] = ["IPv6" if ":" in ip else "IPv4" for ip in given] or ["IPv4"]
-    fill(spec, ipFamilyPolicy="SingleStack" if len(spec["ipFamilies"]) == 1 else "RequireDualStack")
+    if free and spec["ipFamilyPolicy"] != "SingleStack" and len(spec["ipFamilies"]) == 1:
+        spec["ipFamilies"] = [*spec["ipFamilies"], "IPv6" if spec["ipFamilies"] == ["IPv4"] else "IPv4"]
 
 
 def _namespace(namespace: Obj) -> None:

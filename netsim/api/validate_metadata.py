@@ -14,7 +14,7 @@ _STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 _RBAC = (kinds.ROLES, kinds.ROLE_BINDINGS, kinds.CLUSTER_ROLES, kinds.CLUSTER_ROLE_BINDINGS)
 
 _NAME_RULES: dict[Kind, Callable[[str, str], Iterator[Cause]]] = {
-    kinds.SERVICES: causes.dns_1035_label,
+    kinds.SERVICES: causes.dns_label,  # KEP-5311: since 1.36 it may begin with a digit
     kinds.NAMESPACES: causes.dns_label,
     kinds.STATEFUL_SETS: causes.dns_label,
     **{kind: causes.path_segment for kind in _RBAC},

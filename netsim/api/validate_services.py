@@ -5,71 +5,91 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from netsim.api import causes
+from netsim.api import causes, service_addresses
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _POLICIES = ("Cluster", "Local")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 _AFFINITY_LIMIT = 86400
 _CIDR_MESSAGE = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+_ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'"
+_ONLY_HEALTH_CHECKED = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
 
 
 def service(obj: Obj) -> Iterator[Cause]:
-    """A defaulted Service. Node port ranges and taken addresses are the allocator's to tell."""
+    """A defaulted Service, in the order in which Kubernetes looks. Node port ranges, taken addresses and the cluster's
+    families are the allocator's to tell."""
     spec = obj.get("spec") or {}
-    kind = spec.get("type", "")
-    headless = spec.get("clusterIP") == "None"
-    if not spec.get("ports") and not headless and kind != "ExternalName":
+    kind, ports = spec.get("type", ""), spec.get("ports") or []
+    if not ports and spec.get("clusterIP") != "None" and kind != "ExternalName":
         yield causes.required("spec.ports")
-    yield from causes.one_of("spec.type", kind, _TYPES)
-    yield from _ports(spec, kind)
+    yield from _of_type(spec, kind)
+    yield from _ports(ports)
     yield from causes.label_map("spec.selector", spec.get("selector"))
     yield from _affinity(spec)
-    yield from _addresses(spec, kind)
+    if kind != "ExternalName":
+        yield from service_addresses.cluster_addresses(spec)
+    for index, address in enumerate(spec.get("externalIPs") or ()):
+        yield from service_addresses.reachable_address(f"spec.externalIPs[{index}]", address)
+    yield from causes.one_of("spec.type", kind, _TYPES)
+    yield from _distinct_ports(ports, kind)
+    yield from _load_balancer(spec, kind)
     yield from _policies(spec, kind)
-    if kind == "ExternalName":
-        yield from _external_name(spec)
+    yield from service_addresses.balancer_status(obj)
 
 
-def _ports(spec: Obj, kind: str) -> Iterator[Cause]:
-    ports = spec.get("ports") or []
+def _of_type(spec: Obj, kind: str) -> Iterator[Cause]:
+    if kind in ("NodePort", "LoadBalancer") and spec.get("clusterIPs") == ["None"]:
+        yield causes.invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services")
+    if kind != "ExternalName":
+        return
+    for name in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+        if spec.get(name):
+            yield causes.forbidden(f"spec.{name}", "may not be set for ExternalName services")
+    target = spec.get("externalName", "").removesuffix(".")
+    yield from causes.dns_subdomain("spec.externalName", target) if target else [causes.required("spec.externalName")]
+
+
+def _ports(ports: list[Obj]) -> Iterator[Cause]:
+    names: set[str] = set()
     for index, port in enumerate(ports):
-        field = f"spec.ports[{index}]"
-        if len(ports) > 1 and not port.get("name"):
+        field, name = f"spec.ports[{index}]", port.get("name") or ""
+        if name:
+            yield from causes.dns_label(f"{field}.name", name)
+            yield from [causes.duplicate(f"{field}.name", name)] if name in names else []
+            names.add(name)
+        elif len(ports) > 1:
             yield causes.required(f"{field}.name")
-        elif port.get("name"):
-            yield from causes.dns_label(f"{field}.name", port["name"])
         yield from causes.port_number(f"{field}.port", port.get("port"))
         yield from causes.one_of(f"{field}.protocol", port.get("protocol"), causes.PROTOCOLS)
         yield from causes.port_reference(f"{field}.targetPort", port.get("targetPort", port.get("port")))
         if "appProtocol" in port:
             yield from causes.qualified_name(f"{field}.appProtocol", port["appProtocol"])
-        if port.get("nodePort"):
-            yield from _node_port(f"{field}.nodePort", port["nodePort"], kind)
-    yield from causes.unique((f"spec.ports[{i}].name", p.get("name")) for i, p in enumerate(ports))
-    yield from _duplicate_ports(ports)
 
 
-def _node_port(field: str, number: int, kind: str) -> Iterator[Cause]:
-    if kind in ("ClusterIP", "ExternalName"):
-        yield causes.forbidden(field, f"may not be used when `type` is '{kind}'")
-    else:
-        yield from causes.port_number(field, number)
+def _distinct_ports(ports: list[Obj], kind: str) -> Iterator[Cause]:
+    """Node ports only where there are any, and of each protocol no port and no node port twice."""
+    numbered = [(f"spec.ports[{index}]", port) for index, port in enumerate(ports)]
+    for field, port in numbered:
+        if port.get("nodePort") and kind == "ClusterIP":
+            yield causes.forbidden(f"{field}.nodePort", "may not be used when `type` is 'ClusterIP'")
+    seen: set[tuple[str, Any, Any]] = set()
+    for name in ("nodePort", "port"):
+        for field, port in numbered:
+            key = (name, port.get("protocol"), port.get(name))
+            if port.get(name) and key in seen:
+                yield _repeated(field, port, name)
+            seen.add(key)
 
 
-def _duplicate_ports(ports: list[Obj]) -> Iterator[Cause]:
-    seen: set[tuple[Any, Any]] = set()
-    nodes: set[tuple[Any, Any]] = set()
-    for index, port in enumerate(ports):
-        served, node = (port.get("protocol"), port.get("port")), (port.get("protocol"), port.get("nodePort"))
-        if served in seen:
-            value = {"protocol": port.get("protocol"), "port": port.get("port")}
-            yield causes.duplicate(f"spec.ports[{index}]", value)
-        if port.get("nodePort") and node in nodes:
-            yield causes.duplicate(f"spec.ports[{index}].nodePort", port["nodePort"])
-        seen.add(served)
-        nodes.add(node)
+def _repeated(field: str, port: Obj, name: str) -> Cause:
+    """A port is quoted as the type Kubernetes has within, whose fields have their Go names."""
+    if name == "nodePort":
+        return causes.duplicate(f"{field}.nodePort", port["nodePort"])
+    value = {"Name": "", "Protocol": port.get("protocol"), "AppProtocol": None, "Port": port["port"]}
+    return causes.duplicate(field, {**value, "TargetPort": 0, "NodePort": 0})
 
 
 def _affinity(spec: Obj) -> Iterator[Cause]:
@@ -84,59 +104,51 @@ def _affinity(spec: Obj) -> Iterator[Cause]:
             yield causes.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, why)
 
 
-def _addresses(spec: Obj, kind: str) -> Iterator[Cause]:
-    for index, address in enumerate(spec.get("clusterIPs") or ()):
-        field = f"spec.clusterIPs[{index}]"
-        if kind == "ExternalName":
-            yield causes.forbidden(field, "may not be set when `type` is 'ExternalName'")
-        elif address == "None":
-            if kind in ("NodePort", "LoadBalancer"):
-                yield causes.invalid(field, address, f"may not be set to 'None' for {kind} services")
-        else:
-            yield from causes.ip_address(field, address)
-    addresses, first = spec.get("clusterIPs") or [], spec.get("clusterIP")
-    if addresses and first != addresses[0]:
-        yield causes.invalid("spec.clusterIPs", addresses, "first value must match `clusterIP`")
-    for index, family in enumerate(spec.get("ipFamilies") or ()):
-        yield from causes.one_of(f"spec.ipFamilies[{index}]", family, ("IPv4", "IPv6"))
-    for index, address in enumerate(spec.get("externalIPs") or ()):
-        yield from causes.ip_address(f"spec.externalIPs[{index}]", address)
-    for index, text in enumerate(spec.get("loadBalancerSourceRanges") or ()):
-        if not causes.is_cidr(text):
-            yield causes.invalid(f"spec.loadBalancerSourceRanges[{index}]", text, _CIDR_MESSAGE)
+def _load_balancer(spec: Obj, kind: str) -> Iterator[Cause]:
+    ranges, field = spec.get("loadBalancerSourceRanges") or [], "spec.LoadBalancerSourceRanges"
+    if ranges and kind != "LoadBalancer":
+        yield causes.forbidden(field, _ONLY_BALANCED)
+    for index, text in enumerate(ranges):
+        if not causes.is_cidr(text.strip()):
+            yield causes.invalid(f"{field}[{index}]", text.strip(), _CIDR_MESSAGE)
+    if kind != "LoadBalancer" and "allocateLoadBalancerNodePorts" in spec:
+        yield causes.forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_BALANCED)
+    if kind == "LoadBalancer" and "loadBalancerClass" in spec:
+        yield from causes.qualified_name("spec.loadBalancerClass", spec["loadBalancerClass"])
+    elif "loadBalancerClass" in spec:
+        yield causes.forbidden("spec.loadBalancerClass", _ONLY_BALANCED)
 
 
 def _policies(spec: Obj, kind: str) -> Iterator[Cause]:
     external, internal = spec.get("externalTrafficPolicy"), spec.get("internalTrafficPolicy")
-    reachable = kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs"))
-    if reachable:
+    if kind in ("NodePort", "LoadBalancer") or (kind == "ClusterIP" and spec.get("externalIPs")):
         yield from causes.one_of("spec.externalTrafficPolicy", external, _POLICIES)
     elif external:
         why = "may only be set for externally-accessible services"
         yield causes.invalid("spec.externalTrafficPolicy", external, why)
+    checked = kind == "LoadBalancer" and external == "Local"
+    if spec.get("healthCheckNodePort") and not checked:
+        yield causes.invalid("spec.healthCheckNodePort", spec["healthCheckNodePort"], _ONLY_HEALTH_CHECKED)
     if internal and internal not in _POLICIES:
         yield causes.unsupported("spec.internalTrafficPolicy", internal, _POLICIES)
-    if kind != "LoadBalancer" and "allocateLoadBalancerNodePorts" in spec:
-        why = "may only be used when `type` is 'LoadBalancer'"
-        yield causes.forbidden("spec.allocateLoadBalancerNodePorts", why)
-
-
-def _external_name(spec: Obj) -> Iterator[Cause]:
-    name = spec.get("externalName", "")
-    if name:
-        yield from causes.dns_subdomain("spec.externalName", name.lower().removesuffix("."))
-    else:
-        yield causes.required("spec.externalName")
+    wanted = spec.get("trafficDistribution")
+    if wanted is not None and wanted not in _DISTRIBUTIONS:
+        yield causes.unsupported("spec.trafficDistribution", wanted, _DISTRIBUTIONS)
 
 
 def service_update(new: Obj, old: Obj) -> Iterator[Cause]:
-    """The cluster IP stays, unless the Service turns from or into an ExternalName."""
+    """What is allocated or chosen once stays, unless the Service turns from or into an ExternalName."""
     now, before = new.get("spec") or {}, old.get("spec") or {}
-    if "ExternalName" in (now.get("type"), before.get("type")):
-        return
-    held, asked = before.get("clusterIP"), now.get("clusterIP")
-    if held and asked != held:
-        yield causes.invalid("spec.clusterIPs[0]", now.get("clusterIPs") or [asked or ""], "may not change once set")
+    kinds = (now.get("type"), before.get("type"))
+    if "ExternalName" not in kinds:
+        yield from service_addresses.kept_addresses(now, before)
+    if kinds == ("LoadBalancer", "LoadBalancer"):
+        now_class, old_class = now.get("loadBalancerClass"), before.get("loadBalancerClass")
+        if now_class != old_class:
+            yield causes.invalid("spec.loadBalancerClass", now_class, "may not change once set")
+        ports = (now.get("healthCheckNodePort"), before.get("healthCheckNodePort"))
+        if all(ports) and ports[0] != ports[1]:
+            yield causes.forbidden("spec.healthCheckNodePort", "field is immutable")
 
 
 def endpoints(obj: Obj) -> Iterator[Cause]:
@@ -146,7 +158,7 @@ def endpoints(obj: Obj) -> Iterator[Cause]:
             yield causes.required(field, "must specify `addresses` or `notReadyAddresses`")
         for group in ("addresses", "notReadyAddresses"):
             for at, address in enumerate(subset.get(group) or ()):
-                yield from causes.ip_address(f"{field}.{group}[{at}].ip", address.get("ip", ""))
+                yield from _endpoint_ip(f"{field}.{group}[{at}].ip", address.get("ip", ""), obj)
         ports = subset.get("ports") or []
         for at, port in enumerate(ports):
             yield from causes.port_number(f"{field}.ports[{at}].port", port.get("port"))
@@ -170,7 +182,7 @@ def endpoint_slice(obj: Obj) -> Iterator[Cause]:
         if not addresses:
             yield causes.required(field, "must contain at least 1 address")
         for at, address in enumerate(addresses):
-            yield from _endpoint_address(f"{field}[{at}]", address, kind)
+            yield from _endpoint_address(f"{field}[{at}]", address, kind, obj)
     ports = obj.get("ports") or []
     for index, port in enumerate(ports):
         yield from causes.one_of(f"ports[{index}].protocol", port.get("protocol"), causes.PROTOCOLS)
@@ -181,13 +193,21 @@ def endpoint_slice(obj: Obj) -> Iterator[Cause]:
     yield from causes.unique((f"ports[{i}].name", p.get("name")) for i, p in enumerate(ports))
 
 
-def _endpoint_address(field: str, address: str, kind: str) -> Iterator[Cause]:
+def _endpoint_ip(field: str, address: str, obj: Obj) -> Iterator[Cause]:
+    """A server that listens on the loopback alone says so in the endpoints of its own Service; nobody else may."""
+    own = (obj.get("metadata") or {}).get("namespace") == "default" and obj["metadata"].get("name") == "kubernetes"
+    yield from causes.ip_address(field, address) if own else service_addresses.reachable_address(field, address)
+
+
+def _endpoint_address(field: str, address: str, kind: str, obj: Obj) -> Iterator[Cause]:
     if kind == "FQDN":
         yield from causes.dns_subdomain(field, address)
     elif not causes.is_ip(address):
         yield causes.invalid(field, address, causes.IP_MESSAGE)
     elif (":" in address) != (kind == "IPv6"):
         yield causes.invalid(field, address, f"must be an {kind} address")
+    else:
+        yield from _endpoint_ip(field, address, obj)
 
 
 def endpoint_slice_update(new: Obj, old: Obj) -> Iterator[Cause]:

@@ -105,8 +105,7 @@ class IpAllocator:
         """Reserve one address; raises AllocationError when it is out of range or taken."""
         if not self.holds(address):
             raise AllocationError(
-                f"failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. "
-                f"The range of valid IPs is {self.network}"
+                f"failed to allocate IP {address}: the provided network does not match the current range"
             )
         if not self._values.take(int(ip_address(address)), owner):
             raise AllocationError(f"failed to allocate IP {address}: provided IP is already allocated")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 
+from netsim.api import causes
+from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 
 NODE_PORT_TYPES = ("NodePort", "LoadBalancer")
@@ -100,3 +102,22 @@ def _with_old_ports(ports: list[Obj], before: list[Obj]) -> list[Obj]:
 def needs_health_port(spec: Obj) -> bool:
     """Whether a health check node port is allocated."""
     return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+
+
+def family_problems(spec: Obj, families: list[str], configured: Collection[str]) -> Iterator[Cause]:
+    """Why a Service that is no ExternalName cannot have its families in a cluster that has Service ranges of the
+    `configured` ones. Without address and selector it may have any."""
+    policy, ips = spec.get("ipFamilyPolicy"), spec.get("clusterIPs") or []
+    if policy == "SingleStack":
+        for found, what in ((ips, "cluster IPs"), (spec.get("ipFamilies") or [], "IP families")):
+            if len(found) > 1:
+                why = f"must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified"
+                yield causes.invalid("spec.ipFamilyPolicy", policy, why)
+    if spec.get("clusterIP") == "None" and not spec.get("selector"):
+        return
+    if policy == "RequireDualStack" and len(configured) == 1:
+        why = "this cluster is not configured for dual-stack services"
+        yield causes.invalid("spec.ipFamilyPolicy", policy, why)
+    for index, family in enumerate(families):
+        if family not in configured:
+            yield causes.invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster")

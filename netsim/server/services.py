@@ -17,6 +17,7 @@ from netsim.server.allocator import AllocationError, IpAllocator, PortAllocator,
 from netsim.server.claims import Claims
 from netsim.server.service_values import (
     cluster_ips,
+    family_problems,
     needs_health_port,
     needs_ip,
     needs_node_ports,
@@ -172,6 +173,9 @@ class ServiceAllocators:
             return new
         families = self._families(spec)
         policy = {"ipFamilies": families, "ipFamilyPolicy": spec.get("ipFamilyPolicy") or "SingleStack"}
+        wrong = list(family_problems(spec, families, tuple(self.ips)))
+        if wrong:
+            raise errors.invalid(kinds.SERVICES, new["metadata"]["name"], wrong)
         if not needs_ip(spec):
             return {**new, "spec": {**spec, "clusterIPs": ["None"], **policy}}
         wanted, held = cluster_ips(new), set(cluster_ips(old))

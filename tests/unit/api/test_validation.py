@@ -58,7 +58,6 @@ def test_good_objects_are_accepted_and_may_stay_as_they_are(kind: Kind) -> None:
 
 SUBDOMAIN = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.',"
 LABEL = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-',"
-SERVICE_NAME = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic"
 PORT_RANGE = "must be between 1 and 65535, inclusive"
 IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 C0 = "spec.containers[0]"
@@ -67,7 +66,38 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (kinds.CONFIG_MAPS, {"metadata.name": "Bad_Name"}, "metadata.name", f'Invalid value: "Bad_Name": {SUBDOMAIN}'),
     (kinds.CONFIG_MAPS, {"metadata.name": ...}, "metadata.name", "Required value: name or generateName is required"),
     (kinds.CONFIG_MAPS, {"metadata": {"generateName": "A-"}}, "metadata.generateName", 'Invalid value: "Aa": a low'),
-    (kinds.SERVICES, {"metadata.name": "1a"}, "metadata.name", f'Invalid value: "1a": {SERVICE_NAME}'),
+    (kinds.SERVICES, {"metadata.name": "a.b"}, "metadata.name", f'Invalid value: "a.b": {LABEL}'),
+    (kinds.SERVICES, {"spec.healthCheckNodePort": 30200}, "spec.healthCheckNodePort", "Invalid value: 30200: may only"),
+    (
+        kinds.SERVICES,
+        {"spec.loadBalancerSourceRanges": ["a"]},
+        "spec.LoadBalancerSourceRanges",
+        "Forbidden: may only be used when `type` is 'LoadBalancer'",
+    ),
+    (
+        kinds.SERVICES,
+        {"spec.trafficDistribution": "Near"},
+        "spec.trafficDistribution",
+        'Unsupported value: "Near": supported values: "PreferClose", "PreferSameNode", "PreferSameZone"',
+    ),
+    (
+        kinds.SERVICES,
+        {"spec.externalIPs": ["127.0.0.1"]},
+        "spec.externalIPs[0]",
+        'Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
+    ),
+    (
+        kinds.SERVICES,
+        {"spec.clusterIPs": ["10.0.0.1", "10.0.0.2"]},
+        "spec.clusterIPs",
+        'Invalid value: ["10.0.0.1","10.0.0.2"]: may specify no more than one IP for each IP family',
+    ),
+    (
+        kinds.SERVICES,
+        {"spec.type": "ExternalName", "spec.clusterIP": "10.0.0.1"},
+        "spec.clusterIPs",
+        "Forbidden: may not be set for ExternalName services",
+    ),
     (kinds.NAMESPACES, {"metadata.name": "a.b"}, "metadata.name", f'Invalid value: "a.b": {LABEL}'),
     (kinds.ROLES, {"metadata.name": "a/b"}, "metadata.name", "Invalid value: \"a/b\": may not contain '/'"),
     (kinds.PODS, {"metadata.labels": {"a b": "c"}}, "metadata.labels", 'Invalid value: "a b": name part must consist'),
@@ -177,7 +207,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
         kinds.SERVICES,
         {"spec.ports": [{"port": 1, "name": "a"}, {"port": 1, "name": "b"}]},
         "spec.ports[1]",
-        'Duplicate value: {"protocol":"TCP","port":1}',
+        'Duplicate value: {"Name":"","Protocol":"TCP","AppProtocol":null,"Port":1,"TargetPort":0,"NodePort":0}',
     ),
     (
         kinds.SERVICES,
@@ -317,7 +347,7 @@ def test_refusals(kind: Kind, changes: dict[str, Any], field: str, message: str)
 
 
 def test_headless_and_external_services_need_no_ports() -> None:
-    for spec in ({"clusterIP": "None"}, {"type": "ExternalName", "externalName": "Example.COM."}):
+    for spec in ({"clusterIP": "None"}, {"type": "ExternalName", "externalName": "example.com."}):
         service = set_defaults(kinds.SERVICES, {"metadata": {"name": "s"}, "spec": spec})
         assert validate_create(kinds.SERVICES, service) == []
 

@@ -141,7 +141,21 @@ async def test_refusals(api: Any) -> None:
         }
     ]  # fmt: skip
     status = await api.refused("POST", SERVICES, body("s", clusterIP="10.1.2.3"))
-    assert "The range of valid IPs is 10.96.0.0/16" in status["message"]
+    assert status["message"].endswith("the provided network does not match the current range")
+    for spec, where, why in (
+        ({"ipFamilies": ["IPv6"]}, "spec.ipFamilies[0]", 'Invalid value: "IPv6": not configured on this cluster'),
+        (
+            {"ipFamilyPolicy": "RequireDualStack"}, "spec.ipFamilyPolicy",
+            'Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
+        ),
+        (
+            {"ipFamilies": ["IPv4", "IPv6"]}, "spec.ipFamilyPolicy",
+            "Invalid value: \"SingleStack\": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families "
+            "are specified",
+        ),
+    ):  # fmt: skip
+        cause = (await api.refused("POST", SERVICES, body("s", **spec)))["details"]["causes"][0]
+        assert (cause["field"], cause["message"]) == (where, why)
     made = await api.post(SERVICES, body("s"))
     changed = {**made, "spec": {**made["spec"], "clusterIP": "10.96.0.77", "clusterIPs": ["10.96.0.77"]}}
     assert "may not change once set" in (await api.refused("PUT", f"{SERVICES}/s", changed))["message"]
@@ -164,9 +178,19 @@ async def test_values_come_back_on_delete_and_type_change(api: Any) -> None:
 async def test_headless_and_load_balancer(api: Any) -> None:
     headless = await api.post(SERVICES, body("h", clusterIP="None"))
     assert headless["spec"]["clusterIPs"] == ["None"]
+    assert headless["spec"]["ipFamilies"] == ["IPv4", "IPv6"]
+    assert headless["spec"]["ipFamilyPolicy"] == "RequireDualStack"
+    chosen = await api.post(SERVICES, body("hs", clusterIP="None", selector={"a": "b"}))
+    assert (chosen["spec"]["ipFamilies"], chosen["spec"]["ipFamilyPolicy"]) == (["IPv4"], "SingleStack")
     balanced = await api.post(SERVICES, body("lb", type="LoadBalancer", externalTrafficPolicy="Local"))
     assert balanced["spec"]["healthCheckNodePort"] and balanced["spec"]["ports"][0]["nodePort"]
     assert balanced["status"] == {"loadBalancer": {}}
+    ingress = {"status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}}
+    answering = await api.merge(f"{SERVICES}/lb/status", ingress)
+    assert answering["status"]["loadBalancer"] == {"ingress": [{"ip": "1.2.3.4", "ipMode": "VIP"}]}
+    merge = {"content_type": "application/merge-patch+json"}
+    refused = await api.refused("PATCH", f"{SERVICES}/h/status", ingress, **merge)
+    assert refused["details"]["causes"][0]["field"] == "status.loadBalancer.ingress"
 
 
 async def test_allocators_survive_a_restart(api: Any) -> None:
