@@ -91,13 +91,24 @@ def decode(value: bytes, revision: int) -> Obj:
 
 def decode_lean(value: bytes, revision: int) -> Obj:
     """An object whose managedFields stay the bytes they are: they would make up most of what it takes to keep it."""
-    start = value.find(_METADATA) + len(_METADATA)
-    if not value.startswith(_FIRST, start):
+    start, end = _entries_span(value)
+    if not end:
         return decode(value, revision)
-    end = value.index(_NEXT, start) + 1
     obj = decode(value[:start] + value[end + 1 :], revision)
     obj["metadata"][_ENTRIES] = orjson.Fragment(value[start + len(_FIRST) - 1 : end])
     return obj
+
+
+def decode_entries(value: bytes) -> list[Obj]:
+    """The managedFields of a stored value, fresh."""
+    start, end = _entries_span(value)
+    return cast(list[Obj], orjson.loads(value[start + len(_FIRST) - 1 : end])) if end else []
+
+
+def _entries_span(value: bytes) -> tuple[int, int]:
+    """From the field's name to behind its list; (…, 0) when there are none."""
+    start = value.find(_METADATA) + len(_METADATA)
+    return start, value.index(_NEXT, start) + 1 if value.startswith(_FIRST, start) else 0
 
 
 class Decoder:
@@ -117,6 +128,11 @@ class Decoder:
         if known is None or known[0] < item.revision:
             self._keep(item.key, item.revision, obj)
         return obj
+
+    def once(self, item: Item) -> Obj:
+        """As a call, for what is about to be out of date: it is not kept if it was not. Thousands of Leases that are
+        renewed would drive out what is read again."""
+        return self.kept(item) or decode_lean(item.value, item.revision)
 
     def kept(self, item: Item) -> Obj | None:
         """The object of just this version, if it is still kept."""

@@ -18,7 +18,7 @@ from netsim.api.objects import deletion_timestamp
 from netsim.api.pod_defaults import qos_class
 from netsim.api.validation import validate_create, validate_update
 from netsim.server import admission, managed, quota, strategy
-from netsim.server.codec import decode, encode, key_of
+from netsim.server.codec import decode_entries, encode, key_of
 from netsim.server.core import Core
 from netsim.server.managed import SERVER, Manager
 from netsim.server.pod_specs import SPECS
@@ -33,7 +33,7 @@ _RBAC_GROUP = "rbac.authorization.k8s.io"
 _OWN_RULES = ("binding", "ephemeralcontainers", "resize")  # which change what an ordinary update of a pod may not
 
 Change = Callable[[Obj], Obj]
-"""From the present object (fresh, may be changed) to the wanted one."""
+"""From the present object, which is shared and stays untouched, to the wanted one."""
 
 
 class Outcome(NamedTuple):
@@ -168,16 +168,15 @@ async def update_object(
 
 
 async def _update_once(core: Core, kind: Kind, item: Item, change: Change, request: Request) -> Outcome:
-    old = core.decoder(item)
-    present = decode(item.value, item.revision)
-    entries = managed.entries_of(present)
-    wanted = change(present)
+    old = core.decoder.once(item)
+    entries = decode_entries(item.value)
+    wanted = change(managed.with_entries(old, entries))
     name, sub = old["metadata"]["name"], request.sub
     _check_preconditions(kind, item, wanted, old)
     new = strategy.prepare_update(kind, wanted, old, sub)
     if kind is kinds.SERVICES and not sub:
         new = carry_over(new, old)
-    new = _with_version(_with_defaults(kind, new, old), item.revision)
+    new = _with_version(_with_defaults(kind, new, old, sub), item.revision)
     if kind.group == _RBAC_GROUP and not strategy.same_object(new, old):
         await admission.check_escalation(core, kind, new, request.user)
     if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:
@@ -192,22 +191,23 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
     if after == entries and strategy.same_object(new, old):
         reservation.undo()
         return Outcome(old, item)
-    return await _write(core, kind, item, new, reservation, dry_run=request.dry_run)
+    return await _write(core, kind, item, old, new, reservation, dry_run=request.dry_run)
 
 
-def _with_defaults(kind: Kind, new: Obj, old: Obj) -> Obj:
+def _with_defaults(kind: Kind, new: Obj, old: Obj, sub: str) -> Obj:
     """As `set_defaults`, for what was `old` and has had its defaults then. A pod's spec, by far its larger part, hardly
-    ever changes; where it is equal it is taken from `old`, so that all that follows sees it to be the same at once."""
-    if kind is kinds.PODS and new.get("spec") == old.get("spec"):
-        spec = old["spec"]
+    ever changes; where it is equal it is taken from `old`, so that all that follows sees it to be the same at once. A
+    binding adds a node's name to it, which no default depends on."""
+    if kind is kinds.PODS and (sub == "binding" or new.get("spec") == old.get("spec")):
+        spec = new["spec"] if sub == "binding" else old["spec"]
         return set_pod_defaults(new, spec, (new.get("status") or {}).get("qosClass") or qos_class(spec))
     return set_defaults(kind, new)
 
 
 async def _write(
-    core: Core, kind: Kind, item: Item, new: Obj, reservation: Reservation, *, dry_run: bool
-) -> Outcome:  # fmt: skip
-    namespace, old = new["metadata"].get("namespace", ""), core.decoder(item)
+    core: Core, kind: Kind, item: Item, old: Obj, new: Obj, reservation: Reservation, *, dry_run: bool
+) -> Outcome:
+    namespace = new["metadata"].get("namespace", "")
     if dry_run:
         reservation.undo()
         await quota.check(core, kind, namespace, new, old)

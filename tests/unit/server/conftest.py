@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import orjson
 import pytest
 
 from netsim.http.types import Peer, Request, Response
 from netsim.server.app import ApiServer
+from netsim.server.codec import decode
 from netsim.server.core import ServerConfig
 from netsim.store.sqlite import SqliteStore
 
@@ -110,9 +112,19 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     await app.start()
     try:
         yield Api(app, clock)
+        for key, (revision, obj) in app.core.decoder._known.items() if app.core else ():
+            item = await store.get(key)
+            gone = item is None or item.revision != revision
+            assert gone or _plain(obj) == decode(item.value, revision), f"{key}: a shared object was changed"
     finally:
         await app.close()
         await store.close()
+
+
+def _plain(obj: Obj) -> Obj:
+    """An object whose managedFields can be read."""
+    plain: Obj = orjson.loads(orjson.dumps(obj))
+    return plain
 
 
 @pytest.fixture
