@@ -1,13 +1,18 @@
-"""Objects in, `iptables-save` text out: what a node would have, without a cluster and without root. Pure."""
+"""Objects in, rules out, as text: what a node would have, without a cluster and without root. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from netsim_proxy.config import Family, ProxyConfig
+from netsim_proxy.desired import Input
 from netsim_proxy.iptables import render_save
-from netsim_proxy.model import Node, cut_node, cut_service, cut_slice
+from netsim_proxy.model import Node, ServicePort, Slice, cut_node, cut_service, cut_slice
+from netsim_proxy.nftables.language import Nftables
+from netsim_proxy.nftables.state import compile_nftables
+from netsim_proxy.nftables.text import render_nftables
 from netsim_proxy.rule import Ruleset
 from netsim_proxy.rules import compile_rules
 
@@ -22,10 +27,30 @@ def flatten(objects: Iterable[Obj]) -> list[Obj]:
     return found
 
 
-def compile_objects(
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the proxy keeps of API objects, in one family."""
+
+    services: tuple[ServicePort, ...]
+    slices: tuple[Slice, ...]
+    node: Node
+    addresses: tuple[str, ...]
+
+    def inputs(self) -> dict[str, Input]:
+        """By Service ("ns/name"): its ports and slices."""
+        ports: dict[str, list[ServicePort]] = {}
+        slices: dict[str, list[Slice]] = {}
+        for port in self.services:
+            ports.setdefault(f"{port.namespace}/{port.service}", []).append(port)
+        for part in self.slices:
+            slices.setdefault(part.service_key, []).append(part)
+        return {key: Input(tuple(found), tuple(slices.get(key, ()))) for key, found in ports.items()}
+
+
+def cut_objects(
     objects: Iterable[Obj], config: ProxyConfig, node_addresses: Sequence[str], family: Family = 4
-) -> Ruleset:
-    """Rules of the node named by `config` for API objects (Services, EndpointSlices, Nodes; others are ignored).
+) -> Parts:
+    """Cut API objects (Services, EndpointSlices, Nodes; others are ignored) for the node named by `config`.
 
     `node_addresses` are the addresses of the node's interfaces, with or without prefix length. Without a Node object
     of that name the node has no labels and the first of them (per family) as its primary address.
@@ -36,7 +61,23 @@ def compile_objects(
     slices = [part for obj in flat if obj.get("kind") == "EndpointSlice" if (part := cut_slice(obj)) is not None]
     nodes = [obj for obj in flat if obj.get("kind") == "Node" and obj["metadata"]["name"] == config.hostname]
     node = cut_node(nodes[0]) if nodes else _bare_node(config.hostname, addresses)
-    return compile_rules(services, slices, node, config, addresses, family=family)
+    return Parts(tuple(services), tuple(part for part in slices if part.family == family), node, addresses)
+
+
+def compile_objects(
+    objects: Iterable[Obj], config: ProxyConfig, node_addresses: Sequence[str], family: Family = 4
+) -> Ruleset:
+    """The rules of mode iptables for API objects, which `cut_objects` describes."""
+    parts = cut_objects(objects, config, node_addresses, family)
+    return compile_rules(parts.services, parts.slices, parts.node, config, parts.addresses, family=family)
+
+
+def compile_table(
+    objects: Iterable[Obj], config: ProxyConfig, node_addresses: Sequence[str], family: Family = 4
+) -> Nftables:
+    """The table of mode nftables for API objects, which `cut_objects` describes."""
+    parts = cut_objects(objects, config, node_addresses, family)
+    return compile_nftables(parts.inputs(), parts.node, config, parts.addresses, family)
 
 
 def _bare_node(name: str, addresses: Sequence[str]) -> Node:
@@ -48,5 +89,7 @@ def _bare_node(name: str, addresses: Sequence[str]) -> Node:
 def render_objects(
     objects: Iterable[Obj], config: ProxyConfig, node_addresses: Sequence[str], family: Family = 4
 ) -> str:
-    """As `compile_objects`, printed in the form of `iptables-save` (or `ip6tables-save`)."""
+    """The rules of `config.mode` for API objects: as `iptables-save` (`ip6tables-save`), or as `nft list` prints."""
+    if config.mode == "nftables":
+        return render_nftables(compile_table(objects, config, node_addresses, family))
     return render_save(compile_objects(objects, config, node_addresses, family))

@@ -159,9 +159,9 @@ class _Walker:
         if rule.protocol and rule.protocol != packet.protocol:
             return Fraction(0)
         if not (
-            _in_cidr(packet.source, rule.source, rule.not_source)
-            and _in_cidr(packet.destination, rule.destination, rule.not_destination)
-            and _on_interface(packet.interface, rule.interface, rule.not_interface)
+            in_cidr(packet.source, rule.source, rule.not_source)
+            and in_cidr(packet.destination, rule.destination, rule.not_destination)
+            and on_interface(packet.interface, rule.interface, rule.not_interface)
         ):
             return Fraction(0)
         share = Fraction(1)
@@ -193,11 +193,13 @@ class _Walker:
         return address in self.local or ipaddress.ip_address(address).is_loopback
 
 
-def _in_cidr(address: str, cidr: str, negated: bool) -> bool:
+def in_cidr(address: str, cidr: str, negated: bool) -> bool:
+    """Whether a rule that asks for (or, negated, against) a CIDR matches an address; "" asks for nothing."""
     return not cidr or (ipaddress.ip_address(address) in ipaddress.ip_network(cidr)) != negated
 
 
-def _on_interface(name: str, wanted: str, negated: bool) -> bool:
+def on_interface(name: str, wanted: str, negated: bool) -> bool:
+    """The same for the interface a packet came in through, "" for none; a `+` at the end stands for any ending."""
     if not wanted:
         return True
     hit = name.startswith(wanted[:-1]) if wanted.endswith("+") else name == wanted

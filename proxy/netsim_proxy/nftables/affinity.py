@@ -7,6 +7,7 @@ endpoint, so only Services with affinity pay for it. Client and Service decide, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 
 from netsim_proxy.context import Context
 from netsim_proxy.endpoints import Selection
@@ -36,8 +37,8 @@ def affinity_chains(port: ServicePort, chosen: Selection, ctx: Context) -> dict[
             chains[name] = Chain(tuple(_choice(port, endpoints)))
     for endpoint in chosen.reachable:
         end = names.endpoint_suffix(port, endpoint)
-        rules = (Rule(Remember(f"affinity-{end}")), Rule(Dnat(port.protocol.lower(), endpoint.address, endpoint.port)))
-        chains[f"endpoint-{end}"] = Chain(rules)
+        send = Dnat(port.protocol.lower(), str(ip_address(endpoint.address)), endpoint.port)
+        chains[f"endpoint-{end}"] = Chain((Rule(Remember(f"affinity-{end}")), Rule(send)))
     return chains
 
 
