@@ -1,4 +1,7 @@
-"""A node with pods, a client and a pod of another node, for packets through the service proxy's rules."""
+"""A node with pods, a client and a pod of another node, for packets through the service proxy's rules.
+
+Both address families, side by side: `IPV4` and `IPV6` say who is who.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,56 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from netsim.host import netns, sysctl
 from netsim.host.exec import run
 from netsim_proxy.config import ProxyConfig
 from support.proxy_api import Api, ProxyThread
 
-NODE, BRIDGE, CLIENT, POD1, POD2, REMOTE = (
-    "192.168.77.2",
-    "10.180.0.1",
-    "192.168.77.100",
-    "10.180.0.11",
-    "10.180.0.12",
-    "10.180.1.21",
-)
-NODE_ON_REMOTE_SIDE = "192.168.78.2"
+CIDRS = ("10.180.0.0/16", "fd00:180::/32")
+
+
+@dataclass(frozen=True)
+class Net:
+    """Who has which address in one family. `other` is the second node, `remote` the pod on it, `far_side` the first
+    node's address towards it; `friend` is a second address of the client."""
+
+    family: Literal[4, 6]
+    node: str
+    bridge: str
+    client: str
+    friend: str
+    pod1: str
+    pod2: str
+    remote: str
+    far_side: str
+    other: str
+    loopback: str
+    vip: str
+
+    @property
+    def kind(self) -> int:
+        return socket.AF_INET if self.family == 4 else socket.AF_INET6
+
+    def cidr(self, address: str) -> str:
+        """The address with the length of its link's prefix."""
+        return f"{address}/{24 if self.family == 4 else 64}"
+
+    def single(self, address: str) -> str:
+        return f"{address}/{32 if self.family == 4 else 128}"
+
+
+IPV4 = Net(
+    4, "192.168.77.2", "10.180.0.1", "192.168.77.100", "192.168.77.101", "10.180.0.11", "10.180.0.12", "10.180.1.21",
+    "192.168.78.2", "192.168.78.3", "127.0.0.1", "203.0.113.{}",
+)  # fmt: skip
+IPV6 = Net(
+    6, "fd00:77::2", "fd00:180::1", "fd00:77::100", "fd00:77::101", "fd00:180::11", "fd00:180::12", "fd00:180:0:1::21",
+    "fd00:78::2", "fd00:78::3", "::1", "2001:db8::{}",
+)  # fmt: skip
+NODE, BRIDGE, CLIENT, POD1, POD2, REMOTE = IPV4.node, IPV4.bridge, IPV4.client, IPV4.pod1, IPV4.pod2, IPV4.remote
+NODE_ON_REMOTE_SIDE = IPV4.far_side
 
 
 class Servers:
@@ -36,11 +73,11 @@ class Servers:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve)
 
-    def add(self, name: str, path: str, address: str) -> None:
+    def add(self, name: str, path: str, address: str, port: int = 8080) -> None:
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-            sock = netns.open_socket(path, socket.AF_INET, kind)
+            sock = netns.open_socket(path, socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((address, 8080))
+            sock.bind((address, port))
             if kind == socket.SOCK_STREAM:
                 sock.listen(64)
             self._selector.register(sock, selectors.EVENT_READ, (name, kind, ""))
@@ -89,9 +126,7 @@ class World:
         return f"/run/netns/{self.prefix}-{name}"
 
     def start_proxy(self, **flags: Any) -> ProxyThread:
-        self.proxy = ProxyThread(
-            self.path("node"), self.api, ProxyConfig("node1", cluster_cidr=("10.180.0.0/16",), **flags)
-        )
+        self.proxy = ProxyThread(self.path("node"), self.api, ProxyConfig("node1", cluster_cidr=CIDRS, **flags))
         return self.proxy
 
     def connect(self, name: str, address: str, port: int = 80, timeout: float = 3.0) -> socket.socket:
@@ -124,24 +159,38 @@ def ip(*args: str) -> None:
     run(["ip", *args])
 
 
-def attach(prefix: str, name: str, address: str, gateway: str, *, bridge: bool) -> None:
-    node = f"{prefix}-node"
+def give(place: str, device: str, address: str, *life: str) -> None:
+    ip("-n", place, "addr", "add", address, "dev", device, *life)
+
+
+def attach(prefix: str, name: str, ends: list[tuple[Net, str, str]], *, bridge: bool) -> None:
+    """Wire a namespace to the node; `ends` are, by family, its address and the node's, which is its default route."""
+    node, place = f"{prefix}-node", f"{prefix}-{name}"
     ip("link", "add", f"to-{name}", "netns", node, "type", "veth", "peer", "name", "eth0", "netns", f"{prefix}-{name}")
     if bridge:
         ip("-n", node, "link", "set", f"to-{name}", "master", "cbr0")
         ip("-n", node, "link", "set", f"to-{name}", "type", "bridge_slave", "hairpin", "on")
-    else:
-        ip("-n", node, "addr", "add", f"{gateway}/24", "dev", f"to-{name}")
     ip("-n", node, "link", "set", f"to-{name}", "up")
-    ip("-n", f"{prefix}-{name}", "addr", "add", f"{address}/24", "dev", "eth0")
-    ip("-n", f"{prefix}-{name}", "link", "set", "lo", "up")
-    ip("-n", f"{prefix}-{name}", "link", "set", "eth0", "up")
-    ip("-n", f"{prefix}-{name}", "route", "add", "default", "via", gateway)
+    ip("-n", place, "link", "set", "lo", "up")
+    ip("-n", place, "link", "set", "eth0", "up")
+    for net, address, gateway in ends:
+        if not bridge:
+            give(node, f"to-{name}", net.cidr(gateway))
+        give(place, "eth0", net.cidr(address))
+        ip("-n", place, f"-{net.family}", "route", "add", "default", "via", gateway)
+
+
+def set_up_ipv6() -> None:
+    """Addresses are ready at once, not looked for a duplicate of: without one of its own, a node asks no neighbour."""
+    for which in ("all", "default"):
+        sysctl.write_sysctl(f"net.ipv6.conf.{which}.accept_dad", 0)
 
 
 def set_up_node() -> None:
-    for name, value in (("net.ipv4.ip_forward", 1), ("net.ipv4.conf.all.rp_filter", 0), ("net.ipv4.icmp_ratelimit", 0)):
-        sysctl.write_sysctl(name, value)
+    for name in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        sysctl.write_sysctl(name, 1)
+    for name in ("net.ipv4.conf.all.rp_filter", "net.ipv4.icmp_ratelimit", "net.ipv6.icmp.ratelimit"):
+        sysctl.write_sysctl(name, 0)
 
 
 @contextmanager
@@ -153,20 +202,26 @@ def make_world() -> Iterator[World]:
     try:
         for name in names:
             ip("netns", "add", f"{prefix}-{name}")
+            netns.run_in(made.path(name), set_up_ipv6)
         ip("-n", f"{prefix}-node", "link", "set", "lo", "up")
         ip("-n", f"{prefix}-node", "link", "add", "cbr0", "type", "bridge")
-        ip("-n", f"{prefix}-node", "addr", "add", f"{BRIDGE}/24", "dev", "cbr0")
         ip("-n", f"{prefix}-node", "link", "set", "cbr0", "up")
-        attach(prefix, "p1", POD1, BRIDGE, bridge=True)
-        attach(prefix, "p2", POD2, BRIDGE, bridge=True)
-        attach(prefix, "client", CLIENT, NODE, bridge=False)
-        attach(prefix, "remote", "192.168.78.3", NODE_ON_REMOTE_SIDE, bridge=False)
-        ip("-n", f"{prefix}-remote", "addr", "add", f"{REMOTE}/32", "dev", "lo")
-        ip("-n", f"{prefix}-node", "route", "add", "10.180.1.0/24", "via", "192.168.78.3")
-        ip("-n", f"{prefix}-node", "route", "add", "default", "dev", "to-client")
+        nets = (IPV4, IPV6)
+        for net in nets:
+            give(f"{prefix}-node", "cbr0", net.cidr(net.bridge))
+        attach(prefix, "p1", [(net, net.pod1, net.bridge) for net in nets], bridge=True)
+        attach(prefix, "p2", [(net, net.pod2, net.bridge) for net in nets], bridge=True)
+        attach(prefix, "client", [(net, net.client, net.node) for net in nets], bridge=False)
+        attach(prefix, "remote", [(net, net.other, net.far_side) for net in nets], bridge=False)
         netns.run_in(made.path("node"), set_up_node)
-        for name, address in (("p1", POD1), ("p2", POD2), ("remote", REMOTE)):
-            servers.add(name, made.path(name), address)
+        for net in nets:
+            give(f"{prefix}-remote", "lo", net.single(net.remote))
+            ip("-n", f"{prefix}-node", "route", "add", net.single(net.remote), "via", net.other)
+            ip("-n", f"{prefix}-node", f"-{net.family}", "route", "add", "default", "dev", "to-client")
+            give(f"{prefix}-client", "eth0", net.cidr(net.friend), "preferred_lft", "0")  # only where it is asked for
+            for name, address in (("p1", net.pod1), ("p2", net.pod2), ("remote", net.remote), ("node", net.node)):
+                servers.add(name, made.path(name), address)
+        servers.add("node", made.path("node"), "127.0.0.1", 8081)
         servers.start()
         yield made
     finally:
