@@ -31,7 +31,7 @@ def up(
     lab: Lab = "default",
     nodes: Annotated[int | None, typer.Option("--nodes", metavar="N", help="Number of nodes (default 3).")] = None,
     file: Annotated[Path | None, typer.Option("-f", "--file", metavar="FILE", help="Lab file (YAML).")] = None,
-    proxy_mode: Annotated[str | None, typer.Option(metavar="iptables", help="Rules of the service proxy.")] = None,
+    proxy_mode: Annotated[str | None, typer.Option(metavar="MODE", help="Service proxy: iptables or nftables.")] = None,
     proxy_config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A KubeProxyConfiguration for all service proxies.")
     ] = None,

@@ -71,7 +71,7 @@ def test_a_description_survives_being_written_and_read():
         ({"nodes": ["Not_A_Name"]}, "lower-case letters"),
         ({"nodes": [{"name": "a", "labels": {"x": 1}}]}, "put numbers in quotes"),
         ({"network": "token-ring"}, "choose one of: host-gw"),
-        ({"proxyMode": "ipvs"}, "choose one of: iptables"),
+        ({"proxyMode": "ipvs"}, "choose one of: iptables, nftables"),
         ({"podCIDR": "10.244.0.0/23"}, "no room for a /24"),
         ({"podCIDR": "10.96.0.0/16"}, "overlap"),
         ({"podCIDR": "10.244.0.1/16"}, "not an IPv4 network"),
