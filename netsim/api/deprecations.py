@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from netsim.api import kinds, names
 from netsim.api.causes import LABEL_MESSAGE
 from netsim.api.kinds import Kind, Obj
+from netsim.api.quantity import parse_quantity
 
 DEPRECATED: dict[Kind, str] = {
     kinds.COMPONENT_STATUSES: "v1 ComponentStatus is deprecated in v1.19+",
@@ -73,6 +74,24 @@ def _cron_job(obj: Obj) -> Iterator[str]:
     yield from _pod_spec((jobs.get("template") or {}).get("spec") or {}, "spec.jobTemplate.spec.template.spec")
 
 
+def _service(obj: Obj) -> Iterator[str]:
+    spec = obj.get("spec") or {}
+    if spec.get("clusterIP") == "None":
+        for field in ("loadBalancerIP", "externalIPs"):
+            if spec.get(field):
+                yield f"spec.{field} is ignored for headless services"
+        if spec.get("sessionAffinity") != "None":
+            yield "spec.SessionAffinity is ignored for headless services"
+    if spec.get("externalIPs"):
+        yield "spec.externalIPs is deprecated"
+    if spec.get("type") == "ExternalName" and spec.get("externalIPs"):
+        yield 'spec.externalIPs is ignored when spec.type is "ExternalName"'
+    if spec.get("type") != "ExternalName" and spec.get("externalName"):
+        yield 'spec.externalName is ignored when spec.type is not "ExternalName"'
+    if spec.get("trafficDistribution") == "PreferClose":
+        yield 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
+
+
 def _host_name(obj: Obj, use: str) -> Iterator[str]:
     name = obj["metadata"].get("name", "")
     if not names.is_dns1123_label(name):
@@ -87,7 +106,27 @@ def _pod_spec(spec: Obj, field: str) -> Iterator[str]:
             yield f'{field}.nodeSelector[{key}]: deprecated since {since}; use "{instead}" instead'
     for group in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(group) or ()):
-            yield from _environment(container, f"{field}.{group}[{index}]")
+            where = f"{field}.{group}[{index}]"
+            yield from _environment(container, where)
+            yield from _ports(container, where)
+            yield from _fractions(container.get("resources") or {}, f"{where}.resources")
+
+
+def _ports(container: Obj, field: str) -> Iterator[str]:
+    """Container ports given twice, of which all but one are lost when the list is merged by its keys."""
+    seen: dict[tuple[object, object], int] = {}
+    for index, port in enumerate(container.get("ports") or ()):
+        first = seen.setdefault((port.get("containerPort"), port.get("protocol")), index)
+        if first != index:
+            yield f"{field}.ports[{index}]: duplicate port definition with {field}.ports[{first}]"
+
+
+def _fractions(resources: Obj, field: str) -> Iterator[str]:
+    for side in ("limits", "requests"):
+        for name in ("memory", "ephemeral-storage"):
+            amount = (resources.get(side) or {}).get(name)
+            if amount is not None and parse_quantity(amount).denominator != 1:
+                yield f'{field}.{side}[{name}]: fractional byte value "{amount}" is invalid, must be an integer'
 
 
 def _environment(container: Obj, field: str) -> Iterator[str]:
@@ -104,6 +143,7 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[str]]] = {
     kinds.PERSISTENT_VOLUMES: _volume,
     kinds.PERSISTENT_VOLUME_CLAIMS: _storage_class,
     kinds.PODS: _pod,
+    kinds.SERVICES: _service,
     kinds.JOBS: _job,
     kinds.CRON_JOBS: _cron_job,
     **dict.fromkeys(

@@ -53,8 +53,10 @@ def json_patch(doc: Any, ops: Any) -> Any:
 
 
 def _apply(doc: Any, op: Any) -> Any:
-    if not isinstance(op, dict) or op.get("op") not in _OPERATIONS:
+    if not isinstance(op, dict) or not isinstance(op.get("op"), str):
         raise PatchError(f"{op!r} is no JSON patch operation; op must be one of {', '.join(_OPERATIONS)}", 400)
+    if op["op"] not in _OPERATIONS:
+        raise PatchError(f"Unexpected kind: {op['op']}")
     return _OPERATIONS[op["op"]](doc, op)
 
 

@@ -187,7 +187,7 @@ def selects(selector: Obj, given: Obj, name: str) -> Iterator[Cause]:
 
 
 def _mismatch(given: Obj) -> Cause:
-    labels = (given.get("metadata") or {}).get("labels") or {}
+    labels = (given.get("metadata") or {}).get("labels")
     return causes.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
 
 

@@ -85,13 +85,14 @@ def decode_body(body: bytes, content_type: str, expected: str) -> Obj:
     if not isinstance(obj, dict):
         raise bad_request(
             f"the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; "
-            f"json parse error: json: cannot unmarshal {_go_type(obj)} into Go value of type struct"
+            f"json parse error: json: cannot unmarshal {go_type(obj)} into Go value of type struct"
         )
     return cast(Obj, obj)
 
 
-def _go_type(value: object) -> str:
-    names = {str: "string", bool: "bool", int: "number", float: "number", list: "array"}
+def go_type(value: object) -> str:
+    """What Go's JSON reader calls a value."""
+    names = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
     return names.get(type(value), "null")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from netsim.api import errors, patch, schema
 from netsim.api.deprecations import warnings_of
 from netsim.api.errors import FORBIDDEN, Cause, StatusError, bad_request, invalid_named
-from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, PODS, Kind, Obj
+from netsim.api.kinds import PODS, Kind, Obj
 from netsim.api.patch_errors import PatchError
 from netsim.api.schema_fit import fits
 from netsim.api.strategic import strategic_merge_patch
@@ -21,12 +21,12 @@ from netsim.server.bodies import (
     decode_body,
     duplicate_problems,
     field_problems,
+    go_type,
     media_type,
     parse_json,
 )
 from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
-from netsim.server.crd import rules_warning
 from netsim.server.custom import custom_object
 from netsim.server.lifecycle import Change, Outcome
 from netsim.server.managed import Manager
@@ -95,8 +95,6 @@ def shown_body(core: Core, kind: Kind, outcome: Outcome) -> tuple[bytes, Obj]:
 
 def _answer(core: Core, call: Call, outcome: Outcome, status: int = 200) -> Response:
     body, obj = shown_body(core, call.kind, outcome)
-    if call.kind is CUSTOM_RESOURCE_DEFINITIONS and call.request.method != "DELETE" and rules_warning(obj):
-        call.warnings.append(rules_warning(obj))
     return object_response(core, call, body, obj, status)
 
 
@@ -201,8 +199,11 @@ def read_patch(call: Call, options: WriteOptions) -> Patcher:
         body = parse_json(call.request.body)
     except ValueError as error:
         raise bad_request(f"error decoding patch: {error}") from None
-    if isinstance(body, dict) != (media != PATCH_TYPES[0]):
-        raise bad_request(f"error decoding patch: a body of type {media} cannot be a JSON {type(body).__name__}")
+    if media == PATCH_TYPES[0] and not isinstance(body, list):
+        raise bad_request(f"json: cannot unmarshal {go_type(body)} into Go value of type jsonpatch.Patch")
+    if media != PATCH_TYPES[0] and not isinstance(body, dict):
+        into = "Go value of type map[string]interface {}"
+        raise bad_request(f"error decoding patch: json: cannot unmarshal {go_type(body)} into {into}")
     return Patcher(media, body, options.field_validation, call.warnings)
 
 

@@ -217,6 +217,7 @@ def test_json_patch_operations() -> None:
         {"op": "remove", "path": "/l/-"},
         {"op": "add", "path": "/a/b", "value": 1},
         {"op": "move", "from": "/l", "path": "/l/0"},
+        {"op": "no", "path": "/a"},
     ],
 )
 def test_json_patch_that_does_not_fit(op: dict[str, Any]) -> None:
@@ -226,7 +227,7 @@ def test_json_patch_that_does_not_fit(op: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "ops", [{}, [1], [{"op": "no", "path": "/a"}], [{"op": "add", "path": "/a"}], [{"op": "remove", "path": "a"}]]
+    "ops", [{}, [1], [{"op": 1, "path": "/a"}], [{"op": "add", "path": "/a"}], [{"op": "remove", "path": "a"}]]
 )
 def test_malformed_json_patch(ops: Any) -> None:
     with pytest.raises(PatchError) as refusal:

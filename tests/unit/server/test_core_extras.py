@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from netsim.api.deprecations import warnings_of
-from netsim.api.kinds import INGRESSES, PERSISTENT_VOLUMES, PODS
+from netsim.api.kinds import INGRESSES, PERSISTENT_VOLUMES, PODS, SERVICES
 from netsim.server.components import lease_problem
 
 NS = "/api/v1/namespaces/default"
@@ -107,6 +107,30 @@ def test_what_authors_are_warned_of() -> None:
         'spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
         'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
     ]
+    ports = [{"containerPort": 80, "protocol": "TCP"}, {"containerPort": 80, "protocol": "TCP"}]
+    spec = {"containers": [{**CONTAINER, "ports": ports, "resources": {"limits": {"memory": "100m"}}}]}
+    assert warnings_of(PODS, {"metadata": {"name": "p"}, "spec": spec}) == [
+        "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]",
+        'spec.containers[0].resources.limits[memory]: fractional byte value "100m" is invalid, must be an integer',
+    ]
+    service = {"metadata": {"name": "s"}, "spec": {"externalName": "a.b", "externalIPs": ["1.2.3.4"]}}
+    assert warnings_of(SERVICES, service) == [
+        "spec.externalIPs is deprecated",
+        'spec.externalName is ignored when spec.type is not "ExternalName"',
+    ]
+
+
+async def test_patches_that_are_none_are_refused_in_the_words_of_go(api: Any) -> None:
+    await api.post(f"{NS}/configmaps", {"metadata": {"name": "c"}})
+    words = {
+        "application/json-patch+json": ({}, "json: cannot unmarshal object into Go value of type jsonpatch.Patch"),
+        "application/merge-patch+json": (
+            [], "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
+        ),
+    }  # fmt: skip
+    for media, (body, message) in words.items():
+        refused = await api.refused("PATCH", f"{NS}/configmaps/c", body, content_type=media)
+        assert (refused["code"], refused["message"]) == (400, message)
 
 
 async def test_jobs_by_success_and_their_generated_selector(api: Any) -> None:
