@@ -37,3 +37,7 @@ class Backend(Protocol):
         send what the changes changed.
         """
         ...
+
+    def close(self) -> None:
+        """Let go of what the process holds; the rules stay."""
+        ...

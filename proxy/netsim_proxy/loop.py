@@ -53,8 +53,11 @@ class FamilyLoop:
         """Sync for ever; returns only by cancellation, after a running command has ended."""
         try:
             backend = await self._in_thread(lambda: open_backend(self._config, self.inputs.family))
-            await self._in_thread(backend.prepare)
-            await self._sync_for_ever(backend)
+            try:
+                await self._in_thread(backend.prepare)
+                await self._sync_for_ever(backend)
+            finally:
+                backend.close()
         finally:
             self._executor.shutdown(wait=True, cancel_futures=True)
 

@@ -45,3 +45,7 @@ class Successor:
             if problem := self._clean_other(self._family):
                 log.error("rules of the other proxy mode were not removed: %s", problem)
         return outcome
+
+    def close(self) -> None:
+        """As the back end's."""
+        self._backend.close()

@@ -68,6 +68,9 @@ class Programmer:
         """The text of all rules as they should be."""
         return self._desired.state()
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def sync(self, changes: Mapping[str, Input], node: Node, *, check: bool = False) -> Outcome:
         """Take in changed Services and make the kernel's rules right; raises SyncFailed.
 

@@ -17,7 +17,7 @@ from support.probes import SILENCE, Probe, send
 from support.proxy_world import IPV4, IPV6, Net, World, make_world
 
 pytestmark = pytest.mark.root
-MODES = ("iptables",)
+MODES = ("iptables", "nftables")
 NETS = {"ipv4": IPV4, "ipv6": IPV6}
 ICMP, RST = "icmp", "rst"
 
@@ -37,7 +37,8 @@ class Row:
     ipv6: str = ""
 
     def expected(self, mode: str, net: Net) -> str:
-        text = (self.nftables if mode == "nftables" else self.ipv6 if net.family == 6 else "") or self.answer
+        in_family = (self.ipv6 if net.family == 6 else "") or self.answer
+        text = (self.nftables if mode == "nftables" else "") or in_family
         server, saw, whom = text.partition(" saw ")
         return f"{server} {getattr(net, whom)}" if saw else text
 

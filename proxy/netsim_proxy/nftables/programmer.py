@@ -66,6 +66,10 @@ class NftablesProgrammer:
         self._udp.clean()
         return Outcome(written, time.monotonic() - started, full)
 
+    def close(self) -> None:
+        """Close the socket; the table stays."""
+        self._socket.close()
+
     def _write(self, step: Step) -> int:
         """Send what the step changed. Chains that nothing leads to any more stay, empty, until the next check.
 

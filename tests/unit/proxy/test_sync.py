@@ -38,6 +38,9 @@ class Recorder:
             raise SyncFailed("writing the rules: line 3 failed")
         return Outcome(1, 0.0, check)
 
+    def close(self) -> None:
+        self.closed = True
+
 
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
