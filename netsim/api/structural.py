@@ -109,6 +109,11 @@ def has_defaults(schema: Any) -> bool:
     return any("default" in found for found in nodes(schema))
 
 
+def has_rules(schema: Any) -> bool:
+    """Whether any place of the schema has rules in the Common Expression Language."""
+    return any(found.get(RULES) for found in nodes(schema))
+
+
 def nodes(schema: Any) -> Iterator[Schema]:
     """The schema and every schema in it, in value validation too."""
     if not isinstance(schema, dict):

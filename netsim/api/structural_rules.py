@@ -19,9 +19,12 @@ from netsim.api.structural import (
     RULES,
     Schema,
     complete,
+    has_rules,
     prune,
 )
 from netsim.api.structural_values import value_errors
+from netsim.cel.errors import EvaluationError
+from netsim.cel.regex import compiled
 
 _MISSING = {
     "root": "must not be empty at the root",
@@ -55,7 +58,17 @@ def schema_errors(schema: Any, path: str) -> list[Cause]:
     problems = [*_level(schema, path, "root"), *_complete(schema, schema, path)]
     if not problems:
         problems = [cause for node, where in _places(schema, path) for cause in _default(node, where)]
+    if has_rules(schema):
+        problems += _rules(schema, path, compiling=not problems)
     return sorted(problems, key=lambda cause: (cause.field, cause.message))
+
+
+def _rules(schema: Schema, path: str, *, compiling: bool) -> list[Cause]:
+    """What is wrong with rules; they are compiled only where nothing else is. The language is loaded only for them."""
+    from netsim.api.structural_cel_rules import expression_errors, form_errors
+
+    problems = [cause for node, where in _places(schema, path) for cause in form_errors(node, where)]
+    return list(expression_errors(schema, path)) if compiling and not problems else problems
 
 
 def _level(schema: Schema, path: str, level: str) -> Iterator[Cause]:
@@ -95,8 +108,8 @@ def _anywhere(schema: Schema, path: str) -> Iterator[Cause]:
         yield forbidden(f"{path}.additionalProperties", "additionalProperties and properties are mutual exclusive")
     if schema.get("pattern"):
         try:
-            re.compile(schema["pattern"])
-        except re.error as error:
+            compiled(schema["pattern"])
+        except EvaluationError as error:
             why = f"must be a valid regular expression, but isn't: {error}"
             yield invalid(f"{path}.pattern", schema["pattern"], why)
 

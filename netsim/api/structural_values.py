@@ -6,9 +6,7 @@ again (KEP-4008, "ratcheting"), so that a tightened schema does not lock old obj
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Iterator
-from functools import lru_cache
 from typing import Any
 
 from netsim.api import errors
@@ -16,6 +14,7 @@ from netsim.api.causes import duplicate, invalid, required, shown, too_long
 from netsim.api.errors import Cause
 from netsim.api.structural import EMBEDDED, INT_OR_STRING, LIST_MAP_KEYS, LIST_TYPE, Schema
 from netsim.api.structural_formats import fits_format
+from netsim.cel.regex import compiled
 
 TOO_MANY = "FieldValueTooMany"
 NOWHERE = "<nil>"
@@ -88,18 +87,13 @@ def _type_error(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
     yield Cause(errors.TYPE_INVALID, f'Invalid value: "{found}": {why}', path)
 
 
-@lru_cache(maxsize=1024)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
-
-
 def _text_errors(schema: Schema, value: str, path: str) -> Iterator[Cause]:
     longest, shortest, pattern = schema.get("maxLength"), schema.get("minLength"), schema.get("pattern")
     if longest is not None and len(value) > longest:
         yield too_long(path, longest)
     if shortest is not None and len(value) < shortest:
         yield _bad(path, value, f"should be at least {shortest} chars long")
-    if pattern and _pattern(pattern).search(value) is None:
+    if pattern and compiled(pattern).search(value) is None:
         yield _bad(path, value, f"should match '{pattern}'")
     form = schema.get("format") or ""
     if not fits_format(form, value):

@@ -7,6 +7,7 @@ Objects are typed (`schema.typed_errors`) and defaulted (`defaults.set_defaults`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from netsim.api import (
     kinds,
@@ -22,9 +23,20 @@ from netsim.api import (
     validate_storage,
     validate_workloads,
 )
-from netsim.api.errors import Cause
+from netsim.api.causes import invalid
+from netsim.api.errors import NOT_SUPPORTED, REQUIRED, TOO_LONG, TYPE_INVALID, Cause
+from netsim.api.kind import Custom
 from netsim.api.kinds import Kind, Obj
-from netsim.api.structural_values import value_errors
+from netsim.api.structural import has_rules
+from netsim.api.structural_values import NOWHERE, TOO_MANY, value_errors
+
+_BLOCKING = frozenset((NOT_SUPPORTED, REQUIRED, TOO_LONG, TOO_MANY, TYPE_INVALID))
+_UNCHECKED = invalid(
+    NOWHERE,
+    None,
+    "some validation rules were not checked because the object was invalid; correct the existing errors to complete "
+    "validation",
+)
 
 _RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.PODS: validate_pods.pod,
@@ -109,7 +121,7 @@ def validate_create(kind: Kind, obj: Obj) -> list[Cause]:
     metadata to check."""
     found = validate_metadata_alone(kind, obj) if kind.stored else []
     if kind.custom is not None:
-        return found + value_errors(kind.custom.schema, obj)
+        return _by_rules(kind.custom, [*found, *value_errors(kind.custom.schema, obj)], obj)
     rule = _NEW_RULES.get(kind) or _RULES.get(kind)
     return found + list(rule(obj) if rule else ())
 
@@ -133,10 +145,31 @@ def validate_update(kind: Kind, new: Obj, old: Obj) -> list[Cause]:
     resource and status; a binding has no rules here."""
     found = list(validate_metadata.metadata_update(new, old))
     if kind.custom is not None:
-        return [*found, *validate_metadata.metadata(kind, new), *value_errors(kind.custom.schema, new, old)]
+        found += validate_metadata.metadata(kind, new)
+        return _by_rules(kind.custom, [*found, *value_errors(kind.custom.schema, new, old)], new, old)
     if not (kind is kinds.PODS and _same_but_status(new, old)):
         found += _standing(kind, new, old)
     return found + list(_UPDATE_RULES[kind](new, old) if kind in _UPDATE_RULES else ())
+
+
+def _by_rules(custom: Custom, found: list[Cause], new: Obj, old: Obj | None = None) -> list[Cause]:
+    """What has been found, and what the definition's rules find if that leaves them something to go by."""
+    judge = _judge_of(custom)
+    if judge is None:
+        return found
+    blocked = any(cause.reason in _BLOCKING for cause in found)
+    return [*found, _UNCHECKED] if blocked else [*found, *judge(new, old)]
+
+
+@lru_cache(maxsize=256)
+def _judge_of(custom: Custom) -> Callable[[Obj, Obj | None], list[Cause]] | None:
+    """(new, old) -> what the rules find; None if there are none. The language is loaded only for who uses it."""
+    if not has_rules(custom.schema):
+        return None
+    from netsim.api.structural_cel import compile_rules, rule_errors
+
+    rules = compile_rules(custom.schema)
+    return lambda new, old: rule_errors(rules, new, old)
 
 
 def _same_but_status(new: Obj, old: Obj) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from netsim.api.jsonpath import parse_path
 from netsim.api.kind import READ_WRITE, Custom, Kind, Obj, Subresource
 from netsim.api.objects import condition, deletion_timestamp, set_condition
-from netsim.api.structural import RULES, has_defaults, nodes, published
+from netsim.api.structural import has_defaults, published
 from netsim.api.validate_definitions import APPROVAL, is_protected
 from netsim.server.registry import version_rank
 
@@ -87,16 +87,6 @@ def _deprecation(crd: Obj, version: Obj) -> str:
     better = sorted((name for name in fresh if version_rank(name) < version_rank(version["name"])), key=version_rank)
     use = f"; use {group}/{better[0]} {kind}" if better else ""
     return f"{group}/{version['name']} {kind} is deprecated{use}"
-
-
-def rules_warning(crd: Obj) -> str:
-    """What to tell who writes a definition with CEL rules; "" for one without."""
-    schemas = [(v.get("schema") or {}).get("openAPIV3Schema") for v in (crd.get("spec") or {}).get("versions") or ()]
-    count = sum(len(node.get(RULES) or ()) for schema in schemas for node in nodes(schema))
-    if not count:
-        return ""
-    rules = "1 rule" if count == 1 else f"{count} rules"
-    return f"{RULES}: {rules} kept but not evaluated: this server does not run CEL; all other validation is done"
 
 
 # --- status ------------------------------------------------------------------------------------------------------

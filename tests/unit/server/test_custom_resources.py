@@ -311,11 +311,39 @@ async def test_definitions_survive_a_restart(tabs: Any, tmp_path: Any) -> None:
     assert (await tabs.get(f"{TABS}/t"))["spec"]["image"] == "busybox"
 
 
-async def test_rules_are_kept_and_told_not_to_be_evaluated(api: Any) -> None:
+async def test_rules_are_held_against_objects(api: Any) -> None:
     crd = definition()
-    in_spec(crd)["x-kubernetes-validations"] = [{"rule": "self.replicas > 0"}]
-    response = await api.send("POST", CRDS, crd)
-    assert response.status == 201 and "1 rule kept but not evaluated" in response.header("warning")
+    in_spec(crd)["x-kubernetes-validations"] = [
+        {"rule": "!has(self.replicas) || self.replicas != 7", "message": "seven is unlucky", "fieldPath": ".replicas"},
+        {"rule": "self.cronSpec == oldSelf.cronSpec", "messageExpression": "'cronSpec was ' + oldSelf.cronSpec"},
+    ]
+    await establish(api, crd)
+    status = await api.refused("POST", TABS, tab(replicas=7))
+    assert status["message"] == (
+        'CronTab.stable.example.com "t" is invalid: spec.replicas: Invalid value: seven is unlucky'
+    )
+    assert status["details"]["causes"] == [
+        {"reason": "FieldValueInvalid", "message": "Invalid value: seven is unlucky", "field": "spec.replicas"}
+    ]
+    await api.post(TABS, tab(replicas=6))
+    patch, media = {"spec": {"cronSpec": "* * * * *"}}, "application/merge-patch+json"
+    status = await api.refused("PATCH", f"{TABS}/t", patch, content_type=media)
+    assert "spec: Invalid value: cronSpec was * * * * */5" in status["message"]
+    status = await api.refused("POST", TABS, tab("wrong", cronSpec=5, replicas=7))
+    assert "<nil>: Invalid value: null: some validation rules were not checked" in status["message"]
+
+
+async def test_rules_that_are_none_are_refused(api: Any) -> None:
+    crd = definition()
+    in_spec(crd)["x-kubernetes-validations"] = [{"rule": "self.replica > 0 && true"}]
+    status = await api.refused("POST", CRDS, crd)
+    (cause,) = status["details"]["causes"]
+    assert cause["field"] == "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule"
+    assert cause["message"] == (
+        r'Invalid value: {"Rule":"self.replica \u003e 0 \u0026\u0026 true","Message":"","MessageExpression":"",'
+        '"Reason":null,"FieldPath":"","OptionalOldSelf":null}: compilation failed: '
+        "ERROR: <input>:1:5: undefined field 'replica'\n | self.replica > 0 && true\n | ....^"
+    )
 
 
 async def test_another_server_of_the_store_serves_them_too(tabs: Any, tmp_path: Any) -> None:
