@@ -16,15 +16,11 @@ from itertools import count
 from netsim.store import etcd_wire as wire
 from netsim.store.broadcast import Broadcaster
 from netsim.store.etcd_client import EtcdClient, EtcdLost, EtcdRefused
+from netsim.store.etcd_reads import MARK, ROOT, items_at, kept_since, newest_revision
 from netsim.store.etcd_wire import Change, Keys, Message
 from netsim.store.state import State
 from netsim.store.types import Compacted, Event, Item, Unavailable
 
-ROOT = "/registry/"
-MARK = "/registry/.netsim-mark"
-"""Written when etcd's newest revision belongs to somebody else's key, so that the watch tells how far it is."""
-
-_PAGE = 2000
 _MARK_AFTER = 0.05
 _LOOK_BACK = 0.25
 """etcd serves watches that begin in the past by turns, of 0.1 s."""
@@ -59,42 +55,15 @@ class Mirror:
         """Read everything, with up to `replay` revisions of history, and follow from there on."""
         await self.close()
         newest = await self.newest()
-        floor = await self._kept_since(max(1, newest - replay))
+        floor = await kept_since(self._client, self._keys, max(1, newest - replay))
         self.state = State(floor)
-        self.state.restore(await self._items_at(floor), [])
+        self.state.restore(await items_at(self._client, self._keys, floor), [])
         self._task = asyncio.get_running_loop().create_task(self._follow())
         await self.reach(newest)
 
     async def newest(self) -> int:
         """etcd's newest revision, as the quorum knows it."""
-        return wire.revision_of(await self._client.ask("kv/range", wire.revision_body(self._keys, MARK)))
-
-    async def _kept_since(self, revision: int) -> int:
-        """`revision`, or what etcd has been compacted to if that is later."""
-        try:
-            body = wire.range_body(self._keys, MARK, revision=revision, limit=1)
-            await self._client.ask("kv/range", body)
-            return revision
-        except EtcdRefused as error:
-            if not error.compacted:
-                raise
-        async for messages in self._client.watch(wire.watch_body(self._keys, ROOT, revision)):
-            compacted = [int(m["compact_revision"]) for m in messages if "compact_revision" in m]
-            if compacted:
-                return compacted[0]
-        raise EtcdLost("etcd: the watch ended")
-
-    async def _items_at(self, revision: int) -> dict[str, Item]:
-        items: dict[str, Item] = {}
-        start = ""
-        while True:
-            body = wire.range_body(self._keys, ROOT, start, revision=revision, limit=_PAGE)
-            answer = await self._client.ask("kv/range", body)
-            page = wire.items_of(self._keys, answer)
-            items |= {item.key: item for item in page if item.key != MARK}
-            if not answer.get("more"):
-                return items
-            start = page[-1].key + "\0"
+        return await newest_revision(self._client, self._keys)
 
     # following
 
@@ -161,7 +130,7 @@ class Mirror:
         """etcd has forgotten what came after the mirror's revision: start anew; watchers have to, too."""
         revision = await self.newest()
         state = State(revision)
-        state.restore(await self._items_at(revision), [])
+        state.restore(await items_at(self._client, self._keys, revision), [])
         self.state = state
         self.broadcaster.end(lambda: Compacted(revision))
         for known in [known for known in self._own if known <= revision]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from netsim.store import etcd_mirror
 from netsim.store.etcd import EtcdStore
 from netsim.store.etcd_client import EtcdConfig, EtcdLost
 from netsim.store.types import Compacted, Item, KeyExists, RevisionMismatch, Unavailable
@@ -126,14 +127,14 @@ async def test_history_compacted_while_etcd_could_not_be_reached(
     changed = await other.update(made.key, b"2", made.revision)
     await other.create(PODS + "y", b"")
     await other.compact(other.revision)
-    read, failures = store._mirror._items_at, [EtcdLost("etcd: gone again")]
+    read, failures = etcd_mirror.items_at, [EtcdLost("etcd: gone again")]
 
-    async def interrupted(revision: int) -> dict[str, Item]:
+    async def interrupted(*asked: Any) -> dict[str, Item]:
         if failures:
             raise failures.pop()
-        return await read(revision)
+        return await read(*asked)
 
-    monkeypatch.setattr(store._mirror, "_items_at", interrupted)
+    monkeypatch.setattr(etcd_mirror, "items_at", interrupted)
     store._mirror._task = asyncio.ensure_future(store._mirror._follow())
     with pytest.raises(Compacted):
         await asyncio.wait_for(anext(watch), 10)
