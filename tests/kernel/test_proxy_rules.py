@@ -179,10 +179,8 @@ def test_many_services_at_once_are_added_and_removed_in_parts(inside: InNetns) -
     inside(programmer.sync, {f"ns/svc{number}": balanced(number) for number in range(150)}, node)
     full = parse_save(inside(firewall.save, 4))
     assert len(full) == len(empty) + 150 * 5
-    assert_same(
-        {place: rules for place, rules in full.items() if place in programmer.desired_state()},
-        programmer.desired_state(),
-    )
+    wanted = programmer.desired_state()
+    assert_same({place: rules for place, rules in full.items() if place in wanted}, wanted)
     inside(programmer.sync, {f"ns/svc{number}": Input() for number in range(150)}, node)
     assert parse_save(inside(firewall.save, 4)) == empty
 
