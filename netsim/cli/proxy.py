@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -113,18 +114,41 @@ def _kubeconfig_of(document: list[Any]) -> Path | None:
 @app.command(cls=FlagCommand, epilog="Example: netsim proxy render -f objects.yaml --hostname-override node-1")
 def render(
     context: typer.Context,
-    file: Annotated[Path, typer.Option("-f", "--file", metavar="FILE", help="Objects (YAML or JSON).")],
-    node_addresses: Annotated[str, typer.Option(metavar="IP,…", help="Addresses of the node's interfaces.")] = "",
+    files: Annotated[
+        list[str], typer.Option("-f", "--filename", "--file", metavar="FILE", help="Objects: file, directory, or -.")
+    ],
+    node_addresses: Annotated[
+        str, typer.Option(metavar="CIDR,…", help="Addresses of the node's interfaces [those of its Node object].")
+    ] = "",
     family: Annotated[str, typer.Option(metavar="ipv4|ipv6")] = "ipv4",
 ) -> None:
-    """Print the rules that Services and EndpointSlices compile to, in `iptables-save` form; no root, no cluster."""
-    from netsim_proxy.render import render_objects
+    """Print the rules that Services and EndpointSlices compile to on a node; no root, no cluster.
+
+    In the form of `iptables-save`, which `iptables-restore` reads, or with --proxy-mode nftables of `nft list ruleset`.
+    """
+    from netsim.cli.object_files import read_objects
+    from netsim_proxy.render import Malformed, render_objects
 
     families: dict[str, Literal[4, 6]] = {"ipv4": 4, "ipv6": 6}
     if family not in families:
         raise Fault(f"--family {family}: unknown; use ipv4 or ipv6")
     config = _config(context, None, [])
-    print(render_objects(read_documents(file), config, _addresses(node_addresses), families[family]), end="")
+    objects = read_objects(files)
+    for missing in _missing(objects, config.hostname):
+        typer.echo(missing, err=True)
+    try:
+        print(render_objects(objects, config, _addresses(node_addresses), families[family]), end="")
+    except Malformed as error:
+        raise Fault(str(error)) from None
+
+
+def _missing(objects: list[Any], node: str) -> Iterator[str]:
+    """What the objects lack for the rules to be those of a node in use."""
+    if not any(obj["kind"] == "Service" for obj in objects):
+        yield "netsim: no Service among the objects: these are the rules of an empty cluster"
+    nodes = [obj["metadata"]["name"] for obj in objects if obj["kind"] == "Node"]
+    if nodes and node not in nodes:
+        yield f"netsim: no Node {node!r} among the objects: give --hostname-override one of {', '.join(nodes)}"
 
 
 def _config(context: typer.Context, file: Path | None, document: list[Any], **fields: Any) -> Any:

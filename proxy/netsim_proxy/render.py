@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.desired import Input
@@ -13,10 +13,13 @@ from netsim_proxy.model import Node, ServicePort, Slice, cut_node, cut_service, 
 from netsim_proxy.nftables.language import Nftables
 from netsim_proxy.nftables.state import compile_nftables
 from netsim_proxy.nftables.text import render_nftables
+from netsim_proxy.object_check import find_problem
 from netsim_proxy.rule import Ruleset
 from netsim_proxy.rules import compile_rules
 
 Obj = Mapping[str, Any]
+LOOPBACK = ("127.0.0.1", "::1")
+_T = TypeVar("_T")
 
 
 def flatten(objects: Iterable[Obj]) -> list[Obj]:
@@ -25,6 +28,10 @@ def flatten(objects: Iterable[Obj]) -> list[Obj]:
     for obj in objects:
         found += obj.get("items") or [] if obj.get("kind", "").endswith("List") else [obj]
     return found
+
+
+class Malformed(ValueError):
+    """An object that cannot be read; says which, and which field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +59,31 @@ def cut_objects(
 ) -> Parts:
     """Cut API objects (Services, EndpointSlices, Nodes; others are ignored) for the node named by `config`.
 
-    `node_addresses` are the addresses of the node's interfaces, with or without prefix length. Without a Node object
-    of that name the node has no labels and the first of them (per family) as its primary address.
+    `node_addresses` are the addresses of the node's interfaces, with or without prefix length; it has the loopback
+    addresses too, and by default those of its Node object. Without a Node object of that name the node has no labels
+    and the first of them (per family) as its primary address. Raises Malformed.
     """
     flat = flatten(objects)
     addresses = tuple(address.split("/")[0] for address in node_addresses)
-    services = [port for obj in flat if obj.get("kind") == "Service" for port in cut_service(obj, family)]
-    slices = [part for obj in flat if obj.get("kind") == "EndpointSlice" if (part := cut_slice(obj)) is not None]
-    nodes = [obj for obj in flat if obj.get("kind") == "Node" and obj["metadata"]["name"] == config.hostname]
-    node = cut_node(nodes[0]) if nodes else _bare_node(config.hostname, addresses)
-    return Parts(tuple(services), tuple(part for part in slices if part.family == family), node, addresses)
+    services = _cut(flat, "Service", lambda obj: cut_service(obj, family))
+    slices = _cut(flat, "EndpointSlice", cut_slice)
+    nodes = [node for node in _cut(flat, "Node", cut_node) if node.name == config.hostname]
+    node = nodes[0] if nodes else _bare_node(config.hostname, addresses)
+    own = dict.fromkeys((*LOOPBACK, *(addresses or (node.ipv4, node.ipv6))))
+    return Parts(
+        tuple(port for ports in services for port in ports),
+        tuple(part for part in slices if part is not None and part.family == family),
+        node,
+        tuple(filter(None, own)),
+    )
+
+
+def _cut(objects: Iterable[Obj], kind: str, cut: Callable[[Obj], _T]) -> list[_T]:
+    chosen = [obj for obj in objects if obj.get("kind") == kind]
+    for obj in chosen:
+        if problem := find_problem(obj):
+            raise Malformed(problem)
+    return [cut(obj) for obj in chosen]
 
 
 def compile_objects(
