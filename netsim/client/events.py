@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from netsim.api.errors import StatusError
@@ -20,6 +20,9 @@ from netsim.client.rest import Client
 log = logging.getLogger(__name__)
 
 EventType = Literal["Normal", "Warning"]
+TOGETHER = 10
+"""So many events written side by side share the server's commit; one after another, each would have its own."""
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -133,6 +136,14 @@ async def send_event(client: Client, event: Prepared) -> None:
             ending = isinstance(error, StatusError) and error.code == 403 and "being terminated" in error.message
             level = logging.DEBUG if ending else logging.WARNING
             log.log(level, "event %s for %s not recorded: %s", event.reason, name_of(obj), error)
+
+
+async def take_some(queue: asyncio.Queue[_T], most: int = TOGETHER) -> list[_T]:
+    """What waits, when there is something, but no more than `most`."""
+    taken = [await queue.get()]
+    while len(taken) < most and not queue.empty():
+        taken.append(queue.get_nowait())
+    return taken
 
 
 async def _repeat(client: Client, event: Prepared, now: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from netsim.client.events import Prepared, prepare_event, send_event
+from netsim.client.events import Prepared, prepare_event, send_event, take_some
 from netsim.client.rest import Client
 from netsim.controllers.writes import Note
 
@@ -32,6 +32,6 @@ class EventRecorder:
             log.warning("event dropped, %d are waiting: %s %s", _WAITING, note.reason, note.message)
 
     async def run(self) -> None:
-        """Write queued Events one after another, until cancelled."""
+        """Write queued Events, a few at a time, until cancelled."""
         while True:
-            await send_event(self._client, await self._queue.get())
+            await asyncio.gather(*(send_event(self._client, event) for event in await take_some(self._queue)))

@@ -115,17 +115,16 @@ def conditions_of(pod: Obj, service: Obj) -> dict[str, bool]:
     return {"ready": ready, "serving": serving, "terminating": terminating}
 
 
-def _relevant(pod: Obj | None) -> Obj:
+def _relevant(pod: Obj | None) -> tuple[object, ...]:
     """What endpoints are made of, to tell changes that matter."""
     if pod is None:
-        return {}
-    status = pod.get("status") or {}
-    return {
-        "labels": labels_of(pod),
-        "ips": (status.get("podIP"), status.get("podIPs")),
-        "state": (is_finished(pod), is_pod_ready(pod), deletion_timestamp(pod) is not None),
-        "spec": [pod["spec"].get(field) for field in ("nodeName", "hostname", "subdomain")],
-    }
+        return ()
+    status, spec = pod.get("status") or {}, pod["spec"]
+    return (
+        *(spec.get("nodeName"), status.get("podIP"), status.get("podIPs"), labels_of(pod)),
+        *(is_finished(pod), is_pod_ready(pod), deletion_timestamp(pod) is not None),
+        *(spec.get("hostname"), spec.get("subdomain")),
+    )
 
 
 def wake_services(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:

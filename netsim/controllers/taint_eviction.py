@@ -3,7 +3,7 @@ it for a time when that is over."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from netsim.api.kinds import NODES, PODS, Obj
@@ -22,7 +22,6 @@ from netsim.controllers.controller import Controller
 from netsim.controllers.node_lifecycle import wake_pods_of_tainted
 from netsim.controllers.pods import is_finished
 from netsim.controllers.view import View
-from netsim.controllers.wakes import by_own_key
 from netsim.controllers.writes import Note, Patch, Requeue, Writes, delete_of, patch_of, typed
 
 _REASON, _MESSAGE = "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"
@@ -35,7 +34,7 @@ def reconcile(key: str, view: View) -> Writes:
     node = view.get(NODES, str(name)) if name else None
     if pod is None or node is None or deletion_timestamp(pod) or is_finished(pod):
         return []
-    taints = [taint for taint in node["spec"].get("taints") or [] if taint.get("effect") == "NoExecute"]
+    taints = _evicting(node)
     wait = seconds_to_eviction(pod["spec"].get("tolerations") or [], taints, view.now) if taints else None
     if wait is None:
         return []
@@ -45,6 +44,16 @@ def reconcile(key: str, view: View) -> Writes:
         return [_say_why(pod, format_time(view.now))]
     event = Note(typed(PODS, pod), "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
     return [event, delete_of(PODS, pod)]
+
+
+def _evicting(node: Obj) -> list[Obj]:
+    return [taint for taint in node["spec"].get("taints") or [] if taint.get("effect") == "NoExecute"]
+
+
+def wake_on_tainted(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    """A pod on a Node with such a taint: on others there is nothing to do, and pods change all the time."""
+    node = view.get(NODES, str(dig(new, "spec", "nodeName") or ""))
+    return (key_of(new),) if new is not None and node is not None and _evicting(node) else ()
 
 
 def _say_why(pod: Obj, now: str) -> Patch:
@@ -72,4 +81,6 @@ def _wait(tolerations: Sequence[Obj], taint: Obj, now: datetime) -> float | None
     return max(float(min(limits)) - passed, 0.0)
 
 
-CONTROLLER = Controller("taint-eviction-controller", reconcile, ((PODS, by_own_key), (NODES, wake_pods_of_tainted)))
+CONTROLLER = Controller(
+    "taint-eviction-controller", reconcile, ((PODS, wake_on_tainted), (NODES, wake_pods_of_tainted))
+)

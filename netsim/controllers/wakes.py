@@ -27,11 +27,12 @@ def by_owner(kind: Kind) -> Wake:
 
 
 def by_owner_or_orphan(kind: Kind) -> Wake:
-    """As `by_owner`; an object without controller wakes every one of `kind` whose selector it matches."""
+    """As `by_owner`; an object without controller that may be adopted now, if it could not before, wakes every one of
+    `kind` whose selector it matches."""
 
     def wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
         keys = set(_owners(kind, old, new))
-        if new is not None and controller_of(new) is None and not deletion_timestamp(new):
+        if new is not None and _is_newly_free(old, new):
             keys |= set(_selecting(kind, view, new))
         return keys
 
@@ -43,6 +44,13 @@ def _owners(kind: Kind, *states: Obj | None) -> Iterator[str]:
         reference = controller_of(obj) if obj is not None else None
         if obj is not None and reference is not None and reference.get("kind") == kind.kind:
             yield f"{namespace_of(obj)}/{reference['name']}"
+
+
+def _is_newly_free(old: Obj | None, new: Obj) -> bool:
+    """Whether a new object, or one with other labels or released by its controller, has none."""
+    if controller_of(new) is not None or deletion_timestamp(new):
+        return False
+    return old is None or controller_of(old) is not None or labels_of(old) != labels_of(new)
 
 
 def _selecting(kind: Kind, view: View, obj: Obj) -> Iterator[str]:

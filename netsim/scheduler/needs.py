@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 from netsim.api.kinds import Obj
 from netsim.api.objects import controller_of, deletion_timestamp, key_of, labels_of, namespace_of, pod_phase, uid_of
@@ -20,6 +23,8 @@ from netsim.scheduler.terms import (
     spreads_of,
     tolerations_of,
 )
+
+_V = TypeVar("_V", bound=Hashable)
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +58,7 @@ class PodNeeds:
 def needs_of(pod: Obj) -> PodNeeds:
     """Read a pod."""
     spec = pod["spec"]
-    requests = requests_of(spec)
+    requests = _amounts(tuple(requests_of(spec).items()))
     owner = controller_of(pod)
     return PodNeeds(
         key_of(pod),
@@ -62,16 +67,27 @@ def needs_of(pod: Obj) -> PodNeeds:
         labels_of(pod),
         pod,
         requests,
-        weight_of(spec, requests),
+        _one(weight_of(spec, requests)),
         host_ports_of(spec),
         "" if owner is None else str(owner.get("uid", "")),
         int(spec.get("priority") or 0),
-        node_rules(spec),
-        preferred_nodes(spec),
-        tolerations_of(spec),
-        pod_rules(pod),
-        spreads_of(pod),
+        _one(node_rules(spec)),
+        _one(preferred_nodes(spec)),
+        _one(tolerations_of(spec)),
+        _one(pod_rules(pod)),
+        _one(spreads_of(pod)),
     )
+
+
+@lru_cache(1024)
+def _one(value: _V) -> _V:
+    """The first of equal values: most pods are alike, and thousands are kept."""
+    return value
+
+
+@lru_cache(1024)
+def _amounts(items: tuple[tuple[str, int], ...]) -> Amounts:
+    return dict(items)
 
 
 def is_pending(pod: Obj) -> bool:

@@ -45,16 +45,20 @@ def weight_of(spec: Obj, requests: Amounts) -> tuple[int, int]:
     return (requests.get(CPU) or DEFAULT_CPU * count, requests.get(MEMORY) or DEFAULT_MEMORY * count)
 
 
+_NO_PORTS: frozenset[HostPort] = frozenset()
+
+
 def host_ports_of(spec: Obj) -> frozenset[HostPort]:
     """Ports taken on the node itself, by ordinary containers and sidecars."""
     containers = [*(spec.get("containers") or ())]
     containers += [each for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"]
-    return frozenset(
+    found = [
         (port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", int(port["hostPort"]))
         for container in containers
         for port in container.get("ports") or ()
         if port.get("hostPort")
-    )
+    ]
+    return frozenset(found) if found else _NO_PORTS
 
 
 def ports_clash(one: HostPort, other: HostPort) -> bool:

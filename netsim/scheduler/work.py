@@ -21,7 +21,7 @@ from netsim.api.objects import (
     status_of,
 )
 from netsim.api.times import format_time
-from netsim.client.events import record_event
+from netsim.client.events import record_event, take_some
 from netsim.client.pace import Pace
 from netsim.client.rest import Client
 from netsim.scheduler.model import NodeState
@@ -197,9 +197,13 @@ class Workers:
             log.warning("event dropped, too many are waiting: %s %s", reason, message)
 
     async def write_events(self) -> None:
-        """Write Events one after another, out of the bindings' way, until cancelled."""
+        """Write Events out of the bindings' way, a few at a time, until cancelled."""
         pace = Pace(_BURST, _RATE)
         while True:
-            about, good, reason, message = await self._notes.get()
-            await asyncio.sleep(pace.delay(asyncio.get_running_loop().time()))
-            await record_event(self._client, about, "Normal" if good else "Warning", reason, message, component=NAME)
+            notes = await take_some(self._notes)
+            now = asyncio.get_running_loop().time()
+            await asyncio.sleep(max(pace.delay(now) for _ in notes))
+            await asyncio.gather(*(self._write_event(*note) for note in notes))
+
+    async def _write_event(self, about: Obj, good: bool, reason: str, message: str) -> None:
+        await record_event(self._client, about, "Normal" if good else "Warning", reason, message, component=NAME)
