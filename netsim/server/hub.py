@@ -27,22 +27,23 @@ _RETRY = 0.2
 _ANSWER_TURNS = 2
 # Turns until a write that had arrived meanwhile has reached the store.
 _ARRIVAL_TURNS = 4
-# While writers wait, telling watchers takes at most a fifth of the time; none hears of an event so many seconds late.
-_REST = 4.0
+# While writers keep coming, the rest after telling watchers grows to so many times what that took, up to so many
+# seconds: telling fifty watchers of ten events costs hardly more than of one.
+_REST = 16.0
 _LONGEST_REST = 0.01
 
 
 class Frame:
     """One store event with its decoded objects and wire bytes, each made once and shared by all watchers.
 
-    `transitions` keeps what the event is for watchers with a selector, by version and selectors.
+    `shown` keeps the line that it is in each form of watch, b"" where it is none.
     """
 
-    __slots__ = ("_before", "_lines", "_objects", "event", "transitions")
+    __slots__ = ("_before", "_lines", "_objects", "event", "shown")
 
     def __init__(self, event: Event) -> None:
         self.event = event
-        self.transitions: dict[tuple[str, str, str], str] = {}
+        self.shown: dict[str, bytes] = {}
         self._lines: dict[str, bytes] = {}
         self._objects: dict[bool, Obj] = {}
         self._before: Obj | None = None
@@ -81,7 +82,7 @@ class Frame:
         self._before = None
         self._lines.clear()
         self._objects.clear()
-        self.transitions.clear()
+        self.shown.clear()
 
 
 class Subscription:
@@ -201,20 +202,23 @@ class Hub:
         self._history.clear()
 
     async def _tell(self) -> None:
-        """Wake the watchers that have something, for ever. If a writer had to wait for that, the next time is put off
-        in proportion: under many writes watchers are told of several at once, and the time goes to the writes."""
+        """Wake the watchers that have something, for ever. Who writes while they are told does not wait for them, but
+        had to wait for the telling: the next one is put off, the longer the more often that happens. So a single change
+        is told at once, and under many writes watchers are told of several together."""
+        rest = 0.0
         while True:
             await self._something.wait()
             self._something.clear()
             await _turns(_ANSWER_TURNS)
-            start = time.monotonic()
+            start, pressed = time.thread_time(), self._store.writing
             woken, self._woken = self._woken, set()
             for watcher in woken:
                 watcher.wake()
-            spent = time.monotonic() - start
+            spent = time.thread_time() - start
             await _turns(_ARRIVAL_TURNS)
-            if self._store.writing:
-                await asyncio.sleep(min(_REST * spent, _LONGEST_REST))
+            rest = min(2 * rest or 1.0, _REST) if pressed or self._store.writing else 0.0
+            if rest:
+                await asyncio.sleep(min(rest * spent, _LONGEST_REST))
 
     def _dispatch(self, batch: list[Event]) -> None:
         """Queue the events for their watchers, and have those woken."""

@@ -40,7 +40,8 @@ class Watch:
             kind, call.namespace, options.label_selector, options.field_selector
         )
         self._everything = self.selection.everything
-        self._selectors = (kind.api_version, options.label_selector, options.field_selector)
+        exact = self.selection.exact
+        self._form = "\n".join((kind.api_version, exact, options.label_selector, options.field_selector))
         self._shape = call.format.shape
         self._plain = not self._shape and not is_view(kind)
         self._with_columns = True
@@ -51,30 +52,29 @@ class Watch:
     def prefix(self) -> str:
         return self.selection.exact or self.selection.prefix
 
-    def lines(self, frames: Iterable[Frame]) -> bytes:
+    def lines(self, frames: list[Frame]) -> bytes:
         """The lines for some frames, joined."""
-        return b"".join([line for line in map(self._frame_line, frames) if line])
+        if len(frames) == 1:
+            return self._frame_line(frames[0])
+        return b"".join([self._frame_line(frame) for frame in frames])
 
     def _frame_line(self, frame: Frame) -> bytes:
-        event = frame.event
-        if self.selection.exact and event.key != self.selection.exact:
-            return b""
-        kind = self._transition(frame)
-        if not kind:
-            return b""
-        if self._plain:
-            return frame.line(self.call.kind, kind)
-        obj = frame.old() if kind == "DELETED" else frame.new(self.core.decoder)
-        return self.line(kind, obj) if obj is not None else b""
+        """Watchers of the same form share the line that the first of them had made."""
+        if not self._plain:
+            kind = self._transition(frame)
+            obj = frame.old() if kind == "DELETED" else frame.new(self.core.decoder)
+            return self.line(kind, obj) if kind and obj is not None else b""
+        line = frame.shown.get(self._form)
+        if line is None:
+            kind = self._transition(frame)
+            line = frame.shown[self._form] = frame.line(self.call.kind, kind) if kind else b""
+        return line
 
     def _transition(self, frame: Frame) -> str:
         """The event as this watcher sees it: starting to match is ADDED, ceasing to is DELETED, neither is nothing."""
-        if self._everything:
-            return frame.event.type
-        known = frame.transitions.get(self._selectors)
-        if known is None:
-            known = frame.transitions[self._selectors] = self._compared(frame)
-        return known
+        if self.selection.exact and frame.event.key != self.selection.exact:
+            return ""
+        return frame.event.type if self._everything else self._compared(frame)
 
     def _compared(self, frame: Frame) -> str:
         old, new = frame.before(self.core.decoder), frame.new(self.core.decoder)
@@ -177,7 +177,8 @@ class WatchBody:
             return None
         if self._subscription is None:
             return self._start()
-        lines = self._watch.lines(self._subscription.take_now())
+        frames = self._subscription.take_now()
+        lines = self._watch.lines(frames) if frames else b""
         if self._bookmark_due:
             lines += self._bookmark(self._subscription)
         if not lines and self._subscription.closed:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from netsim.api.kinds import CONFIG_MAPS
-from netsim.server.hub import WARM
+from netsim.server.hub import WARM, Hub
+from netsim.store.types import Event, Item
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -189,3 +192,50 @@ async def test_what_was_made_of_an_old_event_is_made_anew_for_who_comes_late(api
     for n in range(WARM):
         await api.post(MAPS, {"metadata": {"name": f"later-{n}"}})
     assert [(await api.watch(watch, 3))[:3], await api.watch(selected, 2)] == early
+
+
+class Pressed:
+    """A store as the hub sees it; `writing` is set by the test."""
+
+    revision, writing = 0, False
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[list[Event]] = asyncio.Queue()
+
+    async def watch(self, prefix: str, after: int) -> AsyncIterator[list[Event]]:
+        while True:
+            yield await self.events.get()
+
+    def change(self) -> None:
+        self.revision += 1
+        key = f"/registry/core/configmaps/default/c{self.revision}"
+        item = Item(key, b"{}", self.revision, self.revision)
+        self.events.put_nowait([Event("ADDED", key, self.revision, item, None)])
+
+
+@pytest.mark.parametrize("writing", [False, True])
+async def test_under_many_writes_watchers_are_told_of_several_at_once(writing: bool) -> None:
+    """Otherwise of every change by itself, before the next."""
+    store, told = Pressed(), list[int]()
+    hub = Hub(store)  # type: ignore[arg-type]
+    await hub.start()
+    subscription = hub.subscribe("/registry/core/configmaps/", 0)
+    assert subscription is not None
+
+    def wake() -> None:
+        told.append(len(subscription.take_now()))
+        end = time.thread_time() + 0.001  # what telling many takes
+        while time.thread_time() < end:
+            pass
+
+    subscription.wake = wake
+    store.writing = writing
+    async with asyncio.timeout(5):
+        for number in range(100):
+            store.change()
+            while sum(told) <= number and not (writing and hub.revision == store.revision):
+                await asyncio.sleep(0)
+        while sum(told) < 100:
+            await asyncio.sleep(0.001)
+    assert told == [1] * 100 if not writing else len(told) < 20
+    await hub.close()
