@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from netsim_proxy.desired import Input
@@ -12,11 +12,16 @@ from netsim_proxy.model import Node
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One sync: rules written or deleted, seconds taken, and whether all rules were compared with the kernel's."""
+    """One sync: rules written or deleted, seconds taken, and whether all rules were compared with the kernel's.
+
+    `rules` and `written` are, by iptables table, the rules that there are and those written or deleted.
+    """
 
     lines: int
     seconds: float
     full: bool
+    rules: Mapping[str, int] = field(default_factory=dict)
+    written: Mapping[str, int] = field(default_factory=dict)
 
 
 class SyncFailed(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
@@ -19,6 +20,7 @@ from netsim_proxy.iptables import State, read_save
 from netsim_proxy.machine import read_local_addresses
 from netsim_proxy.model import Node
 from netsim_proxy.pace import failing_lines
+from netsim_proxy.rule_counts import RuleCounts
 from netsim_proxy.udp_entries import UdpEntries
 
 SHARED_RULES = 200
@@ -57,6 +59,7 @@ class Programmer:
         self._config, self._family = _with_random_ports(_with_liberal_tracking(config), firewall.version()), family
         self._desired = Desired(self._config, family)
         self._trusted = False
+        self._counts, self._written = RuleCounts(), Counter[str]()
         self._udp = UdpEntries(family)
 
     def prepare(self) -> None:
@@ -80,6 +83,7 @@ class Programmer:
         started = time.monotonic()
         step = self._desired.advance(changes, node, read_local_addresses(self._config, self._family))
         self._udp.note(step.old_udp, step.new_udp)
+        self._counts.shift(step.old, step.new)
         full = check or step.whole or not self._trusted
         self._trusted = False
         update = Update() if full else diff_services(step.old, step.new)
@@ -87,7 +91,7 @@ class Programmer:
         lines = self._repair() if full else self._send(update.chains)
         self._trusted = True
         self._udp.clean()
-        return Outcome(lines, time.monotonic() - started, full)
+        return Outcome(lines, time.monotonic() - started, full, dict(self._counts.total), dict(self._written))
 
     def _repair(self) -> int:
         """Compare all rules with the kernel's and send the difference; how many rules that were."""
@@ -96,15 +100,15 @@ class Programmer:
         except (CommandFailed, CommandMissing) as error:
             raise SyncFailed(f"reading the rules: {error}") from error
         hooks = missing_hooks(actual, self._desired.hooks)
-        return self._send(
-            chain(diff_chains(actual, self._desired.chains()), hooks.chains), RULES_PER_CHAIN * len(actual)
-        )
+        wanted = self._counts.recount(self._desired.chains())
+        return self._send(chain(diff_chains(actual, wanted), hooks.chains), RULES_PER_CHAIN * len(actual))
 
     def _send(self, changes: Iterable[ChainUpdate], rules_there: int = 0) -> int:
         """Write the changes; how many rules they write or delete."""
-        payload = Payload()
+        payload, self._written = Payload(), Counter()
         for change in changes:
             payload.add(change)
+            self._written[change.place[0]] += change.lines
         if not payload:
             return 0
         text = payload.render(rules_there)

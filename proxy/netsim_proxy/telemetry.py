@@ -58,6 +58,9 @@ class Telemetry:
 
     def _observe(self, outcome: Outcome, latencies: Iterable[float]) -> None:
         kind = "full" if outcome.full else "partial"
+        for table, number in outcome.rules.items():
+            self.metrics.set("iptables_total", number, table)
+            self.metrics.set("iptables_last", outcome.written.get(table, 0), table)
         for latency in latencies:
             self.metrics.observe("network_programming_duration_seconds", latency)
         self.metrics.observe("sync_proxy_rules_duration_seconds", outcome.seconds)

@@ -120,8 +120,12 @@ def test_health_metrics_and_health_checks_follow_the_cluster(alone: NodeAlone) -
     _, body, headers = alone.get(CHECK)
     assert json.loads(body)["localEndpoints"] == 1
     assert headers["X-Load-Balancing-Endpoint-Weight"] == "1"
+    ours = [line for line in alone.rules("nat").splitlines() if line.startswith("-A KUBE-")]
+    assert alone.metric('sync_proxy_rules_iptables_total{table="nat"}') == len(ours)
     proxy.put(endpoints("lb", "10.180.1.21"))
     until(lambda: alone.get(CHECK)[0] == 503)
+    ours = [line for line in alone.rules("nat").splitlines() if line.startswith("-A KUBE-")]
+    assert alone.metric('sync_proxy_rules_iptables_total{table="nat"}') == len(ours)
     assert alone.metric('sync_proxy_rules_no_local_endpoints_total{traffic_policy="external"}') == 1
 
     proxy.put(node(taints=[{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]))
