@@ -7,6 +7,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from netsim.api.structural import EMBEDDED, INT_OR_STRING, LIST_MAP_KEYS, LIST_TYPE, Schema
@@ -126,6 +127,16 @@ def _int_or_string(value: Any) -> Any:
     return _int(value)
 
 
+_SPAN = re.compile(r"(\d+\.?\d*|\.\d+)\s*([a-zµ]+)")
+_SECOND = 10**9
+_UNITS = {
+    "ns": 1, "us": 1000, "µs": 1000, "ms": 10**6, "s": _SECOND, "m": 60 * _SECOND, "h": 3600 * _SECOND,
+    "d": 86400 * _SECOND, "w": 7 * 86400 * _SECOND, "nan": 1, "mic": 1000, "mil": 10**6, "sec": _SECOND,
+    "min": 60 * _SECOND, "hou": 3600 * _SECOND, "day": 86400 * _SECOND,
+}  # fmt: skip
+"""Of the long names the first three letters tell."""
+
+
 def _bytes(value: str) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
@@ -133,11 +144,20 @@ def _bytes(value: str) -> bytes:
         raise EvaluationError("invalid data, expected a base64 encoded string") from None
 
 
+def _duration(value: str) -> Any:
+    """ "1h30m", and what the format allows beside Go's: "2 days", "1w"."""
+    parts = _SPAN.findall(value)
+    if not parts:
+        return parse_duration(value)
+    nanos = sum(Fraction(number) * _UNITS[unit[:3] if len(unit) > 2 else unit] for number, unit in parts)
+    return parse_duration(f"{'-' if value.startswith('-') else ''}{int(nanos)}ns")
+
+
 def _date(value: str) -> Any:
     return parse_timestamp(value if "T" in value.upper() else f"{value}T00:00:00Z")
 
 
-_TEXTS: dict[str, Convert] = {"byte": _bytes, "duration": parse_duration, "date": _date, "date-time": parse_timestamp}
+_TEXTS: dict[str, Convert] = {"byte": _bytes, "duration": _duration, "date": _date, "date-time": parse_timestamp}
 
 
 def _nullable(convert: Convert) -> Convert:

@@ -74,3 +74,19 @@ class Macro:
 
 
 Node = Literal | Name | Select | Call | ListNode | MapNode | Macro
+
+
+def children(node: Node) -> list[Node]:
+    """The nodes right below one."""
+    match node:
+        case Select():
+            return [node.operand]
+        case Call():
+            return [*([node.target] if node.target is not None else []), *node.arguments]
+        case ListNode():
+            return node.items
+        case MapNode():
+            return [part for entry in node.entries for part in entry]
+        case Macro():
+            return [node.range, *node.bodies]
+    return []

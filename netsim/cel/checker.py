@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from netsim.cel.ast import Call, ListNode, Literal, Macro, MapNode, Name, Node, Select
+from netsim.cel.ast import Call, ListNode, Literal, Macro, MapNode, Name, Node, Select, children
 from netsim.cel.errors import CompileError, EvaluationError, Issue
 from netsim.cel.functions import Library, Overload
 from netsim.cel.regex import compiled
@@ -113,7 +113,7 @@ class _Checker:
         if path:
             node.function, node.target = path, None
         self._mixing += node.function == "format"
-        given = [self.type_of(each, scope) for each in self._operands(node)]
+        given = [self.type_of(each, scope) for each in children(node)]
         self._mixing -= node.function == "format"
         overloads = self._library.overloads(node.function, member=node.target is not None)
         if not self._library.functions.get(node.function):
@@ -138,9 +138,6 @@ class _Checker:
             read(argument.value)
         except EvaluationError:
             self._wrong(argument.at, f"invalid {node.function} argument")
-
-    def _operands(self, node: Call) -> list[Node]:
-        return [*([node.target] if node.target is not None else []), *node.arguments]
 
     def _qualified(self, node: Call, scope: Mapping[str, Type]) -> str:
         """The name of a function whose dots look like fields: `sets.contains`."""

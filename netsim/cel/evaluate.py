@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from netsim.cel.ast import Call, ListNode, Literal, Macro, MapNode, Name, Node, Select
+from netsim.cel.ast import Call, ListNode, Literal, Macro, MapNode, Name, Node, Select, children
 from netsim.cel.checker import dotted
 from netsim.cel.errors import CostExceeded, EvaluationError, no_such_overload
 from netsim.cel.functions import Library, Overload, call
@@ -117,8 +117,7 @@ def _maybe(owner: Any, key: Any) -> Optional:
 
 
 def _call(node: Call, library: Library, bound: frozenset[str]) -> Step:
-    operands = [*([node.target] if node.target is not None else []), *node.arguments]
-    steps = [compiled(each, library, bound) for each in operands]
+    steps = [compiled(each, library, bound) for each in children(node)]
     special = _SPECIAL.get(node.function)
     if special is not None:
         return special(*steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netsim.cel.ast import Call, ListNode, Literal, Macro, MapNode, Name, Node, Select
+from netsim.cel.ast import Call, ListNode, Literal, Macro, MapNode, Name, Node, Select, children
 from netsim.cel.errors import CompileError, Issue
 from netsim.cel.lexer import RESERVED, Token, syntax, tokens
 
@@ -11,7 +11,9 @@ BINARY = {
     "%": 5,
 }  # fmt: skip
 _WORDS = {"true": ("bool", True), "false": ("bool", False), "null": ("null", None)}
-_DEEPEST = 200
+_LOGIC = 2
+"""The rank up to which operators are && and ||."""
+_DEEPEST = 120
 _MACROS = {
     ("all", 2): 1, ("exists", 2): 1, ("exists_one", 2): 1, ("existsOne", 2): 1, ("map", 2): 1, ("map", 3): 1,
     ("filter", 2): 1, ("sortBy", 2): 1, ("optMap", 2): 1, ("optFlatMap", 2): 1, ("all", 3): 2, ("exists", 3): 2,
@@ -37,6 +39,8 @@ class _Parser:
         found = self._expression()
         if self._peek().kind != "end":
             raise self._unexpected(self._peek())
+        if _is_deep(found):
+            raise syntax(self._text, found.at, "expression recursion limit exceeded")
         return found
 
     # --- tokens
@@ -89,9 +93,20 @@ class _Parser:
             rank = BINARY.get(token.text, 0)
             if rank < least:
                 return left
-            self._take()
-            function = "@in" if token.value == "in" else f"_{token.value}_"
-            left = Call(token.at, function, None, [left, self._binary(rank + 1)])
+            left = self._chain(left, token.text, rank) if rank <= _LOGIC else self._pair(left, rank)
+
+    def _pair(self, left: Node, rank: int) -> Node:
+        token = self._take()
+        function = "@in" if token.value == "in" else f"_{token.value}_"
+        return Call(token.at, function, None, [left, self._binary(rank + 1)])
+
+    def _chain(self, left: Node, mark: str, rank: int) -> Node:
+        """a && b && c …: as flat a tree as can be, for there may be hundreds."""
+        terms, places = [left], []
+        while (found := self._accept(mark)) is not None:
+            places.append(found.at)
+            terms.append(self._binary(rank + 1))
+        return _balanced(f"_{mark}_", terms, places)
 
     def _unary(self) -> Node:
         token = self._peek()
@@ -231,3 +246,23 @@ class _Parser:
         if not isinstance(argument, Name):
             raise CompileError(self._text, [Issue(argument.at, "argument must be a simple name")])
         return argument.name
+
+
+def _balanced(function: str, terms: list[Node], places: list[int]) -> Node:
+    """The terms joined two by two."""
+    if len(terms) == 1:
+        return terms[0]
+    middle = len(terms) // 2
+    left = _balanced(function, terms[:middle], places[: middle - 1])
+    right = _balanced(function, terms[middle:], places[middle:])
+    return Call(places[middle - 1], function, None, [left, right])
+
+
+def _is_deep(node: Node) -> bool:
+    """Whether the tree is too deep to be walked down: long chains of other operators, fields or calls."""
+    level = [node]
+    for _ in range(_DEEPEST):
+        level = [below for each in level for below in children(each)]
+        if not level:
+            return False
+    return True

@@ -29,7 +29,7 @@ _QUOTED = {
     '"': r"\"",
 }
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_PRECISION = 6
+_PRECISION, _MOST_DIGITS, _LONGEST = 6, 1000, 16 * 1024 * 1024
 
 
 def _char_at(text: str, index: int) -> str:
@@ -55,7 +55,14 @@ def _last_index_of(text: str, part: str, last: int | None = None) -> int:
 
 
 def _replace(text: str, old: str, new: str, count: int = -1) -> str:
+    _bounded(len(text) + len(new) * ((len(text) + 1) if old == "" else len(text) // len(old)))
     return text.replace(old, new, count if count >= 0 else -1)
+
+
+def _bounded(size: int) -> None:
+    """No text shall be made that nobody can hold."""
+    if size > _LONGEST:
+        raise EvaluationError(f"a text of {size} characters is too long")
 
 
 def _split(text: str, separator: str, count: int = -1) -> list[str]:
@@ -80,6 +87,7 @@ def _substring(text: str, start: int, end: int | None = None) -> str:
 def _join(texts: list[Any], separator: str = "") -> str:
     if not all(isinstance(each, str) for each in texts):
         raise EvaluationError("join: invalid input: not a list of strings")
+    _bounded(sum(map(len, texts)) + len(separator) * len(texts))
     return separator.join(texts)
 
 
@@ -124,6 +132,7 @@ def _clause(found: re.Match[str], left: list[Any]) -> str:
     if not left:
         raise EvaluationError(f"index {0} out of range")
     precision = int(found[2]) if found[2] else _PRECISION
+    _bounded(precision * _LONGEST // _MOST_DIGITS)
     return _VERBS[verb](left.pop(0), precision)
 
 

@@ -40,6 +40,7 @@ def errors(schema: Schema, new: Any, old: Any = None) -> list[str]:
         (ruled(of(n=NUMBER), "self.n > 0.5"), {"n": 1}),
         (ruled(of(n=INT), "self.n / 2 == 1"), {"n": 3.0}),
         (ruled(of(d={"type": "string", "format": "duration"}), "self.d < duration('2h')"), {"d": "1h30m"}),
+        (ruled(of(d={"type": "string", "format": "duration"}), "self.d == duration('51h')"), {"d": "2 days 3 hours"}),
         (ruled(of(d={"type": "string", "format": "date"}), "self.d.getFullYear() == 2024"), {"d": "2024-02-01"}),
         (
             ruled(of(d={"type": "string", "format": "date-time"}), "self.d.getHours() == 5"),

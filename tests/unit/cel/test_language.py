@@ -203,6 +203,8 @@ def test_what_holds(text: str) -> None:
         ("optional.none().value()", "optional.none() dereference"),
         ("{'a': 1, self.tags[0]: 2}", "Failed with repeated key a"),
         ("duration(self.name)", 'invalid duration "web"'),
+        ("[lists.range(500).map(i, 'abcdefghij').join()].map(x, x.replace('', x)) == []", "is too long"),
+        ("'%.5000f'.format([1.0])", "is too long"),
         ("timestamp('9999-12-31T23:59:59Z') + duration('1s')", "timestamp overflow"),
     ],
 )
@@ -345,6 +347,10 @@ MARKS = [".", "[", "]", "(", ")", "{", "}", ",", ":", "?", "!", "-", "+", "*", "
 @example("(" * 300)
 @example("-" * 5000 + "1")
 @example("[" * 3000)
+@example("1" + "+1" * 5000)
+@example("self" + ".name" * 5000)
+@example("true" + "&&true" * 3000)
+@example("'a'" + ".trim()" * 500)
 def test_junk_gives_compile_errors_only(text: str) -> None:
     try:
         program = compile_program(text, {"self": SELF})
