@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from netsim_proxy.config import Family
 from netsim_proxy.nftables.expressions import GOTO, encode_rule, text
 from netsim_proxy.nftables.language import TABLE, Chain, Data, Final, Hook, Nftables, Rule, SetSpec, Verdict
-from netsim_proxy.nftables.wire import encode_chain, encode_set
+from netsim_proxy.nftables.wire import ANONYMOUS, encode_chain, encode_set
 
 GET_TABLE, GET_CHAIN, GET_RULE, GET_SET, GET_ELEMENTS = 1, 4, 7, 10, 13
 STRANGE = Chain((Rule(Final("return"), comment="rules of somebody else"),))
 """Stands for a chain whose rules are not those that it should have."""
 _STRANGE_SET = SetSpec(())
 _ELSEWHERE = Hook("filter", "input", 0)
-_IGNORED_SET_ATTRIBUTES = (1, 10, 13)  # table, number within a batch, what the nft command prints
+_SET_ATTRIBUTES = (3, 4, 5, 6, 7, 11, 13)  # flags, types and lengths of key and data, timeout, comment
 
 
 def pairs(body: bytes) -> Iterator[tuple[int, bytes]]:
@@ -103,13 +103,18 @@ def _same_expression(wanted: Mapping[int, bytes], found: Mapping[int, bytes]) ->
 
 
 def recognise_sets(sets: Iterable[bytes], desired: Nftables, family: Family) -> dict[str, SetSpec]:
-    """The sets in the kernel; those made as they should be as they are in `desired`."""
+    """The sets in the kernel; those made as they should be as they are in `desired`.
+
+    Sets without a name of their own are left out: they come and go with their rule.
+    """
     found: dict[str, SetSpec] = {}
     for attributes in of_table(sets):
         name = _name(attributes, 2)
+        if _number(attributes, 3) & ANONYMOUS:
+            continue
         wanted = desired.sets.get(name)
         ours = dict(pairs(encode_set(name, wanted, 0, family))) if wanted else {}
-        same = all(attributes.get(k) == v for k, v in ours.items() if k not in _IGNORED_SET_ATTRIBUTES)
+        same = all(attributes.get(kind) == ours.get(kind) for kind in _SET_ATTRIBUTES)
         found[name] = wanted if wanted and same else _STRANGE_SET
     return found
 

@@ -72,7 +72,7 @@ def plan_transaction(current: Nftables | None, desired: Nftables) -> Transaction
     ]
     return Transaction(
         delete_elements=_removed(current, desired, renewed),
-        flush=(*(name for name in changed if current.chains[name].rules), *gone),
+        flush=tuple(name for name in (*changed, *gone) if current.chains[name].rules),
         delete_sets=tuple(name for name in current.sets if name in renewed or name not in desired.sets),
         delete_chains=tuple(gone),
         create_table=current.dormant,

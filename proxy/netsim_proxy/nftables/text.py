@@ -148,8 +148,8 @@ def _set_lines(spec: SetSpec, elements: Mapping[bytes, Data], family: Family) ->
     if spec.data == "verdict":
         yield f"type {_type(spec.key, family)} : verdict"
     elif spec.data:
-        # "tcp", for nft 1.0.6 cannot add rules beside a map with data "th dport"; it means any port.
-        yield f"typeof {_typeof(spec.key, family)} : {_typeof(spec.data, family).replace('th dport', 'tcp dport')}"
+        # Not "tcp dport" for the data: the nft command would take it for a rule that is for TCP alone.
+        yield f"typeof {_typeof(spec.key, family)} : {_typeof(spec.data, family)}"
     else:
         yield f"type {_type(spec.key, family)}"
     if spec.interval:

@@ -30,7 +30,7 @@ NEW_SET, DEL_SET, NEW_ELEMENTS, DEL_ELEMENTS = 9, 11, 12, 14
 CREATE, APPEND = 0x400, 0x800
 
 HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
-MAP, INTERVAL, TIMEOUT, DYNAMIC, CONCATENATED = 0x8, 0x4, 0x10, 0x20, 0x80
+ANONYMOUS, INTERVAL, MAP, TIMEOUT, DYNAMIC, CONCATENATED = 0x1, 0x4, 0x8, 0x10, 0x20, 0x80
 _VERDICT_TYPE = 0xFFFFFF00
 _AFFINITY_SIZE = 65535
 """Clients that one endpoint's set remembers: what kube-proxy's have."""
@@ -149,14 +149,11 @@ def _numbers(*values: int) -> bytes:
 
 
 def _typeof(kind: int, fields: tuple[FieldType, ...], family: Family) -> bytes:
-    """The expression whose type a key or data has: destination address, protocol, port, `numgen`.
-
-    The port of data is a TCP port in words: nft 1.0.6 cannot add rules beside a map with data `th dport`.
-    """
+    """The expression whose type a key or data has: destination address, protocol, port, `numgen`."""
     expressions = {
         "addr": (7, _numbers(13, 9) if family == 6 else _numbers(12, 12)),
         "proto": (9, _numbers(16)),
-        "port": (7, _numbers(11 if kind == 3 else 8, 2)),
+        "port": (7, _numbers(11, 2)),
         "index": (23, _numbers(1, 2, 0)),
     }
     parts = ((index, *expressions[name]) for index, name in enumerate(fields))
