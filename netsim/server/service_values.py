@@ -69,7 +69,11 @@ def carry_over(new: Obj, old: Obj) -> Obj:
         _drop_unchanged(spec, before, ("healthCheckNodePort",))
     if spec.get("type") != "LoadBalancer":
         _drop_unchanged(spec, before, ("allocateLoadBalancerNodePorts", "loadBalancerClass"))
-    return {**new, "spec": spec}
+    changed = {**new, "spec": spec}
+    if before.get("type") == "LoadBalancer" and spec.get("type") != "LoadBalancer" and new.get("status"):
+        # Who balances may take its time to notice: the address is not the Service's any more from now on.
+        changed["status"] = {**new["status"], "loadBalancer": {}}
+    return changed
 
 
 def _same_ips(spec: Obj, before: Obj) -> bool:

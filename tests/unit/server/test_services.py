@@ -191,6 +191,8 @@ async def test_headless_and_load_balancer(api: Any) -> None:
     merge = {"content_type": "application/merge-patch+json"}
     refused = await api.refused("PATCH", f"{SERVICES}/h/status", ingress, **merge)
     assert refused["details"]["causes"][0]["field"] == "status.loadBalancer.ingress"
+    plain = await api.merge(f"{SERVICES}/lb", {"spec": {"type": "ClusterIP"}})
+    assert plain["status"] == {"loadBalancer": {}}
 
 
 async def test_allocators_survive_a_restart(api: Any) -> None:
