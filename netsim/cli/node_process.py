@@ -20,11 +20,11 @@ from netsim.api.errors import StatusError
 from netsim.api.kinds import NODES
 from netsim.api.times import format_time
 from netsim.cli.join import ensure_serving_certificate, read_authority
+from netsim.cli.node_proxy import run_node_proxy
 from netsim.cli.node_routes import run_node_routes
 from netsim.client.kubeconfig import load_client
 from netsim.client.rest import Client
 from netsim_proxy.config import ProxyConfig
-from netsim_proxy.sync import run_proxy
 
 log = logging.getLogger(__name__)
 _FAREWELL = 2.0
@@ -71,7 +71,7 @@ async def _run_parts(node: NodeProcess, client: Client) -> None:
     tls = await _kubelet_tls(node, client)
     async with asyncio.TaskGroup() as parts:
         parts.create_task(run_agent(_agent(node), client, {"netsim": netsim_cni.plugin.invoke}, kubelet_ssl=tls))
-        parts.create_task(run_proxy(_proxy(node), client))
+        parts.create_task(run_node_proxy(_proxy(node), client))
         parts.create_task(run_node_routes(node.name, client, node.cluster_cidr))
         parts.create_task(run_announcer(node.name, client))
 
