@@ -22,6 +22,7 @@ from netsim.api.kinds import (
     ENDPOINTS,
     LEASES,
     NAMESPACES,
+    RESOURCE_QUOTAS,
     SECRETS,
     SERVICES,
     Obj,
@@ -29,6 +30,7 @@ from netsim.api.kinds import (
 from netsim.client.leader import Candidate, Timing
 from netsim.client.rest import Client
 from netsim.client.transport import InProcessTransport
+from netsim.controllers.run import ControllerConfig, run_controllers
 from netsim.http.types import Peer, Request
 from netsim.server.app import ApiServer
 from netsim.server.core import ServerConfig
@@ -141,6 +143,46 @@ async def until_made(client: Client, service: Obj) -> Obj:
                 return await client.create(SERVICES, service, "default")
             except StatusError:
                 await asyncio.sleep(0.02)
+
+
+async def test_a_quota_holds_against_both_at_once(servers: list[Client]) -> None:
+    """With the controller that counts anew at work, and room that comes back meanwhile."""
+    quota = {"metadata": {"name": "few"}, "spec": {"hard": {"count/secrets": "10"}}}
+    await servers[0].create(RESOURCE_QUOTAS, quota, "default")
+    made: set[str] = set()
+    refused: list[str] = []
+
+    async def create(client: Client, name: str) -> None:
+        try:
+            await client.create(SECRETS, {"metadata": {"name": name}}, "default")
+            made.add(name)
+        except StatusError as error:
+            refused.append(error.message)
+
+    async def round_of(prefix: str) -> None:
+        names = [(client, f"{prefix}{n}{i}") for n in range(20) for i, client in enumerate(servers)]
+        await asyncio.gather(*(create(client, name) for client, name in names))
+        there = await servers[1].list(SECRETS, "default")
+        assert {secret["metadata"]["name"] for secret in there["items"]} == made
+        assert len(made) <= 10 and refused
+        assert all("exceeded quota: few" in why or "has been modified" in why for why in refused), refused
+
+    controllers = asyncio.create_task(run_controllers(servers[1], ControllerConfig()))
+    try:
+        await round_of("a")
+        assert len(made) == 10
+        for name in sorted(made)[:5]:
+            await servers[0].delete(SECRETS, name, "default")
+            made.remove(name)
+        await round_of("b")
+        async with asyncio.timeout(10):
+            while (await servers[0].get(RESOURCE_QUOTAS, "few", "default"))["status"]["used"] != {
+                "count/secrets": str(len(made))
+            }:
+                await asyncio.sleep(0.02)
+    finally:
+        controllers.cancel()
+        await asyncio.gather(controllers, return_exceptions=True)
 
 
 async def test_both_are_endpoints_until_one_goes(etcd: Any, tmp_path: Path, pki: Path) -> None:
