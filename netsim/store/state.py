@@ -10,6 +10,10 @@ from itertools import islice
 from netsim.store.keys import Keys
 from netsim.store.types import Compacted, Event, Item, Page, StoreError
 
+# Lists of at least so many items are kept, so many of them, for the next one who asks.
+_LONG = 64
+_KEPT = 16
+
 
 def _revision(event: Event) -> int:
     return event.revision
@@ -26,6 +30,7 @@ class State:
         self._items: dict[str, Item] = {}
         self._keys = Keys()
         self._history: deque[Event] = deque()
+        self._lists: dict[str, list[Item]] = {}
 
     def __len__(self) -> int:
         return len(self._history)
@@ -36,6 +41,7 @@ class State:
     def restore(self, items: dict[str, Item], history: Iterable[Event]) -> None:
         """Take over the state that a database held."""
         self._items, self._keys = items, Keys(items)
+        self._lists.clear()
         self._history = deque(history)
         self.revision = self._history[-1].revision if self._history else self.floor
 
@@ -55,6 +61,8 @@ class State:
                 self._items[event.key] = event.item
             self._history.append(event)
             self.revision = event.revision
+            for prefix in [prefix for prefix in self._lists if event.key.startswith(prefix)]:
+                del self._lists[prefix]
 
     def since(self, prefix: str, after: int) -> list[Event]:
         """Kept events of a prefix later than `after`; raises Compacted when some are gone."""
@@ -65,6 +73,8 @@ class State:
     def page(self, prefix: str, limit: int, start: str, revision: int) -> Page:
         """See types.Store.list."""
         if revision in (0, self.revision):
+            if not (limit or start):
+                return Page(self._all(prefix), self.revision)
             keys, items = self._keys.within(prefix, start), self._items
             revision = self.revision
         else:
@@ -72,6 +82,17 @@ class State:
             keys = sorted(key for key in items if key >= start)
         chosen = keys[:limit] if limit else keys
         return Page([items[key] for key in chosen], revision, len(keys) - len(chosen))
+
+    def _all(self, prefix: str) -> list[Item]:
+        """The items of a prefix now; not to be changed."""
+        found = self._lists.get(prefix)
+        if found is None:
+            found = [self._items[key] for key in self._keys.within(prefix)]
+            if len(found) >= _LONG:
+                if len(self._lists) == _KEPT:
+                    del self._lists[next(iter(self._lists))]
+                self._lists[prefix] = found
+        return found
 
     def _as_of(self, prefix: str, revision: int) -> dict[str, Item]:
         """Items of a prefix at an earlier revision: the present, with the later events undone."""

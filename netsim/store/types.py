@@ -23,7 +23,8 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A consistent snapshot of a key range as of `revision`; `remaining` counts the items left out by limit."""
+    """A consistent snapshot of a key range as of `revision`; `remaining` counts the items left out by limit. The list
+    is shared, not to be changed."""
 
     items: list[Item]
     revision: int

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,20 @@ def test_every_earlier_revision_can_be_listed(wanted: list[tuple[str, bool]]) ->
     for revision in range(1, state.revision + 1):
         page = state.page("p/", 0, "", revision)
         assert page.items == [item for key, item in sorted(snapshots[revision].items()) if key.startswith("p/")]
+
+
+@given(actions, st.integers(1, 3))
+def test_kept_lists_follow_every_change(wanted: list[tuple[str, bool]], kept: int) -> None:
+    state = State(0)
+    with patch("netsim.store.state._LONG", 1), patch("netsim.store.state._KEPT", kept):
+        for key, remove in wanted:
+            current = state.get(key)
+            value = None if remove and current is not None else b"%d" % state.revision
+            outcomes = plan_batch([Write(key, value, current.revision if current else 0)], state.get, state.revision)
+            state.apply([event for event in outcomes if isinstance(event, Event)])
+            found = sorted(filter(None, map(state.get, ("p/a", "p/b", "p/c", "q/a"))))
+            for prefix in ("p/", "q/", "", "p/"):
+                assert state.page(prefix, 0, "", 0).items == [item for item in found if item.key.startswith(prefix)]
 
 
 @given(actions, st.data())
