@@ -145,8 +145,10 @@ def taints_for(node: Obj, now: datetime, *, evict: bool = True) -> list[Obj]:
     wanted = _wanted(node)
     kept = [t for t in present if t.get("key") not in _OURS or (t["key"], t.get("effect")) in wanted]
     have = {(t.get("key"), t.get("effect")) for t in kept}
-    stamp = format_time(now)
     missing = [taint for taint in wanted if taint not in have and (evict or taint[1] != "NoExecute")]
+    if not missing:  # as nearly always
+        return kept
+    stamp = format_time(now)
     return [*kept, *({"key": key, "effect": effect, "timeAdded": stamp} for key, effect in missing)]
 
 
