@@ -8,9 +8,11 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from netsim.host import cgroup, exec, firewall
+from netsim.host.nftables import Nftables
 from netsim.lab.tools import find_kubectl
 
 Level = Literal["ok", "missing", "optional"]
@@ -63,6 +65,9 @@ class Facts:
     firewall: str | None
     cgroups: str
     features: Mapping[str, bool]
+    # Tables in which iptables-legacy has rules, where the command in use is the other one.
+    legacy_tables: tuple[str, ...] = ()
+    nftables: bool = True
 
 
 def judge(facts: Facts) -> list[Check]:
@@ -73,7 +78,7 @@ def judge(facts: Facts) -> list[Check]:
     kubectl = Check("kubectl", "ok", facts.kubectl or "")
     if facts.kubectl is None:
         kubectl = Check("kubectl", "missing", "not found", "scripts/install (or pip install 'netsim[kubectl]')")
-    return [*checks, kubectl, Check("cgroups", "ok", facts.cgroups), _firewall(facts)]
+    return [*checks, kubectl, Check("cgroups", "ok", facts.cgroups), _firewall(facts), _nftables(facts)]
 
 
 def missing_packages(checks: list[Check]) -> list[str]:
@@ -115,12 +120,25 @@ def _tool(tool: Tool, path: str | None) -> Check:
 def _firewall(facts: Facts) -> Check:
     if facts.firewall is None:
         return Check("iptables back end", "missing", "iptables not found", "apt-get install iptables", "iptables")
+    if facts.legacy_tables:
+        found = f"{facts.firewall}; beside it iptables-legacy has {', '.join(facts.legacy_tables)}"
+        mend = "both judge every packet; use one: update-alternatives --config iptables"
+        return Check("iptables back end", "optional", found, mend)
     return Check("iptables back end", "ok", facts.firewall)
+
+
+def _nftables(facts: Facts) -> Check:
+    if facts.nftables:
+        return Check("nf_tables", "ok", "works (proxy mode nftables)")
+    return Check(
+        "nf_tables", "optional", "refused by the kernel", "use proxy mode iptables, or a kernel with nf_tables"
+    )
 
 
 def look(features: bool = True) -> Facts:
     """See what this machine has. With `features`, the kernel's are tried for real, in throw-away namespaces."""
     uid = os.getuid()
+    backend = firewall.version().strip().removeprefix("iptables ") if shutil.which("iptables") else None
     return Facts(
         uid=uid,
         system=platform.system(),
@@ -128,10 +146,30 @@ def look(features: bool = True) -> Facts:
         python=(sys.version_info[0], sys.version_info[1]),
         tools={tool.program: shutil.which(tool.program) for tool in TOOLS},
         kubectl=find_kubectl(),
-        firewall=firewall.backend() if shutil.which("iptables") else None,
+        firewall=backend,
         cgroups=cgroup.detect().mode,
         features=_try_features() if features and uid == 0 and shutil.which("unshare") else {},
+        legacy_tables=_legacy_tables() if backend and firewall.parse_backend(backend) == "nf_tables" else (),
+        nftables=uid != 0 or _nftables_works(),
     )
+
+
+def _legacy_tables() -> tuple[str, ...]:
+    """The kernel lists them without being made to load anything; root alone may read it."""
+    try:
+        return tuple(Path("/proc/net/ip_tables_names").read_text(encoding="ascii").split())
+    except OSError:
+        return ()
+
+
+def _nftables_works() -> bool:
+    """Whether the kernel answers a question about rules; nothing is changed."""
+    try:
+        with Nftables(4) as sock:
+            sock.generation()
+    except OSError:
+        return False
+    return True
 
 
 _PROBES = {

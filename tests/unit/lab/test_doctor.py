@@ -1,6 +1,6 @@
 import dataclasses
 
-from netsim.lab.doctor import TOOLS, Facts, blocking_problems, judge, missing_packages
+from netsim.lab.doctor import TOOLS, Check, Facts, blocking_problems, judge, missing_packages
 
 GOOD = Facts(
     uid=0,
@@ -9,7 +9,7 @@ GOOD = Facts(
     python=(3, 11),
     tools={t.program: f"/usr/bin/{t.program}" for t in TOOLS},
     kubectl="/usr/bin/kubectl",
-    firewall="nf_tables",
+    firewall="v1.8.9 (nf_tables)",
     cgroups="v2",
     features={"veth": True},
 )
@@ -40,3 +40,14 @@ def test_what_only_a_user_needs_does_not_block_a_lab():
     checks = judge(dataclasses.replace(GOOD, kubectl=None, tools={**GOOD.tools, "curl": None}))
     assert blocking_problems(checks) == []
     assert missing_packages(checks) == ["curl"]
+
+
+def test_the_back_end_is_shown_and_a_second_one_beside_it_told():
+    def found(name: str, **changes: object) -> Check:
+        return next(c for c in judge(dataclasses.replace(GOOD, **changes)) if c.name == name)
+
+    assert found("iptables back end").found == "v1.8.9 (nf_tables)"
+    both = found("iptables back end", legacy_tables=("nat", "filter"))
+    assert "iptables-legacy has nat, filter" in both.found and both.mend
+    refused = found("nf_tables", nftables=False)
+    assert refused.level == "optional" and "proxy mode iptables" in refused.mend
