@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "kubeconfig": ("kubeconfig", "Print the path of the lab's kubeconfig.", "Cluster"),
     "exec": ("exec", "A shell or command inside a node, a pod or the outside client.", "Network"),
     "capture": ("capture", "Capture packets at several places at once.", "Network"),
+    "rules": ("rules", "The rules of a Service in words, and what packets meet.", "Network"),
     "doctor": ("doctor", "What this machine has and lacks, with the mend.", "Machine"),
     "completion": ("completion", "Print a bash completion script.", "Machine"),
     "server": ("server", "Run the API server, controllers and scheduler alone.", "Components"),

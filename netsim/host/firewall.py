@@ -38,9 +38,9 @@ def save(family: Family, table: str = "") -> str:
     return run(argv, timeout=SAVE_TIMEOUT).stdout.decode()
 
 
-def save_lines(family: Family) -> Iterator[str]:
+def save_lines(family: Family, *, counters: bool = False) -> Iterator[str]:
     """As `save`, of all tables, line by line: there may be many megabytes. What is no UTF-8 is replaced."""
-    done = run([command(family, "-save")], timeout=SAVE_TIMEOUT)
+    done = run([command(family, "-save"), *(["-c"] if counters else [])], timeout=SAVE_TIMEOUT)
     return TextIOWrapper(BytesIO(done.stdout), errors="replace")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from support.rulesets import proxy_rules
 
 pytestmark = pytest.mark.root
 NODES = ("node-1", "node-2", "node-3")
+DNS = "10.96.0.10"
 
 OBJECTS = """
 apiVersion: apps/v1
@@ -127,3 +130,46 @@ def test_one_pod_is_reached_from_outside_from_itself_and_by_udp(lab: Lab, namesp
         assert field(lab.curl("client", f"http://{node}:{web}/"), "pod") == "echo"
         assert field(lab.curl(inside, f"http://{node}:{web}/"), "pod") == "echo"
         assert echoed("client", node, udp)
+
+
+def test_rules_of_a_service_are_told_with_live_counters(lab: Lab) -> None:
+    """Connections through the DNS Service are counted by its rules, and are said to meet its pods."""
+    asked = ("rules", "kube-dns", "-n", "kube-system", "--port", "dns-tcp", "--node", "node-2")
+
+    def told(*more: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(lab.netsim(*asked, "-o", "json", *more).stdout)
+        (port,) = document["ports"]
+        assert (document["node"], document["mode"], port["missing"], port["unexpected"]) == (
+            "node-2",
+            "iptables",
+            0,
+            [],
+        )
+        return port
+
+    def entries() -> int:
+        rules = next(chain["rules"] for chain in told()["chains"] if chain["chain"] == "KUBE-SERVICES")
+        return int(rules[0]["packets"])
+
+    before = entries()
+    lab.exec("node-2", "dig", "+tcp", "+short", "kubernetes.default.svc.cluster.local", f"@{DNS}")
+    assert entries() > before
+    (walk,) = told("--from", "client")["walks"]
+    assert {(each["fate"], each["sees"]) for each in walk["outcomes"]} == {("endpoint", "node")}
+    assert all(each["name"].startswith("coredns-") for each in walk["outcomes"])
+    text = lab.netsim(*asked, "--from", "node-2").stdout
+    assert "node-2 (172.30.0.12) to ClusterIP 10.96.0.10:53" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_rules_that_cannot_be_told_say_why(lab: Lab) -> None:
+    for words, message in (
+        (("nothing",), "no Service `nothing` in namespace default"),
+        (("kubernetes", "--to", "nodeport"), "has no such address; it has clusterip"),
+        (("kubernetes", "--port", "9"), "has the ports https"),
+        (("kubernetes", "--node", "node-9"), "--node node-9"),
+        (("kubernetes", "--from", "nobody"), "no node or pod `nobody`"),
+        (("kubernetes", "--family", "ipv6"), "has no address of family ipv6"),
+    ):
+        done = lab.netsim("rules", *words, check=False)
+        assert done.returncode and message in done.stderr, done.stderr
