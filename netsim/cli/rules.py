@@ -106,6 +106,8 @@ def _no_port(service: Obj, port: str, family: str, parts: Parts) -> str:
         ports = ", ".join(each.port_name or str(each.port) for each in parts.services)
         return f"--port {port}: Service {full_name(service)} has the ports {ports}"
     spec = service["spec"]
+    if spec.get("type") == "ExternalName":
+        return f"Service {full_name(service)} is of type ExternalName: DNS answers with the name {spec['externalName']}"
     if spec.get("clusterIP") in ("None", None, ""):
         why = "DNS answers with its pods' addresses, no rule is made for it"
         return f"Service {full_name(service)} has no ClusterIP: {why}"
