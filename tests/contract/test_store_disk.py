@@ -83,6 +83,52 @@ async def main():
 
 asyncio.run(main())
 """
+FAILING = (
+    FULL[: FULL.index("async def main")]
+    + """
+import subprocess
+
+async def refused(write):
+    try:
+        await write
+    except StatusError as error:
+        assert error.code == 503 and "nothing was changed" in error.message, (error.code, error.message)
+    else:
+        raise AssertionError("a write on a read-only disk was acknowledged")
+
+async def main():
+    store, app, client = await serving()
+    made = await client.create(CONFIG_MAPS, config_map("before", 10), "default")
+    chunks = await client.watch(CONFIG_MAPS, "default", resource_version=str(store.revision))
+    watch = asyncio.ensure_future(anext(chunks))
+    number = disk.stat().st_dev
+    device = Path(os.path.realpath(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")).name
+    Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("a fault of a test")
+    for _ in range(3):
+        await refused(client.create(CONFIG_MAPS, config_map("refused", 10), "default"))
+        await refused(client.update(CONFIG_MAPS, {**made, "data": {"x": "z"}}))
+        await refused(client.delete(CONFIG_MAPS, "before", "default"))
+    assert await client.get(CONFIG_MAPS, "before", "default") == made
+    assert not watch.done()
+    watch.cancel()
+    await app.close()
+    await store.close()
+    subprocess.run(["umount", disk], check=True)
+    subprocess.run(["e2fsck", "-fy", disk.with_name("image")], capture_output=True)
+    subprocess.run(["mount", "-o", "loop", disk.with_name("image"), disk], check=True)
+    store, app, client = await serving()
+    assert await client.get(CONFIG_MAPS, "before", "default") == made
+    listed = (await client.list(CONFIG_MAPS, "default"))["items"]
+    assert "refused" not in {o["metadata"]["name"] for o in listed}
+    after = await client.create(CONFIG_MAPS, config_map("after", 10), "default")
+    assert int(after["metadata"]["resourceVersion"]) > int(made["metadata"]["resourceVersion"])
+    await app.close()
+    await store.close()
+    print("ok")
+
+asyncio.run(main())
+"""
+)
 READ_ONLY = """
 import asyncio, sys
 from netsim.store.sqlite import SqliteStore
@@ -98,10 +144,11 @@ asyncio.run(main())
 """
 
 
-async def on_small_disk(script: str, tmp_path: Path, options: str) -> str:
-    """What a script prints that has a small disk of its own, which ends with it."""
+async def on_small_disk(script: str, tmp_path: Path, options: str, image: Path | None = None) -> str:
+    """What a script prints that has a small disk of its own (in memory, or an image), which ends with it."""
     (tmp_path / "disk").mkdir()
-    mount = f'mount -t tmpfs -o {options} none "$1" && exec "$2" -c "$3" "$1" "$4"'
+    source = f"{image}" if image else "-t tmpfs none"
+    mount = f'mount -o {options} {source} "$1" && exec "$2" -c "$3" "$1" "$4"'
     command = [
         "unshare",
         "--mount",
@@ -125,6 +172,16 @@ async def on_small_disk(script: str, tmp_path: Path, options: str) -> str:
 @pytest.mark.root
 async def test_full_disk(tmp_path: Path) -> None:
     assert (await on_small_disk(FULL, tmp_path, "size=6m")).startswith("ok")
+
+
+@pytest.mark.root
+async def test_disk_that_turns_read_only(tmp_path: Path) -> None:
+    """As ext4 does when it finds itself broken, under a server that has its files open; mended, nothing is missing."""
+    with open(tmp_path / "image", "wb") as image:
+        image.truncate(16 << 20)
+    make = ["mkfs.ext4", "-q", "-O", "^has_journal", tmp_path / "image"]
+    await asyncio.to_thread(subprocess.run, make, check=True)
+    assert (await on_small_disk(FAILING, tmp_path, "loop,errors=remount-ro", tmp_path / "image")).startswith("ok")
 
 
 @pytest.mark.root
