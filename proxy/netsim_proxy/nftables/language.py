@@ -10,6 +10,7 @@ import ipaddress
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from netsim_proxy.config import Family
@@ -236,18 +237,23 @@ class Nftables:
 
 # --- packing -----------------------------------------------------------------------------------------------------
 
+_OCTETS = {str(number): bytes((number,)) for number in range(256)}
+
 
 def pack_address(text: str) -> bytes:
-    """4 or 16 bytes of an address."""
+    """4 or 16 bytes of an address, which is known to be one."""
     if ":" in text:
         return ipaddress.IPv6Address(text).packed
-    return bytes(map(int, text.split(".")))
+    first, second, third, fourth = text.split(".")
+    return _OCTETS[first] + _OCTETS[second] + _OCTETS[third] + _OCTETS[fourth]
 
 
+@lru_cache(maxsize=1024)
 def pack_port(number: int) -> bytes:
     return number.to_bytes(2) + b"\0\0"
 
 
+@lru_cache
 def pack_protocol(name: str) -> bytes:
     """Raises ValueError for a protocol that no Service may have."""
     number = PROTOCOLS.get(name.lower())

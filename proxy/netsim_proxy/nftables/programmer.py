@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gc
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from netsim.host.nftables import Nftables as Socket
@@ -23,6 +25,7 @@ from netsim_proxy.nftables.state import Desired, Step
 from netsim_proxy.nftables.wire import DEL_TABLE, encode
 from netsim_proxy.udp_entries import UdpEntries
 
+MANY_CHANGES = 100
 ATTEMPTS = 10
 """To read and write without somebody else writing in between."""
 
@@ -46,6 +49,10 @@ class NftablesProgrammer:
 
     def sync(self, changes: Mapping[str, Input], node: Node, *, check: bool = False) -> Outcome:
         """As `Backend.sync`. A check reads nothing while nobody has changed any rules of this namespace."""
+        with _without_collector(len(self._pending) + len(changes)):
+            return self._sync(changes, node, check)
+
+    def _sync(self, changes: Mapping[str, Input], node: Node, check: bool) -> Outcome:
         started = time.monotonic()
         self._pending.update(changes)
         try:
@@ -134,6 +141,19 @@ class NftablesProgrammer:
             raise NftablesError(error.errno or errno.EIO, named, error.detail) from error
         self._generation = None if generation is None else (generation + 1) & 0xFFFFFFFF or 1
         return True
+
+
+@contextlib.contextmanager
+def _without_collector(changes: int) -> Iterator[None]:
+    """Many values are made at once, none with a cycle: looking for cycles among them takes a seventh of the time."""
+    paused = changes > MANY_CHANGES and gc.isenabled()
+    if paused:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def remove_table(family: Family) -> bool:

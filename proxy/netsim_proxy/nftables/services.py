@@ -75,6 +75,10 @@ class _Plan:
     def has_usable(self, local_only: bool) -> bool:
         return self.chosen.exists and (not local_only or bool(self.chosen.local))
 
+    def mapped(self, endpoints: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Those that are looked up in maps: none with session affinity, where chains have them."""
+        return () if self.port.affinity_seconds else endpoints
+
     def chain(self, kind: Literal["cluster ip", "external", "nodeport"]) -> str:
         """The Service's own chain with session affinity, else the one for all such destinations."""
         internal = kind == "cluster ip"
@@ -93,13 +97,13 @@ def compile_service(given: Input, ctx: Context) -> Compiled:
     shared: set[tuple[str, bytes]] = set()
     chains: dict[str, Chain] = {}
     sets: dict[str, SetSpec] = {}
-    elsewhere = {e.address for part in given.slices for e in part.endpoints if e.node and e.node != ctx.node_name}
+    unplaced = {entry.address for part in given.slices for entry in part.endpoints if not entry.node}
     for port in given.ports:
         endpoints = endpoints_of(given.slices, port.port_name, port.protocol, ctx.node_name)
         plan = _plan(port, endpoints, ctx)
         destinations.update(_destinations(plan))
         shared.add((names.CLUSTER_IPS, pack_address(port.cluster_ip)))
-        shared.update(_hairpins(plan, elsewhere))
+        shared.update(_hairpins(plan, unplaced))
         if port.affinity_seconds and plan.chosen.exists:
             chains.update(affinity_chains(port, plan.chosen, ctx))
             sets.update(affinity_sets(port, plan.chosen))
@@ -112,8 +116,7 @@ def _plan(port: ServicePort, endpoints: Sequence[Endpoint], ctx: Context) -> _Pl
         tail = pack_protocol(port.protocol)
     except ValueError as error:
         raise ValueError(f"Service port {port.name}: {error}") from None
-    packed = ((), ()) if port.affinity_seconds else (_pack(chosen.cluster), _pack(chosen.local))
-    return _Plan(port, chosen, ctx, tail, *packed)
+    return _Plan(port, chosen, ctx, tail, _pack(chosen.cluster), _pack(chosen.local))
 
 
 def _pack(endpoints: Sequence[Endpoint]) -> tuple[bytes, ...]:
@@ -141,8 +144,8 @@ def _internal(plan: _Plan) -> Destination:
     if not plan.has_usable(local_only):
         return Destination(plan.port.name, refusal=_refusal(plan))
     if local_only:
-        return Destination(plan.port.name, plan.chain("cluster ip"), local=plan.local)
-    return Destination(plan.port.name, plan.chain("cluster ip"), cluster=plan.cluster)
+        return Destination(plan.port.name, plan.chain("cluster ip"), local=plan.mapped(plan.local))
+    return Destination(plan.port.name, plan.chain("cluster ip"), cluster=plan.mapped(plan.cluster))
 
 
 def _external(plan: _Plan, *, node_port: bool) -> Destination:
@@ -152,7 +155,8 @@ def _external(plan: _Plan, *, node_port: bool) -> Destination:
     if not plan.chosen.exists:
         return Destination(plan.port.name, refusal=refusal)
     chain = plan.chain("nodeport" if node_port else "external")
-    return Destination(plan.port.name, chain, refusal, plan.cluster, plan.local if local_only else ())
+    local = plan.mapped(plan.local) if local_only else ()
+    return Destination(plan.port.name, chain, refusal, plan.mapped(plan.cluster), local)
 
 
 def _refusal(plan: _Plan) -> Literal["drop", "reject"]:
@@ -171,15 +175,17 @@ def _filtered(plan: _Plan, open_to_all: Destination) -> Destination:
     return replace(open_to_all, ranges=ranges)
 
 
-def _hairpins(plan: _Plan, elsewhere: Container[str]) -> Iterator[tuple[str, bytes]]:
+def _hairpins(plan: _Plan, unplaced: Container[str]) -> Iterator[tuple[str, bytes]]:
     """Pairs of equal addresses: connections that come back to the pod they come from, which must not see itself.
 
-    A pod of another node can only get here unmarked by policy Local's short cut, or where nothing tells pods.
+    A pod of another node can only get here unmarked by policy Local's short cut, or where nothing tells pods. One that
+    is on no known node (`unplaced`) may be on this one.
     """
     everyone = (plan.port.external_local and plan.port.externally_accessible) or plan.ctx.pods is None
-    for endpoint in plan.chosen.reachable:
-        if everyone or endpoint.address not in elsewhere:
-            yield names.HAIRPIN, pack_address(endpoint.address) * 2
+    for endpoints, packed in ((plan.chosen.cluster, plan.cluster), (plan.chosen.local, plan.local)):
+        for endpoint, address_and_port in zip(endpoints, packed, strict=True):
+            if endpoint.local or everyone or endpoint.address in unplaced:
+                yield names.HAIRPIN, address_and_port[:-4] * 2
 
 
 def expand(place: Place, wanted: Destination) -> Iterator[Element]:
