@@ -88,7 +88,7 @@ class Programmer:
         self._trusted = False
         update = Update() if full else diff_services(step.old, step.new)
         full = full or update.shared_lines > SHARED_RULES
-        lines = self._repair() if full else self._send(update.chains)
+        lines = self._repair() if full else self._send(update.chains, sum(self._counts.total.values()))
         self._trusted = True
         self._udp.clean()
         return Outcome(lines, time.monotonic() - started, full, dict(self._counts.total), dict(self._written))
@@ -103,8 +103,8 @@ class Programmer:
         wanted = self._counts.recount(self._desired.chains())
         return self._send(chain(diff_chains(actual, wanted), hooks.chains), RULES_PER_CHAIN * len(actual))
 
-    def _send(self, changes: Iterable[ChainUpdate], rules_there: int = 0) -> int:
-        """Write the changes; how many rules they write or delete."""
+    def _send(self, changes: Iterable[ChainUpdate], rules_there: int) -> int:
+        """Write the changes; how many rules they write or delete. The kernel has about `rules_there`."""
         payload, self._written = Payload(), Counter()
         for change in changes:
             payload.add(change)
