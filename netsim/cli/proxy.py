@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -44,7 +45,8 @@ def proxy(
     if cleanup:
         return _clean_up()
     document = read_documents(config) if config else []
-    settings = _config(context, config, document, families=_families())
+    settings = _config(context, config, document)
+    settings = replace(settings, families=_families(settings.mode))
     kubeconfig = kubeconfig or _kubeconfig_of(document)
     if kubeconfig is None:
         raise Fault("--kubeconfig: give the kubeconfig of the API to follow, such as `netsim kubeconfig` prints")
@@ -91,12 +93,17 @@ def _clean_up() -> None:
         raise Fault("not everything could be removed: " + "; ".join(problems))
 
 
-def _families() -> tuple[Literal[4, 6], ...]:
-    """The families whose command works here, as kube-proxy finds out whether a machine is dual-stack."""
+def _families(mode: str) -> tuple[Literal[4, 6], ...]:
+    """The families whose command works here, as kube-proxy finds out whether a machine is dual-stack.
+
+    Mode nftables needs no command and serves both.
+    """
     from netsim.host import firewall
     from netsim.host.exec import CommandMissing
 
     both: tuple[Literal[4, 6], ...] = (4, 6)
+    if mode == "nftables":
+        return both
     try:
         found = tuple(f for f in both if firewall.run_iptables(["-S", "POSTROUTING", "-t", "nat"], f) == 0)
     except CommandMissing as error:
@@ -151,7 +158,7 @@ def _missing(objects: list[Any], node: str) -> Iterator[str]:
         yield f"netsim: no Node {node!r} among the objects: give --hostname-override one of {', '.join(nodes)}"
 
 
-def _config(context: typer.Context, file: Path | None, document: list[Any], **fields: Any) -> Any:
+def _config(context: typer.Context, file: Path | None, document: list[Any]) -> Any:
     """The settings: the flags, or what a configuration file says; the name of the node may be given beside it."""
     from netsim_proxy.config import ProxyConfig
 
@@ -160,7 +167,7 @@ def _config(context: typer.Context, file: Path | None, document: list[Any], **fi
         override = given.get("hostname_override")
         given = fields_of(document, f"--config {file}") | ({"hostname_override": override} if override else {})
     try:
-        return ProxyConfig(socket.gethostname(), **given, **fields)
+        return ProxyConfig(socket.gethostname(), **given)
     except ValueError as error:
         raise Fault(str(error)) from None
 
