@@ -8,7 +8,7 @@ rules of all. All of a table's chains of ours change in one transaction.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from netsim_proxy import names
@@ -153,10 +153,11 @@ def _comment(rule: str) -> str:
 
 
 class Payload:
-    """Input for `iptables-restore --noflush`, gathered chain by chain."""
+    """Input for `iptables-restore --noflush`, gathered chain by chain; `unreadable` are tables it cannot list."""
 
-    def __init__(self) -> None:
+    def __init__(self, unreadable: Collection[str] = ()) -> None:
         self.lines = 0
+        self._unreadable = unreadable
         self._tables = {table: _Table() for table in TABLES}
 
     def __bool__(self) -> bool:
@@ -170,7 +171,11 @@ class Payload:
 
     def render(self, rules_there: int = 0) -> bytes:
         """The text; `rules_there` is about how many rules the kernel has, which decides what is quickest."""
-        return b"".join(each.render(name, rules_there) for name, each in self._tables.items() if each.used)
+        return b"".join(
+            each.render(name, rules_there, can_list=name not in self._unreadable)
+            for name, each in self._tables.items()
+            if each.used
+        )
 
 
 class _Table:
@@ -195,13 +200,13 @@ class _Table:
         if change.remove:
             self._removals += f"-X {name}\n".encode()
 
-    def render(self, table: str, rules_there: int) -> bytes:
+    def render(self, table: str, rules_there: int, *, can_list: bool) -> bytes:
         """One transaction, or three when there is much: finding chains by name takes iptables-nft 1.8.9 time quadratic
         in their number, but for `-S` it reads all of them at once (and prints them, which nobody reads). Not with the
         kernel's own chains, which it then does not create.
         """
         ours = (self._chains, self._rules, self._removals)
-        if self.used * self.used < LIST_BELOW * max(rules_there, 1000):
+        if not can_list or self.used * self.used < LIST_BELOW * max(rules_there, 1000):
             return _transaction(table, self._first, *ours, self._last)
         parts = [_transaction(table, b"-S\n", *ours)]
         parts[:0] = [_transaction(table, self._first)] if self._first else []

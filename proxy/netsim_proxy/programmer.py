@@ -15,8 +15,9 @@ from netsim_proxy.backend import Outcome, SyncFailed
 from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.context import localhost_nodeports
 from netsim_proxy.desired import Desired, Input
-from netsim_proxy.diff import ChainUpdate, Payload, Update, diff_chains, diff_services, missing_hooks, summarise
-from netsim_proxy.iptables import State, read_save
+from netsim_proxy.diff import ChainUpdate, Payload, Update, diff_chains, diff_services, missing_hooks
+from netsim_proxy.iptables import State
+from netsim_proxy.kernel_rules import read_rules
 from netsim_proxy.machine import read_local_addresses
 from netsim_proxy.model import Node
 from netsim_proxy.pace import failing_lines
@@ -59,6 +60,7 @@ class Programmer:
         self._config, self._family = _with_random_ports(_with_liberal_tracking(config), firewall.version()), family
         self._desired = Desired(self._config, family)
         self._trusted = False
+        self._unreadable: frozenset[str] = frozenset()
         self._counts, self._written = RuleCounts(), Counter[str]()
         self._udp = UdpEntries(family)
 
@@ -95,17 +97,19 @@ class Programmer:
 
     def _repair(self) -> int:
         """Compare all rules with the kernel's and send the difference; how many rules that were."""
+        hooks = self._desired.hooks
         try:
-            actual = summarise(read_save(firewall.save_lines(self._family)))
+            actual = read_rules(self._family, hooks)
         except (CommandFailed, CommandMissing) as error:
             raise SyncFailed(f"reading the rules: {error}") from error
-        hooks = missing_hooks(actual, self._desired.hooks)
+        self._unreadable = actual.unreadable
         wanted = self._counts.recount(self._desired.chains())
-        return self._send(chain(diff_chains(actual, wanted), hooks.chains), RULES_PER_CHAIN * len(actual))
+        changes = chain(diff_chains(actual.chains, wanted), missing_hooks(actual.chains, hooks).chains)
+        return self._send(changes, RULES_PER_CHAIN * len(actual.chains))
 
     def _send(self, changes: Iterable[ChainUpdate], rules_there: int) -> int:
         """Write the changes; how many rules they write or delete. The kernel has about `rules_there`."""
-        payload, self._written = Payload(), Counter()
+        payload, self._written = Payload(self._unreadable), Counter()
         for change in changes:
             payload.add(change)
             self._written[change.place[0]] += change.lines

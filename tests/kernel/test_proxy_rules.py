@@ -254,3 +254,20 @@ def test_text_made_without_a_kernel_equals_text_printed_by_it(
     inside(programmer.sync, inputs_of(items, family), node)
     wanted = parse_save(render_save(compile_objects(items, config, [], family)))
     assert_same(parse_save(inside(firewall.save, family)), wanted)
+
+
+def test_rules_that_only_nft_can_show_are_lived_with(inside: InNetns) -> None:
+    """iptables neither saves nor lists a table with such a rule, but still writes to it."""
+    version = firewall.version()
+    if firewall.parse_backend(version) != "nf_tables":
+        pytest.skip(f"{version.strip()} shares no tables with nft")
+    inside(firewall.run_iptables, ["-t", "nat", "-N", "MINE"], 4, check=True)
+    inside(run, ["nft", "add rule ip nat MINE numgen random mod 2 vmap { 0 : accept, 1 : accept }"])
+    programmer = inside(Programmer, ProxyConfig("node1"), 4)
+    many = {f"ns/svc{number}": random_input(random.Random(number), f"svc{number}") for number in range(30)}
+    inside(programmer.sync, many, Node("node1"))
+    before = inside(run, ["nft", "list", "table", "ip", "nat"]).stdout.decode()
+    assert "numgen random mod 2" in before and before.count("jump KUBE-POSTROUTING") == 1
+    inside(programmer.sync, {}, Node("node1"), check=True)
+    after = inside(run, ["nft", "list", "table", "ip", "nat"]).stdout.decode()
+    assert sorted(after.splitlines()) == sorted(before.splitlines())
