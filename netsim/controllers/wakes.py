@@ -21,7 +21,7 @@ def by_owner(kind: Kind) -> Wake:
     """The keys of the controllers of `kind` before and after the change."""
 
     def wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-        return set(_owners(kind, old, new))
+        return _owned_by(kind, (old, _controller(old)), (new, _controller(new)))
 
     return wake
 
@@ -31,26 +31,26 @@ def by_owner_or_orphan(kind: Kind) -> Wake:
     `kind` whose selector it matches."""
 
     def wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-        keys = set(_owners(kind, old, new))
-        if new is not None and _is_newly_free(old, new):
-            keys |= set(_selecting(kind, view, new))
-        return keys
+        before, after = _controller(old), _controller(new)
+        if new is None or after is not None or deletion_timestamp(new):
+            return _owned_by(kind, (old, before), (new, after))
+        newly = old is None or before is not None or labels_of(old) != labels_of(new)
+        return {*_owned_by(kind, (old, before)), *(_selecting(kind, view, new) if newly else ())}
 
     return wake
 
 
-def _owners(kind: Kind, *states: Obj | None) -> Iterator[str]:
-    for obj in states:
-        reference = controller_of(obj) if obj is not None else None
-        if obj is not None and reference is not None and reference.get("kind") == kind.kind:
-            yield f"{namespace_of(obj)}/{reference['name']}"
+def _controller(obj: Obj | None) -> Obj | None:
+    return None if obj is None else controller_of(obj)
 
 
-def _is_newly_free(old: Obj | None, new: Obj) -> bool:
-    """Whether a new object, or one with other labels or released by its controller, has none."""
-    if controller_of(new) is not None or deletion_timestamp(new):
-        return False
-    return old is None or controller_of(old) is not None or labels_of(old) != labels_of(new)
+def _owned_by(kind: Kind, *states: tuple[Obj | None, Obj | None]) -> set[str]:
+    """The keys of those of `kind` among the controllers; a state is an object and the reference to its controller."""
+    return {
+        f"{namespace_of(obj)}/{reference['name']}"
+        for obj, reference in states
+        if obj is not None and reference is not None and reference.get("kind") == kind.kind
+    }
 
 
 def _selecting(kind: Kind, view: View, obj: Obj) -> Iterator[str]:
