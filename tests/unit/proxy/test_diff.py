@@ -14,6 +14,7 @@ from netsim_proxy.desired import Desired, Input
 from netsim_proxy.diff import (
     SHARED_CHAINS,
     ChainUpdate,
+    Payload,
     Update,
     diff,
     diff_chains,
@@ -175,6 +176,10 @@ def test_a_large_update_lists_all_chains_at_once_and_jumps_to_them_last() -> Non
     assert middle.startswith("*nat\n-S\n:KUBE-SEP-") and middle.endswith("-X KUBE-SVC-OLD\n")
     assert last == "*nat\n-I OUTPUT -j NEW\n"
     assert "-S\n" not in render_update(many_endpoints(1000), rules_there=100_000).decode()
+    payload = Payload(unreadable={"nat"})
+    for change in many_endpoints(1000).chains:
+        payload.add(change)
+    assert "-S\n" not in payload.render().decode()
 
 
 def test_a_summary_is_enough_to_find_what_differs() -> None:
