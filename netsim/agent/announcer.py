@@ -76,7 +76,8 @@ async def run_announcer(node: str, client: Client) -> None:
         try:
             while True:
                 dirty.clear()
-                announcer.set_addresses(announced_here(cache.values(), node), _places())
+                mine = announced_here(cache.values(), node)
+                announcer.set_addresses(mine, await asyncio.to_thread(_places) if mine else [])
                 await _until(dirty, _LOOK_SECONDS if announcer.addresses else None)
         finally:
             announcer.close()

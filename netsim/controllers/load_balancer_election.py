@@ -79,7 +79,9 @@ def plan_announcer(pool: tuple[Range, ...], service: Obj, view: View) -> Writes:
     addresses = balancer_addresses(service) if is_ours(service) and not deletion_timestamp(service) else []
     addresses = [address for address in addresses if any(address in part for part in pool)]
     current = annotations_of(service).get(ANNOUNCED_FROM, "")
-    chosen = choose_announcer(addresses, current, _candidates(service, view)) if addresses else ""
+    if addresses and _still_can(current, service, view):
+        return []
+    chosen = choose_announcer(addresses, _candidates(service, view)) if addresses else ""
     if chosen == current:
         return []
     patch = patch_of(SERVICES, service, {"metadata": {"annotations": {ANNOUNCED_FROM: chosen or None}}}, locked=True)
@@ -89,12 +91,21 @@ def plan_announcer(pool: tuple[Range, ...], service: Obj, view: View) -> Writes:
     return [patch, Note(typed(SERVICES, service), "nodeAssigned", text)]
 
 
+def _still_can(name: str, service: Obj, view: View) -> bool:
+    """Whether the chosen node may go on; most looks end here, without one at every Node."""
+    node = view.get(NODES, name) if name else None
+    return (
+        node is not None and can_announce(node) and (not _is_local(service) or name in _with_endpoints(service, view))
+    )
+
+
 def _candidates(service: Obj, view: View) -> set[str]:
     able = {name_of(node) for node in view.values(NODES) if can_announce(node)}
-    return able & set(_nodes_with_endpoints(service, view)) if _is_local(service) else able
+    return able & set(_with_endpoints(service, view)) if _is_local(service) else able
 
 
-def _nodes_with_endpoints(service: Obj, view: View) -> Iterable[str]:
+def _with_endpoints(service: Obj, view: View) -> Iterable[str]:
+    """The nodes of a Service's ready endpoints."""
     value = label_value(namespace_of(service), SERVICE_NAME, name_of(service))
     for item in view.by_index(ENDPOINT_SLICES, LABEL, value):
         for endpoint in item.get("endpoints") or ():
@@ -102,9 +113,7 @@ def _nodes_with_endpoints(service: Obj, view: View) -> Iterable[str]:
                 yield endpoint["nodeName"]
 
 
-def choose_announcer(addresses: Iterable[Address], current: str, candidates: set[str]) -> str:
-    """The present node if it still can, else one of the candidates by the addresses' hash; "" if there is none."""
-    if current in candidates:
-        return current
+def choose_announcer(addresses: Iterable[Address], candidates: set[str]) -> str:
+    """One of the candidates by the addresses' hash; "" if there is none."""
     text = ",".join(map(str, addresses))
     return min(candidates, key=lambda node: hashlib.sha256(f"{node}#{text}".encode()).digest(), default="")
