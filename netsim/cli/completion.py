@@ -35,7 +35,12 @@ _netsim() {{
         COMPREPLY=($(compgen -W "$options" -- "$word"))
     elif [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$word"))
-    elif [ "$verb" = exec ] || [ "$verb" = capture ]; then
+    elif [ "$verb" = rules ] && [ "$before" = --to ]; then
+        COMPREPLY=($(compgen -W "clusterip nodeport lb external" -- "$word"))
+    elif [ "$verb" = rules ] && [ "$before" != --from ] && [ "$before" != --node ]; then
+        options=$(netsim kubectl get services -o name 2>/dev/null | cut -d/ -f2)
+        COMPREPLY=($(compgen -W "$options" -- "$word"))
+    elif [[ $verb == @(exec|capture|rules) ]]; then
         local places
         places=$(netsim kubectl get nodes,pods -o name 2>/dev/null | cut -d/ -f2)
         COMPREPLY=($(compgen -W "client $places" -- "$word"))
