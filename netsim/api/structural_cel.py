@@ -114,7 +114,7 @@ def compile_rules(schema: Schema, resource: bool = True) -> Node | None:
     if here is None:
         return None
     rules = [_compiled(schema, given, here) for given in schema.get(RULES) or ()]
-    node = Node(schema, converter(schema, resource), rules)
+    node = Node(schema, converter(schema, resource) if rules else _unused, rules)
     for name, facts in (schema.get("properties") or {}).items():
         below = compile_rules(facts, bool(facts.get(EMBEDDED)))
         if below is not None:
@@ -123,6 +123,11 @@ def compile_rules(schema: Schema, resource: bool = True) -> Node | None:
         if isinstance(schema.get(key), dict):
             setattr(node, attribute, compile_rules(schema[key], bool(schema[key].get(EMBEDDED))))
     return None if node.is_empty else node
+
+
+def _unused(value: Any) -> Any:
+    """The conversion at a place that has no rules itself."""
+    return value
 
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\['((?:[^'\\]|\\.)*)'\]")
@@ -190,13 +195,14 @@ class _Judge:
         if not due:
             return
         try:
-            variables = {"self": node.convert(value), "oldSelf": None if old is None else node.convert(old)}
+            now = node.convert(value)
+            before = node.convert(old) if old is not None and any(rule.uses_old for rule in due) else None
         except EvaluationError as error:
             self.found.append(causes.invalid(where, kind, str(error)))
             return
         for rule in due:
-            mine = {**variables, "oldSelf": _optional(variables["oldSelf"])} if rule.optional_old else variables
-            self._rule(rule, node, path, value, mine)
+            known = _optional(before) if rule.optional_old else before
+            self._rule(rule, node, path, value, {"self": now, "oldSelf": known})
 
     def _rule(self, rule: Rule, node: Node, path: str, value: Any, variables: dict[str, Any]) -> None:
         kind, where = str(node.schema.get("type") or ""), path or NOWHERE

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from netsim.api.structural import EMBEDDED, INT_OR_STRING, LIST_MAP_KEYS, LIST_TYPE, Schema
+from netsim.api.structural_values import json_type
 from netsim.cel import types
 from netsim.cel.errors import EvaluationError
 from netsim.cel.times import parse_duration, parse_timestamp
@@ -98,33 +99,54 @@ def _declared_object(schema: Schema, resource: bool) -> Type | None:
 
 
 def converter(schema: Schema, resource: bool = False) -> Convert:
-    """What makes values of CEL from values of a schema that has a type (`declared`)."""
+    """What makes values of CEL from values of a schema that has a type (`declared`). It raises EvaluationError for a
+    value of another type: one that is left from an older schema, say."""
     if schema.get(INT_OR_STRING):
         return _int_or_string
-    kind, form = schema.get("type"), schema.get("format") or ""
-    if kind == "array":
-        return _list_converter(schema)
-    if kind == "object":
-        return _object_converter(schema, resource)
-    if kind == "string":
-        return _TEXTS.get(form, _as_it_is)
-    return {"number": _double, "integer": _int}.get(kind or "", _as_it_is)
+    kind = str(schema.get("type") or "")
+    makers: dict[str, Callable[[], Convert]] = {
+        "array": lambda: _list_converter(schema),
+        "object": lambda: _object_converter(schema, resource),
+        "string": lambda: _TEXTS.get(schema.get("format") or "", _as_it_is),
+        "number": lambda: float,
+        "integer": lambda: int,
+    }
+    return _typed(kind, makers.get(kind, lambda: _as_it_is)())
+
+
+def _typed(kind: str, convert: Convert) -> Convert:
+    def check(value: Any) -> Any:
+        if not _IS_OF[kind](value):
+            raise EvaluationError(f"invalid data, expected {kind}, got {json_type(value)}")
+        return convert(value)
+
+    return check
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_IS_OF: dict[str, Callable[[Any], bool]] = {
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "number": _is_number,
+    "integer": lambda value: _is_number(value) and value == value // 1,
+}
 
 
 def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _double(value: Any) -> Any:
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _int(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _int_or_string(value: Any) -> Any:
-    return _int(value)
+    if not isinstance(value, str) and not _IS_OF["integer"](value):
+        raise EvaluationError(
+            f"invalid data, expected XIntOrString value to be either a string or integer, got {json_type(value)}"
+        )
+    return value if isinstance(value, str) else int(value)
 
 
 _SPAN = re.compile(r"(\d+\.?\d*|\.\d+)\s*([a-zµ]+)")

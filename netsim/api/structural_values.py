@@ -66,7 +66,8 @@ def _bad(path: str, value: Any, why: str) -> Cause:
 # --- types -------------------------------------------------------------------------------------------------------
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """The name of a JSON value's type; a number without a fraction is an integer."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -78,7 +79,7 @@ def _json_type(value: Any) -> str:
 
 def _type_error(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
     wanted = ["integer", "string"] if schema.get(INT_OR_STRING) else [schema["type"]] if schema.get("type") else []
-    found = _json_type(value)
+    found = json_type(value)
     if not wanted or found in wanted or (found == "integer" and "number" in wanted):
         return
     if found == "null" and schema.get("nullable"):

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from netsim.cel.access import at, has, maybe
 from netsim.cel.ast import Call, ListNode, Literal, Macro, MapNode, Name, Node, Select, children
 from netsim.cel.checker import dotted
 from netsim.cel.errors import CostExceeded, EvaluationError, no_such_overload
 from netsim.cel.functions import Library, Overload, call
 from netsim.cel.macros import MACROS
-from netsim.cel.standard import show
 from netsim.cel.types import DYN, Type, list_of, map_of, optional_of
-from netsim.cel.values import NONE, Optional, UInt, find, is_missing, type_name
+from netsim.cel.values import Optional, UInt, find, is_missing, type_name
 
 
 @dataclass(slots=True)
@@ -75,9 +75,9 @@ def _select(node: Select, library: Library, bound: frozenset[str]) -> Step:
         return lambda frame: named
     operand, field = compiled(node.operand, library, bound), node.field
     if node.test:
-        return lambda frame: _has(operand(frame), field)
+        return lambda frame: has(operand(frame), field)
     if node.optional:
-        return lambda frame: _maybe(operand(frame), field)
+        return lambda frame: maybe(operand(frame), field)
 
     def select(frame: Frame) -> Any:
         frame.spend(1)
@@ -87,30 +87,10 @@ def _select(node: Select, library: Library, bound: frozenset[str]) -> Step:
                 return owner[field]
             raise EvaluationError(f"no such key: {field}")
         if isinstance(owner, Optional):
-            return _maybe(owner, field)
+            return maybe(owner, field)
         raise no_such_overload()
 
     return select
-
-
-def _has(owner: Any, field: str) -> bool:
-    if isinstance(owner, Optional):
-        return not owner.empty and _has(owner.value, field)
-    if not isinstance(owner, dict):
-        raise no_such_overload()
-    return field in owner
-
-
-def _maybe(owner: Any, key: Any) -> Optional:
-    """owner.?key and owner[?key]: none if it is not there."""
-    if isinstance(owner, Optional):
-        return owner if owner.empty else _maybe(owner.value, key)
-    if isinstance(owner, dict):
-        found = find(owner, key)
-        return NONE if is_missing(found) else Optional(found)
-    if isinstance(owner, list) and not isinstance(key, (bool, str)):
-        return Optional(owner[int(key)]) if key == int(key) and 0 <= key < len(owner) else NONE
-    raise no_such_overload()
 
 
 # --- calls ---------------------------------------------------------------------------------------------------------
@@ -139,7 +119,12 @@ def _direct(overload: Overload, steps: list[Step]) -> Step:
     def run(frame: Frame) -> Any:
         values = [step(frame) for step in steps]
         frame.spend(_cost(values))
-        return compute(*values)
+        try:
+            return compute(*values)
+        except (TypeError, AttributeError):
+            if overload.takes(values):
+                raise
+            raise no_such_overload() from None  # a null where the type says otherwise
 
     return run
 
@@ -194,35 +179,15 @@ def _choice(condition: Step, then: Step, other: Step) -> Step:
 
 
 def _index(owner: Step, key: Step) -> Step:
-    """owner[key]; a list also takes a whole number of another type, where types are not known before."""
-
     def run(frame: Frame) -> Any:
         frame.spend(1)
-        found, at = owner(frame), key(frame)
-        if isinstance(found, dict):
-            value = find(found, at)
-            if is_missing(value):
-                raise EvaluationError(f"no such key: {show(at)}")
-            return value
-        if isinstance(found, list) and isinstance(at, (int, float)) and not isinstance(at, bool):
-            return _item(found, at)
-        if isinstance(found, Optional):
-            return _maybe(found, at)
-        raise no_such_overload()
+        return at(owner(frame), key(frame))
 
     return run
 
 
-def _item(found: list[Any], at: float) -> Any:
-    if at != int(at):
-        raise EvaluationError(f"unsupported index value: {at}")
-    if not 0 <= at < len(found):
-        raise EvaluationError(f"index out of bounds: {int(at)}")
-    return found[int(at)]
-
-
 def _optional_index(owner: Step, key: Step) -> Step:
-    return lambda frame: _maybe(owner(frame), key(frame))
+    return lambda frame: maybe(owner(frame), key(frame))
 
 
 def _or_value(target: Step, *other: Step) -> Step:

@@ -11,6 +11,7 @@ from netsim.api import schema as types
 from netsim.api.defaults import set_defaults
 from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, Kind
 from netsim.api.structural import complete, prune, published
+from netsim.api.structural_cel import compile_rules, rule_errors
 from netsim.api.structural_values import value_errors
 from netsim.api.validation import validate_create
 from support.crontabs import definition
@@ -26,6 +27,39 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 KIND = Kind("stable.example.com", "v1", "CronTab", "crontabs", "crontab")
+
+
+EXPRESSIONS = st.sampled_from(
+    [
+        "true",
+        "self == oldSelf",
+        "self != self",
+        "has(self.a)",
+        "self.a == self.spec",
+        "self.all(x, x == x)",
+        "size(self) > 0",
+        "self.exists(x, x.startsWith('a'))",
+        "self > 1",
+        "self[0] == self[1]",
+        "self.matches('a')",
+        "string(self) == 'a'",
+        "oldSelf.hasValue()",
+        "self.?a.orValue('x') == 'a'",
+        "type(self) == int",
+        "self +",
+        "self.getHours() > 1",
+        "'a' in self",
+    ]
+)
+RULES = st.fixed_dictionaries(
+    {"rule": EXPRESSIONS},
+    optional={
+        "message": st.sampled_from(["", "a", "a\nb"]),
+        "messageExpression": st.sampled_from(["'a'", "self", "string(self)"]),
+        "reason": st.sampled_from(["FieldValueDuplicate", "FieldValueRequired", "odd"]),
+        "fieldPath": st.sampled_from([".a", ".a.spec", "['x.y']", "a"]), "optionalOldSelf": st.booleans(),
+    },
+)  # fmt: skip
 
 
 def with_parts(below: Any) -> Any:
@@ -54,6 +88,7 @@ def with_parts(below: Any) -> Any:
         "x-kubernetes-int-or-string": st.booleans(),
         "x-kubernetes-list-type": st.sampled_from(["set", "map", "atomic", "odd"]),
         "x-kubernetes-list-map-keys": st.lists(NAMES, max_size=2),
+        "x-kubernetes-validations": st.lists(RULES, max_size=2),
         "x-kubernetes-map-type": st.sampled_from(["granular", "atomic", "odd"]),
     }
     return st.fixed_dictionaries({}, optional=keywords)
@@ -89,4 +124,34 @@ def test_what_passes_judges_any_object(schema: Obj, spec: Any, before: Any) -> N
     filled = complete(kept, obj)
     assert complete(kept, filled) == filled and prune(kept, filled)[0] == filled
     value_errors(kept, filled, {"a": before})
+    rules = compile_rules(kept)
+    for new in (filled, {"a": spec}):
+        rule_errors(rules, new, {"a": before})
     assert published(kept, KIND)["properties"]["metadata"]["$ref"]
+
+
+PLACES: list[Obj] = [
+    *({"type": kind} for kind in ("string", "integer", "number", "boolean")),
+    *({"type": "string", "format": form} for form in ("byte", "date", "date-time", "duration")),
+    {"x-kubernetes-int-or-string": True},
+    {"type": "object", "properties": {"a": {"type": "string", "nullable": True}, "spec": {"type": "string"}}},
+    {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True},
+]
+HOLDERS: list[Any] = [
+    lambda inner: inner,
+    lambda inner: {"type": "array", "items": inner},
+    lambda inner: {"type": "array", "items": inner, "x-kubernetes-list-type": "set"},
+    lambda inner: {"type": "object", "additionalProperties": inner},
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(PLACES), st.sampled_from(HOLDERS), RULES, RULES, VALUES, VALUES)
+def test_rules_judge_whatever_is_there(place: Obj, holder: Any, inner: Obj, outer: Obj, new: Any, old: Any) -> None:
+    """Also what an older schema has let through."""
+    schema = holder({**place, "x-kubernetes-validations": [inner]}) | {"x-kubernetes-validations": [outer, inner]}
+    rules = compile_rules({"type": "object", "properties": {"a": schema}})
+    for value in (new, [new, None], {"x": new, "y": None}):
+        for before in (None, {"a": old}, {"a": [old]}, {"a": {"x": old}}):
+            for cause in rule_errors(rules, {"a": value}, before):
+                assert cause.field.startswith("a") and cause.message

@@ -24,6 +24,7 @@ CONFIG = {
     "apiVersion": "v1", "kind": "Pod", "metadata": METADATA,
     "spec": {
         "containers": [CONTAINER, {**CONTAINER, "name": "d"}], "nodeSelector": {"a": "b"},
+        "ephemeralContainers": [{"name": "e", "image": "x"}],
         "tolerations": [{"operator": "Exists"}],
     },
 }  # fmt: skip
@@ -60,7 +61,8 @@ async def test_no_configuration_is_a_fault(api: Any, seed: int) -> None:
         if rand.random() < 0.3:
             media, query = MERGE, ""
             body = {"metadata": {"managedFields": spoiled(rand, [ENTRY, ENTRY]), "labels": {"n": str(rand.random())}}}
-        response = await api.send("PATCH", f"{PODS}/p{query}", body, content_type=media)
+        sub = rand.choice(["", "", "/resize", "/ephemeralcontainers", "/status"])
+        response = await api.send("PATCH", f"{PODS}/p{sub}{query}", body, content_type=media)
         answer = json.loads(response.body)
         taken += response.status == 200
         if response.status >= 500:
