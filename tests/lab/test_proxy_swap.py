@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
 
+from netsim.host import firewall, netns
 from support.labs import NETSIM, Lab, until
 
 pytestmark = pytest.mark.root
 NODE = "node-2"
+T = TypeVar("T")
+
+
+def inside(lab: Lab, call: Callable[[], T]) -> T:
+    """What a function says on the node."""
+    return netns.run_in(f"/run/netsim/{lab.name}/netns/{NODE}", call)
 
 
 def rests(lab: Lab) -> bool:
-    return not lab.curl(NODE, "http://127.0.0.1:10256/livez")
+    """Whether no proxy has its health port open."""
+
+    def refused() -> bool:
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", 10256)) != 0
+
+    return inside(lab, refused)
 
 
 @contextmanager
@@ -39,7 +54,7 @@ def test_a_nodes_proxy_can_be_replaced_and_taken_back(lab: Lab, namespace: str):
     until(lambda: "pod:" in lab.curl(NODE, f"http://{address}/"))
 
     def rules(name: str) -> str:
-        saved = lab.exec(NODE, "iptables-save", "-t", "nat").stdout
+        saved = inside(lab, lambda: firewall.save(4, "nat"))
         return "".join(line for line in saved.splitlines() if f"{namespace}/{name} cluster IP" in line)
 
     lab.kubectl("annotate", "node", NODE, "netsim.io/service-proxy=none")
