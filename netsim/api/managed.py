@@ -24,12 +24,13 @@ APPLY, UPDATE = "Apply", "Update"
 MAX_UPDATERS = 10
 ANCIENT = "ancient-changes"
 BEFORE_FIRST_APPLY = "before-first-apply"
-_UNRECORDED = frozenset(
+UNRECORDED = frozenset(
     (
         "name", "namespace", "uid", "creationTimestamp", "resourceVersion", "generation", "managedFields", "selfLink",
         "clusterName",
     )
 )  # fmt: skip
+"""The metadata that only the server sets."""
 
 
 class Writer(NamedTuple):
@@ -62,7 +63,7 @@ class Writer(NamedTuple):
 
 def recorded(obj: Obj) -> Obj:
     """The part of an object that has owners: neither its type nor the metadata that only the server sets."""
-    metadata = {key: value for key, value in (obj.get("metadata") or {}).items() if key not in _UNRECORDED}
+    metadata = {key: value for key, value in (obj.get("metadata") or {}).items() if key not in UNRECORDED}
     rest = {key: value for key, value in obj.items() if key not in ("kind", "apiVersion", "metadata")}
     return {**rest, "metadata": metadata} if metadata else rest
 

@@ -10,6 +10,7 @@ from netsim.api.kinds import Kind, Obj
 
 _ANNOTATION_LIMIT = 256 * 1024
 _JUDGED = ("name", "generateName", "namespace", "labels", "annotations", "ownerReferences", "finalizers")
+_FIXED = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp")
 _STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 _RBAC = (kinds.ROLES, kinds.ROLE_BINDINGS, kinds.CLUSTER_ROLES, kinds.CLUSTER_ROLE_BINDINGS)
 
@@ -38,7 +39,7 @@ def metadata(kind: Kind, obj: Obj) -> Iterator[Cause]:
 def same(new: Obj, old: Obj) -> bool:
     """Whether all that the rules above look at is what it was."""
     now, before = new.get("metadata") or {}, old.get("metadata") or {}
-    return all(now.get(field) == before.get(field) for field in _JUDGED)
+    return [now.get(field) for field in _JUDGED] == [before.get(field) for field in _JUDGED]
 
 
 def common(meta: Obj, field: str) -> Iterator[Cause]:
@@ -89,8 +90,9 @@ def _finalizer(field: str, finalizer: str, any_name: bool) -> Iterator[Cause]:
 def metadata_update(new: Obj, old: Obj) -> Iterator[Cause]:
     """What an update may not change."""
     now, before = new.get("metadata") or {}, old.get("metadata") or {}
-    for field in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp"):
-        yield from causes.unchanged(f"metadata.{field}", now.get(field), before.get(field))
+    for field in _FIXED:
+        if now.get(field) != before.get(field):
+            yield causes.invalid(f"metadata.{field}", now.get(field), causes.IMMUTABLE)
     added = [f for f in now.get("finalizers") or () if f not in (before.get("finalizers") or ())]
     if before.get("deletionTimestamp") and added:
         found = "[]string{" + ", ".join(map(causes.shown, added)) + "}"

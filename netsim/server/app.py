@@ -41,6 +41,9 @@ _COMPUTED: dict[kinds.Kind, Callable[[Core, Call], Awaitable[Response]]] = {
     kinds.COMPONENT_STATUSES: components.serve,
     kinds.BINDINGS: subresources.bind,
 }
+_DELETIONS = ("delete", "deletecollection")
+_PLAIN = ("", "status", "binding")
+_UNACCOUNTED = frozenset((kinds.PODS, kinds.NODES, kinds.LEASES, kinds.EVENTS))
 _STREAMING = CONNECTS | {"log"}
 _ONE_OBJECT: dict[str, Callable[[Core, Call], Awaitable[Response]]] = {
     "get": reads.get_object,
@@ -148,12 +151,20 @@ class ApiServer:
             return paths.not_found()
         if target.subresource not in _STREAMING:  # whose answers are not ours to choose a format for
             call.format = choose_format(request.header("accept"), _SHAPES)
-        if target.verb in _WRITES and target.subresource not in _STREAMING:
+        if target.verb in _WRITES and target.subresource not in _STREAMING and not _is_one_write(target):
             # a client that hangs up must not leave a write half accounted for
             response = await asyncio.shield(asyncio.ensure_future(freshness.answer(core, call, dispatch)))
         else:
             response = await freshness.answer(core, call, dispatch)
         return warn_of_version(call.kind, response)
+
+
+def _is_one_write(target: Target) -> bool:
+    """Whether a request comes to a single write to the store, with nothing to be done after it: it may break off
+    anywhere, and does without a task of its own. What quotas are charged is theirs to account for."""
+    if target.verb in _DELETIONS or target.subresource not in _PLAIN:
+        return False
+    return target.kind in _UNACCOUNTED
 
 
 def refusal_of(request: Request, error: Exception) -> StatusError:

@@ -67,7 +67,7 @@ async def check_token(core: Core, token: str, audiences: tuple[str, ...] = ()) -
 def impersonated(request: Request) -> User | None:
     """The user of the Impersonate-User and Impersonate-Group headers, if they are set."""
     name = request.header("impersonate-user")
-    groups = tuple(value for header, value in request.headers if header == "impersonate-group")
+    groups = tuple([value for header, value in request.headers if header == "impersonate-group"])
     if not name:
         if groups:
             raise errors.bad_request("requested groups without impersonating a user")

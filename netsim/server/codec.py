@@ -99,7 +99,7 @@ def decode_lean(value: bytes, revision: int) -> Obj:
     return obj
 
 
-def decode_entries(value: bytes) -> list[Obj]:
+def _decode_entries(value: bytes) -> list[Obj]:
     """The managedFields of a stored value, fresh."""
     start, end = _entries_span(value)
     return cast(list[Obj], orjson.loads(value[start + len(_FIRST) - 1 : end])) if end else []
@@ -129,10 +129,13 @@ class Decoder:
             self._keep(item.key, item.revision, obj)
         return obj
 
-    def once(self, item: Item) -> Obj:
-        """As a call, for what is about to be out of date: it is not kept if it was not. Thousands of Leases that are
-        renewed would drive out what is read again."""
-        return self.kept(item) or decode_lean(item.value, item.revision)
+    def whole(self, item: Item) -> Obj:
+        """As a call, with managedFields that can be read, for what is about to be out of date: it is not kept if it was
+        not. Thousands of Leases that are renewed would drive out what is read again."""
+        known = self.kept(item)
+        if known is None or _ENTRIES not in known["metadata"]:
+            return known or decode(item.value, item.revision)
+        return {**known, "metadata": {**known["metadata"], _ENTRIES: _decode_entries(item.value)}}
 
     def kept(self, item: Item) -> Obj | None:
         """The object of just this version, if it is still kept."""

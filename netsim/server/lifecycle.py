@@ -18,7 +18,7 @@ from netsim.api.objects import deletion_timestamp
 from netsim.api.pod_defaults import qos_class
 from netsim.api.validation import validate_create, validate_update
 from netsim.server import admission, managed, quota, strategy
-from netsim.server.codec import decode_entries, encode, key_of
+from netsim.server.codec import encode, key_of
 from netsim.server.core import Core
 from netsim.server.managed import SERVER, Manager
 from netsim.server.pod_specs import SPECS
@@ -168,9 +168,9 @@ async def update_object(
 
 
 async def _update_once(core: Core, kind: Kind, item: Item, change: Change, request: Request) -> Outcome:
-    old = core.decoder.once(item)
-    entries = decode_entries(item.value)
-    wanted = change(managed.with_entries(old, entries))
+    old = core.decoder.whole(item)
+    entries = managed.entries_of(old)
+    wanted = change(old)
     name, sub = old["metadata"]["name"], request.sub
     _check_preconditions(kind, item, wanted, old)
     new = strategy.prepare_update(kind, wanted, old, sub)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import orjson
+
 from netsim.api import kinds
 from netsim.api.apply import Applier
 from netsim.api.empty_objects import empty_object
@@ -13,7 +15,7 @@ from netsim.api.fieldtypes import FieldType, built_in_type, custom_type
 from netsim.api.kind import Custom
 from netsim.api.kinds import Kind, Obj
 from netsim.api.managed import UPDATE, Entry, Scope, Writer, after_update, choose_entries
-from netsim.server.pod_specs import SPECS
+from netsim.server.pod_specs import SPECS, metadata_key
 
 _STATUS = "f:status"
 _UNRECORDED = ("binding",)
@@ -97,9 +99,13 @@ def _plain_namespace(fields: FieldSet) -> FieldSet:
 
 def applier(kind: Kind, manager: Manager, sub: str, operation: str, now: str) -> Applier:
     """One write of `manager` to a subresource of the kind."""
-    sub = manager.subresource or sub
-    writer = Writer(manager.name, kind.api_version, operation, sub)
-    return Applier(field_type(kind), empty_object(kind), writer, writable(kind, sub), now)
+    return _applier(kind, manager.name, manager.subresource or sub, operation)._replace(now=now)
+
+
+@lru_cache(maxsize=512)
+def _applier(kind: Kind, name: str, sub: str, operation: str) -> Applier:
+    writer = Writer(name, kind.api_version, operation, sub)
+    return Applier(field_type(kind), empty_object(kind), writer, writable(kind, sub), "")
 
 
 def field_type(kind: Kind) -> FieldType:
@@ -142,9 +148,20 @@ def _new_fields(kind: Kind, write: Applier, given: Obj, new: Obj) -> FieldSet:
     if known is not None:
         if known.fields is None:
             known.fields = _of_client(kind, given, write.changes({}, {"spec": new["spec"]})[0])
-        return union(known.fields, write.changes({}, {"metadata": new["metadata"]})[0])
+        return union(known.fields, _metadata_fields(kind, write, new))
     left: Obj = {key: new[key] for key in ("metadata", "status") if key in new}
     return _of_client(kind, given, union(_lasting_fields(kind, write, new), write.changes({}, left)[0]))
+
+
+def _metadata_fields(kind: Kind, write: Applier, new: Obj) -> FieldSet:
+    """The fields of a new object's metadata."""
+    key = metadata_key(new)
+    return _remembered_fields(kind, key) if key else write.changes({}, {"metadata": new["metadata"]})[0]
+
+
+@lru_cache(maxsize=256)
+def _remembered_fields(kind: Kind, metadata: bytes) -> FieldSet:
+    return _applier(kind, "", "", UPDATE).changes({}, {"metadata": orjson.loads(metadata)})[0]
 
 
 def _of_client(kind: Kind, given: Obj, fields: FieldSet) -> FieldSet:
@@ -180,6 +197,8 @@ def after_change(
     if sub in _UNRECORDED or not entries:
         return entries
     write = applier(kind, manager, sub, UPDATE, now)
+    if sub == "status":  # which owns nothing else, and is little beside the rest
+        old, new = ({"status": obj["status"]} if "status" in obj else {} for obj in (old, new))
     changed, removed = write.changes(old, new)
     return after_update(entries, write.writer, changed, removed, now) if changed or removed else entries
 

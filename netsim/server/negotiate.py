@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from netsim.api.errors import not_acceptable
 
@@ -47,7 +48,8 @@ def _shape(parameters: dict[str, str], shapes: Iterable[str]) -> Format | None:
     return Format(wanted, version)
 
 
-def choose_format(accept: str, shapes: Iterable[str] = ()) -> Format:
+@lru_cache(64)
+def choose_format(accept: str, shapes: tuple[str, ...] = ()) -> Format:
     """The first acceptable representation in the order the client lists them.
 
     `shapes` are the transformations this path can do. An empty header or one with only */* gets JSON; a list without

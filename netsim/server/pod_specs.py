@@ -9,14 +9,17 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from netsim.api.causes import dns_subdomain
 from netsim.api.defaults import set_defaults, set_pod_defaults
 from netsim.api.errors import Cause
 from netsim.api.fieldset import FieldSet
 from netsim.api.kinds import PODS, Obj
+from netsim.api.managed import UNRECORDED
 from netsim.api.validation import validate_create, validate_metadata_alone
 
 TOKEN_VOLUME = "kube-api-access-"
@@ -24,6 +27,7 @@ TOKEN_VOLUME = "kube-api-access-"
 _TOKEN_NAME = re.compile(rf"{TOKEN_VOLUME}[a-z0-9]{{5}}")
 _COUNT = 128
 _LONGEST = 16 * 1024
+_LONGEST_METADATA = 2048
 
 
 @dataclass(slots=True)
@@ -63,6 +67,8 @@ class PodSpecs:
 
     def remember(self, spec: Any) -> None:
         """Keep a spec that has the right types."""
+        if self.known(spec) is not None:
+            return
         key = _key(spec)
         if not key or key in self._by_json:
             return
@@ -88,13 +94,34 @@ class PodSpecs:
             key = key.replace(own.encode(), b"\0")
         if key and key in self._valid:
             self._valid.move_to_end(key)
-            return validate_metadata_alone(PODS, pod)
+            return _metadata_problems(pod)
         found = validate_create(PODS, pod)
         if key and not found:
             self._valid[key] = None
             if len(self._valid) > _COUNT:
                 self._valid.popitem(last=False)
         return found
+
+
+def metadata_key(obj: Obj) -> bytes:
+    """The JSON of what the objects that one owner makes have in common of their metadata; nothing for what is not worth
+    keeping."""
+    key = orjson.dumps({name: value for name, value in obj["metadata"].items() if name not in UNRECORDED})
+    return key if len(key) <= _LONGEST_METADATA else b""
+
+
+def _metadata_problems(pod: Obj) -> list[Cause]:
+    """As `validate_metadata_alone`."""
+    key, name = metadata_key(pod), pod["metadata"].get("name")
+    if key and name and _keeps_rules(key):
+        return list(dns_subdomain("metadata.name", name))
+    return validate_metadata_alone(PODS, pod)
+
+
+@lru_cache(_COUNT)
+def _keeps_rules(metadata: bytes) -> bool:
+    """Whether pods may have such metadata, with a good name."""
+    return not validate_metadata_alone(PODS, {"metadata": {**orjson.loads(metadata), "name": "a"}})
 
 
 def _token_volume(spec: Obj) -> str:

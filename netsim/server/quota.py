@@ -61,16 +61,20 @@ async def held(
     core: Core, kind: Kind, namespace: str, new: Obj, old: Obj | None, write: Callable[[], Awaitable[Item]]
 ) -> Item:
     """`write()`, with the quotas charged for it before; raises 403 when one has no room, and gives back what was
-    charged when the write fails."""
+    charged when the write fails. What is charged goes its whole way, also when the caller gives up."""
     change = _Change(core, kind, namespace, new, old)
     items = await _quotas(change)
     if not items:
         return await write()
+    return await asyncio.shield(asyncio.ensure_future(_held(change, items, write)))
+
+
+async def _held(change: _Change, items: list[Item], write: Callable[[], Awaitable[Item]]) -> Item:
     charged = await _charge_all(change, items)
     try:
         return await write()
     except BaseException:
-        await asyncio.shield(_give_back(core, charged))
+        await asyncio.shield(_give_back(change.core, charged))
         raise
 
 

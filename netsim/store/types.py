@@ -8,7 +8,6 @@ tuples: frozen dataclasses take three times as long to make.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 
@@ -21,8 +20,7 @@ class Item(NamedTuple):
     created: int
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """A consistent snapshot of a key range as of `revision`; `remaining` counts the items left out by limit. The list
     is shared, not to be changed."""
 

@@ -1,4 +1,4 @@
-"""What is decided once says the same as deciding anew: rights, times, random draws, write options."""
+"""What is decided once says the same as deciding anew: rights, times, random draws, write options, owned fields."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsim.api import kinds
+from netsim.api.defaults import set_defaults
+from netsim.api.managed import UPDATE, Writer, after_update
+from netsim.api.validation import validate_create
 from netsim.http.types import Request
+from netsim.server import managed
 from netsim.server.authz import Authorizer
 from netsim.server.codec import Decoder
+from netsim.server.pod_specs import PodSpecs
 from netsim.server.rbac import Attributes, User, compile_policy
 from netsim.server.requests import parse_write_options
 from netsim.server.serve import Random
@@ -74,3 +80,56 @@ def test_options_without_a_query_are_those_of_an_empty_one() -> None:
         headers = [("user-agent", agent)]
         plain = parse_write_options(Request("POST", "/", [], headers), "CreateOptions")
         assert plain == parse_write_options(Request("POST", "/", [("dryRun", "")], headers), "CreateOptions")
+
+
+VALUES = st.recursive(
+    st.sampled_from(["x", "y", 1]), lambda below: st.dictionaries(st.sampled_from(["a", "type"]), below), max_leaves=5
+)
+CONDITIONS = st.lists(
+    st.fixed_dictionaries({"type": st.sampled_from(["Ready", "x"]), "status": st.sampled_from(["True", "False"])}),
+    max_size=3, unique_by=lambda each: each["type"],
+)  # fmt: skip
+STATUS = st.one_of(
+    st.none(),
+    st.fixed_dictionaries({}, optional={"phase": st.sampled_from(["a", "b"]), "conditions": CONDITIONS, "x": VALUES}),
+)
+
+
+def with_status(status: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "n", "labels": {"a": "b"}}, "spec": {"a": 1}} | (
+        {} if status is None else {"status": status}
+    )
+
+
+@given(st.sampled_from([kinds.PODS, kinds.NODES, kinds.DEPLOYMENTS, kinds.NAMESPACES]), STATUS, STATUS)
+def test_a_status_alone_has_the_fields_it_has_in_its_object(kind: kinds.Kind, old: Any, new: Any) -> None:
+    before, after = with_status(old), with_status(new)
+    live = [Writer("a", kind.api_version).entry({"f:status": {"f:phase": {}}, "f:spec": {}}, "t")]
+    manager = managed.Manager("m")
+    found = managed.after_change(kind, live, None, before, after, manager, "status", "now")
+    write = managed.applier(kind, manager, "status", UPDATE, "now")
+    changed, removed = write.changes(before, after)
+    assert found == (after_update(live, write.writer, changed, removed, "now") if changed or removed else live)
+
+
+METADATA = st.fixed_dictionaries(
+    {"name": st.sampled_from(["a", "A_", ""])},
+    optional={
+        "labels": st.dictionaries(st.sampled_from(["a", "b/c", "-"]), st.sampled_from(["", "x", "?"]), max_size=2),
+        "annotations": st.dictionaries(st.sampled_from(["a", "B", "-"]), st.sampled_from(["", "x" * 3000]), max_size=2),
+        "generateName": st.sampled_from(["g-", "G"]), "finalizers": st.sampled_from([["a"], ["a.b/c"]]),
+        "ownerReferences": st.sampled_from([[], [{"uid": "u", "kind": "k", "name": "n", "apiVersion": "v1"}], [{}]]),
+        "namespace": st.just("n"), "uid": st.sampled_from(["1", "2"]),
+    },
+)  # fmt: skip
+
+
+@given(st.lists(METADATA, max_size=6))
+def test_remembered_metadata_is_judged_and_owned_as_anew(found: list[Any]) -> None:
+    specs, spec = PodSpecs(), set_defaults(kinds.PODS, {"spec": {"containers": [{"name": "c", "image": "i"}]}})["spec"]
+    specs.remember(spec)
+    for metadata in found:
+        pod = {"metadata": metadata, "spec": spec}
+        assert specs.problems(pod) == validate_create(kinds.PODS, pod)
+        write = managed.applier(kinds.PODS, managed.SERVER, "", UPDATE, "now")
+        assert managed._metadata_fields(kinds.PODS, write, pod) == write.changes({}, {"metadata": metadata})[0]

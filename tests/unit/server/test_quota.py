@@ -56,6 +56,23 @@ async def test_what_fails_later_or_is_only_tried_uses_up_nothing(api: Any, pod: 
     assert "exceeded quota" in (await api.refused("POST", f"{PODS}?dryRun=All", pod("c")))["message"]
 
 
+async def test_who_hangs_up_leaves_no_wrong_account(api: Any, pod: Callable[..., Obj]) -> None:
+    await api.post(QUOTAS, quota(hard={"pods": "99"}))
+    for turns in range(40):
+        asking = asyncio.create_task(api.send("POST", PODS, pod(f"p{turns}")))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    async with asyncio.timeout(5):
+        while api.app.store.writing or await _charged(api) != len((await api.get(PODS))["items"]):
+            await asyncio.sleep(0.01)
+
+
+async def _charged(api: Any) -> int:
+    return int((await api.get(f"{QUOTAS}/q"))["status"].get("used", {}).get("pods", "0"))
+
+
 async def test_objects_there_before_the_quota_count(api: Any, pod: Callable[..., Obj]) -> None:
     for name in ("a", "b"):
         await api.post(PODS, pod(name, containers=[container(requests={"cpu": "300m", "memory": "64Mi"})]))
