@@ -35,13 +35,15 @@ class FamilyLoop:
         self._check = True
         self._next_check = 0.0
         self._failures = 0
+        self._running = False
         self.synced = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"proxy-ipv{family}")
 
     def wake(self) -> None:
         """Something changed: sync soon."""
         self._wake.set()
-        self._telemetry.queued(self.inputs.family)
+        if self._running:  # before, nothing is due: what is not known yet is not late
+            self._telemetry.queued(self.inputs.family)
 
     def set_node(self, node: Node) -> None:
         """Labels decide topology, addresses the source ranges: any change compares everything."""
@@ -51,6 +53,8 @@ class FamilyLoop:
 
     async def run(self) -> None:
         """Sync for ever; returns only by cancellation, after a running command has ended."""
+        self._running = True
+        self._telemetry.queued(self.inputs.family)
         try:
             backend = await self._in_thread(lambda: open_backend(self._config, self.inputs.family))
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
+from netsim.cli import proxy as proxy_verb
 from netsim.cli.fault import Fault
 from netsim.cli.node import app as node_app
 from netsim.cli.proxy import app as proxy_app
@@ -84,3 +86,14 @@ def test_a_file_for_all_nodes_is_checked_before_anything_is_made(tmp_path: Path,
             read_proxy_config(written(file, **fields))
     with pytest.raises(Fault, match="No such file"):
         read_proxy_config(tmp_path / "none")
+
+
+async def test_a_changed_configuration_ends_the_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(proxy_verb, "_LOOK_AT_FILE_SECONDS", 0.005)
+    file = written(tmp_path / "config.yaml")
+    watching = asyncio.create_task(proxy_verb._until_changed(file))
+    await asyncio.sleep(0.05)
+    assert not watching.done()
+    file.unlink()
+    with pytest.raises(Fault, match="it was changed; start the proxy again"):
+        await asyncio.wait_for(watching, 5)
