@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
+from netsim.api.defaults import set_defaults
+from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS
+from netsim.api.objects import copy_json
 from netsim.api.structural import RULES
 from netsim.api.structural_cel import compile_rules, field_path, rule_errors
 from netsim.api.structural_rules import schema_errors
 from netsim.api.structural_types import declared, escaped
+from netsim.api.validation import validate_update
+from support.crontabs import definition, in_spec
 
 Schema = dict[str, Any]
 
@@ -281,6 +286,18 @@ def test_rules_that_are_refused(rule: Any, field: str, told: str) -> None:
 def test_expressions_wait_for_a_good_schema() -> None:
     schema = of(spec=ruled(of(n=INT), "self.nope"), bad={"type": "odd"})
     assert [cause.field for cause in schema_errors(schema, "s")] == ["s.properties[bad].type"]
+
+
+def test_a_definition_is_judged_again_only_when_it_changes() -> None:
+    """One that was taken before there were rules keeps its status going."""
+    crd = set_defaults(CUSTOM_RESOURCE_DEFINITIONS, definition())
+    crd["metadata"] |= {"resourceVersion": "1", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    in_spec(crd)[RULES] = [{"rule": "self.nope"}]
+    assert validate_update(CUSTOM_RESOURCE_DEFINITIONS, {**crd, "status": {"storedVersions": ["v1"]}}, crd) == []
+    other = copy_json(crd)
+    other["spec"]["names"]["shortNames"] = ["ct"]
+    (problem,) = validate_update(CUSTOM_RESOURCE_DEFINITIONS, other, crd)
+    assert "undefined field 'nope'" in problem.message
 
 
 def test_what_rules_cannot_see() -> None:
