@@ -7,6 +7,7 @@ only where it comes or goes as a whole.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from netsim.api import fieldset
@@ -18,6 +19,7 @@ Change = tuple[FieldSet | None, FieldSet | None]
 """What was set (added or given another value) and what was removed; None for nothing."""
 
 _ABSENT: Any = object()
+_SHORT = 128
 _NOTHING: Change = (None, None)
 
 
@@ -25,12 +27,22 @@ def item_key(kind: FieldType, item: Any) -> str:
     """The path element of a list's item. Keys it leaves out take their defaults, or are left out."""
     if kind.relation == SET or not isinstance(item, dict):
         return fieldset.value(item)
+    if len(kind.keys) == 1:
+        text = item.get(kind.keys[0])
+        if type(text) is str and len(text) <= _SHORT:
+            return _one_key(kind.keys[0], text)
     keys = {}
     for key in kind.keys:
         found = item.get(key, kind.defaults.get(key))
         if found is not None:
             keys[key] = found
     return fieldset.item(keys)
+
+
+@lru_cache(2048)
+def _one_key(key: str, text: str) -> str:
+    """The path element of an item whose one key is a text: there are many conditions of the same type."""
+    return fieldset.item({key: text})
 
 
 def indexed(kind: FieldType, items: Iterable[Any]) -> dict[str, Any]:

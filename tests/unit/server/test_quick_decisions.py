@@ -10,8 +10,10 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsim.api import kinds
+from netsim.api import fieldset, kinds
 from netsim.api.defaults import set_defaults
+from netsim.api.fieldtypes import KEYED, FieldType
+from netsim.api.fieldwalk import item_key
 from netsim.api.managed import UPDATE, Writer, after_update
 from netsim.api.validation import validate_create
 from netsim.http.types import Request
@@ -133,3 +135,13 @@ def test_remembered_metadata_is_judged_and_owned_as_anew(found: list[Any]) -> No
         assert specs.problems(pod) == validate_create(kinds.PODS, pod)
         write = managed.applier(kinds.PODS, managed.SERVER, "", UPDATE, "now")
         assert managed._metadata_fields(kinds.PODS, write, pod) == write.changes({}, {"metadata": metadata})[0]
+
+
+@given(
+    st.lists(st.sampled_from(["type", "name"]), min_size=1, max_size=2, unique=True),
+    st.dictionaries(st.sampled_from(["type", "name"]), st.sampled_from(["", "x", '"', "é" * 200, 1, 1.0, True, None])),
+)
+def test_an_item_is_named_by_its_keys(keys: list[str], item: dict[str, Any]) -> None:
+    kind = FieldType(KEYED)
+    kind.keys = tuple(keys)
+    assert item_key(kind, item) == fieldset.item({key: item[key] for key in keys if item.get(key) is not None})
