@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections import deque
 from typing import cast
@@ -182,6 +183,8 @@ class TlsTransport(asyncio.Transport):
             self._flush()
 
     def _readable(self) -> None:
+        if self._lost:
+            return
         if self._parting:
             self._say_goodbye()
             return
@@ -205,9 +208,13 @@ class TlsTransport(asyncio.Transport):
                 self._lose(error)
                 return
             self._pass_on(data)
-            # A record that is not full is mostly the last: asking the socket for another would cost a system call.
-            if len(data) < RECORD or not self._reading or self._closing:
+            if not self._reading or self._closing:
                 return
+            # A record that is not full is mostly the last. But of a reset uvloop tells just once, also when there was
+            # something to read before it: then go on until it is met.
+            if len(data) < RECORD and not self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                return
+        self._loop.call_soon(self._readable)
 
     def _pass_on(self, data: bytes) -> None:
         """To the protocol; b"" is the end, by TLS's farewell or without."""

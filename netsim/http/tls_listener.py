@@ -64,10 +64,11 @@ class TlsListener:
 
     def _greet(self, sock: socket.socket, address: object) -> None:
         try:
+            sock.getpeername()  # wrap_socket leaves the sockets of clients that are already gone unclosed
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             secured = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        except OSError as error:  # already gone
+        except OSError as error:
             log.debug("a connection from %s ended before its handshake: %s", address, error)
             sock.close()
             return

@@ -181,6 +181,29 @@ async def test_a_client_that_vanishes_amid_a_body_is_forgotten(served: Served) -
     await until(lambda: not served.server.connections and files() <= before)
 
 
+async def test_a_reset_behind_the_last_bytes_is_noticed(served: Served) -> None:
+    def leave(sock: ssl.SSLSocket) -> None:
+        sock.sendall(b"POST /sum HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\npart")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+    for _ in range(30):
+        await served.blocking(leave)
+    await until(lambda: not served.server.connections)
+
+
+@pytest.mark.parametrize("junk", [b"\x17\x03\x03\x00\x20" + b"x" * 32, b"no record at all"])
+async def test_a_broken_record_ends_the_connection(served: Served, junk: bytes) -> None:
+    def break_it(sock: ssl.SSLSocket) -> None:
+        sock.sendall(b"POST /sum HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        socket.socket.send(sock, junk)
+        with pytest.raises(OSError):
+            sock.recv(1)
+
+    await served.blocking(break_it)
+    await served.answers()
+    await until(lambda: not served.server.connections)
+
+
 @pytest.mark.parametrize("farewell", [True, False])
 async def test_the_end_of_input_ends_the_connection(served: Served, farewell: bool) -> None:
     """With TLS's farewell, which is answered, and by the socket's end alone."""
