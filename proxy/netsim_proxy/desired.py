@@ -57,6 +57,7 @@ class Desired:
         self._inputs: dict[str, Input] = {}
         self._endpoints = 0
         self._context: Context | None = None
+        self._local: tuple[str, ...] = ()
         self._fixed: State = {}
 
     def advance(self, changes: Mapping[str, Input], node: Node, local_addresses: Iterable[str]) -> Step:
@@ -68,9 +69,10 @@ class Desired:
         self._inputs.update(after)
         self._endpoints += sum(map(_count, after.values())) - sum(map(_count, before.values()))
         context = make_context(self.config, node, self.family, self._endpoints)
-        fixed = self._compile_fixed(tuple(local_addresses))
+        local = tuple(local_addresses)
+        fixed = self._fixed if self._fixed and local == self._local else self._compile_fixed(local)
         whole = (context, fixed) != (self._context, self._fixed)
-        self._context, self._fixed = context, fixed
+        self._context, self._local, self._fixed = context, local, fixed
         udp = _udp_ports(before.values(), context), _udp_ports(after.values(), context)
         if whole:
             return Step({}, {}, *udp, True)
