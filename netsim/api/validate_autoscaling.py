@@ -140,10 +140,14 @@ def _policy(policy: Obj, field: str) -> Iterator[Cause]:
         yield causes.invalid(f"{field}.periodSeconds", period, f"must be less than or equal to {_PERIOD_LIMIT}")
 
 
+_BUDGET = ("minAvailable", "selector", "maxUnavailable", "unhealthyPodEvictionPolicy")
+
+
 def disruption_budget(obj: Obj) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
-        yield causes.invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+        shown = {name[0].upper() + name[1:]: spec.get(name) for name in _BUDGET}  # as the type within names them
+        yield causes.invalid("spec", shown, "minAvailable and maxUnavailable cannot be both set")
     for name in ("minAvailable", "maxUnavailable"):
         if spec.get(name) is not None:
             yield from validate_workloads.int_or_percent(f"spec.{name}", spec[name])

@@ -164,8 +164,8 @@ def priority_class(obj: Obj) -> Iterator[Cause]:
     name, value = (obj.get("metadata") or {}).get("name", ""), obj.get("value", 0)
     if name.startswith("system-"):
         if name not in _SYSTEM:
-            why = "priority class names with 'system-' prefix are reserved for system use only"
-            yield causes.forbidden("metadata.name", why)
+            why = "priority class names with 'system-' prefix are reserved for system use only. error: "
+            yield causes.forbidden("metadata.name", f"{why}{name} is not a known system priority class")
         elif value != _SYSTEM[name]:
             yield causes.forbidden("metadata.name", f"value of {name} PriorityClass must be {_SYSTEM[name]}")
     elif value > _HIGHEST:

@@ -30,7 +30,7 @@ def ingress(obj: Obj) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
     rules, default = spec.get("rules") or [], spec.get("defaultBackend")
     if not rules and default is None:
-        yield causes.invalid("spec", rules, "either `defaultBackend` or `rules` must be specified")
+        yield causes.invalid("spec", spec.get("rules"), "either `defaultBackend` or `rules` must be specified")
     if default is not None:
         yield from _backend(default, "spec.defaultBackend")
     for index, rule in enumerate(rules):

@@ -82,7 +82,8 @@ def stateful_set(obj: Obj) -> Iterator[Cause]:
 def _stateful_update_strategy(strategy: Obj) -> Iterator[Cause]:
     field, kind, rolling = "spec.updateStrategy", strategy.get("type"), strategy.get("rollingUpdate")
     if kind not in ("OnDelete", "RollingUpdate"):
-        yield causes.invalid(field, strategy, "must be 'RollingUpdate' or 'OnDelete'")
+        shown = {"Type": kind, "RollingUpdate": rolling}  # as the type within names them
+        yield causes.invalid(field, shown, "must be 'RollingUpdate' or 'OnDelete'")
     elif kind == "OnDelete" and rolling is not None:
         yield causes.invalid(f"{field}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'")
     elif rolling is not None:

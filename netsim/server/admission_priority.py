@@ -16,7 +16,6 @@ SYSTEM_CLASSES: dict[str, tuple[int, str]] = {
         "Used for system critical pods that must not be moved from their current node.",
     ),
 }
-HIGHEST_OF_USERS = 1000000000
 _PREEMPT = "PreemptLowerPriority"
 
 
@@ -74,13 +73,8 @@ def _refused(pod: Obj, why: str) -> errors.StatusError:
 
 
 async def check_priority_class(core: Core, new: Obj) -> None:
-    """403 for values only the system may use, and for a second default."""
+    """403 for a second default."""
     name = new["metadata"]["name"]
-    if name in SYSTEM_CLASSES:
-        return
-    if _value(new) > HIGHEST_OF_USERS:
-        why = f"maximum allowed value of a user defined priority is {HIGHEST_OF_USERS}"
-        raise errors.forbidden(kinds.PRIORITY_CLASSES, name, why)
     present = default_class(await core.objects(kinds.PRIORITY_CLASSES)) if new.get("globalDefault") else None
     if present is not None and present["metadata"]["name"] != name:
         other = present["metadata"]["name"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from netsim.api.validation import validate_create, validate_update
 from support.changes import merged
 
 CONTAINER = {"name": "c", "image": "nginx:1"}
+REQUEST = base64.b64encode(b"-----BEGIN CERTIFICATE REQUEST-----\n-----END CERTIFICATE REQUEST-----\n").decode()
 BASES: dict[Kind, dict[str, Any]] = {
     kinds.PODS: {"metadata": {"name": "p"}, "spec": {"containers": [CONTAINER]}},
     kinds.SERVICES: {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}},
@@ -44,7 +46,7 @@ BASES: dict[Kind, dict[str, Any]] = {
     kinds.EVENTS: {"metadata": {"name": "e", "namespace": "n"}, "involvedObject": {"namespace": "n"}},
     kinds.CERTIFICATE_SIGNING_REQUESTS: {
         "metadata": {"name": "c"},
-        "spec": {"request": "YQ==", "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"]},
+        "spec": {"request": REQUEST, "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"]},
     },
 }
 
@@ -97,6 +99,30 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
         {"spec.type": "ExternalName", "spec.clusterIP": "10.0.0.1"},
         "spec.clusterIPs",
         "Forbidden: may not be set for ExternalName services",
+    ),
+    (
+        kinds.CERTIFICATE_SIGNING_REQUESTS,
+        {"spec.request": "YQ=="},
+        "spec.request",
+        'Invalid value: "YQ==": PEM block type must be CERTIFICATE REQUEST',
+    ),
+    (
+        kinds.CERTIFICATE_SIGNING_REQUESTS,
+        {"spec.usages": ["talk"]},
+        "spec.usages[0]",
+        'Unsupported value: "talk": supported values: "any", "cert sign"',
+    ),
+    (
+        kinds.CERTIFICATE_SIGNING_REQUESTS,
+        {"spec.signerName": "me"},
+        "spec.signerName",
+        "Invalid value: \"me\": must be a fully qualified domain and path of the form 'example.com/signer-name'",
+    ),
+    (
+        kinds.ROLES,
+        {"kind": "Role", "rules": [{"verbs": ["get"], "nonResourceURLs": ["/x"]}]},
+        "rules[0].nonResourceURLs",
+        'Invalid value: ["/x"]: namespaced rules cannot apply to non-resource URLs',
     ),
     (kinds.NAMESPACES, {"metadata.name": "a.b"}, "metadata.name", f'Invalid value: "a.b": {LABEL}'),
     (kinds.ROLES, {"metadata.name": "a/b"}, "metadata.name", "Invalid value: \"a/b\": may not contain '/'"),

@@ -118,11 +118,18 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
         HPA, {"spec.behavior": {"scaleUp": {"stabilizationWindowSeconds": 3601}}},
         "spec.behavior.scaleUp.stabilizationWindowSeconds", "Invalid value: 3601: must be less than or equal to 3600",
     ),
-    (PDB, {"spec.maxUnavailable": 1}, "spec", 'Invalid value: {"minAvailable":1,"maxUnavailable":1}: minAvailable and'),
+    (
+        PDB, {"spec.maxUnavailable": 1}, "spec",
+        'Invalid value: {"MinAvailable":1,"Selector":null,"MaxUnavailable":1,"UnhealthyPodEvictionPolicy":null}: minA',
+    ),
+    (
+        kinds.PRIORITY_CLASSES, {"metadata.name": "system-x"}, "metadata.name",
+        "Forbidden: priority class names with 'system-' prefix are reserved for system use only. error: system-x is",
+    ),
     (PDB, {"spec.minAvailable": "101%"}, "spec.minAvailable", 'Invalid value: "101%": must not be greater than 100%'),
     (PDB, {"spec.minAvailable": "x"}, "spec.minAvailable", 'Invalid value: "x": a valid percent string must be a num'),
     # networking
-    (ING, {"spec.rules": ...}, "spec", "Invalid value: []: either `defaultBackend` or `rules` must be specified"),
+    (ING, {"spec.rules": ...}, "spec", "Invalid value: null: either `defaultBackend` or `rules` must be specified"),
     (ING, {"spec.rules.0.host": "1.2.3.4"}, "spec.rules[0].host", 'Invalid value: "1.2.3.4": must be a DNS name, not'),
     (ING, {"spec.rules.0.host": "a.*.b"}, "spec.rules[0].host", 'Invalid value: "a.*.b": a wildcard DNS-1123 subdoma'),
     (ING, {"spec.rules.0.http.paths": []}, "spec.rules[0].http.paths", "Required value"),
