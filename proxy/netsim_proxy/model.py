@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netsim_proxy.config import Family
@@ -305,3 +305,10 @@ def cut_node(obj: Obj) -> Node:
         eligible=not obj["metadata"].get("deletionTimestamp")
         and TO_BE_DELETED not in [taint.get("key") for taint in spec.get("taints") or ()],
     )
+
+
+def with_own_address(node: Node, address: str) -> Node:
+    """The node with --bind-address as its own, unless that is none (0.0.0.0 or ::)."""
+    if address in ("0.0.0.0", "::"):
+        return node
+    return replace(node, ipv6=address) if family_of(address) == 6 else replace(node, ipv4=address)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.desired import Input
 from netsim_proxy.iptables import render_save
-from netsim_proxy.model import Node, ServicePort, Slice, cut_node, cut_service, cut_slice
+from netsim_proxy.model import Node, ServicePort, Slice, cut_node, cut_service, cut_slice, with_own_address
 from netsim_proxy.nftables.language import Nftables
 from netsim_proxy.nftables.state import compile_nftables
 from netsim_proxy.nftables.text import render_nftables
@@ -69,6 +69,7 @@ def cut_objects(
     slices = _cut(flat, "EndpointSlice", cut_slice)
     nodes = [node for node in _cut(flat, "Node", cut_node) if node.name == config.hostname]
     node = nodes[0] if nodes else _bare_node(config.hostname, addresses)
+    node = with_own_address(node, config.bind_address)
     own = dict.fromkeys((*LOOPBACK, *(addresses or (node.ipv4, node.ipv6))))
     return Parts(
         tuple(port for ports in services for port in ports),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 
 from netsim.api.kinds import ENDPOINT_SLICES, NODES, SERVICES, Obj
 from netsim.client.reflector import Reflector
@@ -20,7 +19,7 @@ from netsim_proxy.inputs import node_cache, service_cache, slice_cache, trigger_
 from netsim_proxy.listeners import CannotListen, serve_for_ever
 from netsim_proxy.loop import FamilyLoop
 from netsim_proxy.machine import ensure_conntrack, read_health_addresses
-from netsim_proxy.model import WATCH_SELECTOR, Node, Slice, family_of
+from netsim_proxy.model import WATCH_SELECTOR, Node, Slice, with_own_address
 from netsim_proxy.reporter import Reporter
 from netsim_proxy.telemetry import Telemetry
 
@@ -141,13 +140,6 @@ class Proxy:
         for address in part.rejected:
             message = f"{address} in endpointslice has incorrect IP version"
             self._reporter.about_service(part.service_key, "Warning", "KubeProxyIncorrectIPVersion", message)
-
-
-def with_own_address(node: Node, address: str) -> Node:
-    """The node with --bind-address as its own, unless that is none (0.0.0.0 or ::)."""
-    if address in ("0.0.0.0", "::"):
-        return node
-    return replace(node, ipv6=address) if family_of(address) == 6 else replace(node, ipv4=address)
 
 
 async def run_proxy(config: ProxyConfig, client: Client) -> None:

@@ -15,7 +15,7 @@ from netsim.cli.proxy import app
 from netsim_proxy.config import ProxyConfig
 from netsim_proxy.iptables import parse_save
 from netsim_proxy.object_check import find_problem
-from netsim_proxy.render import cut_objects
+from netsim_proxy.render import cut_objects, render_objects
 
 
 def render(*args: str, stdin: str = "") -> Any:
@@ -110,3 +110,14 @@ def test_what_the_objects_lack_is_told(make: Any, tmp_path: Path) -> None:
     done = render("-f", str(file))
     assert "no Service among the objects" in done.stderr
     assert "no Node 'node1' among the objects: give --hostname-override one of node2" in done.stderr
+
+
+def test_the_bind_address_is_the_nodes_own(make: Any) -> None:
+    """Whether the node may use a load balancer that is open to some sources only depends on it (D-04, L-04)."""
+    objects = [
+        make.service(type="LoadBalancer", loadBalancerSourceRanges=["192.0.2.0/24"], ingress=[{"ip": "203.0.113.1"}]),
+        make.slice(make.endpoint("10.180.0.1")),
+    ]
+    for address, own in (("192.0.2.7", True), ("0.0.0.0", False)):
+        text = render_objects(objects, ProxyConfig("node1", bind_address=address), ["10.0.0.1"])
+        assert ("-s 203.0.113.1/32" in text) is own
