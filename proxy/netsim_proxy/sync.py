@@ -19,7 +19,7 @@ from netsim_proxy.inputs import node_cache, service_cache, slice_cache, trigger_
 from netsim_proxy.listeners import CannotListen, serve_for_ever
 from netsim_proxy.loop import FamilyLoop
 from netsim_proxy.machine import ensure_conntrack, read_health_addresses
-from netsim_proxy.model import WATCH_SELECTOR, Node, Slice, with_own_address
+from netsim_proxy.model import WATCH_SELECTOR, Slice, with_own_address
 from netsim_proxy.reporter import Reporter
 from netsim_proxy.telemetry import Telemetry
 
