@@ -12,7 +12,8 @@ import uvloop
 from netsim.http.client import HttpClient
 from netsim.http.server import HttpServer, serve
 from netsim.http.types import Handler
-from support.authority import Authority
+from support.authority import Authority, server_context
+from support.tls_server import Served, handle
 
 
 def listening() -> socket.socket:
@@ -56,3 +57,8 @@ async def doors() -> AsyncIterator[Doors]:
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
+
+
+@pytest.fixture
+async def served(doors: Doors, authority: Authority) -> Served:
+    return Served(await doors.serve(handle, ssl=server_context(authority)), authority)
