@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from netsim.api.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES, Obj
 from netsim.controllers import endpointslice
 from netsim.controllers.slices import SliceDiff
-from netsim.controllers.topology_hints import OVERLOAD, allocations_of, cpu_shares, with_auto_hints
+from netsim.controllers.topology_hints import allocations_of, cpu_shares, with_auto_hints
 from netsim.controllers.writes import Note
 
 AUTO = {"service.kubernetes.io/topology-mode": "Auto"}
@@ -179,15 +179,18 @@ zones_of_cpus = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 64), min
 
 
 @given(zones_of_cpus, st.lists(st.sampled_from("abcd"), min_size=1, max_size=60))
-def test_no_endpoint_is_overloaded(cpus: dict[str, int], where: list[str]) -> None:
+def test_zones_come_near_their_share(cpus: dict[str, int], where: list[str]) -> None:
+    """Every ready endpoint has a hint or none has; zones have too many or too few only as far as nobody could give or
+    take a whole one. Halves stay, as in Kubernetes: a zone may end with none, and its clients go everywhere."""
     shares = {zone: cpu / sum(cpus.values()) for zone, cpu in cpus.items()}
     ready = {"ready": True}
     endpoints = [{"addresses": [str(n)], "zone": zone, "conditions": ready} for n, zone in enumerate(where)]
     made = with_auto_hints(SliceDiff(created=[{"endpoints": endpoints}]), [], shares)
     (item,) = made.change.created
     zones = Counter(e["hints"]["forZones"][0]["name"] for e in item["endpoints"] if "hints" in e)
-    assert zones.total() in (0, len(where))
-    assert bool(made.refusal) == isinstance(allocations_of(shares, len(where)), str) == (zones.total() == 0)
-    if not made.refusal and set(where) <= cpus.keys():
-        for zone, share in shares.items():
-            assert share * len(where) / zones[zone] <= 1 + OVERLOAD + 1 / zones[zone]
+    allocations = allocations_of(shares, len(where))
+    assert zones.total() == (len(where) if isinstance(allocations, dict) else 0)
+    assert made.refusal == (allocations if isinstance(allocations, str) else "")
+    if isinstance(allocations, dict):
+        excess = [zones[zone] - allocation.desired for zone, allocation in allocations.items()]
+        assert min(max(excess), -min(excess)) < 1
