@@ -54,15 +54,15 @@ class NodeAlone:
             self.proxy = None
 
     def get(self, port: int, path: str = "/") -> tuple[int, str, dict[str, str]]:
-        """Status, body and headers of the answer to a GET; status 0 if nobody listens."""
+        """Status, body and headers of the answer to a GET; status 0 if nobody answers."""
 
         def ask() -> tuple[int, str, dict[str, str]]:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3)
             try:
                 connection.request("GET", path)
                 answer = connection.getresponse()
                 return answer.status, answer.read().decode(), dict(answer.getheaders())
-            except ConnectionRefusedError:
+            except OSError:  # also a port that is being closed, which may break off or forget who has just come
                 return 0, "", {}
             finally:
                 connection.close()
