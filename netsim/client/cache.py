@@ -48,6 +48,9 @@ class Cache:
     the cache and its indexes hold the new state; an exception in one is logged and does not stop the others.
     """
 
+    slim: Callable[[Obj], Obj] | None = None
+    """What of an object is held, where that is little: then no whole list should be in memory at once."""
+
     def __init__(self) -> None:
         self._objects: dict[str, Obj] = {}
         self._indexes: dict[str, _Index] = {}

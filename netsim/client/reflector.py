@@ -91,7 +91,7 @@ class Reflector:
     ) -> None:
         """`metadata_only` keeps apiVersion, kind and metadata of every object, and lets the rest go; `keep` gives what
         is kept of one."""
-        self._keep = _head_of if metadata_only else keep or _SHARED.get(kind, _whole)
+        self._keep = _head_of if metadata_only else keep or cache.slim or _SHARED.get(kind, _whole)
         self._client, self._kind, self.cache = client, kind, cache
         self._namespace = namespace
         self._labels, self._fields = label_selector, field_selector
@@ -142,8 +142,9 @@ class Reflector:
         return [self._kept(item) for item in items]
 
     async def _page(self, token: str) -> Obj:
-        # Pages keep small what is in memory at once. A selection is better judged by the server once than page by page.
-        selected = bool(self._labels or self._fields)
+        # Pages keep small what is in memory at once. A selection is better judged by the server once than page by page,
+        # unless the cache asks for little of each object.
+        selected = bool(self._labels or self._fields) and self.cache.slim is None
         return await self._client.list(
             self._kind,
             self._namespace,

@@ -31,7 +31,10 @@ class SlimCache(Cache):
         super().__init__()
         self._cut, self._nothing = cut, nothing
 
-    def _slim(self, obj: Obj) -> Obj:
+    def slim(self, obj: Obj) -> Obj:
+        """What is held of an object; a slim one stays as it is."""
+        if "cut" in obj:
+            return obj
         metadata = {key: obj["metadata"][key] for key in _KEPT if key in obj["metadata"]}
         slim = {"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind"), "metadata": metadata}
         if trigger := annotations_of(obj).get(_TRIGGER):
@@ -43,10 +46,10 @@ class SlimCache(Cache):
             return {**slim, "cut": self._nothing}
 
     def replace(self, objects: Iterable[Obj], revision: str) -> None:
-        super().replace((self._slim(obj) for obj in objects), revision)
+        super().replace((self.slim(obj) for obj in objects), revision)
 
     def put(self, obj: Obj, revision: str) -> None:
-        super().put(self._slim(obj), revision)
+        super().put(self.slim(obj), revision)
 
 
 def service_cache(families: tuple[Family, ...]) -> SlimCache:
