@@ -145,10 +145,6 @@ class Desired:
             self._fixed.local_addresses,
         )
 
-    def owners(self, place: Place) -> tuple[str, ...]:
-        """The Services that want a destination, the one that has it first."""
-        return tuple(sorted(self._claims.get(place, ())))
-
 
 def _winner(claims: Mapping[str, Destination]) -> Destination:
     """Of Services that want the same destination, the first by name has it."""
