@@ -41,6 +41,17 @@ def test_load_balancers_get_the_end_of_the_fabric(fabric: str, nodes: int, pool:
     assert plan_lab("lb", nodes, fabric_cidr=fabric).lb_pool == pool
 
 
+def test_a_server_alone_has_a_pool_only_where_one_is_given():
+    def plan(pool: str) -> str:
+        cidrs = {"pod_cidr": "10.244.0.0/16", "service_cidr": "10.96.0.0/16"}
+        return plan_server("vm", "192.168.56.10", 6443, **cidrs, lb_pool=pool).lb_pool
+
+    assert plan("") == ""
+    assert plan("192.168.56.200-192.168.56.210") == "192.168.56.200-192.168.56.210"
+    with pytest.raises(TopologyError, match="--lb-pool: 'some' is no pool"):
+        plan("some")
+
+
 def test_the_pool_of_load_balancers_may_be_chosen_or_left_out():
     assert plan_lab("lb", 1, lb_pool="172.30.0.100/30").lb_pool == "172.30.0.100/30"
     assert plan_lab("lb", 1, lb_pool="none").lb_pool == ""
