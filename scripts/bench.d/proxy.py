@@ -10,6 +10,8 @@ import argparse
 import importlib
 import json
 import os
+import signal
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +24,7 @@ def main() -> None:
     parser.add_argument("--services", default="1000,5000,10000", help="sizes (default 1000,5000,10000)")
     parser.add_argument("-o", dest="output", choices=("text", "json"), default="text")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # namespaces are removed then, too
     sizes = tuple(int(size) for size in options.services.split(","))
     text, rows = options.output == "text", []
     if text:

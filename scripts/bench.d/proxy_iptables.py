@@ -70,27 +70,26 @@ class _Cluster:
             raise SystemExit("scripts/bench: a foreign rule lost its counters")
 
 
-def measure_one(services: int) -> Iterator[Row]:
-    """All rows of one size, in this process, whose memory counts."""
-    with namespace("ours") as ours, namespace("peer") as peer:
-        cluster = _Cluster(ours, services)
-        loaded = cost_of(cluster.sync)
-        cluster.sync(check=True)
-        if services == 10000:
-            work = f"memory, {services} Services, after a check"
-            yield Row(work, "MiB", memory("VmRSS"), 0, 200, f"at most {memory('VmHWM'):.0f} while it worked")
-        cluster.check_foreign_rules()
-        text = netns.run_in(ours, firewall.save, 4).encode()
-        bare = cost_of(partial(netns.run_in, peer, firewall.restore, text, 4, flush=True, timeout=300))
-        if services < 10000:
-            yield _row(f"full sync, {services} Services", loaded, bare, 1.5, "iptables-restore that flushes")
-        if services in _GOALS:
-            state = cluster.programmer.desired_state()
-            restore = partial(netns.run_in, peer, firewall.restore, _partial_sync(state), 4, timeout=120)
-            changed, rewritten = alternate(10 if services == 1000 else 3, cluster.swing, restore)
-            half = (changed[0] / 2, changed[1] / 2)
-            work = f"one endpoint changes, {services} Services"
-            yield _row(work, half, rewritten, _GOALS[services], "iptables-restore of the shared chains")
+def measure_one(services: int, ours: str, peer: str) -> Iterator[Row]:
+    """All rows of one size, in this process, whose memory counts, in two empty namespaces."""
+    cluster = _Cluster(ours, services)
+    loaded = cost_of(cluster.sync)
+    cluster.sync(check=True)
+    if services == 10000:
+        work = f"memory, {services} Services, after a check"
+        yield Row(work, "MiB", memory("VmRSS"), 0, 200, f"at most {memory('VmHWM'):.0f} while it worked")
+    cluster.check_foreign_rules()
+    text = netns.run_in(ours, firewall.save, 4).encode()
+    bare = cost_of(partial(netns.run_in, peer, firewall.restore, text, 4, flush=True, timeout=300))
+    if services < 10000:
+        yield _row(f"full sync, {services} Services", loaded, bare, 1.5, "iptables-restore that flushes")
+    if services in _GOALS:
+        state = cluster.programmer.desired_state()
+        restore = partial(netns.run_in, peer, firewall.restore, _partial_sync(state), 4, timeout=120)
+        changed, rewritten = alternate(10 if services == 1000 else 3, cluster.swing, restore)
+        half = (changed[0] / 2, changed[1] / 2)
+        work = f"one endpoint changes, {services} Services"
+        yield _row(work, half, rewritten, _GOALS[services], "iptables-restore of the shared chains")
 
 
 def _row(work: str, ours: tuple[float, float], peer: tuple[float, float], goal: float, who: str) -> Row:
@@ -101,9 +100,10 @@ def _row(work: str, ours: tuple[float, float], peer: tuple[float, float], goal: 
 def measure(sizes: tuple[int, ...]) -> Iterator[Row]:
     """Rows of every size, each size in a process of its own."""
     for services in sizes:
-        done = run([sys.executable, "-B", __file__, str(services)], timeout=900)
+        with namespace("ours") as ours, namespace("peer") as peer:
+            done = run([sys.executable, "-B", __file__, str(services), ours, peer], timeout=1800)
         yield from (Row(**row) for row in json.loads(done.stdout))
 
 
 if __name__ == "__main__":
-    print(json.dumps([asdict(row) for row in measure_one(int(sys.argv[1]))]))
+    print(json.dumps([asdict(row) for row in measure_one(int(sys.argv[1]), *sys.argv[2:])]))
