@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +56,13 @@ def _is_whole(found: Quantity) -> bool:
     return found.number.denominator == 1 and -(2**63) <= found.number < 2**63
 
 
+def _approximate(found: Quantity) -> float:
+    try:
+        return float(found.number)
+    except OverflowError:
+        return math.inf * _sign(found.number)
+
+
 def _sign(number: Fraction) -> int:
     return (number > 0) - (number < 0)
 
@@ -67,7 +75,7 @@ _QUANTITIES: Functions = {
     f"{_Q}::isGreaterThan({_Q}) bool": lambda q, other: q.number > other.number,
     f"{_Q}::isLessThan({_Q}) bool": lambda q, other: q.number < other.number,
     f"{_Q}::compareTo({_Q}) int": lambda q, other: _sign(q.number - other.number),
-    f"{_Q}::asApproximateFloat() double": lambda q: float(q.number),
+    f"{_Q}::asApproximateFloat() double": _approximate,
     f"{_Q}::asInteger() int": _whole,
     f"{_Q}::isInteger() bool": _is_whole,
     f"{_Q}::add({_Q}) {_Q}": lambda q, other: Quantity(q.number + other.number),

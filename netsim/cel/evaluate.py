@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from netsim.cel.access import at, has, maybe
 from netsim.cel.ast import Call, ListNode, Literal, Macro, MapNode, Name, Node, Select, children
 from netsim.cel.checker import dotted
+from netsim.cel.cost import CHARGES, shallow
 from netsim.cel.errors import CostExceeded, EvaluationError, no_such_overload
 from netsim.cel.functions import Library, Overload, call
 from netsim.cel.macros import MACROS
@@ -101,24 +103,25 @@ def _call(node: Call, library: Library, bound: frozenset[str]) -> Step:
     special = _SPECIAL.get(node.function)
     if special is not None:
         return special(*steps)
-    if node.sure and len(node.chosen) == 1:
-        return _direct(node.chosen[0], steps)
-    overloads: Sequence[Overload] = node.chosen
-
-    def dispatch(frame: Frame) -> Any:
-        values = [step(frame) for step in steps]
-        frame.spend(_cost(values))
-        return call(overloads, values)
-
-    return dispatch
-
-
-def _direct(overload: Overload, steps: list[Step]) -> Step:
-    compute = overload.compute
+    charge = CHARGES.get(node.function)
+    compute = _direct(node.chosen[0]) if node.sure and len(node.chosen) == 1 else partial(call, node.chosen)
 
     def run(frame: Frame) -> Any:
         values = [step(frame) for step in steps]
-        frame.spend(_cost(values))
+        frame.spend(1 + shallow(values))
+        if charge is not None:
+            frame.spend(charge(values, frame.left))
+        made = compute(values)
+        frame.spend(shallow((made,)))
+        return made
+
+    return run
+
+
+def _direct(overload: Overload) -> Callable[[Sequence[Any]], Any]:
+    compute = overload.compute
+
+    def run(values: Sequence[Any]) -> Any:
         try:
             return compute(*values)
         except (TypeError, AttributeError):
@@ -127,17 +130,6 @@ def _direct(overload: Overload, steps: list[Step]) -> Step:
             raise no_such_overload() from None  # a null where the type says otherwise
 
     return run
-
-
-def _cost(values: Sequence[Any]) -> int:
-    """A step, and more for long arguments."""
-    total = 1
-    for value in values:
-        if isinstance(value, (str, bytes)):
-            total += len(value) // 10
-        elif isinstance(value, (list, dict)):
-            total += len(value)
-    return total
 
 
 def _and(left: Step, right: Step) -> Step:

@@ -38,7 +38,7 @@ _SIMPLE = {
     "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
     "\\": "\\", "?": "?", '"': '"', "'": "'", "`": "`",
 }  # fmt: skip
-_LOWEST, _HIGHEST, _UINT = -(2**63), 2**63 - 1, 2**64
+_HIGHEST, _UINT, _LONGEST = 2**63 - 1, 2**64, 4000
 RESERVED = frozenset(
     (
         "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
@@ -91,7 +91,8 @@ def _token(text: str, found: re.Match[str]) -> Token:
 
 def _number(text: str, lexeme: str, at: int) -> Token:
     unsigned = lexeme[-1] in "uU"
-    number = int(lexeme.rstrip("uU"), 0) if lexeme[:2] == "0x" else int(lexeme.rstrip("uU"))
+    digits = lexeme.rstrip("uU")[:_LONGEST]  # Python refuses thousands of them with an error of its own
+    number = int(digits, 16) if digits[:2] == "0x" else int(digits)
     if unsigned and number >= _UINT:
         raise CompileError(text, [Issue(at, "invalid uint literal")])
     if not unsigned and number > _HIGHEST + 1:  # one more than fits, for the number whose sign comes before it

@@ -16,20 +16,17 @@ if TYPE_CHECKING:
 
 def _rounds(frame: Frame, found: Any, names: tuple[str, ...]) -> Iterator[Any]:
     """Binds the variables to one element after another; gives the element, or the key of a map."""
-    if isinstance(found, dict):
-        pairs = list(found.items())
-        single = [key for key, _ in pairs]
-    elif isinstance(found, list):
-        pairs, single = list(enumerate(found)), found
-    else:
+    if not isinstance(found, (dict, list)):
         raise no_such_overload()
-    for index, pair in enumerate(pairs):
+    single = 0 if isinstance(found, dict) else 1
+    for pair in found.items() if isinstance(found, dict) else enumerate(found):
         frame.spend(1)
         if len(names) == 1:
-            frame.variables[names[0]] = single[index]
+            frame.variables[names[0]] = pair[single]
+            yield pair[single]
         else:
             frame.variables[names[0]], frame.variables[names[1]] = pair
-        yield single[index] if len(names) == 1 else pair
+            yield pair
 
 
 def _bool(value: Any) -> bool:

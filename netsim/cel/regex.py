@@ -30,6 +30,10 @@ def compiled(pattern: str) -> re.Pattern[str]:
         return re.compile(_Translation().of(pattern), re.ASCII)
     except re.error as error:
         raise _wrong(str(error)) from None
+    except OverflowError:
+        raise _wrong("invalid repeat count") from None
+    except RecursionError:
+        raise _wrong("expression nests too deeply") from None
 
 
 def _wrong(why: str) -> EvaluationError:

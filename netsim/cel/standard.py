@@ -159,7 +159,7 @@ def _to_uint(number: float) -> UInt:
 
 def _parsed(text: str, kind: str, read: Callable[[str], Any]) -> Any:
     try:
-        if text != text.strip() or "_" in text:
+        if text != text.strip() or "_" in text or not text.isascii():
             raise ValueError
         return read(text)
     except ValueError:

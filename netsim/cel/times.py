@@ -85,13 +85,16 @@ def show_timestamp(when: Timestamp) -> str:
 
 
 def _moment(when: Timestamp, zone: tzinfo) -> datetime:
-    return (_EPOCH + timedelta(seconds=when.nanos // SECOND)).astimezone(zone)
+    try:
+        return (_EPOCH + timedelta(seconds=when.nanos // SECOND)).astimezone(zone)
+    except OverflowError:  # Python's years are those from 1 to 9999, also where it is still or already another
+        raise EvaluationError("timestamp overflow") from None
 
 
 def _zone(name: str) -> tzinfo:
-    if re.fullmatch(r"[+-]?\d\d:\d\d", name):
-        return _offset(name)
     try:
+        if re.fullmatch(r"[+-]?\d\d:\d\d", name):
+            return _offset(name)
         return UTC if name in ("", "UTC") else ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise EvaluationError(f"unknown time zone {name}") from None

@@ -115,6 +115,8 @@ def hashed(value: Any) -> Hashable:
         return ("list", tuple(map(hashed, value)))
     if isinstance(value, dict):
         return ("map", frozenset((key, hashed(item)) for key, item in value.items()))
+    if isinstance(value, Optional):
+        return ("optional", value.empty, hashed(value.value))
     return ("bool", value) if isinstance(value, bool) else value
 
 
@@ -123,6 +125,8 @@ def find(entries: dict[Any, Any], key: Any) -> Any:
     if isinstance(key, bool):
         return next((v for k, v in entries.items() if k is key), _MISSING)
     if isinstance(key, (int, float)):
+        if key not in (0, 1) or key not in entries:
+            return entries.get(key, _MISSING)
         return next((v for k, v in entries.items() if k == key and not isinstance(k, bool)), _MISSING)
     return entries.get(key, _MISSING) if isinstance(key, str) else _MISSING
 
