@@ -124,7 +124,7 @@ def controllers_of(config: ControllerConfig, served: Served) -> list[Controller]
         quota.controller(served),
         node_ipam.controller(cidrs, masks),
         node_lifecycle.controller(config.node_monitor_grace),
-        taint_eviction.CONTROLLER,
+        taint_eviction.controller(),
         podgc.controller(config.pod_gc_quarantine),
         namespace.controller(served),
         Collector(served).controller(),

@@ -4,20 +4,22 @@ it for a time when that is over."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from netsim.api.kinds import NODES, PODS, Obj
 from netsim.api.objects import (
     condition,
     deletion_timestamp,
-    dig,
     key_of,
     observed,
     set_condition,
+    spec_of,
     status_of,
     tolerates,
+    uid_of,
 )
-from netsim.api.times import format_time, seconds_between
+from netsim.api.times import format_time
 from netsim.controllers.controller import Controller
 from netsim.controllers.node_lifecycle import wake_pods_of_tainted
 from netsim.controllers.pods import is_finished
@@ -27,21 +29,57 @@ from netsim.controllers.writes import Note, Patch, Requeue, Writes, delete_of, p
 _REASON, _MESSAGE = "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"
 
 
-def reconcile(key: str, view: View) -> Writes:
-    """Delete one pod when its time on a tainted Node is over."""
-    pod = view.get(PODS, key)
-    name = dig(pod, "spec", "nodeName")
-    node = view.get(NODES, str(name)) if name else None
-    if pod is None or node is None or deletion_timestamp(pod) or is_finished(pod):
-        return []
-    taints = _evicting(node)
-    wait = seconds_to_eviction(pod["spec"].get("tolerations") or [], taints, view.now) if taints else None
-    if wait is None:
-        return []
-    if wait > 0:
-        return [Requeue(wait)]
+@dataclass(slots=True)
+class Standing:
+    """Since when each pod has stood its node's taints, as seen here; so counts Kubernetes. A taint that people write
+    has no timeAdded, and a pod may come long after it."""
+
+    since: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+
+    def seconds(self, pod: Obj, now: datetime) -> float:
+        """How long, counted from the first time this pod is asked about."""
+        uid, since = self.since.get(key_of(pod), ("", now))
+        if uid != uid_of(pod):
+            self.since[key_of(pod)] = uid_of(pod), (since := now)
+        return (now - since) / timedelta(seconds=1)
+
+
+def controller() -> Controller:
+    """The controller; its keys are those of the pods."""
+    standing = Standing()
+
+    def reconcile(key: str, view: View) -> Writes:
+        pod = view.get(PODS, key)
+        limit = None if pod is None else tolerated_seconds(pod, view)
+        if pod is None or limit is None:
+            standing.since.pop(key, None)
+            return []
+        wait = limit - standing.seconds(pod, view.now)
+        return [Requeue(wait)] if wait > 0 else _evict(pod, view.now)
+
+    return Controller("taint-eviction-controller", reconcile, ((PODS, wake_on_tainted), (NODES, wake_pods_of_tainted)))
+
+
+def tolerated_seconds(pod: Obj, view: View) -> float | None:
+    """How long the pod may stand the NoExecute taints of its node: None for ever, 0 not at all."""
+    node = view.get(NODES, str(spec_of(pod).get("nodeName") or ""))
+    if node is None or deletion_timestamp(pod) or is_finished(pod):
+        return None
+    limits = [_limit(spec_of(pod).get("tolerations") or [], taint) for taint in _evicting(node)]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _limit(tolerations: Sequence[Obj], taint: Obj) -> float | None:
+    matching = [toleration for toleration in tolerations if tolerates(toleration, taint)]
+    limits = [t["tolerationSeconds"] for t in matching if t.get("tolerationSeconds") is not None]
+    if limits:
+        return float(min(limits))
+    return None if matching else 0.0
+
+
+def _evict(pod: Obj, now: datetime) -> Writes:
     if (condition(pod, "DisruptionTarget") or {}).get("reason") != _REASON:
-        return [_say_why(pod, format_time(view.now))]
+        return [_say_why(pod, format_time(now))]
     event = Note(typed(PODS, pod), "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
     return [event, delete_of(PODS, pod)]
 
@@ -52,8 +90,9 @@ def _evicting(node: Obj) -> list[Obj]:
 
 def wake_on_tainted(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
     """A pod on a Node with such a taint: on others there is nothing to do, and pods change all the time."""
-    node = view.get(NODES, str(dig(new, "spec", "nodeName") or ""))
-    return (key_of(new),) if new is not None and node is not None and _evicting(node) else ()
+    pod = new or old or {}
+    node = view.get(NODES, str(spec_of(pod).get("nodeName") or ""))
+    return (key_of(pod),) if node is not None and _evicting(node) else ()
 
 
 def _say_why(pod: Obj, now: str) -> Patch:
@@ -62,25 +101,3 @@ def _say_why(pod: Obj, now: str) -> Patch:
     why = {"type": "DisruptionTarget", "status": "True", "reason": _REASON, "message": _MESSAGE}
     conditions = set_condition(status_of(pod).get("conditions") or [], observed(why, pod), now)
     return patch_of(PODS, pod, {"status": {"conditions": conditions}}, sub="status", locked=True)
-
-
-def seconds_to_eviction(tolerations: Sequence[Obj], taints: Sequence[Obj], now: datetime) -> float | None:
-    """How long the pod may stay: None for ever, 0 not at all."""
-    waits = [_wait(tolerations, taint, now) for taint in taints]
-    return min((wait for wait in waits if wait is not None), default=None)
-
-
-def _wait(tolerations: Sequence[Obj], taint: Obj, now: datetime) -> float | None:
-    matching = [toleration for toleration in tolerations if tolerates(toleration, taint)]
-    if not matching:
-        return 0.0
-    limits = [t["tolerationSeconds"] for t in matching if t.get("tolerationSeconds") is not None]
-    if not limits:
-        return None
-    passed = seconds_between(taint["timeAdded"], now) if taint.get("timeAdded") else 0.0
-    return max(float(min(limits)) - passed, 0.0)
-
-
-CONTROLLER = Controller(
-    "taint-eviction-controller", reconcile, ((PODS, wake_on_tainted), (NODES, wake_pods_of_tainted))
-)

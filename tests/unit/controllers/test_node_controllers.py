@@ -178,17 +178,37 @@ def toleration(seconds: int | None = None, key: str = "k") -> Obj:
     ],
 )
 def test_eviction(cluster: Any, tolerations: list[Obj], passed: float, gone: bool, requeue: float | None) -> None:
-    add_node(cluster, taints=[{"key": "k", "effect": "NoExecute", "timeAdded": format_time(cluster.now)}])
+    """The time counts from when the pod is seen with the taint: `kubectl taint` writes none, and the pod may come later
+    than a taint that has one."""
+    add_node(cluster, taints=[{"key": "k", "effect": "NoExecute"}])
     add_pod(cluster, tolerations=tolerations)
-    cluster.pass_time(passed)
+    reconcile = taint_eviction.controller().reconcile
     cluster.sync()
-    cluster.apply(taint_eviction.reconcile("ns/p", cluster.view()))
+    reconcile("ns/p", cluster.view())
+    cluster.pass_time(passed)
+    cluster.apply(reconcile("ns/p", cluster.view()))
     assert cluster.requeues == ([requeue] if requeue is not None else [])
     why = condition(cluster.get(PODS, "ns/p"), "DisruptionTarget") or {}
     assert why.get("reason") == ("DeletionByTaintManager" if gone else None)
     cluster.sync()
-    cluster.apply(taint_eviction.reconcile("ns/p", cluster.view()))
+    cluster.apply(reconcile("ns/p", cluster.view()))
     assert (cluster.get(PODS, "ns/p") is None) == gone
+
+
+def test_a_pod_that_comes_after_the_taint_has_its_whole_time(cluster: Any) -> None:
+    add_node(cluster, taints=[{"key": "k", "effect": "NoExecute", "timeAdded": format_time(cluster.now)}])
+    cluster.pass_time(1000)
+    add_pod(cluster, tolerations=[toleration(300)])
+    cluster.sync()
+    controller = taint_eviction.controller()
+    cluster.apply(controller.reconcile("ns/p", cluster.view()))
+    pod = cluster.get(PODS, "ns/p")
+    cluster.delete(PODS, "p", "ns", pod["metadata"]["uid"])
+    cluster.pass_time(200)
+    add_pod(cluster, tolerations=[toleration(300)])
+    cluster.sync()
+    cluster.apply(controller.reconcile("ns/p", cluster.view()))
+    assert cluster.requeues == [300.0, 300.0]
 
 
 def node(name: str, cidr: str = "") -> Obj:

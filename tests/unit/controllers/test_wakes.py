@@ -82,4 +82,4 @@ def test_a_controller_is_woken_by_its_pods_and_by_those_it_may_adopt_now(old: Ob
 def test_a_pod_that_is_not_looked_at_for_its_nodes_taints_may_stay(old: Obj | None, new: Obj) -> None:
     view = view_of((NODES, {"metadata": {"name": "node-1"}, "spec": {}}), (PODS, new))
     if not taint_eviction.wake_on_tainted(view, old, new):
-        assert not taint_eviction.reconcile("ns/p", view)
+        assert not taint_eviction.controller().reconcile("ns/p", view)
