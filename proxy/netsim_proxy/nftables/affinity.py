@@ -2,11 +2,13 @@
 
 Each endpoint has a set of the clients it served, whose elements go when their time is over. That is one rule for each
 endpoint, so only Services with affinity pay for it. Client and Service decide, not the address that was used.
+All these rules count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
 from netsim_proxy.context import Context
@@ -39,7 +41,7 @@ def affinity_chains(port: ServicePort, chosen: Selection, ctx: Context) -> dict[
         end = names.endpoint_suffix(port, endpoint)
         send = Dnat(port.protocol.lower(), str(ip_address(endpoint.address)), endpoint.port)
         chains[f"endpoint-{end}"] = Chain((Rule(Remember(f"affinity-{end}")), Rule(send)))
-    return chains
+    return {name: Chain(tuple(replace(rule, counted=True) for rule in chain.rules)) for name, chain in chains.items()}
 
 
 def _choice(port: ServicePort, endpoints: Sequence[Endpoint]) -> Iterator[Rule]:

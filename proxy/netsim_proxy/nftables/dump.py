@@ -15,7 +15,8 @@ STRANGE = Chain((Rule(Final("return"), comment="rules of somebody else"),))
 """Stands for a chain whose rules are not those that it should have."""
 _STRANGE_SET = SetSpec(())
 _ELSEWHERE = Hook("filter", "input", 0)
-_SET_ATTRIBUTES = (3, 4, 5, 6, 7, 11, 13)  # flags, types and lengths of key and data, timeout, comment
+_SET_ATTRIBUTES = (3, 4, 5, 6, 7, 11, 13, 18)
+"""Flags, types and lengths of key and data, timeout, comment, several statements."""
 
 
 def pairs(body: bytes) -> Iterator[tuple[int, bytes]]:
@@ -115,8 +116,14 @@ def recognise_sets(sets: Iterable[bytes], desired: Nftables, family: Family) -> 
         wanted = desired.sets.get(name)
         ours = dict(pairs(encode_set(name, wanted, 0, family))) if wanted else {}
         same = all(attributes.get(kind) == ours.get(kind) for kind in _SET_ATTRIBUTES)
+        same = same and _expression_name(attributes) == _expression_name(ours)
         found[name] = wanted if wanted and same else _STRANGE_SET
     return found
+
+
+def _expression_name(attributes: Mapping[int, bytes]) -> bytes | None:
+    """Of the statement that each element of a set has a copy of."""
+    return dict(pairs(attributes[17]))[1] if 17 in attributes else None
 
 
 def parse_elements(bodies: Iterable[bytes]) -> dict[bytes, Data]:

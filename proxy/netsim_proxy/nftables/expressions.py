@@ -69,6 +69,10 @@ def _expression(name: str, *attributes: bytes) -> bytes:
     return attribute(1, text(1, name) + attribute(2, b"".join(attributes)))
 
 
+COUNTER = text(1, "counter") + attribute(2, b"")
+"""An expression that counts packets and bytes from 0."""
+
+
 def _register(offset: int) -> int:
     """Number of the register that starts after `offset` bytes."""
     return 1 + offset // 16 if offset % 16 == 0 else 8 + offset // 4
@@ -211,4 +215,4 @@ def _action(rule: Rule, family: Family) -> Iterator[bytes]:
 def encode_rule(rule: Rule, family: Family) -> bytes:
     """The rule's expressions: contents of NFTA_RULE_EXPRESSIONS."""
     matches = b"".join(part for match in rule.matches for part in _match(match, family))
-    return matches + b"".join(_action(rule, family))
+    return matches + (attribute(1, COUNTER) if rule.counted else b"") + b"".join(_action(rule, family))

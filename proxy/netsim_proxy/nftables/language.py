@@ -36,6 +36,8 @@ Data = bytes | Verdict | None
 class SetSpec:
     """A set, or a map when it has `data`. `timeout` seconds: filled by packets. `interval`: elements are ranges.
 
+    `counted`: each element counts the packets that found it.
+
     The elements of an interval set are the packed first key followed by the packed last one.
     """
 
@@ -44,6 +46,7 @@ class SetSpec:
     interval: bool = False
     timeout: int = 0
     comment: str = ""
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +203,12 @@ Action = Jump | Goto | Final | SetMark | VerdictMap | DnatMap | Dnat | Remember 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When all of `matches` hold, do `action`."""
+    """When all of `matches` hold, do `action`. `counted`: counts these packets."""
 
     action: Action
     matches: tuple[Match, ...] = ()
     comment: str = ""
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

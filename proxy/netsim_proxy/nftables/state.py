@@ -17,6 +17,10 @@ from netsim_proxy.nftables.policies import EndpointMap, choice_chains, endpoint_
 from netsim_proxy.nftables.services import Compiled, Destination, Place, compile_service, expand
 from netsim_proxy.nftables.skeleton import fixed_part
 
+MOST_COUNTED = 5_000
+"""Elements of maps up to which each counts. With a counter the kernel needs 6 to 9 µs longer to make one, which would
+double the time of large loads."""
+
 NOTHING = Compiled()
 _Parts = dict[str, dict[bytes, Data]]
 
@@ -49,6 +53,8 @@ class Desired:
         self._shared: Counter[tuple[str, bytes]] = Counter()
         self._maps: dict[EndpointMap, None] = {}
         """In the order of their rules. One that is not needed any more stays until everything is compared."""
+        self._counted = True
+        """Whether maps count; decided when everything is compared."""
 
     def advance(self, changes: Mapping[str, Input], node: Node, local_addresses: Iterable[str]) -> Step:
         """Take in changed Services ("ns/name" -> Input), the node and the machine's addresses, and recompile.
@@ -87,7 +93,7 @@ class Desired:
         if not fresh:
             return old, new
         choices = {**self._maps, **fresh}
-        sets = {map_name(*key): endpoint_map(*key) for key in fresh}
+        sets = self._counting({map_name(*key): endpoint_map(*key) for key in fresh})
         old = replace(old, chains={**old.chains, **choice_chains(self._maps)})
         new = replace(new, sets={**new.sets, **sets}, chains={**new.chains, **choice_chains(choices)})
         self._maps = choices
@@ -131,15 +137,21 @@ class Desired:
             chains.update(service.chains)
         return Nftables(self._family, sets, chains, elements)
 
+    def _counting(self, sets: Mapping[str, SetSpec]) -> dict[str, SetSpec]:
+        """The same, with maps that count if they are not too large for it."""
+        return {name: replace(spec, counted=self._counted and bool(spec.data)) for name, spec in sets.items()}
+
     def value(self) -> Nftables:
         """The complete table, with a map for each number of endpoints that there is, in order."""
         elements = self._elements(self._claims, self._shared)
         self._maps = dict.fromkeys(sorted(key for key in map(parse_map_name, elements) if key is not None))
         part = self._part(self._compiled.values(), elements)
         maps = {map_name(*key): endpoint_map(*key) for key in self._maps}
+        sets = {**self._fixed.sets, **maps, **part.sets}
+        self._counted = sum(len(elements.get(name, ())) for name, spec in sets.items() if spec.data) <= MOST_COUNTED
         return Nftables(
             self._family,
-            {**self._fixed.sets, **maps, **part.sets},
+            self._counting(sets),
             {**self._fixed.chains, **choice_chains(self._maps), **part.chains},
             {**self._fixed.elements, **part.elements},
             self._fixed.local_addresses,

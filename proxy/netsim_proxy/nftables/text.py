@@ -102,7 +102,8 @@ def _action(rule: Rule, family: Family) -> str:  # noqa: PLR0911  # one line for
 
 def rule_text(rule: Rule, family: Family) -> str:
     """One rule on one line."""
-    words = [*(_match(match, family) for match in rule.matches), _action(rule, family)]
+    counter = ["counter"] if rule.counted else []
+    words = [*(_match(match, family) for match in rule.matches), *counter, _action(rule, family)]
     return " ".join(words) + (f" comment {json.dumps(rule.comment)}" if rule.comment else "")
 
 
@@ -154,6 +155,8 @@ def _set_lines(spec: SetSpec, elements: Mapping[bytes, Data], family: Family) ->
         yield f"type {_type(spec.key, family)}"
     if spec.interval:
         yield "flags interval"
+    if spec.counted:
+        yield "counter"
     if spec.timeout:
         yield "size 65535"
         yield "flags dynamic,timeout"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from netsim_proxy.config import Family
-from netsim_proxy.nftables.expressions import DROP, GOTO, attribute, encode_rule, number, text, verdict
+from netsim_proxy.nftables.expressions import COUNTER, DROP, GOTO, attribute, encode_rule, number, text, verdict
 from netsim_proxy.nftables.language import (
     TABLE,
     Chain,
@@ -129,6 +129,8 @@ def encode_set(name: str, spec: SetSpec, identity: int, family: Family) -> bytes
         lengths = {"addr": field_length("addr", family), "proto": 1, "port": 2, "index": 4}
         fields = b"".join(attribute(1, number(1, lengths[kind])) for kind in spec.key)
         body += attribute(9, attribute(2, fields))
+    if spec.counted:
+        body += attribute(17, COUNTER)
     return body + attribute(13, _user_data(spec, family))
 
 
