@@ -61,8 +61,9 @@ def rules(
     chosen = [each for each in parts.services if port in ("", each.port_name, str(each.port))]
     if not chosen:
         raise Fault(_no_port(found, port, family, parts))
-    counters = _counters(paths, place, 6 if family == "ipv6" else 4) if config.mode == "iptables" else {}
-    reports = [_report(each, parts, config, cluster, sources, to, counters) for each in chosen]
+    read = _read_table if config.mode == "nftables" else _counters
+    kernel = read(paths, place, 6 if family == "ipv6" else 4)
+    reports = [_report(each, parts, config, cluster, sources, to, kernel) for each in chosen]
     if to and not any(report.walks for report in reports):
         raise Fault(f"--to {to}: Service {full_name(found)} has no such address; it has {_has(parts)}")
     if as_json:
@@ -125,6 +126,16 @@ def _counters(paths: LabPaths, node: NodeSpec, family: Any) -> Any:
         raise Fault(f"reading the rules of {node.name}: {error}") from None
 
 
+def _read_table(paths: LabPaths, node: NodeSpec, family: Any) -> Any:
+    from netsim.host import netns
+    from netsim_proxy.nftables.kernel import read_table
+
+    try:
+        return netns.run_in(paths.netns(node.name), read_table, family)
+    except OSError as error:
+        raise Fault(f"reading the table of {node.name}: {error}") from None
+
+
 def _report(
     port: ServicePort,
     parts: Parts,
@@ -132,14 +143,15 @@ def _report(
     cluster: Cluster,
     sources: list[Source],
     to: str,
-    counters: Any,
+    kernel: Any,
 ) -> PortReport:
-    from netsim_proxy.report import Question, iptables_report, nftables_report, one_port
+    from netsim_proxy.report import Question, iptables_report, one_port
+    from netsim_proxy.report_nftables import nftables_report
 
     family: Any = 6 if ":" in port.cluster_ip else 4
     ways = tuple(way for each in sources for way in _ways(each, port, parts, config) if to in ("", way.way))
     question = Question(one_port(parts, port), config, family, cluster.pod_names(), ways)
-    return nftables_report(question) if config.mode == "nftables" else iptables_report(question, counters)
+    return nftables_report(question, kernel) if config.mode == "nftables" else iptables_report(question, kernel)
 
 
 def _ways(source: Source, port: ServicePort, parts: Parts, config: ProxyConfig) -> Iterator[Way]:

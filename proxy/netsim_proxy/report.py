@@ -1,13 +1,13 @@
 """The rules of one Service on one node, explained, and what packets meet there. Pure.
 
-`iptables_report` and `nftables_report` give the same shape, which `netsim rules` prints.
+`iptables_report` here and `nftables_report` beside it give the same shape, which `netsim rules` prints.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from netsim_proxy import names
@@ -15,13 +15,8 @@ from netsim_proxy.context import make_context
 from netsim_proxy.diff import NODE_PORT_JUMP, SHARED_CHAINS, is_dynamic
 from netsim_proxy.endpoints import endpoints_of, select_endpoints
 from netsim_proxy.explain import explain_chain, explain_rule
-from netsim_proxy.explain_nftables import explain_element
 from netsim_proxy.iptables import render_rule
 from netsim_proxy.model import Endpoint, ServicePort
-from netsim_proxy.nftables.language import Nftables
-from netsim_proxy.nftables.state import compile_nftables
-from netsim_proxy.nftables.text import element_text, rule_text
-from netsim_proxy.nftables.walk import walk as walk_nftables
 from netsim_proxy.render import Parts
 from netsim_proxy.rule import Place, Rule, Ruleset
 from netsim_proxy.rules import compile_rules
@@ -37,12 +32,14 @@ _COUNTED = re.compile(r"\[(\d+):(\d+)\] -A (\S+) (.*)")
 
 @dataclass(frozen=True, slots=True)
 class RuleView:
-    """One rule; `packets` and `bytes` are None where the kernel has no such rule, or does not count."""
+    """One rule or element. `missing`: the kernel has none such; `packets` and `bytes` are None then, and where the
+    kernel does not count."""
 
     rule: str
     says: str
     packets: int | None = None
     bytes: int | None = None
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +93,16 @@ class WalkView:
 
 @dataclass(frozen=True, slots=True)
 class PortReport:
-    """One port of the Service. `counted`: its mode counts packets rule by rule. `missing` and `unexpected` are how the
-    kernel's rules differ from what should be."""
+    """One port of the Service. How the kernel differs from what should be: so many rules are `missing`, `unexpected`
+    ones are where only the Service's should be, and parts that all Services share are `broken`."""
 
     port: ServicePort
     endpoints: tuple[EndpointView, ...]
     chains: tuple[ChainView, ...]
     walks: tuple[WalkView, ...] = ()
-    counted: bool = False
     missing: int = 0
-    unexpected: tuple[str, ...] = field(default=())
+    unexpected: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,23 +144,27 @@ def iptables_report(question: Question, counters: Counters) -> PortReport:
         for place, rules in (*ruleset.chains.items(), *((place, (rule,)) for place, rule in ruleset.hooks))
         for rule in rules
     }
-    walks = _walks(question, lambda packet: walk_iptables(ruleset, packet), lambda step: says[step])
+    walks = walk_views(question, lambda packet: walk_iptables(ruleset, packet), lambda step: says[step])
     wanted = {(p, plain(render_rule(r, ruleset.family))) for p, rules in ruleset.chains.items() for r in rules}
     own = {place for place in ruleset.chains if is_dynamic(place)}
     unexpected = tuple(f"-A {p[1]} {text}" for p, text in counters if p in own and (p, text) not in wanted)
-    missing = sum(rule.packets is None for chain in chains for rule in chain.rules)
-    return PortReport(port, _endpoint_views(question), chains, walks, True, missing, unexpected)
+    return PortReport(port, endpoint_views(question), chains, walks, count_missing(chains), unexpected)
+
+
+def count_missing(chains: Sequence[ChainView]) -> int:
+    """Rules that the kernel does not have."""
+    return sum(rule.missing for chain in chains for rule in chain.rules)
 
 
 def _endpoint_names(question: Question, port: ServicePort) -> Callable[[str], str]:
     chains = {
-        names.endpoint_chain(port.name, port.protocol, each.text): _name(question, each.address) or each.text
+        names.endpoint_chain(port.name, port.protocol, each.text): pod_name(question, each.address) or each.text
         for each in endpoints_of(question.parts.slices, port.port_name, port.protocol, "")
     }
     return lambda chain: chains.get(chain, chain)
 
 
-def _name(question: Question, address: str) -> str:
+def pod_name(question: Question, address: str) -> str:
     """Name of the pod that has an address; its namespace goes without saying if it is the Service's."""
     return question.pods.get(address, "").removeprefix(f"{question.parts.services[0].namespace}/")
 
@@ -194,18 +195,20 @@ def _chain_view(
     for rule in rules:
         text = render_rule(rule, ruleset.family)
         packets, size = counters.get((place, plain(text)), (None, None))
-        views.append(RuleView(text, explain_rule(rule, endpoints), packets, size))
+        views.append(RuleView(text, explain_rule(rule, endpoints), packets, size, packets is None))
     return ChainView(*place, explain_chain(place, endpoints), tuple(views))
 
 
-def _endpoint_views(question: Question) -> tuple[EndpointView, ...]:
+def endpoint_views(question: Question) -> tuple[EndpointView, ...]:
     parts, (port,) = question.parts, question.parts.services
     nodes = {entry.address: entry.node for part in parts.slices for entry in part.endpoints}
     ctx = make_context(question.config, parts.node, question.family, 0)
     found = endpoints_of(parts.slices, port.port_name, port.protocol, ctx.node_name)
     used = select_endpoints(port, found, ctx.zone, ctx.node_name, hints=ctx.hints).reachable
     return tuple(
-        EndpointView(_name(question, each.address), each.text, nodes.get(each.address, ""), _state(each), each in used)
+        EndpointView(
+            pod_name(question, each.address), each.text, nodes.get(each.address, ""), _state(each), each in used
+        )
         for each in found
     )
 
@@ -214,7 +217,7 @@ def _state(endpoint: Endpoint) -> str:
     return "ready" if endpoint.ready else "terminating" if endpoint.terminating else "not ready"
 
 
-def _walks(
+def walk_views(
     question: Question, walk: Callable[[Packet], Verdict], says: Callable[[tuple[str, str, str]], str]
 ) -> tuple[WalkView, ...]:
     (port,) = question.parts.services
@@ -233,34 +236,8 @@ def _outcome_view(
     sees = "" if outcome.fate != "endpoint" else "node" if outcome.masqueraded else "client"
     trail = tuple((*step, says(step)) for step in outcome.trail)
     return OutcomeView(
-        float(outcome.probability), outcome.fate, outcome.endpoint, _name(question, address), sees, trail
+        float(outcome.probability), outcome.fate, outcome.endpoint, pod_name(question, address), sees, trail
     )
-
-
-def nftables_report(question: Question) -> PortReport:
-    """The entries of one Service port in mode nftables: what the table has more than without it."""
-    parts, (port,) = question.parts, question.parts.services
-    given = (parts.node, question.config, parts.addresses, question.family)
-    table, empty = compile_nftables(parts.inputs(), *given), compile_nftables({}, *given)
-    walks = _walks(question, lambda packet: walk_nftables(table, packet), lambda step: step[2])
-    return PortReport(port, _endpoint_views(question), tuple(_nftables_chains(question, table, empty)), walks)
-
-
-def _nftables_chains(question: Question, table: Nftables, empty: Nftables) -> Iterator[ChainView]:
-    for name, elements in table.elements.items():
-        spec = table.sets[name]
-        texts = [
-            element_text(key, data, spec, table.family)
-            for key, data in elements.items()
-            if key not in empty.elements.get(name, {})
-        ]
-        if texts:
-            views = [RuleView(text, explain_element(name, text, lambda ip: _name(question, ip))) for text in texts]
-            yield ChainView("map" if spec.data else "set", name, spec.comment, tuple(views))
-    for name, chain in table.chains.items():
-        if name not in empty.chains:
-            rules = [rule_text(rule, table.family) for rule in chain.rules]
-            yield ChainView("chain", name, "", tuple(RuleView(text, text) for text in rules))
 
 
 def one_port(parts: Parts, port: ServicePort) -> Parts:

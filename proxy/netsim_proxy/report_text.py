@@ -20,15 +20,18 @@ _FATES = {
 }
 _ALL_GONE = "The kernel has none of these rules: is the proxy running? See `netsim status`."
 _SOME_GONE = "of these rules are not in the kernel (gone!); the proxy puts them back within its sync period."
-_UNCOUNTED = "Elements of sets and maps carry no counters."
 _ONCE = "In table nat a packet is a new connection: the kernel asks for the first packet of each only."
+_ONCE_NFTABLES = (
+    "In maps of endpoints and chains a packet is a new connection: the kernel asks for the first packet of each only. "
+    "Without a number: sets do not count, nor do maps where the table has more than 5,000 elements."
+)
 
 
 def render_port(report: PortReport, *, detailed: bool) -> str:
     """Endpoints, rules with their packets, and what connections meet; `detailed` with every rule on their way."""
     lines = [_title(report), *_endpoints(report), "", *_chains(report), *_differences(report)]
     if report.walks:
-        right = not report.missing and not report.unexpected
+        right = not (report.missing or report.unexpected or report.broken)
         lines += ["", f"What a new connection {'meets' if right else 'meets if the rules are as they should be'}, from"]
         lines += _trails(report.walks) if detailed else _summary(report.walks)
     return "\n".join(lines)
@@ -57,20 +60,19 @@ def _endpoints(report: PortReport) -> Iterator[str]:
 
 
 def _chains(report: PortReport) -> Iterator[str]:
-    counted = report.counted
-    if counted:
-        yield " packets  rules"
+    yield " packets  rules"
     for chain in report.chains:
-        yield from _chain(chain, counted=counted)
-    yield from _wrapped(_ONCE if counted else _UNCOUNTED, 10 if counted else 2)
+        yield from _chain(chain)
+    tables = {chain.table for chain in report.chains}
+    yield from _wrapped(_ONCE if "nat" in tables else _ONCE_NFTABLES, 10)
 
 
-def _chain(chain: ChainView, *, counted: bool) -> Iterator[str]:
+def _chain(chain: ChainView) -> Iterator[str]:
     what = f": {chain.what}" if chain.what else ""
-    yield from _wrapped(f"{chain.table} {chain.chain}{what}", 12, first=10 if counted else 2)
+    yield from _wrapped(f"{chain.table} {chain.chain}{what}", 12, first=10)
     for rule in chain.rules:
-        number = "gone!" if rule.packets is None else f"{rule.packets}"
-        yield from _wrapped(rule.says, 14, head=f"{number:>8}    " if counted else "    ")
+        number = "gone!" if rule.missing else "" if rule.packets is None else f"{rule.packets}"
+        yield from _wrapped(rule.says, 14, head=f"{number:>8}    ")
 
 
 def _differences(report: PortReport) -> Iterator[str]:
@@ -79,6 +81,8 @@ def _differences(report: PortReport) -> Iterator[str]:
         yield from _wrapped(_ALL_GONE if all_gone else f"{report.missing} {_SOME_GONE}", 2, first=0)
     for rule in report.unexpected:
         yield from _wrapped(f"Not the proxy's, in a chain of this Service: {rule}", 2, first=0)
+    for part in report.broken:
+        yield from _wrapped(f"Not as the proxy makes it, and all Services need it: {part}", 2, first=0)
 
 
 def _summary(walks: Sequence[WalkView]) -> Iterator[str]:

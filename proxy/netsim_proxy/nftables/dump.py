@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from netsim_proxy.config import Family
 from netsim_proxy.nftables.expressions import GOTO, encode_rule, text
@@ -17,6 +18,11 @@ _STRANGE_SET = SetSpec(())
 _ELSEWHERE = Hook("filter", "input", 0)
 _SET_ATTRIBUTES = (3, 4, 5, 6, 7, 11, 13, 18)
 """Flags, types and lengths of key and data, timeout, comment, several statements."""
+
+
+class Count(NamedTuple):
+    packets: int
+    bytes: int
 
 
 def pairs(body: bytes) -> Iterator[tuple[int, bytes]]:
@@ -87,6 +93,22 @@ def _same_rules(wanted: Chain, found: list[bytes], family: Family) -> bool:
     )
 
 
+def count_rules(
+    name: str, wanted: Chain, rules: Iterable[bytes], family: Family
+) -> tuple[list[tuple[bool, Count | None]], list[int]]:
+    """Of each rule that a chain should have whether it is there and what it counted, and the handles of other rules."""
+    left = [rule for rule in of_table(rules) if _name(rule, 2) == name]
+    found: list[tuple[bool, Count | None]] = []
+    for rule in wanted.rules:
+        ours = encode_rule(rule, family)
+        same = next((each for each in left if _same(ours, each.get(4, b""))), None)
+        if same is not None:
+            left.remove(same)
+        counts = (parse_count(expression) for _, expression in pairs(same.get(4, b"") if same else b""))
+        found.append((same is not None, next((count for count in counts if count), None)))
+    return found, [_number(rule, 3) for rule in left]
+
+
 def _same(wanted: bytes, found: bytes) -> bool:
     """Whether the same expressions follow each other. The kernel adds attributes that it has defaults for."""
     ours, theirs = (list(pairs(each)) for each in (wanted, found))
@@ -101,6 +123,11 @@ def _same_expression(wanted: Mapping[int, bytes], found: Mapping[int, bytes]) ->
         return False
     given = dict(pairs(found.get(2, b"")))
     return all(given.get(kind) == value for kind, value in pairs(wanted[2]))
+
+
+def set_names(sets: Iterable[bytes]) -> list[str]:
+    """Of the sets in our table that have a name of their own."""
+    return [_name(attributes, 2) for attributes in of_table(sets) if not _number(attributes, 3) & ANONYMOUS]
 
 
 def recognise_sets(sets: Iterable[bytes], desired: Nftables, family: Family) -> dict[str, SetSpec]:
@@ -128,24 +155,44 @@ def _expression_name(attributes: Mapping[int, bytes]) -> bytes | None:
 
 def parse_elements(bodies: Iterable[bytes]) -> dict[bytes, Data]:
     """The elements of one set, from its dump."""
-    found: dict[bytes, Data] = {}
+    return {_element_key(entry): _element_data(entry) for entry in _entries(bodies)}
+
+
+def parse_counts(bodies: Iterable[bytes]) -> dict[bytes, Count]:
+    """What the elements of one set have counted, from its dump; those that do not count are left out."""
+    counts = ((_element_key(entry), parse_count(entry.get(7, b""))) for entry in _entries(bodies))
+    return {key: count for key, count in counts if count is not None}
+
+
+def parse_count(expression: bytes) -> Count | None:
+    """Of an expression's attributes; None if it is no counter."""
+    attributes = dict(pairs(expression))
+    if attributes.get(1) != b"counter\0":
+        return None
+    values = dict(pairs(attributes[2]))
+    return Count(_number(values, 2), _number(values, 1))
+
+
+def _entries(bodies: Iterable[bytes]) -> Iterator[dict[int, bytes]]:
     for body in bodies:
         for kind, elements in pairs(body):
             if kind == 3:
-                found.update(_element(dict(pairs(entry))) for _, entry in pairs(elements))
-    return found
+                yield from (dict(pairs(entry)) for _, entry in pairs(elements))
 
 
-def _element(attributes: Mapping[int, bytes]) -> tuple[bytes, Data]:
-    key = attributes[1][4:] + (attributes[10][4:] if 10 in attributes else b"")
+def _element_key(attributes: Mapping[int, bytes]) -> bytes:
+    return attributes[1][4:] + (attributes[10][4:] if 10 in attributes else b"")
+
+
+def _element_data(attributes: Mapping[int, bytes]) -> Data:
     if 2 not in attributes:
-        return key, None
+        return None
     [(kind, value)] = pairs(attributes[2])
     if kind == 1:
-        return key, value
+        return value
     verdict = dict(pairs(value))
     chain = _name(verdict, 2) if struct.unpack(">i", verdict[1])[0] == GOTO else ""
-    return key, Verdict(chain, _comment(attributes.get(6, b"")))
+    return Verdict(chain, _comment(attributes.get(6, b"")))
 
 
 def _comment(user_data: bytes) -> str:

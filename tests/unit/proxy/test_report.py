@@ -17,11 +17,11 @@ from netsim_proxy.report import (
     Question,
     Way,
     iptables_report,
-    nftables_report,
     one_port,
     plain,
     read_counters,
 )
+from netsim_proxy.report_nftables import nftables_report
 from netsim_proxy.report_text import COLUMNS, render_port
 from support.proxy_objects import ADDRESSES, every_kind
 
@@ -77,7 +77,7 @@ def test_rules_are_told_in_words_with_the_kernels_packets(make: Any) -> None:
 @pytest.mark.parametrize("mode", ["iptables", "nftables"])
 def test_what_connections_meet_is_the_same_in_both_modes(make: Any, mode: str) -> None:
     asked = question(make, mode)
-    report = nftables_report(asked) if mode == "nftables" else iptables_report(asked, {})
+    report = nftables_report(asked, None) if mode == "nftables" else iptables_report(asked, {})
     shown = render_port(report, detailed=False)
     assert "to ClusterIP 10.96.0.10:80: 1 in 2 a, which sees this node's address; 1 in 2" in shown
     assert "to ClusterIP 10.96.0.10:80: one of 2 endpoints, which sees this node's\n      address" in shown
@@ -107,7 +107,7 @@ def test_every_kind_of_service_fits_80_columns(mode: str, family: Family) -> Non
     for port in parts.services:
         way = Way("client", parts.node.address(family), "clusterip", port.cluster_ip, port.port, "eth0")
         asked = Question(one_port(parts, port), config, family, {}, (way,))
-        report = nftables_report(asked) if mode == "nftables" else iptables_report(asked, {})
+        report = nftables_report(asked, None) if mode == "nftables" else iptables_report(asked, {})
         shown = render_port(report, detailed=True)
         assert max(map(len, shown.splitlines())) <= COLUMNS, port.service
         assert all(rule.says for chain in report.chains for rule in chain.rules)
