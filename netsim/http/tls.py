@@ -22,6 +22,7 @@ _SENT_A_TURN = 1024 * 1024
 _READS_A_TURN = 16
 CLOSE_LIMIT = 30.0
 PARTING_LIMIT = 5.0
+_LATE = "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ class TlsTransport(asyncio.Transport):
     """One connection whose handshake is done. `write` sends at once what the socket takes; the rest waits here."""
 
     __slots__ = (
-        "_closing", "_eof", "_high", "_limit", "_loop", "_lost", "_low", "_parting", "_paused", "_polled", "_protocol",
-        "_read_wants_write", "_reading", "_size", "_sock", "_waiting", "_write_wants_read",
+        "_closing", "_eof", "_high", "_limit", "_loop", "_lost", "_low", "_more", "_parting", "_paused", "_polled",
+        "_protocol", "_read_wants_write", "_reading", "_size", "_sock", "_waiting", "_write_wants_read",
     )  # fmt: skip
 
     def __init__(self, sock: ssl.SSLSocket, protocol: asyncio.Protocol, peername: object) -> None:
@@ -47,6 +48,7 @@ class TlsTransport(asyncio.Transport):
         self._reading = True
         self._read_wants_write = self._write_wants_read = False
         self._polled = (False, False)
+        self._more = False
         self._limit: asyncio.TimerHandle | None = None
         protocol.connection_made(self)
         self._poll()
@@ -176,23 +178,28 @@ class TlsTransport(asyncio.Transport):
         return reads or isinstance(error, ssl.SSLWantWriteError)
 
     def _writable(self) -> None:
-        if self._read_wants_write:
-            self._read_wants_write = False
+        wanted, self._read_wants_write = self._read_wants_write, False
+        if self._parting:
+            self._say_goodbye()
+            return
+        if wanted and self._wants_input():
             self._receive()
         if not self._lost:
             self._flush()
 
     def _readable(self) -> None:
-        if self._lost:
-            return
-        if self._parting:
-            self._say_goodbye()
-            return
         if self._write_wants_read:
             self._write_wants_read = False
             self._flush()
-        if self._reading and not (self._eof or self._closing):
+        if self._wants_input():
             self._receive()
+
+    def _wants_input(self) -> bool:
+        return not self._lost and (self._parting or (self._reading and not (self._eof or self._closing)))
+
+    def _read_on(self) -> None:
+        self._more = False
+        self._readable()
 
     def _receive(self) -> None:
         for _ in range(_READS_A_TURN):
@@ -214,10 +221,16 @@ class TlsTransport(asyncio.Transport):
             # something to read before it: then go on until it is met.
             if len(data) < RECORD and not self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 return
-        self._loop.call_soon(self._readable)
+        if not self._more:  # the socket's events read as well: were each to ask for more, there would be ever more
+            self._more = True
+            self._loop.call_soon(self._read_on)
 
     def _pass_on(self, data: bytes) -> None:
         """To the protocol; b"" is the end, by TLS's farewell or without."""
+        if self._parting:
+            if not data:
+                self._say_goodbye()
+            return
         try:
             if data:
                 self._protocol.data_received(data)
@@ -233,12 +246,9 @@ class TlsTransport(asyncio.Transport):
 
     def _poll(self) -> None:
         """Have the loop watch for what is wanted now."""
-        if self._lost:
-            wanted = (False, False)
-        else:
-            reads = self._parting or (self._reading and not (self._eof or self._closing))
-            writes = bool(self._waiting) and not self._write_wants_read
-            wanted = (reads or self._write_wants_read, writes or self._read_wants_write)
+        reads = self._wants_input() and not self._read_wants_write
+        writes = bool(self._waiting) and not self._write_wants_read
+        wanted = (reads or self._write_wants_read, writes or self._read_wants_write)
         if wanted == self._polled:
             return
         loop, fd = self._loop, self._sock.fileno()
@@ -250,16 +260,17 @@ class TlsTransport(asyncio.Transport):
 
     def _say_goodbye(self) -> None:
         """Tell the other end that this was all (close_notify), and close when it has said so too. Closing at once would
-        answer its farewell with a reset, which some clients take for the loss of what they have not read yet."""
+        answer its farewell, or what it still sends, with a reset: some clients take that for the loss of what they have
+        not read yet, and what is not sent yet is lost indeed. So all is read, and thrown away."""
         try:
             self._sock.unwrap()
-        except ssl.SSLWantReadError:
-            if not self._parting:
-                self._parting = True
-                self._restart_limit(PARTING_LIMIT)
-                self._poll()
-            return
         except OSError as error:
+            if isinstance(error, ssl.SSLError) and (self._want(error, writing=False) or error.reason == _LATE):
+                if not self._parting:
+                    self._parting = True
+                    self._restart_limit(PARTING_LIMIT)
+                self._poll()
+                return
             log.debug("a connection ended without TLS's farewell: %s", error)
         self._lose(None)
 
@@ -271,7 +282,10 @@ class TlsTransport(asyncio.Transport):
     def _lose(self, error: Exception | None) -> None:
         if self._lost:
             return
+        if error is not None:
+            log.debug("a connection broke: %s", error)
         self._lost = self._closing = True
+        self._read_wants_write = self._write_wants_read = False
         self._waiting.clear()
         self._size = 0
         self._poll()
