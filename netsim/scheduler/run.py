@@ -118,13 +118,24 @@ class Scheduler:
         self._cluster.set_pod(new)
         if new["spec"].get("nodeName"):
             self._queue.drop(key)
-            if self._queue.stuck and (not was_placed or old is None or labels_of(old) != labels_of(new)):
-                self._wake(helped_by_pod)
+            if self._queue.stuck:
+                self._wake_by_placed(old if was_placed else None, new)
         elif not _is_ours(new):
             self._queue.drop(key)
         elif not was_placed and (key not in self._queue.stuck or _differs(old, new)):
             self._nominate(new)
             self._add(key, new)
+
+    def _wake_by_placed(self, old: Obj | None, new: Obj) -> None:
+        """A pod got a node, other labels, or other amounts of CPU and memory; `old` is the pod when it was placed."""
+        if old is None or labels_of(old) != labels_of(new):
+            self._wake(helped_by_pod)
+        if old is not None and old["spec"].get("nodeName") and old["spec"] != new["spec"]:
+            self._wake_by_room(new["spec"]["nodeName"])
+
+    def _wake_by_room(self, node: str) -> None:
+        state = self._cluster.get(node)
+        self._wake(lambda stuck: helped_by_room(stuck, state))
 
     def _nominate(self, pod: Obj) -> None:
         node = str(status_of(pod).get("nominatedNodeName") or "")
@@ -137,8 +148,7 @@ class Scheduler:
         if self._cluster.nominated_node(uid_of(pod)):
             self._cluster.nominate(needs_of(pod), "")
         if node:
-            state = self._cluster.get(node)
-            self._wake(lambda stuck: helped_by_room(stuck, state))
+            self._wake_by_room(node)
 
     def _add(self, key: str, pod: Obj) -> None:
         self._queue.add(key, int(pod["spec"].get("priority") or 0), _seconds())
@@ -236,15 +246,18 @@ class Scheduler:
         return preemption
 
     def _refused(self, needs: PodNeeds, again: bool) -> None:
-        """A binding was refused: the pod has no node after all; unless `again`, the watch tells what became of it."""
-        self._cluster.remove_pod(needs.uid)
+        """A binding was refused, or its answer lost: unless the watch has told otherwise, the pod has no node, and
+        others have its room. It is tried `again`, or the watch will tell what became of it."""
+        node = self._cluster.remove_pod(needs.uid)
         present = self._pods.get(needs.key)
-        if present is None:
-            return
-        if again:
-            self._add(needs.key, present)
-        else:
+        if present is not None:
             self._cluster.set_pod(present)
+        if self._cluster.is_placed(needs.uid):
+            return
+        if node:
+            self._wake_by_room(node)
+        if present is not None and again:
+            self._add(needs.key, present)
 
     def _spared(self, needs: PodNeeds, victim: str) -> None:
         """A victim is still there: look anew."""

@@ -13,6 +13,7 @@ from typing import Any
 from netsim.api.errors import StatusError
 from netsim.api.kinds import Obj
 from netsim.client.cache import Cache
+from netsim.scheduler.needs import needs_of
 from netsim.scheduler.run import Scheduler
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -137,6 +138,36 @@ async def test_a_refused_binding_is_tried_again_and_gives_its_room_back() -> Non
         api.refusals = [StatusError(500, "InternalError", "try later")]
         pods.put(pod("p", "1"), "1")
         await until(lambda: api.bound["a"] == 1)
+
+
+async def test_a_pod_that_shrinks_makes_room() -> None:
+    async with running(node("a", "1")) as (api, pods, _):
+        pods.put(pod("first", "1", nodeName="a"), "1")
+        pods.put(pod("second", "500m"), "1")
+        await until(lambda: "second" in api.conditions)
+        pods.put(pod("first", "500m", nodeName="a"), "2")
+        await until(lambda: api.bound["a"] == 1)
+
+
+async def test_a_pod_that_went_before_it_was_bound_makes_room() -> None:
+    async with running(node("a", "1")) as (api, pods, _):
+        api.refusals = [StatusError(404, "NotFound", "gone")]
+        pods.put(pod("first", "1"), "1")
+        pods.put(pod("second", "1"), "1")
+        await until(lambda: not api.refusals)
+        pods.drop(pod("first", "1"), "2")
+        await until(lambda: api.bound["a"] == 1)
+
+
+async def test_a_pod_whose_binding_was_answered_to_nobody_keeps_its_room() -> None:
+    pods, known = Cache(), Cache()
+    known.put(node("a", "1"), "1")
+    scheduler = Scheduler(FakeApi(pods), {"pods": pods, "nodes": known}, lambda: START)  # type: ignore[arg-type]
+    scheduler.listen()
+    pods.put(pod("p", "1", nodeName="a"), "1")
+    scheduler._refused(needs_of(pod("p", "1")), True)
+    state = scheduler._cluster.get("a")
+    assert state is not None and state.used == {"cpu": 1000}
 
 
 async def test_other_schedulers_gated_and_leaving_pods_are_left_alone() -> None:
