@@ -137,7 +137,7 @@ def iptables_report(question: Question, counters: Counters) -> PortReport:
     """The chains of one Service port in mode iptables, in the order in which packets come to them."""
     parts, (port,) = question.parts, question.parts.services
     ruleset = compile_rules([port], parts.slices, parts.node, question.config, parts.addresses, family=question.family)
-    endpoints = _endpoint_names(question, port)
+    endpoints = endpoint_names(question, lambda _, each: names.endpoint_chain(port.name, port.protocol, each.text))
     chains = tuple(_chain_view(place, rules, ruleset, endpoints, counters) for place, rules in _places(ruleset, port))
     says = {
         (*place, render_rule(rule, ruleset.family)): explain_rule(rule, endpoints)
@@ -156,9 +156,11 @@ def count_missing(chains: Sequence[ChainView]) -> int:
     return sum(rule.missing for chain in chains for rule in chain.rules)
 
 
-def _endpoint_names(question: Question, port: ServicePort) -> Callable[[str], str]:
+def endpoint_names(question: Question, chain_of: Callable[[ServicePort, Endpoint], str]) -> Callable[[str], str]:
+    """What names the endpoint of a chain, by a mode's names for such chains; other chains keep their names."""
+    (port,) = question.parts.services
     chains = {
-        names.endpoint_chain(port.name, port.protocol, each.text): pod_name(question, each.address) or each.text
+        chain_of(port, each): pod_name(question, each.address) or each.text
         for each in endpoints_of(question.parts.slices, port.port_name, port.protocol, "")
     }
     return lambda chain: chains.get(chain, chain)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netsim_proxy.explain_nftables import explain_element
+from netsim_proxy.explain_nftables import explain_chain, explain_element, explain_rule
 from netsim_proxy.nftables.dump import Count, count_rules
 from netsim_proxy.nftables.found import Found, broken_parts, strange_elements
 from netsim_proxy.nftables.language import Chain, Nftables
+from netsim_proxy.nftables.names import endpoint_suffix
 from netsim_proxy.nftables.state import compile_nftables
 from netsim_proxy.nftables.text import element_text, rule_text
 from netsim_proxy.nftables.walk import walk
@@ -17,6 +18,7 @@ from netsim_proxy.report import (
     Question,
     RuleView,
     count_missing,
+    endpoint_names,
     endpoint_views,
     pod_name,
     walk_views,
@@ -30,7 +32,7 @@ def nftables_report(question: Question, found: Found | None) -> PortReport:
     table, empty = compile_nftables(parts.inputs(), *given), compile_nftables({}, *given)
     walks = walk_views(question, lambda packet: walk(table, packet), lambda step: step[2])
     kernel = found or Found()
-    chains = (*_elements(question, table, empty, kernel), *_own_chains(table, empty, kernel))
+    chains = (*_elements(question, table, empty, kernel), *_own_chains(question, table, empty, kernel))
     strange = [*strange_elements(kernel, table, port), *_strange_rules(table, empty, kernel)]
     broken = tuple(broken_parts(found, table, empty)) if found else ()
     return PortReport(port, endpoint_views(question), chains, walks, count_missing(chains), tuple(strange), broken)
@@ -40,7 +42,7 @@ def _elements(question: Question, table: Nftables, empty: Nftables, found: Found
     for name, elements in table.elements.items():
         spec, views = table.sets[name], []
         counts, others = found.counts.get(name, {}), empty.elements.get(name, {})
-        for key, data in elements.items():
+        for key, data in elements.items() if spec.data else sorted(elements.items()):
             if key not in others:
                 text, there = element_text(key, data, spec, table.family), found.has(name, key, data)
                 says = explain_element(name, text, lambda ip: pod_name(question, ip))
@@ -59,13 +61,16 @@ def _own(table: Nftables, empty: Nftables) -> Iterator[tuple[str, Chain]]:
     yield from ((name, chain) for name, chain in table.chains.items() if name not in empty.chains)
 
 
-def _own_chains(table: Nftables, empty: Nftables, found: Found) -> Iterator[ChainView]:
+def _own_chains(question: Question, table: Nftables, empty: Nftables, found: Found) -> Iterator[ChainView]:
     """The chains of a Service with session affinity."""
+    endpoint = endpoint_names(question, lambda port, each: f"endpoint-{endpoint_suffix(port, each)}")
     for name, chain in _own(table, empty):
         counts, _ = count_rules(name, chain, found.rules, table.family)
-        texts = [rule_text(rule, table.family) for rule in chain.rules]
-        views = (_view(text, text, count, there=there) for text, (there, count) in zip(texts, counts, strict=True))
-        yield ChainView("chain", name, "", tuple(views))
+        views = (
+            _view(rule_text(rule, table.family), explain_rule(rule, endpoint), count, there=there)
+            for rule, (there, count) in zip(chain.rules, counts, strict=True)
+        )
+        yield ChainView("chain", name, explain_chain(name, endpoint), tuple(views))
 
 
 def _strange_rules(table: Nftables, empty: Nftables, found: Found) -> Iterator[str]:

@@ -23,8 +23,9 @@ _SOME_GONE = "of these rules are not in the kernel (gone!); the proxy puts them 
 _ONCE = "In table nat a packet is a new connection: the kernel asks for the first packet of each only."
 _ONCE_NFTABLES = (
     "In maps of endpoints and chains a packet is a new connection: the kernel asks for the first packet of each only. "
-    "Without a number: sets do not count, nor do maps where the table has more than 5,000 elements."
+    "Sets do not count."
 )
+_MANY = "This table has too many elements for each to have a counter."
 
 
 def render_port(report: PortReport, *, detailed: bool) -> str:
@@ -65,6 +66,9 @@ def _chains(report: PortReport) -> Iterator[str]:
         yield from _chain(chain)
     tables = {chain.table for chain in report.chains}
     yield from _wrapped(_ONCE if "nat" in tables else _ONCE_NFTABLES, 10)
+    maps = [rule for chain in report.chains if chain.table == "map" for rule in chain.rules]
+    if any(rule.packets is None and not rule.missing for rule in maps):
+        yield from _wrapped(_MANY, 10)
 
 
 def _chain(chain: ChainView) -> Iterator[str]:
@@ -80,7 +84,7 @@ def _differences(report: PortReport) -> Iterator[str]:
         all_gone = report.missing == sum(len(chain.rules) for chain in report.chains)
         yield from _wrapped(_ALL_GONE if all_gone else f"{report.missing} {_SOME_GONE}", 2, first=0)
     for rule in report.unexpected:
-        yield from _wrapped(f"Not the proxy's, in a chain of this Service: {rule}", 2, first=0)
+        yield from _wrapped(f"Not the proxy's, beside the rules of this Service: {rule}", 2, first=0)
     for part in report.broken:
         yield from _wrapped(f"Not as the proxy makes it, and all Services need it: {part}", 2, first=0)
 

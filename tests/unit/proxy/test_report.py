@@ -71,7 +71,7 @@ def test_rules_are_told_in_words_with_the_kernels_packets(make: Any) -> None:
     assert report.missing == 6 and report.unexpected == (f"-A {CHAIN} -j RETURN",)
     shown = render_port(report, detailed=False)
     assert "   gone!    to other/b" in shown and "6 of these rules are not in the kernel" in shown
-    assert f"in a chain of this Service: -A {CHAIN}" in shown.replace("\n  ", " ")
+    assert f"beside the rules of this Service: -A {CHAIN}" in shown.replace("\n  ", " ")
 
 
 @pytest.mark.parametrize("mode", ["iptables", "nftables"])
