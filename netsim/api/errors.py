@@ -157,11 +157,6 @@ def rejected_patch() -> StatusError:
     return StatusError(422, "Invalid", message, {})
 
 
-def too_many_requests(message: str, retry_after: int = 1) -> StatusError:
-    """429; `retry_after` in seconds goes into details and belongs into the Retry-After header."""
-    return StatusError(429, "TooManyRequests", message, {"retryAfterSeconds": retry_after})
-
-
 def unavailable(message: str) -> StatusError:
     return StatusError(503, "ServiceUnavailable", message)
 

@@ -14,14 +14,12 @@ LABEL_1035_PATTERN = "[a-z]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN_PATTERN = rf"{LABEL_PATTERN}(\.{LABEL_PATTERN})*"
 QUALIFIED_PATTERN = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 LABEL_VALUE_PATTERN = f"({QUALIFIED_PATTERN})?"
-PORT_NAME_PATTERN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 _LABEL = re.compile(LABEL_PATTERN)
 _LABEL_1035 = re.compile(LABEL_1035_PATTERN)
 _SUBDOMAIN = re.compile(SUBDOMAIN_PATTERN)
 _QUALIFIED = re.compile(QUALIFIED_PATTERN)
 _LABEL_VALUE = re.compile(LABEL_VALUE_PATTERN)
-_PORT_NAME = re.compile(PORT_NAME_PATTERN)
 
 
 def is_dns1123_label(text: str) -> bool:
@@ -50,16 +48,6 @@ def is_qualified_name(text: str) -> bool:
 def is_label_value(text: str) -> bool:
     """A label's value: empty, or at most 63 of [A-Za-z0-9-_.] starting and ending alphanumeric."""
     return len(text) <= 63 and _LABEL_VALUE.fullmatch(text) is not None
-
-
-def is_port_name(text: str) -> bool:
-    """An IANA service name (RFC 6335): at most 15 of [a-z0-9-], one letter at least, no double '-'."""
-    return (
-        0 < len(text) <= 15
-        and _PORT_NAME.fullmatch(text) is not None
-        and "--" not in text
-        and any(c.isalpha() for c in text)
-    )
 
 
 def generate_name(prefix: str, rand: Callable[[int], str]) -> str:

@@ -39,12 +39,6 @@ def key_of(obj: Obj) -> str:
     return f"{namespace}/{name_of(obj)}" if namespace else name_of(obj)
 
 
-def split_key(key: str) -> tuple[str, str]:
-    """ "namespace/name" -> (namespace, name); "name" -> ("", name)."""
-    namespace, _, name = key.rpartition("/")
-    return namespace, name
-
-
 def resource_version(obj: Obj) -> str:
     return cast(str, metadata(obj).get("resourceVersion", ""))
 
@@ -105,18 +99,6 @@ def observed(condition: Obj, obj: Obj) -> Obj:
     """A pod's condition with the generation of the pod it was set upon (KEP-5067)."""
     generation = obj["metadata"].get("generation")
     return {**condition, "observedGeneration": generation} if generation else condition
-
-
-def owner_reference(owner: Obj, *, controller: bool = True) -> Obj:
-    """A reference to `owner` (which must carry apiVersion and kind) for a dependent's metadata."""
-    return {
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
-        "name": name_of(owner),
-        "uid": uid_of(owner),
-        "controller": controller,
-        "blockOwnerDeletion": True,
-    }
 
 
 def object_reference(obj: Obj) -> Obj:

@@ -21,7 +21,6 @@ from netsim.api.kinds import Obj
 from netsim.api.times import format_micro_time, format_time
 
 MAGIC = b"k8s\0"
-MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DEPTH_LIMIT = 64

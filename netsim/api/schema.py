@@ -127,15 +127,6 @@ def decode_error(kind: Kind, causes: list[Cause]) -> str:
     return f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {causes[0].message}'
 
 
-def strict_error(kind: Kind, problems: list[str]) -> str:
-    """The text of the 400 under fieldValidation=Strict; `problems` are `unknown field "a.b"` and
-    `duplicate field "c"`."""
-    joined = ", ".join(problems)
-    return (
-        f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: strict decoding error: {joined}'
-    )
-
-
 class _Place:
     """Where a value stands: the struct that owns the field, the dotted path without and with list indices."""
 

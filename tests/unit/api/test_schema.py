@@ -19,12 +19,6 @@ def test_unknown_fields_are_found_at_any_depth() -> None:
     assert schema.unknown_fields(("policy", "v1", "Eviction"), {"x": 1}) == ["x"]
 
 
-def test_strict_message_is_the_recorded_one() -> None:
-    message = schema.strict_error(kinds.CONFIG_MAPS, ['unknown field "foo"'])
-    expected = 'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "foo"'
-    assert message == expected
-
-
 def test_prune_drops_what_a_decoder_drops() -> None:
     pod: dict[str, Any] = {
         "foo": 1,
