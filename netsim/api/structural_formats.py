@@ -11,7 +11,8 @@ from datetime import date
 from netsim.api.times import parse_time
 
 _HEX = r"[0-9a-fA-F]"
-_HOSTNAME = re.compile(r"(?=.{1,253}$)([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.?)+")
+_LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
+_HOSTNAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*\.?")
 _UNIT = "(ns|us|µs|ms|s|m|h|d|w|nanos?|micros?|millis?|seconds?|minutes?|hours?|days?)"
 _DURATION = re.compile(rf"[+-]?((\d+(\.\d*)?|\.\d+)\s*{_UNIT}\s*)+|0")
 

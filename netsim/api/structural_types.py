@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -162,16 +161,16 @@ _UNITS = {
 def _bytes(value: str) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one
         raise EvaluationError("invalid data, expected a base64 encoded string") from None
 
 
 def _duration(value: str) -> Any:
     """ "1h30m", and what the format allows beside Go's: "2 days", "1w"."""
-    parts = _SPAN.findall(value)
-    if not parts:
+    parts = [(number, unit[:3] if len(unit) > 2 else unit) for number, unit in _SPAN.findall(value)]
+    if not parts or any(unit not in _UNITS for _, unit in parts):
         return parse_duration(value)
-    nanos = sum(Fraction(number) * _UNITS[unit[:3] if len(unit) > 2 else unit] for number, unit in parts)
+    nanos = sum(Fraction(number) * _UNITS[unit] for number, unit in parts)
     return parse_duration(f"{'-' if value.startswith('-') else ''}{int(nanos)}ns")
 
 

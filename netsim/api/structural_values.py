@@ -6,6 +6,7 @@ again (KEP-4008, "ratcheting"), so that a tightened schema does not lock old obj
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator
 from typing import Any
 
@@ -73,7 +74,7 @@ def json_type(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, (int, float)):
-        return "integer" if float(value).is_integer() else "number"
+        return "integer" if isinstance(value, int) or value.is_integer() else "number"
     return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
 
 
@@ -112,7 +113,7 @@ def _number_errors(schema: Schema, value: float, path: str) -> Iterator[Cause]:
     if least is not None and (value < least or (schema.get("exclusiveMinimum") and value == least)):
         or_equal = "" if schema.get("exclusiveMinimum") else "or equal to "
         yield _bad(path, value, f"should be greater than {or_equal}{least}")
-    if step and abs(value / step - round(value / step)) > 1e-9:
+    if step and math.isfinite(value / step) and abs(value / step - round(value / step)) > 1e-9:
         yield _bad(path, value, f"should be a multiple of {step}")
 
 

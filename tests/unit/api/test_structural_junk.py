@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +15,11 @@ from netsim.api.defaults import set_defaults
 from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, Kind
 from netsim.api.structural import complete, prune, published
 from netsim.api.structural_cel import compile_rules, rule_errors
+from netsim.api.structural_formats import fits_format
+from netsim.api.structural_types import converter
 from netsim.api.structural_values import value_errors
 from netsim.api.validation import validate_create
+from netsim.cel.errors import EvaluationError
 from support.crontabs import definition
 
 Obj = dict[str, Any]
@@ -155,3 +161,25 @@ def test_rules_judge_whatever_is_there(place: Obj, holder: Any, inner: Obj, oute
         for before in (None, {"a": old}, {"a": [old]}, {"a": {"x": old}}):
             for cause in rule_errors(rules, {"a": value}, before):
                 assert cause.field.startswith("a") and cause.message
+
+
+@pytest.mark.parametrize("value", ["1xyz", "1m2q", "1 fortnight", "µ", "é", "", 1, 1.5, True, [], {}, "9" * 40 + "d"])
+@pytest.mark.parametrize("form", ["byte", "duration", "date", "date-time"])
+def test_texts_of_no_such_format_are_an_error_of_rules(form: str, value: Any) -> None:
+    """An update may leave what an older schema allowed."""
+    convert = converter({"type": "string", "format": form})
+    with contextlib.suppress(EvaluationError):
+        convert(value)
+
+
+def test_a_hostname_is_judged_at_once() -> None:
+    before = time.process_time()
+    assert not fits_format("hostname", "a" * 60 + "!")
+    assert not fits_format("hostname", "a" * 64)
+    assert fits_format("hostname", "a" * 63 + ".example.")
+    assert time.process_time() - before < 1
+
+
+def test_numbers_beyond_doubles_are_judged() -> None:
+    assert value_errors({"type": "number", "multipleOf": 0.001}, 1e308) == []
+    assert value_errors({"type": "integer"}, 10**400) == []
