@@ -16,7 +16,7 @@ _CLASSES = {
 _PART = re.compile(
     r"(?P<literal>\\Q.*?(?:\\E|\Z))|(?P<escape>\\.)|\[:(?P<negated>\^?)(?P<named>\w+):\]|(?P<open>\[\^?\]?)|(?P<close>\])"
     r"|\(\?(?P<flags>[a-zA-Z]*(?:-[a-zA-Z]+)?)(?P<end>[:)])|(?P<group>\((?:\?P?<[A-Za-z_]\w*>)?)(?P<unknown>\?.?)?"
-    r"|(?P<leave>\))|(?P<either>\|)|(?P<last>\$)",
+    r"|(?P<leave>\))|(?P<either>\|)|(?P<last>\$)|(?P<again>[*+?]\+)",
     re.DOTALL,
 )
 _ESCAPES = {r"\z": r"\Z", r"\C": "."}
@@ -90,6 +90,8 @@ class _Translation:
         elif found["either"] is not None:
             opened = self._levels[-1].opened
             return ")" * len(opened) + "|" + "".join(opened)
+        elif found["again"] is not None:  # which to Python is a quantifier that gives nothing back
+            raise _wrong(f"invalid nested repetition operator: `{part}`")
         elif found["last"] is not None:
             return part if self._levels[-1].multiline else r"\Z"
         return part

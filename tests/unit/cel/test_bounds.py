@@ -70,6 +70,7 @@ def test_going_over_a_long_list_costs_what_is_looked_at() -> None:
         ("'a'.matches('a{99999999999999}' + '')", "invalid repeat count"),
         ("'a'.matches('((((((((((' + '')", "error parsing regexp"),
         ("'a'.matches('(((((((((('.replace('(', '((((((((((').replace('(', '(((((((((('))", "nests too deeply"),
+        ("'a'.matches('a++' + '')", "invalid nested repetition operator"),
         ("int('\u0663')", "cannot convert"),
     ],
 )
@@ -82,6 +83,10 @@ def test_what_python_cannot_do_is_an_error_of_the_language(text: str, problem: s
 def test_numbers_of_thousands_of_digits_do_not_compile(text: str) -> None:
     with pytest.raises(CompileError, match=r"invalid u?int literal"):
         value(text)
+
+
+def test_signs_of_repetition_that_are_meant_as_signs() -> None:
+    assert value(r"'+'.matches(r'^[*+]$') && '++'.matches(r'^\++$') && 'aa'.matches('^a+?$')") is True
 
 
 def test_optional_values_of_lists_are_told_apart() -> None:
