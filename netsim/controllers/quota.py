@@ -12,14 +12,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from netsim.api.kinds import EVENTS, KINDS, PERSISTENT_VOLUME_CLAIMS, PODS, RESOURCE_QUOTAS, SERVICES, Kind, Obj
-from netsim.api.objects import key_of, namespace_of, pod_phase, resource_version, spec_of, status_of
+from netsim.api.objects import deletion_timestamp, key_of, namespace_of, pod_phase, resource_version, spec_of, status_of
 from netsim.api.quantity import parse_quantity
 from netsim.api.quota_usage import Usage, counted_kinds, total_usage, used_of, used_status
+from netsim.api.times import seconds_between
 from netsim.controllers.controller import Controller, Wake
 from netsim.controllers.served import Served
 from netsim.controllers.view import NAMESPACE, View
 from netsim.controllers.wakes import by_own_key
-from netsim.controllers.writes import Requeue, Writes, status_of_object
+from netsim.controllers.writes import Requeue, Write, Writes, status_of_object
 
 if TYPE_CHECKING:
     from netsim.client.rest import Client
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SETTLED = 0.5
 """Seconds without a change of the quota after which nothing is on its way any more."""
 LIVE = "live"
+_MOMENT = 0.01
 _COUNTED = tuple(k for k in KINDS if k.namespaced and k.stored and not k.view_of and k is not EVENTS)
 _MEASURED = (PODS, SERVICES, PERSISTENT_VOLUME_CLAIMS)
 
@@ -74,12 +76,21 @@ def controller(served: Served | None = None) -> Controller:
             return []
         usage: Usage = view.facts.get(LIVE) or _cached(quota, counted(quota), view)
         if _is_less(quota, usage) and LIVE not in view.facts:
-            return [Requeue(max(SETTLED - untouched.seconds(quota, view.now), 0.01))]
+            return [Requeue(max(SETTLED - untouched.seconds(quota, view.now), _MOMENT))]
         status = used_status(quota, usage)
-        return [] if _same(status, status_of(quota)) else [status_of_object(RESOURCE_QUOTAS, quota, status)]
+        later = _when_pods_must_have_ended(quota, view) if PODS in counted(quota) else []
+        return later if _same(status, status_of(quota)) else [status_of_object(RESOURCE_QUOTAS, quota, status), *later]
 
     watches = tuple((kind, _wake(kind)) for kind in _COUNTED if kind is not RESOURCE_QUOTAS)
     return Controller("resourcequota-controller", reconcile, ((RESOURCE_QUOTAS, _own), *watches), observe, custom=_wake)
+
+
+def _when_pods_must_have_ended(quota: Obj, view: View) -> list[Write]:
+    """A look at the moment from which the next pod that is being deleted does not count, whether or not it is gone."""
+    pods = view.by_index(PODS, NAMESPACE, namespace_of(quota))
+    ends = [end for pod in pods if (end := deletion_timestamp(pod))]
+    left = [wait for end in ends if (wait := -seconds_between(end, view.now)) >= 0]
+    return [Requeue(min(left) + _MOMENT)] if left else []
 
 
 def _cached(quota: Obj, counted: Iterable[Kind], view: View) -> Usage:
@@ -123,4 +134,5 @@ def _wake(kind: Kind) -> Wake:
 def _uses_otherwise(kind: Kind, old: Obj, new: Obj) -> bool:
     if kind not in _MEASURED:
         return False
-    return pod_phase(old) != pod_phase(new) or spec_of(old) != spec_of(new)
+    ending = deletion_timestamp(old) != deletion_timestamp(new)
+    return ending or pod_phase(old) != pod_phase(new) or spec_of(old) != spec_of(new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -129,8 +130,6 @@ async def look(cluster: Any, client: Any) -> Obj:
 
 
 async def test_a_quota_is_raised_at_once_and_lowered_when_nothing_is_on_its_way(cluster: Any, make_client: Any) -> None:
-    import random
-
     look.controller = quota.controller()  # type: ignore[attr-defined]
     client = make_client(cluster, random.Random(1))
     container = {"name": "c", "resources": {"requests": {"cpu": "500m"}}}
@@ -143,6 +142,25 @@ async def test_a_quota_is_raised_at_once_and_lowered_when_nothing_is_on_its_way(
     assert (await look(cluster, client))["used"]["pods"] == "2"
     cluster.pass_time(quota.SETTLED + 0.1)
     assert (await look(cluster, client))["used"] == {"pods": "1", "requests.cpu": "500m"}
+
+
+async def test_a_pod_that_outstays_its_time_to_end_is_looked_at_and_counts_no_more(
+    cluster: Any, make_client: Any
+) -> None:
+    """As of a node that is lost: its pods must not keep their replacements from being created."""
+    look.controller = controller = quota.controller()  # type: ignore[attr-defined]
+    client = make_client(cluster, random.Random(1))
+    pod = cluster.create(PODS, {"metadata": {"name": "p", "namespace": "ns"}, "spec": {"containers": []}})
+    make_quota(cluster)
+    assert (await look(cluster, client))["used"]["pods"] == "1"
+    going = {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": format_time(cluster.now)}}
+    cluster.put(PODS, {**going, "metadata": {**going["metadata"], "finalizers": ["x"]}})
+    assert list(dict(controller.watches)[PODS](cluster.view(), pod, going)) == ["ns/q"]
+    assert (await look(cluster, client))["used"]["pods"] == "1"
+    cluster.pass_time(cluster.requeues[-1])
+    await look(cluster, client)
+    cluster.pass_time(quota.SETTLED)
+    assert (await look(cluster, client))["used"]["pods"] == "0"
 
 
 def test_when_pod_cidrs_are_used_up_nodes_are_told_once(cluster: Any) -> None:
