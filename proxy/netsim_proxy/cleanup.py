@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 
 from netsim.host import firewall
 from netsim.host.exec import CommandFailed, CommandMissing
@@ -18,14 +19,15 @@ FAMILIES: tuple[Family, ...] = (4, 6)
 
 def clean_up() -> list[str]:
     """Remove the rules of all modes and families in the current network namespace; what could not be, in words."""
-    cleaners = (clean_iptables, clean_nftables)
+    cleaners = (partial(clean_iptables, needed=True), clean_nftables)
     return [problem for family in FAMILIES for clean in cleaners if (problem := clean(family))]
 
 
-def clean_iptables(family: Family) -> str:
+def clean_iptables(family: Family, *, needed: bool = False) -> str:
     """Remove the rules of mode iptables; what could not be, in words.
 
-    A family whose command is missing has no rules that this machine's proxy could have made.
+    A family whose command is missing has no rules that this machine's proxy could have made: a problem only with
+    `needed`, and of IPv4.
     """
     try:
         update = plan_cleanup(parse_save(firewall.save(family)))
@@ -34,7 +36,7 @@ def clean_iptables(family: Family) -> str:
     except CommandFailed as error:
         return f"IPv{family}: {error}"
     except CommandMissing as error:
-        return str(error) if family == 4 else ""
+        return str(error) if needed and family == 4 else ""
     return ""
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from netsim_proxy.cleanup import clean_iptables
 from netsim_proxy.cleanup_plan import plan_cleanup
 from netsim_proxy.iptables import parse_save
 
@@ -53,3 +56,12 @@ def test_a_chain_that_others_jump_to_is_emptied_and_stays():
 
 def test_nothing_of_ours_is_nothing_to_do():
     assert not plan_cleanup(parse_save("*nat\n:MINE - [0:0]\n-A MINE -j RETURN\nCOMMIT\n"))
+
+
+def test_a_machine_without_iptables_is_a_problem_only_where_its_rules_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert clean_iptables(4) == ""
+    assert "iptables" in clean_iptables(4, needed=True)
+    assert clean_iptables(6, needed=True) == "", "many machines have no rules for IPv6"
