@@ -27,10 +27,12 @@ _RETRY = 0.2
 _ANSWER_TURNS = 2
 # Turns until a write that had arrived meanwhile has reached the store.
 _ARRIVAL_TURNS = 4
-# While writers keep coming, the rest after telling watchers grows to so many times what that took, up to so many
-# seconds: telling fifty watchers of ten events costs hardly more than of one.
-_REST = 16.0
-_LONGEST_REST = 0.01
+# While writers press, watchers are told when none has written for so many seconds, or so many after the first event:
+# telling fifty watchers of ten events costs hardly more than of one.
+_PAUSE = 0.003
+_LONGEST_WAIT = 0.01
+# So many times at most watchers are told at once before it is tried again whether a write follows.
+_MOST_AT_ONCE = 63
 
 
 class Frame:
@@ -202,23 +204,39 @@ class Hub:
         self._history.clear()
 
     async def _tell(self) -> None:
-        """Wake the watchers that have something, for ever. Who writes while they are told does not wait for them, but
-        had to wait for the telling: the next one is put off, the longer the more often that happens. So a single change
-        is told at once, and under many writes watchers are told of several together."""
-        rest = 0.0
+        """Wake the watchers that have something, for ever. A write that comes while they are told has to wait for that.
+        Its writer may not have waited for them: that shows when watchers wait and writes follow all the same. As long
+        as they do, watchers are told of several together; else they are told at once, and it is tried again later."""
+        at_once = left = 0
+        pressed = False
         while True:
             await self._something.wait()
             self._something.clear()
             await _turns(_ANSWER_TURNS)
-            start, pressed = time.thread_time(), self._store.writing
+            if pressed and left == 0:
+                left = at_once = 0 if await self._followed() else min(2 * at_once + 1, _MOST_AT_ONCE)
+            else:
+                left = max(0, left - 1)
             woken, self._woken = self._woken, set()
             for watcher in woken:
                 watcher.wake()
-            spent = time.thread_time() - start
             await _turns(_ARRIVAL_TURNS)
-            rest = min(2 * rest or 1.0, _REST) if pressed or self._store.writing else 0.0
-            if rest:
-                await asyncio.sleep(min(rest * spent, _LONGEST_REST))
+            pressed = self._store.writing or (pressed and at_once == 0)
+
+    async def _followed(self) -> bool:
+        """Wait as long as writes follow, but not for long; whether one has."""
+        end, followed = time.monotonic() + _LONGEST_WAIT, False
+        while (rest := end - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(min(rest, _PAUSE)):
+                    await self._something.wait()
+            except TimeoutError:
+                if not self._store.writing:
+                    break
+                continue
+            self._something.clear()
+            followed = True
+        return followed
 
     def _dispatch(self, batch: list[Event]) -> None:
         """Queue the events for their watchers, and have those woken."""

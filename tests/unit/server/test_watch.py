@@ -213,6 +213,12 @@ class Pressed:
         self.events.put_nowait([Event("ADDED", key, self.revision, item, None)])
 
 
+def _take_as_long_as_telling_many() -> None:
+    end = time.thread_time() + 0.001
+    while time.thread_time() < end:
+        pass
+
+
 @pytest.mark.parametrize("writing", [False, True])
 async def test_under_many_writes_watchers_are_told_of_several_at_once(writing: bool) -> None:
     """Otherwise of every change by itself, before the next."""
@@ -224,9 +230,7 @@ async def test_under_many_writes_watchers_are_told_of_several_at_once(writing: b
 
     def wake() -> None:
         told.append(len(subscription.take_now()))
-        end = time.thread_time() + 0.001  # what telling many takes
-        while time.thread_time() < end:
-            pass
+        _take_as_long_as_telling_many()
 
     subscription.wake = wake
     store.writing = writing
@@ -238,4 +242,32 @@ async def test_under_many_writes_watchers_are_told_of_several_at_once(writing: b
         while sum(told) < 100:
             await asyncio.sleep(0.001)
     assert told == [1] * 100 if not writing else len(told) < 20
+    await hub.close()
+
+
+async def test_a_writer_that_waits_for_the_watchers_is_not_taken_for_many() -> None:
+    """Its next write comes as soon as they are told, but none comes while they wait: they are told at once."""
+    store, turns = Pressed(), list[int]()
+    hub = Hub(store)  # type: ignore[arg-type]
+    await hub.start()
+    subscription = hub.subscribe("/registry/core/configmaps/", 0)
+    assert subscription is not None
+
+    def wake() -> None:
+        subscription.take_now()
+        _take_as_long_as_telling_many()
+        store.writing = True
+
+    subscription.wake = wake
+    async with asyncio.timeout(5):
+        for _ in range(100):
+            store.change()
+            store.writing = False
+            turns.append(0)
+            while not store.writing:
+                await asyncio.sleep(0)
+                turns[-1] += 1
+            for _ in range(10):
+                await asyncio.sleep(0)
+    assert sum(count > 20 for count in turns) < 10
     await hub.close()
