@@ -12,11 +12,14 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 Build = Callable[[int], bytes]
 """The n-th request, whole."""
+
+# TLS hands out a record of 16 KiB at most; a buffer of more would cost the client a mapping of memory each time.
+_PIECE = 1 << 16
 
 
 def request(method: str, path: str, body: bytes = b"", content_type: str = "application/json") -> bytes:
@@ -67,10 +70,17 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
 
-    def ask(self, whole: bytes) -> tuple[int, bytes]:
-        """(status, body) of a request whose answer has a Content-Length, or chunks."""
+    def send(self, whole: bytes) -> None:
         self.sock.sendall(whole)
-        data = self.sock.recv(1 << 16)
+
+    def ask(self, whole: bytes) -> tuple[int, bytes]:
+        """(status, body) of the answer to a request."""
+        self.send(whole)
+        return self.receive()
+
+    def receive(self) -> tuple[int, bytes]:
+        """(status, body) of an answer that has a Content-Length, or chunks."""
+        data = self.sock.recv(_PIECE)
         while b"\r\n\r\n" not in data:
             data += self._more()
         head, _, body = data.partition(b"\r\n\r\n")
@@ -87,7 +97,7 @@ class Connection:
         return status, b"".join(pieces)
 
     def _more(self) -> bytes:
-        data = self.sock.recv(1 << 20)
+        data = self.sock.recv(_PIECE)
         if not data:
             raise SystemExit("scripts/bench: the server hung up")
         return data
@@ -126,63 +136,82 @@ def rate(target: Target, build: Build, connections: int, count: int, good: tuple
 
 
 class Watchers:
-    """Watches on connections of their own, all read by the caller's thread."""
+    """Watches on connections of their own and one writer, all read by the caller's thread."""
 
     def __init__(self, target: Target, path: str, count: int) -> None:
         self._selector = selectors.DefaultSelector()
         self.seen = [0] * count
+        self._writer = target.connect()
+        self._unsent: list[bytes] = []
         self._connections = [target.connect() for _ in range(count)]
         for number, connection in enumerate(self._connections):
-            connection.sock.sendall(request("GET", path))
+            connection.send(request("GET", path))
             connection.sock.setblocking(False)
             self._selector.register(connection.sock, selectors.EVENT_READ, number)
 
+    def write(self, requests: Sequence[bytes]) -> None:
+        """Send the first request now, each further one when the one before is answered, while `until` reads."""
+        self._unsent = list(reversed(requests))
+        self._selector.register(self._writer.sock, selectors.EVENT_READ, -1)
+        self._writer.send(self._unsent.pop())
+
     def until(self, events: int, seconds: float = 30.0) -> None:
-        """Read until every watch has brought so many events in all."""
+        """Read until every watch has brought so many events in all, and every request is answered."""
         deadline = time.monotonic() + seconds
-        while min(self.seen) < events:
+        while min(self.seen) < events or self._writer.sock in self._selector.get_map():
             if time.monotonic() > deadline:
                 raise SystemExit(f"scripts/bench: a watch brought {min(self.seen)} of {events} events")
             for key, _ in self._selector.select(1):
-                self._read(key.fileobj, key.data)  # type: ignore[arg-type]
+                if key.data < 0:
+                    self._answered()
+                else:
+                    self._read(key.fileobj, key.data)  # type: ignore[arg-type]
+
+    def _answered(self) -> None:
+        status, body = self._writer.receive()
+        if status != 200:
+            raise SystemExit(f"scripts/bench: {status} {body[:200]!r}")
+        if self._unsent:
+            self._writer.send(self._unsent.pop())
+        else:
+            self._selector.unregister(self._writer.sock)
 
     def _read(self, sock: socket.socket, number: int) -> None:
-        try:
-            while data := sock.recv(1 << 20):
-                self.seen[number] += data.count(b'{"type":"')
-        except (ssl.SSLWantReadError, BlockingIOError):
-            return
-        raise SystemExit("scripts/bench: a watch ended")
+        """What has come; more of it makes the socket readable again, unless TLS holds it already."""
+        more = True
+        while more:
+            try:
+                data = sock.recv(_PIECE)
+            except (ssl.SSLWantReadError, BlockingIOError):
+                return
+            if not data:
+                raise SystemExit("scripts/bench: a watch ended")
+            self.seen[number] += data.count(b'{"type":"')
+            more = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
 
     def close(self) -> None:
         self._selector.close()
-        for connection in self._connections:
+        for connection in [self._writer, *self._connections]:
             connection.close()
 
 
 def fan_out(target: Target, path: str, change: Build, watchers: int, count: int) -> tuple[float, float]:
     """(median ms from sending an update until all watchers have it, updates a second when sent without waiting)."""
     watch = Watchers(target, path, watchers)
-    writer = target.connect()
     try:
         watch.until(1)  # the initial event
         times = []
         for number in range(count):
             start = time.perf_counter()
-            thread = threading.Thread(target=writer.ask, args=(change(number),))
-            thread.start()
+            watch.write([change(number)])
             watch.until(2 + number)
             times.append(time.perf_counter() - start)
-            thread.join()
         start = time.perf_counter()
-        thread = threading.Thread(target=lambda: [writer.ask(change(count + n)) for n in range(count)])
-        thread.start()
+        watch.write([change(count + number) for number in range(count)])
         watch.until(1 + 2 * count)
-        thread.join()
         return 1000 * statistics.median(times), count / (time.perf_counter() - start)
     finally:
         watch.close()
-        writer.close()
 
 
 def pss(pid: int) -> float:
