@@ -45,7 +45,7 @@ _PREFIXES = {
     names.EXTERNAL_PREFIX: "traffic for the outside addresses",
     names.FIREWALL_PREFIX: "source ranges of the load balancer",
 }
-_FATES = {
+FATES = {
     "ACCEPT": "let it through",
     "DROP": "drop it: the client waits in vain",
     "RETURN": "leave this chain",
@@ -86,7 +86,7 @@ def explain_target(target: Target | None, endpoint: Endpoints) -> str:  # noqa: 
         case Jump(chain):
             return f"to {chain}"
         case Final(action):
-            return _FATES[action]
+            return FATES[action]
         case Dnat(address, port):
             return f"rewrite the destination to {join_address(address, port)}"
         case Masquerade():

@@ -1,13 +1,35 @@
-"""What the elements of nftables' sets and maps mean, and the rules of session affinity, in words. Pure."""
+"""What the elements of nftables' sets and maps mean, and its rules, in words. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+from netsim_proxy.explain import FATES
 from netsim_proxy.names import join_address
 from netsim_proxy.nftables import names
-from netsim_proxy.nftables.language import Dnat, Goto, Incoming, InNetwork, InSet, Jump, Local, OneIn, Remember, Rule
+from netsim_proxy.nftables.language import (
+    Action,
+    Dnat,
+    DnatMap,
+    Final,
+    Goto,
+    Incoming,
+    InNetwork,
+    InSet,
+    Jump,
+    Local,
+    Masquerade,
+    Match,
+    NewConnection,
+    OneIn,
+    Remember,
+    Rule,
+    SetMark,
+    Translated,
+    Unmarked,
+    VerdictMap,
+)
 from netsim_proxy.nftables.policies import parse_map_name
 
 _COMMENT = re.compile(r' comment "(?:[^"\\]|\\.)*"')
@@ -22,6 +44,13 @@ _CHAINS = {
     "service": "a choice among all endpoints",
     "local": "a choice among this node's endpoints",
     "external": "traffic for the outside addresses",
+}
+_SETS = {
+    names.CLUSTER_IPS: "to a ClusterIP",
+    names.NODEPORT_IPS: "to an address that NodePorts answer on",
+    names.HAIRPIN: "from a pod to itself",
+    names.FIREWALL_IPS: "to an address with source ranges",
+    names.SOURCE_RANGES: "from these ranges",
 }
 
 
@@ -47,45 +76,68 @@ def explain_element(name: str, text: str, pod: Callable[[str], str]) -> str:
 
 
 def explain_chain(name: str, endpoint: Callable[[str], str]) -> str:
-    """What a chain of a Service with session affinity is for; `endpoint` names that of an `endpoint-` chain."""
+    """What a chain is for; `endpoint` names that of an `endpoint-` chain. Chains of all Services have telling names."""
     prefix = name.partition("-")[0]
+    if "/" not in name:
+        return name
     return f"endpoint {endpoint(name)}" if prefix == "endpoint" else _CHAINS[prefix]
 
 
 def explain_rule(rule: Rule, endpoint: Callable[[str], str]) -> str:
-    """Words for a rule of such a chain: "CONDITION: ACTION", or the action alone where everything matches."""
-    action = _action(rule, endpoint)
+    """ "CONDITION: ACTION", or the action alone where everything matches."""
+    if rule.action == Final("return") and any(isinstance(match, Unmarked) for match in rule.matches):
+        return "not marked: the source stays as it is"
+    action = _action(rule.action, endpoint)
+    conditions = ", ".join(_condition(match) for match in rule.matches)
     if any(isinstance(match, OneIn) for match in rule.matches):
-        return f"{', '.join(_conditions(rule))} {action}"
-    return ": ".join(filter(None, (", ".join(_conditions(rule)), action)))
+        return f"{conditions} {action}"
+    return f"{conditions}: {action}" if conditions else action
 
 
-def _action(rule: Rule, endpoint: Callable[[str], str]) -> str:
-    match rule.action:
+def _action(action: Action, endpoint: Callable[[str], str]) -> str:  # noqa: PLR0911  # one line for each kind
+    match action:
         case Jump(names.MARK):
             return "mark it, to be masqueraded"
-        case Goto(chain):
+        case Jump(chain) | Goto(chain):
             return f"to {endpoint(chain) if chain.startswith('endpoint-') else explain_chain(chain, endpoint)}"
         case Remember():
             return "remember the client"
         case Dnat(_, address, port):
             return f"rewrite the destination to {join_address(address, port)}"
-    raise ValueError(f"no rule of a Service does this: {rule}")
+        case VerdictMap(_, name) | DnatMap(_, name):
+            return f"what map {name} says"
+        case Masquerade():
+            return "masquerade: the source becomes this node's address"
+        case SetMark(_, flip):
+            return "take the mark off" if flip else "set the mark"
+        case Final(end):
+            return FATES[end.upper()]
 
 
-def _conditions(rule: Rule) -> Iterator[str]:
-    for match in rule.matches:
-        match match:
-            case OneIn(count):
-                yield f"1 in {count}"
-            case InSet():
-                yield "a client sent there before"
-            case InNetwork(_, cidr):
-                yield f"from a pod ({cidr})"
-            case Incoming(interface):
-                yield f"in through {interface}"
-            case Local():
-                yield "from this node itself"
+def _condition(match: Match) -> str:  # noqa: PLR0911  # one line for each kind
+    match match:
+        case OneIn(count):
+            return f"1 in {count}"
+        case InSet(_, name, negated):
+            return _not(negated) + _SETS.get(name, "a client sent there before")
+        case InNetwork("saddr", cidr, negated):
+            return f"{_not(negated)}from a pod ({cidr})"
+        case InNetwork(_, cidr, negated):
+            return f"{_not(negated)}to {cidr}"
+        case Incoming(interface, negated):
+            return f"{_not(negated)}in through {interface}"
+        case Local(side):
+            return "from this node itself" if side == "saddr" else "to an address of this node"
+        case NewConnection():
+            return "new connection"
+        case Translated():
+            return "to a Service"
+        case Unmarked():
+            return "not marked"
+
+
+def _not(negated: bool) -> str:
+    return "not " if negated else ""
 
 
 def _destination(key: list[str]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from netsim_proxy.explain_nftables import explain_chain, explain_element, explain_rule
 from netsim_proxy.nftables.dump import Count, count_rules
 from netsim_proxy.nftables.found import Found, broken_parts, strange_elements
-from netsim_proxy.nftables.language import Chain, Nftables
+from netsim_proxy.nftables.language import Chain, DnatMap, Nftables, VerdictMap
 from netsim_proxy.nftables.names import endpoint_suffix
 from netsim_proxy.nftables.state import compile_nftables
 from netsim_proxy.nftables.text import element_text, rule_text
@@ -30,12 +30,32 @@ def nftables_report(question: Question, found: Found | None) -> PortReport:
     parts, (port,) = question.parts, question.parts.services
     given = (parts.node, question.config, parts.addresses, question.family)
     table, empty = compile_nftables(parts.inputs(), *given), compile_nftables({}, *given)
-    walks = walk_views(question, lambda packet: walk(table, packet), lambda step: step[2])
+    walks = walk_views(question, lambda packet: walk(table, packet), _words(question, table))
     kernel = found or Found()
     chains = (*_elements(question, table, empty, kernel), *_own_chains(question, table, empty, kernel))
     strange = [*strange_elements(kernel, table, port), *_strange_rules(table, empty, kernel)]
     broken = tuple(broken_parts(found, table, empty)) if found else ()
     return PortReport(port, endpoint_views(question), chains, walks, count_missing(chains), tuple(strange), broken)
+
+
+def _endpoint_names(question: Question) -> Callable[[str], str]:
+    return endpoint_names(question, lambda port, each: f"endpoint-{endpoint_suffix(port, each)}")
+
+
+def _words(question: Question, table: Nftables) -> Callable[[tuple[str, str, str]], str]:
+    """What explains a step of a walk: the rule, or the element that it found (after a "#")."""
+    rules = {(n, rule_text(rule, table.family)): rule for n, chain in table.chains.items() for rule in chain.rules}
+    endpoint = _endpoint_names(question)
+
+    def explain(step: tuple[str, str, str]) -> str:
+        _, chain, words = step
+        text, _, element = words.partition(" # ")
+        rule = rules[chain, text]
+        if element and isinstance(rule.action, VerdictMap | DnatMap):
+            return explain_element(rule.action.map, element, lambda ip: pod_name(question, ip))
+        return explain_rule(rule, endpoint)
+
+    return explain
 
 
 def _elements(question: Question, table: Nftables, empty: Nftables, found: Found) -> Iterator[ChainView]:
@@ -63,7 +83,7 @@ def _own(table: Nftables, empty: Nftables) -> Iterator[tuple[str, Chain]]:
 
 def _own_chains(question: Question, table: Nftables, empty: Nftables, found: Found) -> Iterator[ChainView]:
     """The chains of a Service with session affinity."""
-    endpoint = endpoint_names(question, lambda port, each: f"endpoint-{endpoint_suffix(port, each)}")
+    endpoint = _endpoint_names(question)
     for name, chain in _own(table, empty):
         counts, _ = count_rules(name, chain, found.rules, table.family)
         views = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -9,6 +10,7 @@ from fractions import Fraction
 from netsim_proxy import names
 from netsim_proxy.explain import duration
 from netsim_proxy.names import join_address
+from netsim_proxy.nftables.names import MARK
 from netsim_proxy.report import ChainView, OutcomeView, PortReport, WalkView, Way
 
 COLUMNS = 80
@@ -21,6 +23,8 @@ _FATES = {
 _ALL_GONE = "The kernel has none of these rules: is the proxy running? See `netsim status`."
 _SOME_GONE = "of these rules are not in the kernel (gone!); the proxy puts them back within its sync period."
 _ONCE = "In table nat a packet is a new connection: the kernel asks for the first packet of each only."
+_MARKING = (names.MARK_MASQ, MARK)
+_JUMP = re.compile(r"(?:-j (?=KUBE-)|\bjump )(\S+)")
 _ONCE_NFTABLES = (
     "In maps of endpoints and chains a packet is a new connection: the kernel asks for the first packet of each only. "
     "Sets do not count."
@@ -142,8 +146,8 @@ def _steps(outcome: OutcomeView) -> Iterator[str]:
     """The rules on the way, without jumps into chains where nothing matched, nor the one that sets the mark."""
     for step, following in zip(outcome.trail, (*outcome.trail[1:], ("", "", "", "")), strict=True):
         table, chain, rule, says = step
-        target = rule.rpartition(" ")[2]
-        if chain != names.MARK_MASQ and (not target.startswith("KUBE-") or target == following[1]):
+        target = _JUMP.search(rule)
+        if chain not in _MARKING and (target is None or target[1] == following[1]):
             yield f"{table} {chain}: {says}"
 
 

@@ -99,14 +99,36 @@ def test_the_way_is_told_rule_by_rule(make: Any) -> None:
     assert "    1 in 2: other/b, which sees this node's address, as above but" in way
 
 
+def test_the_way_through_maps_is_told_in_words_without_a_table_in_the_kernel(make: Any) -> None:
+    report = nftables_report(question(make, "nftables"), None)
+    shown = render_port(report, detailed=True)
+    way = shown.partition("client (192.168.0.100)")[2].splitlines()
+    assert way[1:6] == [
+        "    1 in 2: a, which sees this node's address",
+        "        kube-proxy nat-prerouting: to services",
+        "        kube-proxy services: not from a pod (10.180.0.0/16), to a ClusterIP:",
+        "          mark it, to be masqueraded",
+        "        kube-proxy services: to a ClusterIP: to choose",
+    ]
+    assert "choice 2 of 2 is 10.180.1.1:" in shown
+    assert report.missing == sum(len(chain.rules) for chain in report.chains) > 0
+    assert "The kernel has none of these rules" in shown
+
+
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("mode", ["iptables", "nftables"])
 def test_every_kind_of_service_fits_80_columns(mode: str, family: Family) -> None:
     config = ProxyConfig("node1", mode=mode, cluster_cidr=CIDRS)
     parts = cut_objects(every_kind(), config, ADDRESSES, family)
     for port in parts.services:
-        way = Way("client", parts.node.address(family), "clusterip", port.cluster_ip, port.port, "eth0")
-        asked = Question(one_port(parts, port), config, family, {}, (way,))
+        targets = [("clusterip", port.cluster_ip, port.port), ("nodeport", parts.node.address(family), port.node_port)]
+        targets += [("lb", address, port.port) for address in port.vips]
+        ways = tuple(
+            Way("client", source, *target, interface)
+            for target in targets
+            for source, interface in ((parts.node.address(family), ""), (port.cluster_ip, "eth0"))
+        )
+        asked = Question(one_port(parts, port), config, family, {}, ways)
         report = nftables_report(asked, None) if mode == "nftables" else iptables_report(asked, {})
         shown = render_port(report, detailed=True)
         assert max(map(len, shown.splitlines())) <= COLUMNS, port.service
