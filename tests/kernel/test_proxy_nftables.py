@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from netsim.host import firewall, netns
+from netsim.host import netns
 from netsim.host.exec import run
 from netsim.host.nftables import Nftables as Socket
 from netsim_proxy.backend import SyncFailed
@@ -22,14 +22,9 @@ from netsim_proxy.desired import Input
 from netsim_proxy.model import Node, ServicePort, Slice, SliceEndpoint
 from netsim_proxy.nftables import state
 from netsim_proxy.nftables.expressions import number, text
-from netsim_proxy.nftables.kernel import read_table
 from netsim_proxy.nftables.programmer import NftablesProgrammer
 from netsim_proxy.render import Parts, cut_objects, render_objects
-from netsim_proxy.report import PortReport, Question, one_port
-from netsim_proxy.report_nftables import nftables_report
-from support.labs import until
 from support.proxy_objects import ADDRESSES, every_kind
-from support.proxy_world import CIDRS, NODE, POD1, POD2, REMOTE, World, endpoints, make_world, service, talk
 
 pytestmark = pytest.mark.root
 GOLDEN = Path(__file__).parents[1] / "golden" / "proxy"
@@ -261,89 +256,6 @@ def test_a_service_that_cannot_be_is_named_and_nothing_is_lost_meanwhile(start: 
     assert "10.96.0.1" in proxy._inside(listing)
 
 
-# --- the whole proxy, with packets ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with make_world() as made:
-        made.api.put(
-            {
-                "apiVersion": "v1",
-                "kind": "Node",
-                "metadata": {"name": "node1"},
-                "status": {"addresses": [{"type": "InternalIP", "address": NODE}]},
-            }
-        )
-        yield made
-
-
-def answers(world: World, address: str, server: str) -> Callable[[], bool]:
-    def ask() -> bool:
-        try:
-            return world.ask("p2", address).startswith(server)
-        except OSError:
-            return False
-
-    return ask
-
-
-def test_connections_outlive_endpoint_table_mode_and_proxy(world: World) -> None:
-    world.api.put(service("one", "10.96.0.1"))
-    world.api.put(endpoints("one", POD1))
-    proxy = world.start_proxy(mode="nftables", sync_period=0.3)
-    proxy.wait_synced()
-    with world.connect("p2", "10.96.0.1") as sock:
-        assert talk(sock) == f"p1 {POD2}"
-        netns.run_in(world.path("node"), nft, "delete", "table", "ip", "kube-proxy")
-        until(answers(world, "10.96.0.1", "p1"))  # noticed and repaired
-        assert talk(sock) == f"p1 {POD2}"
-        proxy.put(endpoints("one", POD2))
-        until(answers(world, "10.96.0.1", "p2"))
-        assert talk(sock) == f"p1 {POD2}"
-        proxy.stop()
-        for mode in ("iptables", "nftables"):
-            world.start_proxy(mode=mode).wait_synced()
-            until(lambda: ("KUBE-SVC" in saved(world)) == (mode == "iptables"))  # noqa: B023  # called at once
-            until(lambda: ("ip kube-proxy" in tables(world)) == (mode == "nftables"))  # noqa: B023
-            assert world.ask("p2", "10.96.0.1").startswith("p2 ")
-            assert talk(sock) == f"p1 {POD2}"
-            assert world.proxy
-            world.proxy.stop()
-
-
-def saved(world: World) -> str:
-    return str(netns.run_in(world.path("node"), firewall.save, 4))
-
-
-def tables(world: World) -> str:
-    return str(netns.run_in(world.path("node"), nft, "list", "tables"))
-
-
-def test_udp_clients_move_when_their_endpoint_goes(world: World) -> None:
-    world.api.put(service("udp", "10.96.0.5", 30085, "UDP"))
-    world.api.put(endpoints("udp", POD1, protocol="UDP"))
-    proxy = world.start_proxy(mode="nftables")
-    proxy.wait_synced()
-    with netns.open_socket(world.path("client"), socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(1.0)
-        sock.connect((NODE, 30085))
-        assert talk(sock).startswith("p1 ")
-        proxy.put(endpoints("udp", REMOTE, protocol="UDP"))
-
-        def moved() -> bool:
-            try:
-                return talk(sock).startswith("remote ")
-            except (TimeoutError, ConnectionRefusedError):
-                return False
-
-        until(moved)
-    proxy.stop()
-
-
-# --- what the kernel counted ------------------------------------------------------------------------------------------
-
-
 def test_maps_without_counters_are_made_anew_and_large_ones_do_without(
     inside: InNetns, start: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,71 +271,3 @@ def test_maps_without_counters_are_made_anew_and_large_ones_do_without(
 def maps(table: str) -> str:
     """The elements with data of a listing."""
     return "\n".join(line for line in table.splitlines() if " : " in line and "typeof" not in line)
-
-
-def report(world: World, name: str) -> PortReport:
-    """What is told of a Service's rules on the node, as the kernel has them now."""
-    config = ProxyConfig("node1", mode="nftables", cluster_cidr=CIDRS)
-    parts = cut_objects(world.api.objects.values(), config, [NODE])
-    [port] = (each for each in parts.services if each.service == name)
-    found = netns.run_in(world.path("node"), read_table, 4)
-    return nftables_report(Question(one_port(parts, port), config, 4, {}, ()), found)
-
-
-def counts(told: PortReport, prefix: str) -> list[int | None]:
-    return [rule.packets for chain in told.chains if chain.chain.startswith(prefix) for rule in chain.rules]
-
-
-def is_clean(told: PortReport) -> bool:
-    return not (told.missing or told.unexpected or told.broken)
-
-
-def test_connections_are_counted_and_damage_is_told(world: World) -> None:
-    sticky = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}}
-    for made in (service("live", "10.96.0.7"), service("other", "10.96.0.8"), service("keep", "10.96.0.9", **sticky)):
-        world.api.put(made)
-        world.api.put(endpoints(made["metadata"]["name"], POD1, POD2))
-    proxy = world.start_proxy(mode="nftables", sync_period=0.2)
-    proxy.wait_synced()
-    for _ in range(6):
-        world.ask("client", "10.96.0.7")
-        world.ask("client", "10.96.0.9")
-    before = counts(report(world, "live"), "endpoints-2")
-    assert sum(filter(None, before)) == 6 and len(before) == 2
-    assert sorted(counts(report(world, "keep"), "endpoint-"), key=int) == [0, 0, 6, 6]
-    assert all(is_clean(report(world, name)) for name in ("live", "other", "keep"))
-
-    proxy.put(endpoints("other", POD1))
-    until(lambda: bool(counts(report(world, "other"), "endpoints-1")))
-    until(lambda: is_clean(report(world, "other")))
-    netns.run_in(world.path("node"), nft, "delete element ip kube-proxy cluster-ips { 10.96.0.8 }")
-    until(lambda: is_clean(report(world, "other")))  # a check has compared everything
-    assert counts(report(world, "live"), "endpoints-2") == before
-
-    proxy.stop()
-    live = "10.96.0.7 . tcp . 80"
-    suffix = next(each.chain for each in report(world, "keep").chains if each.table == "chain")
-    damage = f"""delete element ip kube-proxy endpoints-2 {{ {live} . 0 }}
-        add element ip kube-proxy no-endpoint-services {{ {live} comment "mine" : drop }}
-        add rule ip kube-proxy services drop
-        flush chain ip kube-proxy choose
-        add rule ip kube-proxy {suffix} counter drop"""
-    netns.run_in(world.path("node"), nft, "-f", "-", given=damage)
-    told, kept = report(world, "live"), report(world, "keep")
-    assert [rule.missing for chain in told.chains if chain.chain == "endpoints-2" for rule in chain.rules] == [
-        True,
-        False,
-    ]
-    assert told.missing == 1
-    assert told.unexpected == (f'no-endpoint-services {{ {live} comment "mine" : drop }}',)
-    assert set(told.broken) == {"chain services", "chain choose (a rule is gone)"}
-    assert [text.partition(",")[0] for text in kept.unexpected] == [f"chain {suffix}"]
-
-    world.start_proxy(mode="nftables").wait_synced()
-    until(lambda: is_clean(report(world, "live")) and is_clean(report(world, "keep")))
-    assert counts(report(world, "live"), "endpoints-2") == [0, before[1]]
-    assert world.proxy
-    world.proxy.stop()
-    netns.run_in(world.path("node"), nft, "delete", "table", "ip", "kube-proxy")
-    gone = report(world, "live")
-    assert gone.missing == sum(len(chain.rules) for chain in gone.chains) > 0
