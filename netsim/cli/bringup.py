@@ -27,7 +27,7 @@ from netsim.lab.plan import plan_fabric
 from netsim.lab.probe import dns_answers
 from netsim.lab.supervisor import become_daemon, run_supervisor
 from netsim.lab.topology import LabSpec
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_config import EtcdConfig
 
 DEFAULT_API_PORT = 6443
 _POLL = 0.02

@@ -13,7 +13,7 @@ from netsim.cli.wiring import Listeners, control_plane, node_kubeconfig
 from netsim.lab.paths import LabPaths
 from netsim.lab.supervisor import Component
 from netsim.lab.topology import LabSpec, NodeSpec
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_config import EtcdConfig
 
 
 def lab_components(

@@ -25,7 +25,7 @@ from netsim.client.transport import InProcessTransport
 from netsim.http.types import Handler, Peer
 from netsim.server.core import Listener, ServerConfig
 from netsim.server.serve import run_server
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_config import EtcdConfig
 from netsim.store.types import Unavailable
 
 _Part = Callable[[Client], Awaitable[None]]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from netsim.cli.fault import Fault
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_config import EtcdConfig
 from netsim.store.types import StoreError
 
 Restore = Annotated[

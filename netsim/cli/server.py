@@ -23,7 +23,7 @@ from netsim.lab.paths import LabPaths
 from netsim.lab.supervisor import COLLECT
 from netsim.lab.topology import LabSpec, TopologyError, plan_server
 from netsim.server.pki import write_private
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_config import EtcdConfig
 from netsim.store.types import Unavailable
 
 app = make_app()

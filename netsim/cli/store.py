@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from netsim.cli.fault import Fault
-from netsim.store.etcd import EtcdStore
-from netsim.store.etcd_client import EtcdClient, EtcdConfig, EtcdLost
+from netsim.store.etcd_config import EtcdConfig
 from netsim.store.sqlite import SqliteStore
 from netsim.store.types import Store, Unavailable
 
@@ -94,6 +93,8 @@ def check_store(etcd: EtcdConfig | None) -> None:
 
 
 async def _ask_once(etcd: EtcdConfig) -> None:
+    from netsim.store.etcd_client import EtcdClient, EtcdLost
+
     client = EtcdClient(etcd)
     try:
         for left in reversed(range(len(etcd.endpoints))):  # a failed one makes way for the next
@@ -109,4 +110,8 @@ async def _ask_once(etcd: EtcdConfig) -> None:
 
 async def open_store(database: str, etcd: EtcdConfig | None) -> Store:
     """Open the store of a control plane. Raises Unavailable."""
-    return await EtcdStore.open(etcd) if etcd is not None else await SqliteStore.open(database)
+    if etcd is None:
+        return await SqliteStore.open(database)
+    from netsim.store.etcd import EtcdStore
+
+    return await EtcdStore.open(etcd)

@@ -19,7 +19,7 @@ from netsim.cli.restore import Restore, restore_backup
 from netsim.cli.store import CaFile, CertFile, KeyFile, StoreUrl, UserFile, check_store, parse_store
 from netsim.lab.paths import LabPaths
 from netsim.lab.topology import LabSpec, TopologyError, parse_lab_file, plan_lab
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_config import EtcdConfig
 
 app = make_app()
 

@@ -17,7 +17,7 @@ from netsim.lab.plan import CONTROL_PLANE
 from netsim.lab.topology import LabSpec, NodeSpec
 from netsim.server.core import Listener, ServerConfig
 from netsim.server.pki import Pki, ensure_pki
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_config import EtcdConfig
 
 _BACKLOG = 512
 

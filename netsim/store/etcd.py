@@ -14,7 +14,8 @@ import orjson
 from netsim.store import etcd_wire as wire
 from netsim.store.batch import Write, Writer
 from netsim.store.broadcast import Watcher
-from netsim.store.etcd_client import EtcdClient, EtcdConfig, EtcdLost, EtcdRefused
+from netsim.store.etcd_client import EtcdClient, EtcdLost, EtcdRefused
+from netsim.store.etcd_config import EtcdConfig
 from netsim.store.etcd_mirror import Mirror
 from netsim.store.etcd_wire import Change, Deletion, Keys, Message
 from netsim.store.types import Event, Item, KeyExists, Page, RevisionMismatch, Unavailable

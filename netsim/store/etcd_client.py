@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import cast
 
 import orjson
 
 from netsim.http.client import HttpClient
 from netsim.http.types import Request, Response
+from netsim.store.etcd_config import EtcdConfig
 from netsim.store.etcd_wire import Message
 from netsim.store.types import Unavailable
 
@@ -21,23 +21,6 @@ _TIMEOUT = 5.0
 _INVALID, _OUT_OF_RANGE, _UNAUTHENTICATED = 3, 11, 16
 _UNKNOWN_OUTCOME = frozenset({1, 2, 4, 10, 13, 14})
 """gRPC's CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, ABORTED, INTERNAL, UNAVAILABLE: etcd may have acted nevertheless."""
-
-
-@dataclass(frozen=True, slots=True)
-class EtcdConfig:
-    """Where etcd is and who we are. `endpoints` are `http://host:port` or `https://host:port`; `root` goes before every
-    key; `ca_file`, `cert_file` and `key_file` are PEM files; `user` and `password` as in `etcdctl --user`."""
-
-    endpoints: tuple[str, ...]
-    root: str = ""
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-    user: str = ""
-    password: str = ""
-
-    def __str__(self) -> str:
-        return ", ".join(self.endpoints)
 
 
 class EtcdRefused(Unavailable):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from netsim.store.etcd import EtcdStore
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_config import EtcdConfig
 from netsim.store.sqlite import SqliteStore
 from netsim.store.types import Event, Store
 from support.etcds import Etcd

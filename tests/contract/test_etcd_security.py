@@ -18,7 +18,7 @@ from netsim.http.client import HttpClient
 from netsim.http.types import Request
 from netsim.server.pki import Pki, ensure_pki, write_private
 from netsim.store.etcd import EtcdStore
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_config import EtcdConfig
 from netsim.store.types import Unavailable
 from support.etcds import Etcd
 

@@ -12,7 +12,8 @@ import pytest
 
 from netsim.store import etcd_mirror
 from netsim.store.etcd import EtcdStore
-from netsim.store.etcd_client import EtcdConfig, EtcdLost
+from netsim.store.etcd_client import EtcdLost
+from netsim.store.etcd_config import EtcdConfig
 from netsim.store.types import Compacted, Item, KeyExists, RevisionMismatch, Unavailable
 from support.etcds import Etcd
 

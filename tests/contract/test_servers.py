@@ -37,7 +37,7 @@ from netsim.server.core import ServerConfig
 from netsim.server.pki import ensure_pki
 from netsim.store.backup import restore_file, restore_store
 from netsim.store.etcd import EtcdStore
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_config import EtcdConfig
 from netsim.store.sqlite import SqliteStore
 from netsim.store.types import Store
 

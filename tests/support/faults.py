@@ -34,7 +34,7 @@ from netsim.http.server import serve
 from netsim.server.app import ApiServer
 from netsim.server.core import ServerConfig
 from netsim.store.etcd import EtcdStore
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_config import EtcdConfig
 from netsim.store.sqlite import SqliteStore
 
 async def dial(host, port):

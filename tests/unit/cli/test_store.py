@@ -7,7 +7,7 @@ import pytest
 
 from netsim.cli.fault import Fault
 from netsim.cli.store import USER_VARIABLE, check_store, parse_store
-from netsim.store.etcd_client import EtcdConfig
+from netsim.store.etcd_config import EtcdConfig
 
 
 def test_addresses() -> None:
