@@ -142,6 +142,7 @@ class Watchers:
         self._selector = selectors.DefaultSelector()
         self.seen = [0] * count
         self._writer = target.connect()
+        self._buffer = bytearray(_PIECE)
         self._unsent: list[bytes] = []
         self._connections = [target.connect() for _ in range(count)]
         for number, connection in enumerate(self._connections):
@@ -181,12 +182,12 @@ class Watchers:
         more = True
         while more:
             try:
-                data = sock.recv(_PIECE)
+                size = sock.recv_into(self._buffer)
             except (ssl.SSLWantReadError, BlockingIOError):
                 return
-            if not data:
+            if not size:
                 raise SystemExit("scripts/bench: a watch ended")
-            self.seen[number] += data.count(b'{"type":"')
+            self.seen[number] += self._buffer.count(b'{"type":"', 0, size)
             more = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
 
     def close(self) -> None:
