@@ -95,7 +95,7 @@ def _text_errors(schema: Schema, value: str, path: str) -> Iterator[Cause]:
         yield too_long(path, longest)
     if shortest is not None and len(value) < shortest:
         yield _bad(path, value, f"should be at least {shortest} chars long")
-    if pattern and compiled(pattern).search(value) is None:
+    if pattern and not compiled(pattern).found_in(value):
         yield _bad(path, value, f"should match '{pattern}'")
     form = schema.get("format") or ""
     if not fits_format(form, value):

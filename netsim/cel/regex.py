@@ -1,129 +1,97 @@
-"""Regular expressions of RE2's syntax, as Kubernetes has them, for Python's engine."""
+"""Regular expressions as Kubernetes has them: RE2, which never goes back: time grows in proportion to the text.
+
+The engine is C++'s; what Go's, which Kubernetes uses, refuses besides is refused here, in Go's words."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from netsim.cel.errors import EvaluationError
 
-_CLASSES = {
-    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "ascii": r"\x00-\x7F", "blank": r"\t ", "cntrl": r"\x00-\x1F\x7F",
-    "digit": "0-9", "graph": "!-~", "lower": "a-z", "print": " -~", "punct": r"!-/:-@\[-`{-~",
-    "space": r"\t\n\v\f\r ", "upper": "A-Z", "word": "0-9A-Za-z_", "xdigit": "0-9A-Fa-f",
-}  # fmt: skip
-_PART = re.compile(
-    r"(?P<literal>\\Q.*?(?:\\E|\Z))|(?P<escape>\\.)|\[:(?P<negated>\^?)(?P<named>\w+):\]|(?P<open>\[\^?\]?)|(?P<close>\])"
-    r"|\(\?(?P<flags>[a-zA-Z]*(?:-[a-zA-Z]+)?)(?P<end>[:)])|(?P<group>\((?:\?P?<[A-Za-z_]\w*>)?)(?P<unknown>\?.?)?"
-    r"|(?P<leave>\))|(?P<either>\|)|(?P<last>\$)|(?P<again>[*+?]\+)",
+LONGEST = 10_000
+"""Characters of a pattern. A class of all letters in so many can cost 0.1 s to read."""
+_MEMORY = 4 << 20  # bytes of one pattern, its automaton included
+_KEPT = 256  # with _MEMORY: 1 GiB of patterns at worst, a few MiB in practice
+_TOO_LARGE = "pattern too large - compile failed"
+_IN_GO = {
+    "missing )": "missing closing )",
+    "missing ]": "missing closing ]",
+    "trailing \\": "trailing backslash at end of expression",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid repetition size": "invalid repeat count",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "invalid named capture group": "invalid named capture",
+}
+"""Problems that the two engines name differently; of the others the words are the same."""
+_REFUSED_BY_GO = re.compile(
+    r"\\Q.*?(?:\\E|\Z)|(?P<byte>\\C)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]"
+    r"|(?P<count>\{(?:\d+,)?[1-9]\d{9,}(?:,\d*)?\})",
     re.DOTALL,
 )
-_ESCAPES = {r"\z": r"\Z", r"\C": "."}
+"""A single byte, and counts that C++'s engine takes for plain text since they are so large."""
 
 
-@lru_cache(maxsize=1024)
-def compiled(pattern: str) -> re.Pattern[str]:
-    """The pattern as one of Python; EvaluationError for what is none in RE2's syntax. Classes of digits, words and
-    spaces are ASCII, `$` is the very end unless (?m) is said."""
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    _engine: Any
+
+    def found_in(self, text: str) -> bool:
+        return self._engine.search(text) is not None
+
+    def first(self, text: str) -> str:
+        """The leftmost match, "" if there is none."""
+        found = self._engine.search(text)
+        return found[0] if found else ""
+
+    def each(self, text: str) -> Iterator[str]:
+        """All matches from left to right; an empty one right behind another is none, as in Go."""
+        end = -1
+        for found in self._engine.finditer(text):
+            if found.end() != end:
+                yield found[0]
+            end = found.end()
+
+
+@lru_cache(maxsize=_KEPT)
+def compiled(pattern: str) -> Pattern:
+    """The pattern ready to search with; EvaluationError, worded as by Go's regexp.Compile, for what is none in RE2's
+    syntax (https://github.com/google/re2/wiki/Syntax) or takes too much memory."""
+    if len(pattern) > LONGEST:
+        raise _wrong("expression too large", f"{pattern[:100]}...")
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True
+    options.max_mem = _MEMORY
     try:
-        return re.compile(_Translation().of(pattern), re.ASCII)
-    except re.error as error:
-        raise _wrong(str(error)) from None
-    except OverflowError:
-        raise _wrong("invalid repeat count") from None
-    except RecursionError:
-        raise _wrong("expression nests too deeply") from None
+        engine = re2.compile(pattern, options)
+    except re2.error as error:
+        raise _in_go(error.args[0].decode("utf-8", "replace"), pattern) from None
+    _refuse_what_go_refuses(pattern)
+    return Pattern(engine)
 
 
-def _wrong(why: str) -> EvaluationError:
-    return EvaluationError(f"error parsing regexp: {why}")
+def _in_go(problem: str, pattern: str) -> EvaluationError:
+    """From "missing ): (a"."""
+    if problem == _TOO_LARGE:
+        return _wrong("expression too large", pattern)
+    why, _, where = problem.partition(": ")
+    return _wrong(_IN_GO.get(why, why), where)
 
 
-@dataclass(slots=True)
-class _Level:
-    """Within one pair of parentheses: the flags set on the way, each as the group it opens, and whether (?m) holds."""
-
-    opened: list[str] = field(default_factory=list)
-    multiline: bool = False
-
-
-class _Translation:
-    def __init__(self) -> None:
-        self._levels = [_Level()]
-        self._in_class = False
-
-    def of(self, pattern: str) -> str:
-        parts: list[str] = []
-        at = 0
-        for found in _PART.finditer(pattern):
-            if found.start() < at:
-                continue
-            parts += [pattern[at : found.start()], self._part(found)]
-            at = found.end()
-        return "".join((*parts, pattern[at:], ")" * len(self._levels[0].opened)))
-
-    def _part(self, found: re.Match[str]) -> str:
-        part = found[0]
-        if found["literal"] is not None:
-            return re.escape(part[2:].removesuffix(r"\E"))
-        if found["escape"] is not None:
-            return _escape(part)
-        return self._of_class(found, part) if self._in_class else self._outside(found, part)
-
-    def _of_class(self, found: re.Match[str], part: str) -> str:
-        if found["named"] is not None:
-            return _named(found["negated"], found["named"])
-        if found["close"] is not None:
-            self._in_class = False
-        return part.replace("[", r"\[") if found["open"] is not None else part
-
-    def _outside(self, found: re.Match[str], part: str) -> str:
-        if found["open"] is not None:
-            self._in_class = True
-        elif found["end"] is not None:
-            return self._flags(found["flags"], found["end"])
-        elif found["group"] is not None:
-            return self._group(found)
-        elif found["leave"] is not None:
-            return ")" * (1 + len(self._levels.pop().opened)) if len(self._levels) > 1 else part
-        elif found["either"] is not None:
-            opened = self._levels[-1].opened
-            return ")" * len(opened) + "|" + "".join(opened)
-        elif found["again"] is not None:  # which to Python is a quantifier that gives nothing back
-            raise _wrong(f"invalid nested repetition operator: `{part}`")
-        elif found["last"] is not None:
-            return part if self._levels[-1].multiline else r"\Z"
-        return part
-
-    def _flags(self, flags: str, end: str) -> str:
-        """(?i) holds up to the end of the group it stands in; Python asks for a group of its own."""
-        on, _, off = flags.partition("-")
-        if set(on + off) - set("ims"):
-            raise _wrong(f"invalid or unsupported Perl syntax: `(?{flags}`")
-        multiline = "m" in on or (self._levels[-1].multiline and "m" not in off)
-        opening = f"(?{flags}:"
-        if end == ":":
-            self._levels.append(_Level(multiline=multiline))
-        else:
-            self._levels[-1].opened.append(opening)
-            self._levels[-1].multiline = multiline
-        return opening
-
-    def _group(self, found: re.Match[str]) -> str:
-        if found["unknown"] is not None:
-            raise _wrong(f"invalid or unsupported Perl syntax: `{found[0]}`")
-        self._levels.append(_Level(multiline=self._levels[-1].multiline))
-        return found["group"].replace("(?<", "(?P<")
+def _refuse_what_go_refuses(pattern: str) -> None:
+    for found in _REFUSED_BY_GO.finditer(pattern):
+        if found["byte"] is not None:
+            raise _wrong("invalid escape sequence", found["byte"])
+        if found["count"] is not None:
+            raise _wrong("invalid repeat count", found["count"])
 
 
-def _escape(part: str) -> str:
-    if part[1] in "123456789Z":
-        raise _wrong(f"invalid escape sequence: `{part}`")
-    return _ESCAPES.get(part, part)
-
-
-def _named(negated: str, name: str) -> str:
-    if name not in _CLASSES or negated:
-        raise _wrong(f"invalid character class range: `[:{negated}{name}:]`")
-    return _CLASSES[name]
+def _wrong(why: str, where: str) -> EvaluationError:
+    return EvaluationError(f"error parsing regexp: {why}: `{where}`")

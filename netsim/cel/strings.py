@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from netsim.cel.errors import EvaluationError
@@ -97,17 +98,15 @@ def quote(text: str) -> str:
 
 
 def _matches(text: str, pattern: str) -> bool:
-    return compiled(pattern).search(text) is not None
+    return compiled(pattern).found_in(text)
 
 
 def _find(text: str, pattern: str) -> str:
-    found = compiled(pattern).search(text)
-    return found[0] if found else ""
+    return compiled(pattern).first(text)
 
 
 def _find_all(text: str, pattern: str, count: int = -1) -> list[str]:
-    found = [each[0] for each in compiled(pattern).finditer(text)]
-    return found[:count] if count >= 0 else found
+    return list(islice(compiled(pattern).each(text), count if count >= 0 else None))
 
 
 # --- formatting ----------------------------------------------------------------------------------------------------
