@@ -85,8 +85,12 @@ class Lab:
         return max(self._pids(), key=_pss)
 
     def pss(self) -> dict[str, float]:
-        """MiB of proportional set size of each of the lab's processes."""
-        return {f"{pid} {_title(pid)}": _pss(pid) for pid in self._pids()}
+        """MiB of proportional set size of each of the lab's processes; not of one that ends meanwhile."""
+        found = {}
+        for pid in self._pids():
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                found[f"{pid} {_title(pid)}"] = _pss(pid)
+        return found
 
 
 def _title(pid: int) -> str:
