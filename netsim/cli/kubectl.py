@@ -1,4 +1,4 @@
-"""`netsim kubectl …`: the real kubectl with the lab's kubeconfig; not one argument is read here."""
+"""`netsim kubectl …`: the real kubectl with the lab's kubeconfig; all arguments are kubectl's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from netsim.lab.tools import find_kubectl
 
 
 def run_kubectl(arguments: list[str]) -> NoReturn:
-    """Become kubectl. The lab comes from NETSIM_LAB only, since every option belongs to kubectl."""
+    """Become kubectl. The lab comes from NETSIM_LAB only, since every option belongs to kubectl. A first `--`, as
+    minikube's kubectl wants it, is left out: kubectl itself would print its help."""
     lab = os.environ.get("NETSIM_LAB") or "default"
     kubeconfig = LabPaths(lab).kubeconfig
     if "/" in lab or not os.access(kubeconfig, os.R_OK):
@@ -20,7 +21,8 @@ def run_kubectl(arguments: list[str]) -> NoReturn:
     program = find_kubectl()
     if program is None:
         sys.exit("netsim: kubectl not found; install it with scripts/install, or pip install 'netsim[kubectl]'")
-    os.execve(program, ["kubectl", *arguments], {**os.environ, "KUBECONFIG": kubeconfig})
+    own = arguments[1:] if arguments[:1] == ["--"] else arguments
+    os.execve(program, ["kubectl", *own], {**os.environ, "KUBECONFIG": kubeconfig})
 
 
 def _explain(lab: str, kubeconfig: str) -> str:
