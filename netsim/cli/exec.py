@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Annotated
 
 import typer
 
+from netsim.cli.ask import list_objects
 from netsim.cli.fault import Fault
 from netsim.cli.options import Lab, make_app, need_root, running_lab
 from netsim.lab.paths import LabPaths
@@ -51,32 +51,14 @@ def find_place(target: str, spec: LabSpec, paths: LabPaths) -> Place:
     machine = machine_place(target, spec, paths)
     if machine is not None:
         return machine
+    from netsim.api.kinds import PODS
+
+    [pods] = list_objects(paths, PODS)
     try:
-        pod = choose_pod(target, list_pods(paths), [node.name for node in spec.nodes])
+        pod = choose_pod(target, pods, [node.name for node in spec.nodes])
     except NoSuchPlace as error:
         raise Fault(str(error)) from None
     return pod_place(pod, spec, paths)
-
-
-def list_pods(paths: LabPaths) -> list[Obj]:
-    """All pods of the lab, through its unix socket."""
-    from netsim.api.errors import StatusError
-    from netsim.api.kinds import PODS
-    from netsim.client.rest import Client
-    from netsim.http.client import HttpClient
-
-    async def fetch() -> list[Obj]:
-        client = Client(HttpClient(f"unix:{paths.api_socket}"))
-        try:
-            pods: list[Obj] = (await client.list(PODS))["items"]
-            return pods
-        finally:
-            await client.close()
-
-    try:
-        return asyncio.run(fetch())
-    except (OSError, StatusError) as error:
-        raise Fault(f"the API server of lab `{paths.lab}` does not answer: {error}; see `netsim status`") from None
 
 
 def pod_place(pod: Obj, spec: LabSpec, paths: LabPaths) -> Place:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 
+from netsim.cli.ask import list_objects
 from netsim.cli.fault import Fault
 from netsim.lab.paths import LabPaths
 from netsim.lab.places import NoSuchPlace, Obj, choose_pod, suggest
@@ -60,26 +60,12 @@ def full_name(obj: Obj) -> str:
 
 
 def fetch_cluster(paths: LabPaths) -> Cluster:
-    """Services, slices, nodes and pods, through the lab's unix socket."""
-    from netsim.api.errors import StatusError
+    """Services, slices, nodes and pods, as a list of each names its kind."""
     from netsim.api.kinds import ENDPOINT_SLICES, NODES, PODS, SERVICES
-    from netsim.client.rest import Client
-    from netsim.http.client import HttpClient
 
-    async def fetch() -> Cluster:
-        client = Client(HttpClient(f"unix:{paths.api_socket}"))
-        try:
-            kinds = (SERVICES, ENDPOINT_SLICES, NODES, PODS)
-            return Cluster(
-                *[[{"kind": kind.kind, **obj} for obj in (await client.list(kind))["items"]] for kind in kinds]
-            )
-        finally:
-            await client.close()
-
-    try:
-        return asyncio.run(fetch())
-    except (OSError, StatusError) as error:
-        raise Fault(f"the API server of lab `{paths.lab}` does not answer: {error}; see `netsim status`") from None
+    kinds = (SERVICES, ENDPOINT_SLICES, NODES, PODS)
+    lists = list_objects(paths, *kinds)
+    return Cluster(*[[{"kind": kind.kind, **obj} for obj in found] for kind, found in zip(kinds, lists, strict=True)])
 
 
 def find_sources(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,7 +14,18 @@ from netsim_proxy.render import cut_objects
 from netsim_proxy.report import PortReport, Question, one_port
 from netsim_proxy.report_nftables import nftables_report
 from support.labs import until
-from support.proxy_world import CIDRS, NODE, POD1, POD2, REMOTE, World, endpoints, make_world, service, talk
+from support.proxy_world import (
+    CIDRS,
+    NODE,
+    POD1,
+    POD2,
+    World,
+    endpoints,
+    make_world,
+    move_udp_client,
+    service,
+    talk,
+)
 
 pytestmark = pytest.mark.root
 
@@ -81,24 +91,7 @@ def tables(world: World) -> str:
 
 
 def test_udp_clients_move_when_their_endpoint_goes(world: World) -> None:
-    world.api.put(service("udp", "10.96.0.5", 30085, "UDP"))
-    world.api.put(endpoints("udp", POD1, protocol="UDP"))
-    proxy = world.start_proxy(mode="nftables")
-    proxy.wait_synced()
-    with netns.open_socket(world.path("client"), socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(1.0)
-        sock.connect((NODE, 30085))
-        assert talk(sock).startswith("p1 ")
-        proxy.put(endpoints("udp", REMOTE, protocol="UDP"))
-
-        def moved() -> bool:
-            try:
-                return talk(sock).startswith("remote ")
-            except (TimeoutError, ConnectionRefusedError):
-                return False
-
-        until(moved)
-    proxy.stop()
+    move_udp_client(world, mode="nftables").stop()
 
 
 def report(world: World, name: str) -> PortReport:

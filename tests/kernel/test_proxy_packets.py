@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -20,6 +19,7 @@ from support.proxy_world import (
     World,
     endpoints,
     make_world,
+    move_udp_client,
     service,
     talk,
 )
@@ -114,23 +114,7 @@ def test_established_connections_outlive_endpoint_and_proxy(world: World) -> Non
 
 
 def test_udp_clients_move_when_their_endpoint_goes(world: World) -> None:
-    world.api.put(service("udp", "10.96.0.5", 30085, "UDP"))
-    world.api.put(endpoints("udp", POD1, protocol="UDP"))
-    proxy = world.start_proxy()
-    proxy.wait_synced()
-    with netns.open_socket(world.path("client"), socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(1.0)
-        sock.connect((NODE, 30085))
-        assert talk(sock).startswith("p1 ")
-        proxy.put(endpoints("udp", REMOTE, protocol="UDP"))
-
-        def moved() -> bool:
-            try:
-                return talk(sock).startswith("remote ")
-            except (TimeoutError, ConnectionRefusedError):
-                return False
-
-        until(moved)  # K-03, K-09
+    move_udp_client(world)  # K-03, K-09
 
 
 def test_nothing_is_programmed_before_everything_is_known(world: World) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from netsim.host import netns, sysctl
 from netsim.host.exec import run
 from netsim_proxy.config import ProxyConfig
+from support.labs import until
 from support.proxy_api import Api, ProxyThread
 
 CIDRS = ("10.180.0.0/16", "fd00:180::/32")
@@ -254,3 +255,26 @@ def endpoints(name: str, *addresses: str, protocol: str = "TCP") -> dict[str, An
             {"addresses": [address], "nodeName": "node1" if address in here else "node2"} for address in addresses
         ],
     }
+
+
+def move_udp_client(world: World, **flags: Any) -> ProxyThread:
+    """Have a UDP client of a node port answered on its one socket by another server once its endpoint is replaced;
+    the running proxy."""
+    world.api.put(service("udp", "10.96.0.5", 30085, "UDP"))
+    world.api.put(endpoints("udp", POD1, protocol="UDP"))
+    proxy = world.start_proxy(**flags)
+    proxy.wait_synced()
+    with netns.open_socket(world.path("client"), socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(1.0)
+        sock.connect((NODE, 30085))
+        assert talk(sock).startswith("p1 ")
+        proxy.put(endpoints("udp", REMOTE, protocol="UDP"))
+
+        def moved() -> bool:
+            try:
+                return talk(sock).startswith("remote ")
+            except (TimeoutError, ConnectionRefusedError):
+                return False
+
+        until(moved)
+    return proxy
