@@ -23,6 +23,7 @@ from netsim.host._transport import (
     DUMP_ATTEMPTS,
     DUMP_INTR,
     ERROR,
+    NETLINK_CAP_ACK,
     NETLINK_EXT_ACK,
     REQUEST,
     SOL_NETLINK,
@@ -61,6 +62,7 @@ class Nftables:
     def __init__(self, family: Literal[4, 6]) -> None:
         self._family = socket.AF_INET6 if family == 6 else socket.AF_INET
         self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
+        self._sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)  # errors do not bring their whole request back
         self._sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         # The kernel's own limit: Python's would make MSG_DONTWAIT wait.
         limit = struct.pack("@ll", int(TIMEOUT_SECONDS), 0)

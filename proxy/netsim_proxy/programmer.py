@@ -59,6 +59,7 @@ class Programmer:
     def __init__(self, config: ProxyConfig, family: Family) -> None:
         self._config, self._family = _with_random_ports(_with_liberal_tracking(config), firewall.version()), family
         self._desired = Desired(self._config, family)
+        self._pending: dict[str, Input] = {}
         self._trusted = False
         self._unreadable: frozenset[str] = frozenset()
         self._counts, self._written = RuleCounts(), Counter[str]()
@@ -83,7 +84,14 @@ class Programmer:
         send what the changes changed.
         """
         started = time.monotonic()
-        step = self._desired.advance(changes, node, read_local_addresses(self._config, self._family))
+        self._pending.update(changes)
+        try:
+            addresses = read_local_addresses(self._config, self._family)
+        except OSError as error:
+            self._trusted = False
+            raise SyncFailed(f"reading this machine's addresses: {error}") from error
+        step = self._desired.advance(self._pending, node, addresses)
+        self._pending = {}
         self._udp.note(step.old_udp, step.new_udp)
         self._counts.shift(step.old, step.new)
         full = check or step.whole or not self._trusted

@@ -23,6 +23,7 @@ from netsim_proxy.model import Node, ServicePort, Slice, SliceEndpoint
 from netsim_proxy.nftables import state
 from netsim_proxy.nftables.expressions import number, text
 from netsim_proxy.nftables.programmer import NftablesProgrammer
+from netsim_proxy.programmer import Programmer
 from netsim_proxy.render import Parts, cut_objects, render_objects
 from support.proxy_objects import ADDRESSES, every_kind
 
@@ -142,6 +143,8 @@ DAMAGE = [
     "insert rule ip kube-proxy choose drop",
     "delete element ip kube-proxy cluster-ips { 10.96.1.1 }",
     "add element ip kube-proxy no-endpoint-services { 10.96.1.1 . tcp . 80 : drop }",
+    "add element ip kube-proxy no-endpoint-services { * : drop }",
+    "add element ip kube-proxy cluster-ips { * }",
     "add chain ip kube-proxy strange; add rule ip kube-proxy strange drop",
     "add set ip kube-proxy strange { type ipv4_addr; }",
     "add table ip kube-proxy { flags dormant; }",
@@ -271,3 +274,20 @@ def test_maps_without_counters_are_made_anew_and_large_ones_do_without(
 def maps(table: str) -> str:
     """The elements with data of a listing."""
     return "\n".join(line for line in table.splitlines() if " : " in line and "typeof" not in line)
+
+
+@pytest.mark.parametrize("make", [NftablesProgrammer, Programmer])
+def test_a_change_outlives_addresses_that_cannot_be_read(
+    inside: InNetns, monkeypatch: pytest.MonkeyPatch, make: type[NftablesProgrammer] | type[Programmer]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EINTR, "the dump was interrupted")
+
+    parts = parts_of(4)
+    programmer = inside(make, CONFIG, 4)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"{make.__module__}.read_local_addresses", fail)
+        with pytest.raises(SyncFailed, match="interrupted"):
+            inside(programmer.sync, parts.inputs(), parts.node)
+    assert inside(programmer.sync, {}, parts.node).lines > 50
+    programmer.close()

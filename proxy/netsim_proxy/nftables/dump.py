@@ -37,7 +37,7 @@ def pairs(body: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _name(attributes: Mapping[int, bytes], kind: int) -> str:
-    return attributes[kind].rstrip(b"\0").decode()
+    return attributes[kind].rstrip(b"\0").decode(errors="replace")
 
 
 def _number(attributes: Mapping[int, bytes], kind: int) -> int:
@@ -181,7 +181,8 @@ def _entries(bodies: Iterable[bytes]) -> Iterator[dict[int, bytes]]:
 
 
 def _element_key(attributes: Mapping[int, bytes]) -> bytes:
-    return attributes[1][4:] + (attributes[10][4:] if 10 in attributes else b"")
+    """With its end if it is a range; b"" for the element that stands for all other keys."""
+    return attributes.get(1, b"")[4:] + attributes.get(10, b"")[4:]
 
 
 def _element_data(attributes: Mapping[int, bytes]) -> Data:

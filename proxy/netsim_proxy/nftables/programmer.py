@@ -57,7 +57,7 @@ class NftablesProgrammer:
         self._pending.update(changes)
         try:
             step = self._desired.advance(self._pending, node, read_local_addresses(self._config, self._family))
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             self._trusted = False
             raise SyncFailed(str(error)) from error
         self._pending.clear()
@@ -67,7 +67,7 @@ class NftablesProgrammer:
         self._trusted = False
         try:
             written = self._write_all(unknown) if full else self._write(step)
-        except NftablesError as error:
+        except OSError as error:  # the kernel's answer, or a socket that had no room for it
             raise SyncFailed(f"nftables: {error}") from error
         self._trusted = True
         self._udp.clean()

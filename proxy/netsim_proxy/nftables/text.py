@@ -112,7 +112,9 @@ def _fields(packed: bytes, fields: tuple[FieldType, ...], family: Family) -> str
 
 
 def key_text(key: bytes, spec: SetSpec, family: Family) -> str:
-    """An element's key; the last field of a range as a network, or as first-last."""
+    """An element's key; the last field of a range as a network, or as first-last; * for all other keys."""
+    if not key:
+        return "*"
     if not spec.interval:
         return _fields(key, spec.key, family)
     half = key_length(spec.key, family)

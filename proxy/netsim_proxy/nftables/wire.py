@@ -33,6 +33,7 @@ HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 
 ANONYMOUS, INTERVAL, MAP, TIMEOUT, DYNAMIC, CONCATENATED = 0x1, 0x4, 0x8, 0x10, 0x20, 0x80
 _VERDICT_TYPE = 0xFFFFFF00
 _AFFINITY_SIZE = 65535
+_CATCH_ALL = 2  # NFT_SET_ELEM_CATCHALL
 """Clients that one endpoint's set remembers: what kube-proxy's have."""
 _MESSAGE_BYTES = 60_000
 """Of elements in one message: attributes have 16 bits for their length."""
@@ -172,7 +173,9 @@ def _nested(kind: int, data: bytes) -> bytes:
 
 
 def _key(key: bytes, *, ranged: bool) -> bytes:
-    """What says which element it is: its key, or the first and last of a range."""
+    """What says which element it is: its key, the first and last of a range, or that it is for all other keys."""
+    if not key:
+        return number(3, _CATCH_ALL)
     half = len(key) // 2
     return _nested(1, key[:half]) + _nested(10, key[half:]) if ranged else _nested(1, key)
 
