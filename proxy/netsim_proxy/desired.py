@@ -73,7 +73,7 @@ class Desired:
         fixed = self._fixed if self._fixed and local == self._local else self._compile_fixed(local)
         whole = (context, fixed) != (self._context, self._fixed)
         self._context, self._local, self._fixed = context, local, fixed
-        udp = _udp_ports(before.values(), context), _udp_ports(after.values(), context)
+        udp = udp_ports(before.values(), context), udp_ports(after.values(), context)
         if whole:
             return Step({}, {}, *udp, True)
         return Step(_merge(before.values(), context), _merge(after.values(), context), *udp, False)
@@ -113,7 +113,8 @@ def _count(given: Input) -> int:
     )
 
 
-def _udp_ports(inputs: Iterable[Input], context: Context) -> dict[PortKey, UdpPort]:
+def udp_ports(inputs: Iterable[Input], context: Context) -> dict[PortKey, UdpPort]:
+    """The UDP ports of Services, by name and protocol."""
     return {
         (port.name, port.protocol): udp_port(
             port, endpoints_of(given.slices, port.port_name, port.protocol, context.node_name)

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from netsim_proxy.config import Family, ProxyConfig
-from netsim_proxy.conntrack import PortKey, UdpPort, udp_port
+from netsim_proxy.conntrack import PortKey, UdpPort
 from netsim_proxy.context import Context, make_context
-from netsim_proxy.desired import Input
-from netsim_proxy.endpoints import endpoints_of
+from netsim_proxy.desired import Input, udp_ports
 from netsim_proxy.model import Node
 from netsim_proxy.nftables.language import Chain, Data, Nftables, SetSpec
 from netsim_proxy.nftables.policies import EndpointMap, choice_chains, endpoint_map, map_name, parse_map_name
@@ -66,7 +65,7 @@ class Desired:
         whole = (node, local) != self._machine
         given = {**self._inputs, **changes} if context != self._context else changes
         compiled = {key: compile_service(each, context) if each.ports else NOTHING for key, each in given.items()}
-        old_udp = _udp_ports((self._inputs[key] for key in changes if key in self._inputs), context)
+        old_udp = udp_ports((self._inputs[key] for key in changes if key in self._inputs), context)
         if whole:
             self._machine, self._fixed = (node, local), fixed_part(self._config, node, self._family, local)
         self._context = context
@@ -74,7 +73,7 @@ class Desired:
         self._inputs.update({key: each for key, each in changes.items() if each.ports})
         for key in [key for key, each in changes.items() if not each.ports]:
             self._inputs.pop(key, None)
-        return Step(old, new, old_udp, _udp_ports(changes.values(), context), whole)
+        return Step(old, new, old_udp, udp_ports(changes.values(), context), whole)
 
     def _replace(self, compiled: Mapping[str, Compiled], whole: bool) -> tuple[Nftables, Nftables]:
         """Swap what the given Services want; the touched parts before and after, empty if `whole`."""
@@ -161,17 +160,6 @@ class Desired:
 def _winner(claims: Mapping[str, Destination]) -> Destination:
     """Of Services that want the same destination, the first by name has it."""
     return claims[min(claims)] if len(claims) > 1 else next(iter(claims.values()))
-
-
-def _udp_ports(services: Iterable[Input], context: Context) -> dict[PortKey, UdpPort]:
-    return {
-        (port.name, port.protocol): udp_port(
-            port, endpoints_of(each.slices, port.port_name, port.protocol, context.node_name)
-        )
-        for each in services
-        for port in each.ports
-        if port.protocol == "UDP"
-    }
 
 
 def compile_nftables(
