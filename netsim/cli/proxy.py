@@ -104,8 +104,6 @@ def _families(mode: str) -> tuple[Literal[4, 6], ...]:
     both: tuple[Literal[4, 6], ...] = (4, 6)
     if mode == "nftables":
         return both
-    if mode == "nftables":
-        return both
     try:
         found = tuple(f for f in both if firewall.run_iptables(["-S", "POSTROUTING", "-t", "nat"], f) == 0)
     except CommandMissing as error:

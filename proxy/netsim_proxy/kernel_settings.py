@@ -15,11 +15,12 @@ def conntrack_max(config: ProxyConfig, cpus: int) -> int:
 
 
 def conntrack_timeouts(config: ProxyConfig) -> dict[str, int]:
-    """Settings of this network namespace, by name, in seconds; those left alone are left out."""
+    """Settings of this network namespace, by name, times in seconds; those left alone are left out."""
     wanted = {
         "tcp_timeout_established": config.conntrack_tcp_established,
         "tcp_timeout_close_wait": config.conntrack_tcp_close_wait,
         "udp_timeout": config.conntrack_udp,
         "udp_timeout_stream": config.conntrack_udp_stream,
+        "tcp_be_liberal": config.conntrack_tcp_be_liberal,
     }
     return {f"net.netfilter.nf_conntrack_{name}": int(seconds) for name, seconds in wanted.items() if seconds}

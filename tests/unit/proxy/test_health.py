@@ -197,3 +197,5 @@ def test_connection_tracking_is_sized_by_cores_and_left_alone_with_0():
         "net.netfilter.nf_conntrack_tcp_timeout_established": 86400,
         "net.netfilter.nf_conntrack_udp_timeout": 10,
     }
+    liberal = conntrack_timeouts(ProxyConfig("n", conntrack_tcp_be_liberal=True))
+    assert liberal["net.netfilter.nf_conntrack_tcp_be_liberal"] == 1
