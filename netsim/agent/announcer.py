@@ -138,13 +138,15 @@ class Announcer:
         before, self._places, self._homeless = self._places, wanted, homeless
         for address in [address for address, place in before.items() if wanted.get(address) != place]:
             self._forget(address)
-        self._open(wanted)
+        opened = self._open(wanted)
         for address, place in wanted.items():
-            if before.get(address) != place:
+            if before.get(address) != place or (place, _ether_type(address)) in opened:
                 log.info("announcing %s on %s", address, place.interface)
                 self._announce(address, place)
 
-    def _open(self, wanted: Mapping[Address, Place]) -> None:
+    def _open(self, wanted: Mapping[Address, Place]) -> set[tuple[Place, int]]:
+        """Have the sockets that are needed; which are new. One that fails is tried again with the next look."""
+        opened = set()
         needed = {(place, _ether_type(address)) for address, place in wanted.items()}
         for key in self._sockets.keys() - needed:
             self._close_socket(key)
@@ -155,7 +157,9 @@ class Announcer:
                 log.error("load-balancer addresses on %s: %s", place.interface, error)
                 continue
             self._sockets[place, kind] = sock
+            opened.add((place, kind))
             asyncio.get_running_loop().add_reader(sock.fileno(), self._answer, place, sock)
+        return opened
 
     def _answer(self, place: Place, sock: socket.socket) -> None:
         for _ in range(_FRAMES_AT_ONCE):
@@ -175,7 +179,11 @@ class Announcer:
     def _announce(self, address: Address, place: Place) -> None:
         sock = self._sockets.get((place, ETH_IPV6))
         if isinstance(address, ipaddress.IPv6Address) and sock:
-            join_multicast(sock, place.interface, solicited_mac(address))
+            try:
+                join_multicast(sock, place.interface, solicited_mac(address))
+            except OSError as error:  # the interface has just gone, as the next look at them tells
+                log.error("load-balancer address %s on %s: %s", address, place.interface, error)
+        self._cancel(address)
         loop = asyncio.get_running_loop()
         self._told[address] = [loop.call_later(after, self._tell, address) for after in _REPEAT_SECONDS]
 
@@ -186,6 +194,9 @@ class Announcer:
 
     def _forget(self, address: Address) -> None:
         log.info("announcing %s no longer", address)
+        self._cancel(address)
+
+    def _cancel(self, address: Address) -> None:
         for timer in self._told.pop(address, ()):
             timer.cancel()
 

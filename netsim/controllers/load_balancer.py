@@ -8,6 +8,7 @@ with loadBalancerClass.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -113,7 +114,12 @@ def _families(service: Obj) -> list[str]:
 
 
 def _wish(service: Obj) -> str:
-    return str(spec_of(service).get("loadBalancerIP") or "")
+    """The address asked for, in its one form; as it stands if it is none."""
+    text = str(spec_of(service).get("loadBalancerIP") or "")
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return text
 
 
 def _keep(plan: _Plan, service: Obj, *, ours: bool) -> None:
@@ -139,9 +145,11 @@ def _grant_wish(plan: _Plan, service: Obj) -> str:
     wish, key = _wish(service), key_of(service)
     if not wish or wish in map(str, plan.held.get(key, ())):
         return ""
-    address = next((a for part in plan.pool if part.first.version == (6 if ":" in wish else 4)
-                    for a in (type(part.first)(wish),) if a in part), None)  # fmt: skip
-    if address is None:
+    try:
+        address = ipaddress.ip_address(wish)
+    except ValueError:
+        return f"{wish!r} (spec.loadBalancerIP) is no IP address; mend it, or leave it out"
+    if not _in_pool(plan, address):
         return f"{wish} (spec.loadBalancerIP) is not in the pool {show_pool(plan.pool)}"
     if address in plan.owners:
         return f"{wish} (spec.loadBalancerIP) is in use by {plan.owners[address]}"

@@ -62,6 +62,17 @@ def balancer(cluster: Any) -> Balancer:
     return Balancer(cluster)
 
 
+def test_a_wish_that_is_no_address_holds_up_nobody(cluster: Any, balancer: Balancer) -> None:
+    lb(cluster, "bad", loadBalancerIP="none")
+    lb(cluster, "long", loadBalancerIP="fd00:0::0011", ipFamilies=["IPv6"])
+    lb(cluster, "plain")
+    balancer.run()
+    assert addresses(cluster, "bad") == []
+    assert (addresses(cluster, "long"), addresses(cluster, "plain")) == (["fd00::11"], ["192.0.2.10"])
+    [note] = [note for note in cluster.notes if note.reason == "AllocationFailed"]
+    assert "'none' (spec.loadBalancerIP) is no IP address" in note.message
+
+
 def test_services_get_addresses_in_order_and_keep_them(cluster: Any, balancer: Balancer) -> None:
     lb(cluster, "a")
     lb(cluster, "b")
