@@ -152,8 +152,8 @@ _FORMATS: Functions = {
 # --- versions ------------------------------------------------------------------------------------------------------
 
 _S = "kubernetes.Semver"
-_NUMBER = r"(0|[1-9]\d*)"
-_WORD = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
+_NUMBER = r"(0|[1-9]\d{0,18})"
+_WORD = r"(?:0|[1-9]\d{0,18}|\d*[A-Za-z-][0-9A-Za-z-]*)"
 _SEMVER = re.compile(
     rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-({_WORD}(?:\.{_WORD})*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?", re.ASCII
 )
@@ -185,7 +185,7 @@ def _normal(text: str) -> str:
     head = re.match(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?", text)
     if head is None:
         return text
-    numbers = ".".join(str(int(part or 0)) for part in head.groups())
+    numbers = ".".join((part or "").lstrip("0") or "0" for part in head.groups())
     return numbers + text[head.end() :]
 
 

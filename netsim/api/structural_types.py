@@ -13,7 +13,7 @@ from netsim.api.structural import EMBEDDED, INT_OR_STRING, LIST_MAP_KEYS, LIST_T
 from netsim.api.structural_values import json_type
 from netsim.cel import types
 from netsim.cel.errors import EvaluationError
-from netsim.cel.times import parse_duration, parse_timestamp
+from netsim.cel.times import LONGEST_DURATION, parse_duration, parse_timestamp
 from netsim.cel.types import Type
 from netsim.cel.values import MapList, SetList
 
@@ -168,7 +168,7 @@ def _bytes(value: str) -> bytes:
 def _duration(value: str) -> Any:
     """ "1h30m", and what the format allows beside Go's: "2 days", "1w"."""
     parts = [(number, unit[:3] if len(unit) > 2 else unit) for number, unit in _SPAN.findall(value)]
-    if not parts or any(unit not in _UNITS for _, unit in parts):
+    if not parts or len(value) > LONGEST_DURATION or any(unit not in _UNITS for _, unit in parts):
         return parse_duration(value)
     nanos = sum(Fraction(number) * _UNITS[unit] for number, unit in parts)
     return parse_duration(f"{'-' if value.startswith('-') else ''}{int(nanos)}ns")

@@ -23,6 +23,8 @@ _UNITS = {
     "ns": 1,
 }
 _PIECE = re.compile(r"(\d+\.?\d*|\.\d+)(h|ms|m|s|us|µs|μs|ns)")
+LONGEST_DURATION = 1000
+"""Characters; Python reads no number of more than 4,300 digits."""
 _DURATION = re.compile(rf"[-+]?(?:0|(?:{_PIECE.pattern})+)")
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,7 +33,7 @@ _FIRST, _LAST = -62135596800 * SECOND, 253402300800 * SECOND - 1
 
 def parse_duration(text: str) -> Duration:
     """ "1h30m" and the like, in Go's syntax."""
-    if _DURATION.fullmatch(text) is None:
+    if len(text) > LONGEST_DURATION or _DURATION.fullmatch(text) is None:
         raise EvaluationError(f'time: invalid duration "{text}"')
     nanos = int(sum(Fraction(number) * _UNITS[unit] for number, unit in _PIECE.findall(text)))
     return _duration(-nanos if text[0] == "-" else nanos)

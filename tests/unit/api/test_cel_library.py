@@ -7,6 +7,7 @@ import pytest
 from netsim.api.cel_library import KUBERNETES
 from netsim.cel.errors import EvaluationError
 from netsim.cel.program import compile_program
+from netsim.cel.times import parse_duration
 
 
 def value(text: str) -> object:
@@ -79,3 +80,13 @@ def test_what_cannot_be_read(text: str, problem: str) -> None:
     with pytest.raises(EvaluationError) as found:
         value(text)
     assert problem in str(found.value)
+
+
+@pytest.mark.parametrize("text", ["isSemver('N.0.0')", "isSemver('N', true)", "isSemver('1.0.0-N')"])
+def test_numbers_longer_than_python_reads_are_no_versions(text: str) -> None:
+    assert value(text.replace("N", "1" * 5000)) is False
+
+
+def test_a_duration_longer_than_python_reads_is_none() -> None:
+    with pytest.raises(EvaluationError, match="invalid duration"):
+        parse_duration("1" * 5000 + "s")
