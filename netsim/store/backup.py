@@ -40,8 +40,11 @@ def write_backup(path: Path, items: Iterable[Item], revision: int) -> None:
     database = Database(path)
     try:
         database.fill([(item.revision, item.key, item.value, item.created) for item in items], revision)
-    finally:
+    except BaseException:
         database.close()
+        remove_database(path)
+        raise
+    database.close()
     Path(f"{path}.lock").unlink()
 
 

@@ -99,7 +99,8 @@ class Database:
             raise Unavailable(f"{self._path}: cannot be read: {error}") from error
         expected = range(floor + 1, floor + 1 + len(events))
         if [event.revision for event in events] != list(expected):
-            raise Unavailable(f"{self._path}: revisions are missing after {floor}; restore the file from a copy")
+            mend = "move the file away and begin with --restore BACKUP"
+            raise Unavailable(f"{self._path}: revisions are missing after {floor}; {mend}")
         return floor, items, events
 
     def append(self, rows: Sequence[Row]) -> None:

@@ -56,3 +56,9 @@ def test_nobody_can_open_the_store_before_it_is_replaced(tmp_path: Path, monkeyp
     monkeypatch.setattr("netsim.store.database.os.replace", replace)
     restore_file(tmp_path / "backup", target)
     assert replaced == [target]
+
+
+def test_of_a_backup_that_fails_nothing_stays(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match=r"UNIQUE|unique"):
+        write_backup(tmp_path / "backup", [KEPT, KEPT], 4)
+    assert names(tmp_path) == set()
