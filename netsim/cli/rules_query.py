@@ -114,8 +114,9 @@ def _pod_source(pod: Obj, family: int) -> Source | None:
 
 
 def _node_source(machine: NodeSpec, place: NodeSpec, cluster: Cluster, family: int) -> Source:
-    obj = next(each for each in cluster.nodes if each["metadata"]["name"] == machine.name)
-    entries = [entry["address"] for entry in obj["status"].get("addresses") or () if entry["type"] == "InternalIP"]
+    obj: Obj = next((each for each in cluster.nodes if each["metadata"]["name"] == machine.name), {})
+    addresses = obj.get("status", {}).get("addresses") or ()
+    entries = [entry["address"] for entry in addresses if entry["type"] == "InternalIP"]
     address = next(
         (each for each in entries if (":" in each) == (family == 6)), machine.address if family == 4 else "::1"
     )

@@ -89,10 +89,11 @@ def _evicting(node: Obj) -> list[Obj]:
 
 
 def wake_on_tainted(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-    """A pod on a Node with such a taint: on others there is nothing to do, and pods change all the time."""
+    """A pod on a Node with such a taint: on others there is nothing to do, and pods change all the time. Of one that is
+    gone, what is remembered is dropped."""
     pod = new or old or {}
     node = view.get(NODES, str(spec_of(pod).get("nodeName") or ""))
-    return (key_of(pod),) if node is not None and _evicting(node) else ()
+    return (key_of(pod),) if new is None or (node is not None and _evicting(node)) else ()
 
 
 def _say_why(pod: Obj, now: str) -> Patch:
