@@ -66,7 +66,8 @@ class TlsListener:
         try:
             sock.getpeername()  # wrap_socket leaves the sockets of clients that are already gone unclosed
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             secured = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         except OSError as error:
             log.debug("a connection from %s ended before its handshake: %s", address, error)
@@ -100,7 +101,16 @@ class _Handshake:
             self.end()
         else:
             self._forget()
+            self._begin()
+
+    def _begin(self) -> None:
+        try:
             TlsTransport(self._sock, self._listener.make(), self._address)
+        except Exception:
+            log.exception("a connection from %s failed at its beginning", self._address)
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop.remove_writer(self._sock.fileno())
+            self._sock.close()
 
     def _poll_writing(self, wanted: bool) -> None:
         """Reading is polled all the time; writing while the other end's buffers are full."""
