@@ -13,9 +13,8 @@ import os
 import signal
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
-_MODES = [mode for mode in ("iptables", "nftables") if (Path(__file__).parent / f"proxy_{mode}.py").exists()]
+_MODES = ("iptables", "nftables")
 
 
 def main() -> None:
