@@ -18,6 +18,7 @@ import pytest
 from netsim.host import cgroup, conntrack, firewall, mount, netns, process, sysctl
 from netsim.host.exec import CommandFailed, run
 from netsim.host.netlink import Netlink, NetlinkError
+from support.labs import until
 
 pytestmark = pytest.mark.root
 
@@ -372,6 +373,8 @@ def test_processes_of_a_namespace(make: Make) -> None:
     child = netns.run_in(path, subprocess.Popen, ["sleep", "100"])
     try:
         assert process.processes_in_netns({netns.inode(path)}) == [child.pid]
+        # The kernel tells Popen of the exec a moment before it has set the arguments.
+        until(lambda: process.command_line(child.pid) != "")
         assert process.command_line(child.pid) == "sleep 100"
     finally:
         child.kill()

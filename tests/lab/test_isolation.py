@@ -145,8 +145,9 @@ def test_a_kubelet_speaks_only_to_holders_of_a_certificate(world: World):
     for path in ("pods", "containerLogs/default/pod/c", "exec/default/pod/c?command=id"):
         url = f"https://172.30.0.11:10250/{path}"
         done = world.host.run(*NETSIM, "exec", "--lab", NAME, "pod", "--", "curl", "-sk", "--max-time", "5", url)
-        # curl: the server ended the connection, in the handshake or (TLS 1.3) just after it
-        assert done.returncode in (52, 56) and done.stdout == ""
+        # curl: the server ended the connection, in the handshake or (TLS 1.3) just after it: while curl sent its
+        # request (55), or before an answer came (52, 56)
+        assert done.returncode in (52, 55, 56) and done.stdout == ""
 
 
 def test_secrets_are_readable_by_root_only(world: World):
