@@ -7,8 +7,10 @@ synchronous=FULL: a returned `append` is on the disk.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -17,9 +19,13 @@ from pathlib import Path
 
 from netsim.store.types import Event, Item, Unavailable
 
+log = logging.getLogger(__name__)
+
 APPLICATION_ID = 0x6E657473
 FORMAT = 1
 _WASTE = 1 << 20
+_LOG_SIZE = 4_200_000
+"""Bytes of the WAL: SQLite writes it from its beginning again after 1,000 pages and what the last commit has more."""
 _STATEMENTS = 4
 """Kept ones hold copies of their last values, and there is one for each size of batch."""
 _SCHEMA = """
@@ -90,7 +96,8 @@ class Database:
             )
 
     def load(self) -> tuple[int, dict[str, Item], list[Event]]:
-        """The history's floor, the current items, and the events after the floor."""
+        """The history's floor, the current items, and the events after the floor. Writes are quick from now on."""
+        self._grow_log()
         try:
             floor: int = self._connection.execute("SELECT floor FROM history").fetchone()[0]
             rows: Iterator[Row] = self._connection.execute("SELECT * FROM log ORDER BY revision")
@@ -155,8 +162,22 @@ class Database:
             if free * size >= _WASTE and 2 * free >= pages:
                 self._connection.execute("VACUUM")
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._grow_log()
         except sqlite3.Error as error:
             raise Unavailable(f"{self._path}: could not be defragmented: {error}") from error
+
+    def _grow_log(self) -> None:
+        """Give the WAL its full size: a commit that makes the file longer waits for the file system's journal too,
+        which takes as long again. SQLite takes zeros for the end of the log."""
+        try:
+            descriptor = os.open(self._path.with_name(self._path.name + "-wal"), os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise Unavailable(f"{self._path}: its log cannot be opened: {error.strerror}") from error
+        try:
+            size = os.fstat(descriptor).st_size
+            _write_zeros(descriptor, size, _LOG_SIZE - size)
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         try:
@@ -178,6 +199,18 @@ class Database:
 
 
 _BESIDE = ("-wal", "-shm", "-journal")
+
+
+def _write_zeros(descriptor: int, start: int, count: int) -> None:
+    """All or nothing: a disk that is full is told of by the write that needs the space."""
+    try:
+        if count > 0:
+            if os.pwrite(descriptor, bytes(count), start) < count:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fdatasync(descriptor)
+    except OSError as error:
+        log.info("the database's log stays as short as it is: %s", error.strerror)
+        os.ftruncate(descriptor, start)
 
 
 def remove_database(path: Path) -> None:
