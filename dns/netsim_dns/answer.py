@@ -38,6 +38,7 @@ SCHEMA_VERSION = b"1.1.0"
 SCHEMA_TTL = 28800
 CNAME_CHAIN_MAX = 10
 SOA_TTL_MAX = 300
+LEFT = Answer(SERVFAIL, authoritative=False, elsewhere=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class Context:
 def answer(question: Question, index: Index, config: DnsConfig, local: frozenset[bytes] = frozenset()) -> Answer:
     """The answer to one question.
 
-    `local` are the server's own addresses, 4 or 16 bytes each. Outside all zones it is SERVFAIL without
-    authority: there is no upstream to ask.
+    `local` are the server's own addresses, 4 or 16 bytes each. What an upstream should answer is SERVFAIL
+    without authority, marked `elsewhere`.
     """
     qname = names.lower(question.qname)
     zone = find_zone(qname, config.zone)
@@ -69,7 +70,7 @@ def answer(question: Question, index: Index, config: DnsConfig, local: frozenset
     if question.qtype in (AXFR, IXFR):
         return Answer(REFUSED, authoritative=False)
     if zone is None:
-        return Answer(SERVFAIL, authoritative=False)
+        return LEFT
     context = Context(question, index, config, zone, question.qname[len(qname) - len(zone) :])
     found = _in_zone(context, local)
     return _fall_through(context, found) if found.rcode == NXDOMAIN else found
@@ -84,7 +85,7 @@ def _fall_through(context: Context, denied: Answer) -> Answer:
     address = names.parse_reverse(context.question.qname, context.zone)
     if address is not None and in_cluster(address, context.config.cluster_cidrs):
         return denied
-    return Answer(SERVFAIL, authoritative=False)
+    return LEFT
 
 
 def _in_zone(context: Context, local: frozenset[bytes]) -> Answer:
@@ -265,7 +266,7 @@ def _external(context: Context, target: Labels) -> Answer:
             return _empty(context)
         chain.append(Record(current, CNAME, names=(following,)))
         current = following
-    return _positive(context, tuple(chain))
+    return replace(_positive(context, tuple(chain)), follow=current)
 
 
 def _alias_of(context: Context) -> Labels | None:

@@ -10,6 +10,7 @@ from .answer import answer
 from .config import CACHE_TTL_MIN, DnsConfig
 from .names import lower
 from .records import Index
+from .seams import Answered, Forwarder
 from .types import AAAA, NS, SERVFAIL, SOA, TXT, A, Answer, Question
 from .wire import (
     HEADER_SIZE,
@@ -69,7 +70,8 @@ class _Kept:
 
 @dataclass(slots=True)
 class Responder:
-    """Answers for one index. `local` are the server's own addresses, see `answer`.
+    """Answers for one index. `local` are the server's own addresses, see `answer`; without `forwarder` what is not the
+    cluster's is SERVFAIL. `failures` counts questions whose answering raised.
 
     Answers are kept under everything a query says but its id, and forgotten when the index changes, so that
     an answer is never older than the index.
@@ -78,31 +80,34 @@ class Responder:
     index: Index
     config: DnsConfig
     local: frozenset[bytes] = frozenset()
+    forwarder: Forwarder | None = None
+    failures: int = 0
     _generation: int = -1
     _udp: _Kept = field(default_factory=_Kept)
     _tcp: _Kept = field(default_factory=_Kept)
 
-    def udp(self, data: bytes) -> bytes | None:
-        """Answer to a datagram; None if it deserves none."""
+    def udp(self, data: bytes) -> Answered:
+        """Answer to a datagram, a future of it if an upstream is asked; None if it deserves none."""
         if self._generation != self.index.generation:
-            self._forget()
+            self.forget()
         kept = self._udp.answers.get(data[2:])
         if kept.__class__ is bytes:
             return data[:2] + kept
         return self._respond(data, kept, self._udp, self.config.udp_max)
 
-    def tcp(self, data: bytes) -> bytes | None:
-        """Answer to a message of a stream, without its length; None if it deserves none."""
+    def tcp(self, data: bytes) -> Answered:
+        """As `udp`, for a message of a stream, without its length."""
         if self._generation != self.index.generation:
-            self._forget()
+            self.forget()
         return self._respond(data, self._tcp.answers.get(data[2:]), self._tcp, TCP_LIMIT)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Drop all kept answers, as after a change of `config`."""
         self._udp.clear()
         self._tcp.clear()
         self._generation = self.index.generation
 
-    def _respond(self, data: bytes, ready: bytes | tuple[Reply, int] | None, kept: _Kept, most: int) -> bytes | None:
+    def _respond(self, data: bytes, ready: bytes | tuple[Reply, int] | None, kept: _Kept, most: int) -> Answered:
         if ready is not None:
             return data[:2] + _rendered(ready)
         if len(data) < HEADER_SIZE:
@@ -112,28 +117,33 @@ class Responder:
         if size is not None:
             return data[:2] + _respelled(_rendered(kept.answers[key]), data[HEADER_SIZE : HEADER_SIZE + size])
         reply, limit = self._reply(data, most)
-        if reply is None:
-            return None
+        if not isinstance(reply, Reply):
+            return reply
         written = reply.render(limit, random.shuffle)
         if len(data) <= KEPT_QUERY_MAX and len(reply.opt) <= PLAIN_OPT:
             kept.keep(key, data, reply, limit, written)
         return data[:2] + written
 
-    def _reply(self, data: bytes, most: int) -> tuple[Reply | None, int]:
+    def _reply(self, data: bytes, most: int) -> tuple[Reply | Answered, int]:
         flags = int.from_bytes(data[2:4], "big")
         try:
             query = parse_query(data)
-            return (None, 0) if query is None else (self._answer(query), _limit(query, most))
+            return (None, 0) if query is None else (self._answer(query, data, most), _limit(query, most))
         except Malformed as failure:
             return error_reply(flags, failure), PLAIN_LIMIT
         except Exception:
+            self.failures += 1
             LOG.exception("dns: answering %s failed", data.hex())
             return error_reply(flags, Malformed(SERVFAIL)), PLAIN_LIMIT
 
-    def _answer(self, query: Query) -> Reply:
+    def _answer(self, query: Query, data: bytes, most: int) -> Reply | Answered:
         if query.edns and query.edns.version > 0:
             return badvers_reply(query)
+        if self.forwarder and self.forwarder.owns(lower(query.question.qname)):
+            return self.forwarder.ask(query, data, most == TCP_LIMIT)
         found = answer(query.question, self.index, self.config, self.local)
+        if found.elsewhere and self.forwarder:
+            return self.forwarder.ask(query, data, most == TCP_LIMIT)
         if query.opcode == OPCODE_NOTIFY and self.config.cache_ttl:
             found = replace(found, ttl=CACHE_TTL_MIN)
         reply = build_reply(query, found)

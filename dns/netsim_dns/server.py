@@ -16,6 +16,7 @@ from .config import ConfigError, DnsConfig, Listen
 from .probes import serve_probe
 from .records import Index, Obj, build_index
 from .responder import Responder
+from .seams import Observe
 from .tcp import DnsStream, open_tcp
 from .udp import UdpServer, open_udp
 
@@ -29,8 +30,9 @@ EPHEMERAL_TRIES = 10
 class DnsServer:
     """UDP and TCP listeners of one responder, open between `start` and `close`."""
 
-    def __init__(self, responder: Responder) -> None:
+    def __init__(self, responder: Responder, observe: Observe | None = None) -> None:
         self._responder = responder
+        self._observe = observe
         self._udp: list[UdpServer] = []
         self._tcp: list[asyncio.Server] = []
         self._streams: set[DnsStream] = set()
@@ -46,7 +48,7 @@ class DnsServer:
         try:
             for listen in self._responder.config.listen:
                 udp, tcp = open_pair(listen)
-                self._udp.append(UdpServer(udp, self._responder.udp))
+                self._udp.append(UdpServer(udp, self._responder.udp, self._observe))
                 self._tcp.append(await loop.create_server(self._stream, sock=tcp))
         except BaseException:
             await self.close()
@@ -64,7 +66,7 @@ class DnsServer:
         await asyncio.sleep(0)  # aborted transports release their sockets in the next turn of the loop
 
     def _stream(self) -> DnsStream:
-        return DnsStream(self._responder.tcp, self._streams)
+        return DnsStream(self._responder.tcp, self._streams, self._observe)
 
 
 def open_pair(listen: Listen) -> tuple[socket.socket, socket.socket]:

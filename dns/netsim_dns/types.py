@@ -34,7 +34,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer before it is written; `ttl` (seconds) is that of all its records."""
+    """An answer before it is written; `ttl` (seconds) is that of all its records.
+
+    `elsewhere`: the name is not ours; this answer is for a server that has no upstream. `follow` is the name outside
+    our zones that the answer's last CNAME leads to, whose records an upstream may add.
+    """
 
     rcode: int
     authoritative: bool = True
@@ -42,3 +46,5 @@ class Answer:
     authority: tuple[Record, ...] = ()
     additional: tuple[Record, ...] = ()
     ttl: int = 0
+    elsewhere: bool = False
+    follow: Labels | None = None

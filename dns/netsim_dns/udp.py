@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+import time
 from ipaddress import ip_address
+from typing import Any
+
+from .seams import Exchange, Observe, Respond
 
 LOG = logging.getLogger(__name__)
 BATCH = 64
@@ -14,7 +17,7 @@ RECEIVE_BUFFER = 4 << 20
 DATAGRAM_MAX = 65535
 IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
 
-Respond = Callable[[bytes], bytes | None]
+_Control = list[tuple[int, int, bytes]]
 
 
 def open_udp(address: str, port: int) -> socket.socket:
@@ -37,14 +40,15 @@ def open_udp(address: str, port: int) -> socket.socket:
 
 
 class UdpServer:
-    """Serves one bound socket until closed."""
+    """Serves one bound socket until closed; `observe`, if given, is told of every exchange."""
 
-    def __init__(self, sock: socket.socket, respond: Respond) -> None:
+    def __init__(self, sock: socket.socket, respond: Respond, observe: Observe | None = None) -> None:
         self._sock = sock
         self._respond = respond
+        self._observe = observe
         self._loop = asyncio.get_running_loop()
         wildcard = ip_address(sock.getsockname()[0]).is_unspecified
-        self._loop.add_reader(sock, self._drain_wildcard if wildcard else self._drain)
+        self._loop.add_reader(sock, self._drain_general if wildcard or observe else self._drain)
 
     @property
     def port(self) -> int:
@@ -62,25 +66,52 @@ class UdpServer:
             for _ in range(BATCH):
                 data, peer = receive(DATAGRAM_MAX)
                 reply = respond(data)
-                if reply is not None:
+                if isinstance(reply, bytes):
                     send(reply, peer)
+                elif reply is not None:
+                    self._send_later(reply, data, [], peer)
         except OSError as failure:
             _tolerate(failure)
 
-    def _drain_wildcard(self) -> None:
+    def _drain_general(self) -> None:
         """As `_drain`, but the answer leaves from the address that was asked (it may be one of several)."""
-        sock, respond = self._sock, self._respond
+        exchanges: list[Exchange] = []
+        start = time.perf_counter()
         try:
             for _ in range(BATCH):
-                data, control, _flags, peer = sock.recvmsg(DATAGRAM_MAX, 64)
-                reply = respond(data)
+                data, control, _flags, peer = self._sock.recvmsg(DATAGRAM_MAX, 64)
+                reply = self._respond(data)
+                if isinstance(reply, asyncio.Future):
+                    self._send_later(reply, data, _answer_from(control), peer)
+                    continue
                 if reply is not None:
-                    sock.sendmsg((reply,), _answer_from(control), 0, peer)
+                    self._sock.sendmsg((reply,), _answer_from(control), 0, peer)
+                if self._observe:
+                    exchanges.append(Exchange(data, reply, peer))
         except OSError as failure:
             _tolerate(failure)
+        if self._observe and exchanges:
+            self._observe("udp", exchanges, time.perf_counter() - start)
+
+    def _send_later(self, reply: asyncio.Future[bytes | None], data: bytes, control: _Control, peer: Any) -> None:
+        start = time.perf_counter()
+
+        def send(done: asyncio.Future[bytes | None]) -> None:
+            answer = None if done.cancelled() else done.result()
+            if self._sock.fileno() < 0:
+                return
+            if answer is not None:
+                try:
+                    self._sock.sendmsg((answer,), control, 0, peer)
+                except OSError as failure:
+                    _tolerate(failure)
+            if self._observe:
+                self._observe("udp", [Exchange(data, answer, peer)], time.perf_counter() - start)
+
+        reply.add_done_callback(send)
 
 
-def _answer_from(control: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+def _answer_from(control: _Control) -> _Control:
     """Packet information to send with, from that received: same source address, interface left to routing."""
     for level, kind, data in control:
         if level == socket.SOL_IP and kind == IP_PKTINFO:

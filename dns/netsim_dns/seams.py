@@ -1,0 +1,41 @@
+"""What may be plugged in: a forwarder for the names of others, an observer of what is exchanged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from .names import Labels
+from .wire import Query
+
+Answered = bytes | asyncio.Future[bytes | None] | None
+"""A message; one that is still on its way (None: there will be none); or none."""
+
+Respond = Callable[[bytes], Answered]
+
+
+class Forwarder(Protocol):
+    """Answers what is not the cluster's own."""
+
+    def owns(self, qname: Labels) -> bool:
+        """Is this name (lower case) in a stub domain, so that not even the cluster's zones answer for it?"""
+
+    def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:
+        """The answer to the query `data` (read as `query`; over TCP if `stream`): at once if known, else later.
+
+        It has the query's id, question and OPT, and the size the client takes. The future ends without exception.
+        """
+
+
+class Exchange(NamedTuple):
+    """One query as received, its answer as sent (None: none was), and the client's socket address."""
+
+    query: bytes
+    answer: bytes | None
+    client: Any
+
+
+Observe = Callable[[str, Sequence[Exchange], float], None]
+"""Told what was exchanged over "udp" or "tcp" (several exchanges of one turn together), and the seconds it took from
+the first query's arrival to the last answer's sending."""
