@@ -11,6 +11,7 @@ from netsim.agent.cni_chain import CniFailed
 from netsim.agent.container_status import creating
 from netsim.agent.env import ConfigError, MountError
 from netsim.agent.hooks import HookFailed, post_start, run_hook
+from netsim.agent.hosts import HostnameTooLong
 from netsim.agent.killing import Killer
 from netsim.agent.model import Container, Exit, Obj, PodState
 from netsim.agent.plan import (
@@ -81,7 +82,9 @@ class PodActions:
             state.sandbox = await self.engine.create_sandbox(pod)
             state.ips = list(state.sandbox.ips)
             state.failures.pop("", None)
-        except (CniFailed, OSError) as error:
+            for reason, why in self.engine.files.resolver(pod)[1]:
+                self.worker.event(reason, why, warning=True)
+        except (CniFailed, HostnameTooLong, OSError) as error:
             message = f"failed to create pod sandbox: {error}"
             log.warning("pod %s: %s", podspec.full_name(pod), message)
             self.worker.event("FailedCreatePodSandBox", message, warning=True)

@@ -1,9 +1,10 @@
-"""resolv.conf and hosts of a pod, by dnsPolicy and dnsConfig. Pure."""
+"""resolv.conf of a pod, by dnsPolicy and dnsConfig, as kubelet makes it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from netsim.agent import podspec
 from netsim.agent.model import Obj
@@ -11,7 +12,15 @@ from netsim.agent.model import Obj
 MAX_NAMESERVERS = 3
 MAX_SEARCHES = 32
 MAX_SEARCH_CHARS = 2048
+MAX_DOMAIN_CHARS = 253  # glibc ends the process at a longer one
 CLUSTER_OPTIONS = {"ndots": "5"}
+
+
+class Warn(NamedTuple):
+    """An event about a pod's resolver: MissingClusterDNS or DNSConfigForming, in kubelet's words."""
+
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +41,17 @@ class Resolv:
 def parse_resolv(text: str) -> Resolv:
     """A resolv.conf file: the last search line counts, options add up, other lines are left out."""
     servers: list[str] = []
-    searches: list[str] = []
+    searches: tuple[str, ...] = ()
     options: dict[str, str] = {}
     for line in text.splitlines():
         match line.split():
             case ["nameserver", ip, *_]:
                 servers.append(ip)
             case ["search" | "domain", *names]:
-                searches = names
+                searches = tuple(name if name == "." else name.removesuffix(".") for name in names)
             case ["options", *words]:
                 options |= dict(_option(w) for w in words)
-    return Resolv(tuple(servers), tuple(searches), tuple(options.items()))
+    return Resolv(tuple(servers), searches, tuple(options.items()))
 
 
 def _option(word: str) -> tuple[str, str]:
@@ -50,25 +59,18 @@ def _option(word: str) -> tuple[str, str]:
     return name, value
 
 
-def pod_resolv(pod: Obj, node: Resolv, cluster_dns: tuple[str, ...], domain: str) -> tuple[Resolv, list[str]]:
-    """The pod's resolver configuration, and warnings about it (MissingClusterDNS, DNSConfigForming)."""
+def pod_resolv(pod: Obj, node: Resolv, cluster_dns: tuple[str, ...], domain: str) -> tuple[Resolv, list[Warn]]:
+    """The pod's resolver configuration, and the events about it."""
     policy = _policy(pod)
-    warnings = []
+    missing = []
     if policy == "ClusterFirst" and not cluster_dns:
-        warnings.append(
-            f"pod {podspec.full_name(pod)}: no cluster DNS address is configured; dnsPolicy falls back to Default"
-        )
+        why = 'cannot create Pod using "ClusterFirst" policy. Falling back to "Default" policy.'
+        text = f'pod: "{podspec.full_name(pod)}". kubelet does not have ClusterDNS IP configured and {why}'
+        missing.append(Warn("MissingClusterDNS", text))
         policy = "Default"
     base = _base(policy, pod["metadata"]["namespace"], node, cluster_dns, domain)
-    merged = _merge(base, pod["spec"].get("dnsConfig") or {})
-    cut = limit(merged)
-    if cut != merged:
-        warnings.append(
-            f"pod {podspec.full_name(pod)}: dnsConfig is over the resolver's limits ({MAX_NAMESERVERS} nameservers,"
-            f" {MAX_SEARCHES} search domains of {MAX_SEARCH_CHARS} characters), some were left out;"
-            f" applied: {' '.join(cut.nameservers + cut.searches)}"
-        )
-    return cut, warnings
+    cut, surplus = limit(_merge(base, pod["spec"].get("dnsConfig") or {}))
+    return cut, missing + surplus
 
 
 def _policy(pod: Obj) -> str:
@@ -88,6 +90,8 @@ def _base(policy: str, namespace: str, node: Resolv, cluster_dns: tuple[str, ...
 
 
 def _merge(base: Resolv, config: Obj) -> Resolv:
+    if not config:
+        return base
     options = dict(base.options) | {o["name"]: str(o.get("value") or "") for o in config.get("options") or []}
     return Resolv(
         _unique((*base.nameservers, *(config.get("nameservers") or []))),
@@ -100,26 +104,24 @@ def _unique(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def limit(resolv: Resolv) -> Resolv:
-    """Cut to what the C library reads: three nameservers, 32 search domains, 2048 characters of them."""
-    searches = list(resolv.searches[:MAX_SEARCHES])
-    while len(" ".join(searches)) > MAX_SEARCH_CHARS:
-        searches.pop()
-    return Resolv(resolv.nameservers[:MAX_NAMESERVERS], tuple(searches), resolv.options)
+def limit(resolv: Resolv) -> tuple[Resolv, list[Warn]]:
+    """Cut to what C libraries read: three nameservers, 32 search domains, 2048 characters of them; and what to say."""
+    servers, searches = resolv.nameservers[:MAX_NAMESERVERS], _fitting(resolv.searches)
+    said = []
+    if servers != resolv.nameservers:
+        said.append(_exceeded("Nameserver", "nameservers", servers))
+    if searches != resolv.searches:
+        said.append(_exceeded("Search Line", "search paths", searches))
+    return replace(resolv, nameservers=servers, searches=searches), [Warn("DNSConfigForming", text) for text in said]
 
 
-def pod_hostname(pod: Obj) -> str:
-    """The pod's hostname: spec.hostname or its name, cut to the 63 bytes a label has."""
-    name = str(pod["spec"].get("hostname") or pod["metadata"]["name"])
-    return name[:63].rstrip("-.")
+def _exceeded(what: str, plural: str, kept: tuple[str, ...]) -> str:
+    line = what.split(maxsplit=1)[0].lower()
+    return f"{what} limits were exceeded, some {plural} have been omitted, the applied {line} line is: {' '.join(kept)}"
 
 
-def pod_hosts(pod: Obj, ips: list[str], domain: str) -> str:
-    """The pod's /etc/hosts: loopback names, its own addresses and names, then spec.hostAliases."""
-    lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
-    lines += ["fe00::0\tip6-localnet", "fe00::0\tip6-mcastprefix", "fe00::1\tip6-allnodes", "fe00::2\tip6-allrouters"]
-    hostname, subdomain = pod_hostname(pod), pod["spec"].get("subdomain")
-    fqdn = f"{hostname}.{subdomain}.{pod['metadata']['namespace']}.svc.{domain}\t" if subdomain else ""
-    lines += [f"{ip}\t{fqdn}{hostname}" for ip in ips]
-    lines += [f"{a['ip']}\t" + "\t".join(a.get("hostnames") or []) for a in pod["spec"].get("hostAliases") or []]
-    return "\n".join(lines) + "\n"
+def _fitting(searches: tuple[str, ...]) -> tuple[str, ...]:
+    found = [name for name in searches[:MAX_SEARCHES] if len(name) <= MAX_DOMAIN_CHARS]
+    while len(" ".join(found)) > MAX_SEARCH_CHARS:
+        found.pop()
+    return tuple(found)

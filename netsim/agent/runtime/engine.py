@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Any, TypeVar
 
-from netsim.agent import podspec, resolv
+from netsim.agent import podspec
 from netsim.agent.cni_chain import CniChain
 from netsim.agent.config import AgentConfig
 from netsim.agent.env import ConfigError, container_env, expand, references
@@ -72,7 +72,11 @@ class Engine:
     # sandbox
 
     async def create_sandbox(self, pod: Obj) -> Sandbox:
-        """Namespaces and network of a pod; leftovers of an earlier try are removed. Raises CniFailed, OSError."""
+        """Namespaces and network of a pod; leftovers of an earlier try are removed.
+
+        Raises CniFailed, HostnameTooLong, OSError.
+        """
+        self.files.hostname(pod)
         if podspec.host_network(pod):
             return Sandbox("", [self.config.node_ip], time.time(), host_network=True)
         return await asyncio.get_running_loop().run_in_executor(self.sandbox_pool, self.sandboxes.create, pod)
@@ -113,7 +117,7 @@ class Engine:
         wanted = WorkloadSpec(
             container, image.kind, sandbox.netns, meta["name"], meta["namespace"], self.config.node_name, spec["name"],
             spec["image"], log, listen_ports(spec, image), tuple(sandbox.ips), server_header(image, spec["image"]),
-            version_of(image, spec["image"]), resolv.pod_hostname(pod),
+            version_of(image, spec["image"]), self.files.hostname(pod),
         )  # fmt: skip
         await self.workloads.wait_connected(HOST_SECONDS)
         return await self.workloads.start(wanted)
@@ -159,7 +163,7 @@ class Engine:
         binds = [*rootfs.system_binds(), *self.files.binds(pod, spec)]
         binds += rootfs.netsim_binds() if image is not None and image.netsim else []
         return ProcessSpec(
-            args, env, f"{self.storage.bundle(container)}/rootfs", resolv.pod_hostname(pod),
+            args, env, f"{self.storage.bundle(container)}/rootfs", self.files.hostname(pod),
             f"{self.config.cgroup}/pods/{uid}/{container[:16]}", sandbox.netns, ipc, uts,
             self._target_pids(spec, state), spec.get("workingDir") or "/", bool(spec.get("tty")), binds, spec,
             pod["spec"].get("securityContext") or {}, own_capabilities(),
@@ -179,7 +183,7 @@ class Engine:
         live = {"podIP": state.ips[0] if state.ips else "", "podIPs": [{"ip": i} for i in state.ips]}
         live |= {"hostIP": self.config.node_ip, "hostIPs": [{"ip": self.config.node_ip}]}
         declared = container_env(pod, spec, self.objects.services.values(), fetch, self.capacity, live)
-        base = {"PATH": DEFAULT_PATH, "HOSTNAME": resolv.pod_hostname(pod), "HOME": "/root"}
+        base = {"PATH": DEFAULT_PATH, "HOSTNAME": self.files.hostname(pod), "HOME": "/root"}
         base |= {"TERM": "xterm"} if spec.get("tty") else {}
         base |= rootfs.netsim_env() if image is not None and image.netsim else {}
         return base | declared
@@ -189,7 +193,7 @@ class Engine:
         async with self._locks.setdefault(podspec.uid(pod), asyncio.Lock()):
             await self.refresh_volumes(pod)
             await self.files.resolve_claims(pod)
-            await self.call(self.sandboxes.share, pod, _sandbox(state))
+            await self.call(self.sandboxes.share, pod, _sandbox(state), self.files.hostname(pod))
             await self.call(self.files.write_resolver, pod, _sandbox(state))
 
     async def refresh_volumes(self, pod: Obj) -> None:

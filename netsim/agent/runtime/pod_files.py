@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from fractions import Fraction
 
-from netsim.agent import claims, podspec, resolv, volumes
+from netsim.agent import claims, hosts, podspec, resolv, volumes
 from netsim.agent.config import AgentConfig
 from netsim.agent.env import ConfigError, container_env, references
 from netsim.agent.model import Obj, Sandbox
@@ -15,7 +15,7 @@ from netsim.agent.runtime.spec import Bind
 from netsim.agent.runtime.storage import Storage
 from netsim.agent.runtime.volume_files import check_path, ensure_host_path
 
-HOST_RESOLV = "/etc/resolv.conf"
+HOST_RESOLV, HOST_HOSTS = "/etc/resolv.conf", "/etc/hosts"
 RESOLVER_FILES = ("resolv.conf", "hostname", "hosts")
 
 
@@ -70,14 +70,22 @@ class PodFiles:
             found[self.storage.volume_dir(podspec.uid(pod), volume["name"])] = content
         return found
 
+    def resolver(self, pod: Obj) -> tuple[resolv.Resolv, list[resolv.Warn]]:
+        """The pod's resolver configuration, and the events about it."""
+        node = resolv.parse_resolv(_read(HOST_RESOLV))
+        return resolv.pod_resolv(pod, node, self.config.cluster_dns, self.config.cluster_domain)
+
+    def hostname(self, pod: Obj) -> str:
+        """What `hostname` says in the pod. Raises HostnameTooLong."""
+        return hosts.kernel_hostname(pod, self.config.cluster_domain, self.config.node_name)
+
     def write_resolver(self, pod: Obj, sandbox: Sandbox) -> None:
         """/etc/resolv.conf, /etc/hostname and /etc/hosts of the pod."""
         directory = self.storage.pod_dir(podspec.uid(pod))
         os.makedirs(directory, exist_ok=True)
-        node = resolv.parse_resolv(_read(HOST_RESOLV))
-        found, _ = resolv.pod_resolv(pod, node, self.config.cluster_dns, self.config.cluster_domain)
-        texts = {"resolv.conf": found.render(), "hostname": resolv.pod_hostname(pod) + "\n"}
-        texts["hosts"] = resolv.pod_hosts(pod, sandbox.ips, self.config.cluster_domain)
+        texts = {"resolv.conf": self.resolver(pod)[0].render(), "hostname": self.hostname(pod) + "\n"}
+        node = _read(HOST_HOSTS) if sandbox.host_network else ""
+        texts["hosts"] = hosts.pod_hosts(pod, sandbox.ips, self.config.cluster_domain, node)
         for name in RESOLVER_FILES:
             # Written in place: a bind mount shows the inode that was there when the container started.
             with open(f"{directory}/{name}", "w", encoding="utf-8") as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from netsim.agent import podspec, resolv
+from netsim.agent import podspec
 from netsim.agent.cni_chain import CniChain, cni_args
 from netsim.agent.config import AgentConfig
 from netsim.agent.model import Obj, Sandbox
@@ -41,14 +41,14 @@ class Sandboxes:
             if os.path.exists(path):
                 netns.delete(path)
 
-    def share(self, pod: Obj, sandbox: Sandbox) -> None:
+    def share(self, pod: Obj, sandbox: Sandbox, hostname: str) -> None:
         """Make the IPC and UTS namespaces that the pod's real processes share, unless they are there."""
         ipc, uts = self._shared(podspec.uid(pod))
         if sandbox.host_network or netns.exists(ipc):
             return
         for path in (ipc, uts):
             netns.delete(path)
-        netns.create_sandbox(None, ipc, uts, resolv.pod_hostname(pod))
+        netns.create_sandbox(None, ipc, uts, hostname)
         sandbox.ipc, sandbox.uts = ipc, uts
 
     def shared_paths(self, uid: str, sandbox: Sandbox) -> tuple[str, str]:
