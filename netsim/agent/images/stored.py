@@ -1,0 +1,86 @@
+"""Images that are kept, and their names. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from netsim.agent.images.oci import ImageConfig, ImageError
+from netsim.agent.runtime.catalogue import parse_reference
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image that is whole. `names` are full ("docker.io/library/nginx:1.7.9"), `layers` digests, lowest first.
+
+    `id` is the digest of its configuration, `digest` of its manifest ("" for archives that have none).
+    """
+
+    id: str
+    names: tuple[str, ...]
+    config: ImageConfig
+    layers: tuple[str, ...]
+    size: int
+    created: float
+    digest: str = ""
+
+    @property
+    def reported_id(self) -> str:
+        """imageID as a container runtime reports it."""
+        repositories = [name.rpartition(":")[0] for name in self.names]
+        return f"{repositories[0]}@{self.digest}" if self.digest and repositories else self.id
+
+
+def full_name(text: str) -> str:
+    """ "nginx" -> "docker.io/library/nginx:latest"."""
+    reference = parse_reference(text)
+    return f"{reference.repository}:{reference.tag or 'latest'}"
+
+
+def find_image(images: Sequence[StoredImage], text: str) -> StoredImage | None:
+    """The image that a reference means."""
+    reference = parse_reference(text)
+    if reference.digest:
+        return next((i for i in images if reference.digest in (i.digest, i.id)), None)
+    return next((i for i in images if full_name(text) in i.names), None)
+
+
+def image_names(own: Sequence[str], given: str) -> tuple[str, ...]:
+    """Full names of an image: those it has itself, else the given one; a mere tag belongs to the given name."""
+    names = [name for name in own if ":" in name or "/" in name]
+    if names and not given:
+        return tuple(dict.fromkeys(full_name(name) for name in names))
+    if not given:
+        raise ImageError("the image in it has no name; give one with --name NAME:TAG")
+    tags = [name for name in own if name not in names]
+    tagged = f"{given}:{tags[0]}" if tags and not parse_reference(given).tag else given
+    return (full_name(tagged),)
+
+
+def merge_images(old: Sequence[StoredImage], new: Sequence[StoredImage]) -> list[StoredImage]:
+    """Both, where a new image takes its names from old ones, and adds to those of the same image."""
+    merged: dict[str, StoredImage] = {}
+    for image in [*old, *new]:
+        same = merged.get(image.id)
+        merged = {k: replace(v, names=tuple(n for n in v.names if n not in image.names)) for k, v in merged.items()}
+        names = (*(n for n in same.names if n not in image.names), *image.names) if same else image.names
+        digest = image.digest or (same.digest if same else "")
+        merged[image.id] = replace(image, names=names, digest=digest)
+    return list(merged.values())
+
+
+def without_name(image: StoredImage, reference: str) -> StoredImage:
+    """The image without the name that a reference gives; without any when it is called by its digest or id."""
+    name = full_name(reference)
+    return replace(image, names=tuple(n for n in image.names if n != name) if name in image.names else ())
+
+
+def load_stored(entry: dict[str, object]) -> StoredImage:
+    """The inverse of dataclasses.asdict, after JSON."""
+    raw = dict(entry)
+    config = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in cast("dict[str, object]", raw.pop("config")).items()
+    }
+    fixed = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+    return StoredImage(config=ImageConfig(**config), **fixed)  # type: ignore[arg-type]
