@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from . import names
 from .candidates import Candidate, candidates, name_servers, relative
 from .config import DnsConfig
+from .index import Index
 from .names import IN_ADDR_ARPA, IP6_ARPA, Labels, ServiceName
-from .records import NO_PORT, Index
+from .records import NO_PORT
 from .types import (
     AAAA,
     AXFR,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .index import Index
 from .names import Labels, ServiceName
-from .records import Endpoint, Index, Key, Port, Service
+from .records import Endpoint, Key, Port, Service
 
 DNS_PORT = 53
 

@@ -13,7 +13,8 @@ from netsim.client.cache import Cache
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
 
-from .records import Index, Obj
+from .index import Index
+from .records import Obj
 
 LOG = logging.getLogger(__name__)
 WATCHED: tuple[Kind, ...] = (NAMESPACES, SERVICES, ENDPOINT_SLICES)

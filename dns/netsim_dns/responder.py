@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from .answer import answer
 from .config import CACHE_TTL_MIN, DnsConfig
+from .index import Index
 from .names import lower
-from .records import Index
 from .seams import Answered, Forwarder
 from .types import AAAA, NS, SERVFAIL, SOA, TXT, A, Answer, Question
 from .wire import (

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from .addresses import local_addresses
 from .config import ConfigError, DnsConfig, Listen
+from .index import Index, build_index
 from .probes import serve_probe
-from .records import Index, Obj, build_index
+from .records import Obj
 from .responder import Responder
 from .seams import Observe
 from .tcp import DnsStream, open_tcp

@@ -18,7 +18,7 @@ import dns.rdatatype
 import pytest
 
 from netsim_dns.config import DnsConfig, Quirks
-from netsim_dns.records import Index, build_index
+from netsim_dns.index import Index, build_index
 from netsim_dns.responder import Responder
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "dns"

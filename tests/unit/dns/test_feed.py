@@ -20,7 +20,7 @@ from netsim.http.types import Peer, Request, Response
 from netsim_dns import server as server_module
 from netsim_dns.config import DnsConfig
 from netsim_dns.feed import WATCHED, Feed
-from netsim_dns.records import Index
+from netsim_dns.index import Index
 from netsim_dns.responder import Responder
 from netsim_dns.server import run_dns
 

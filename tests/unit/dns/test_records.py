@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsim_dns.records import Index, build_index, view_service, view_slice
+from netsim_dns.index import Index, build_index
+from netsim_dns.records import view_service, view_slice
 
 Obj = dict[str, Any]
 

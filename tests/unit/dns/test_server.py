@@ -17,7 +17,7 @@ import pytest
 
 from netsim_dns import tcp
 from netsim_dns.config import ConfigError, DnsConfig
-from netsim_dns.records import Index
+from netsim_dns.index import Index
 from netsim_dns.responder import Responder
 from netsim_dns.server import DnsServer, make_responder, open_pair
 

@@ -261,7 +261,7 @@ def test_addresses_change_places(responders: dict[str, Responder]) -> None:
 
 
 def test_kept_answers_are_those_of_a_fresh_responder_after_a_change(index: object) -> None:
-    from netsim_dns.records import Index
+    from netsim_dns.index import Index
 
     from .conftest import P1
 
