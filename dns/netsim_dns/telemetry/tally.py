@@ -1,0 +1,113 @@
+"""Counts of what was exchanged, cheap while queries are answered, and put under metrics' names when read. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from ..config import Listen
+from ..seams import Exchange
+from .metrics import Metrics
+from .registry import TYPES, rcode_name
+
+HEADER_SIZE = 12
+KEYS_MAX = 4096
+_FEW = 4  # so many are counted sooner one by one
+# from the zero that ends the name: type and class, and of an OPT that follows type, size, version and flags
+_TAIL = 14
+_DO = 0x80
+_SERVER_MADE = {1, 4}  # FORMERR, NOTIMP: no plugin has seen such a query
+# the types that CoreDNS counts one by one
+COUNTED_TYPES = frozenset({
+    "A", "AAAA", "CNAME", "DNSKEY", "DS", "MX", "NSEC3", "NSEC", "NS", "PTR", "RRSIG", "SOA", "SRV", "TXT", "HTTPS",
+    "IXFR", "AXFR", "ANY",
+})  # fmt: skip
+
+_Key = tuple[bytes, int, int, int]
+"""End of the query, its size; flags' second byte of the answer (-1: there was none), its size."""
+
+
+class Tally:
+    """Collects exchanges of one server; `server` is its label, such as `dns://:53`."""
+
+    def __init__(self, metrics: Metrics, listen: Sequence[Listen], plugin: str = "loadbalance") -> None:
+        self._metrics, self._plugin = metrics, plugin
+        self._server = server_label(listen)
+        self._seen: dict[tuple[str, str], Counter[_Key]] = {}
+        self._durations = metrics.histogram("dns_request_duration_seconds", self._server, ".", "")
+
+    def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
+        """Take in exchanges of one socket."""
+        family = "1" if len(exchanges[0].client) == 2 else "2"
+        seen = self._seen.get((proto, family)) or self._seen.setdefault((proto, family), Counter())
+        times = len(exchanges)
+        if times < _FEW:
+            for key in _keys(exchanges):
+                seen[key] = seen.get(key, 0) + 1
+        else:
+            seen.update(_keys(exchanges))
+        self._durations.observe(seconds / times, times)
+        if len(seen) > KEYS_MAX:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put what was counted under the metrics' names."""
+        for (proto, family), seen in self._seen.items():
+            for key, times in seen.items():
+                self._count(proto, family, key, times)
+            seen.clear()
+
+    def _count(self, proto: str, family: str, key: _Key, times: int) -> None:
+        tail, query_size, flags, answer_size = key
+        rcode = flags if flags < 0 else flags & 15
+        zone = "dropped" if rcode in _SERVER_MADE or rcode < 0 else "."
+        block, metrics = (self._server, zone, ""), self._metrics
+        metrics.add("dns_requests_total", *block, proto, family, _type_label(tail), amount=times)
+        metrics.observe("dns_request_size_bytes", query_size, *block, proto, times=times)
+        if _wants_dnssec(tail):
+            metrics.add("dns_do_requests_total", *block, amount=times)
+        if rcode >= 0:
+            name = "BADVERS" if _bad_version(tail) else rcode_name(rcode)
+            plugin = "" if zone == "dropped" or name == "BADVERS" else self._plugin
+            metrics.add("dns_responses_total", *block, name, plugin, amount=times)
+            metrics.observe("dns_response_size_bytes", answer_size, *block, proto, times=times)
+
+
+def _keys(exchanges: Sequence[Exchange]) -> list[_Key]:
+    """In one expression while each has its answer: this is done for every query."""
+    try:
+        return [
+            (query[(end := query.find(0, HEADER_SIZE)) : end + _TAIL], len(query), answer[3], len(answer))  # type: ignore[index, arg-type]
+            for query, answer, _ in exchanges
+        ]
+    except TypeError:
+        answered = [each for each in exchanges if each.answer is not None]
+        unanswered = [(b"", len(query), -1, 0) for query, answer, _ in exchanges if answer is None]
+        return unanswered + _keys(answered)
+
+
+def _type_label(tail: bytes) -> str:
+    name = TYPES.get(int.from_bytes(tail[1:3], "big"), "other")
+    return name if name in COUNTED_TYPES else "other"
+
+
+def _opt(tail: bytes) -> bytes:
+    """Extended rcode, version and flags of an OPT right after the question."""
+    return tail[10:] if tail[5:8] == b"\0\0\x29" and len(tail) == _TAIL else b"\0\0\0\0"
+
+
+def _wants_dnssec(tail: bytes) -> bool:
+    return bool(_opt(tail)[2] & _DO)
+
+
+def _bad_version(tail: bytes) -> bool:
+    return _opt(tail)[1] > 0
+
+
+def server_label(listen: Sequence[Listen]) -> str:
+    """CoreDNS's name of a server: `dns://:53`, or `dns://IP:53` when bound to an address."""
+    address, port = listen[0]
+    if ip_address(address).is_unspecified:
+        return f"dns://:{port}"
+    return f"dns://[{address}]:{port}" if ":" in address else f"dns://{address}:{port}"

@@ -1,0 +1,211 @@
+"""Metrics and query log: what is counted and written for real queries and answers."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import dns.flags
+import dns.message
+import dns.rdatatype
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netsim_dns.config import DnsConfig
+from netsim_dns.responder import Responder
+from netsim_dns.seams import Exchange
+from netsim_dns.telemetry.metrics import METRICS, PREFIX, Metrics, merged
+from netsim_dns.telemetry.query_log import QueryLog, classify, render_lines, uncompressed_size
+from netsim_dns.telemetry.tally import KEYS_MAX, Tally, server_label
+
+from .conftest import fixture_index
+
+SVC1 = "svc1.testns.svc.cluster.local."
+V4, V6 = ("10.244.0.5", 43210), ("fd00::5", 43210, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def responder() -> Responder:
+    return Responder(fixture_index(), DnsConfig())
+
+
+def exchange(responder: Responder, name: str, qtype: str = "A", client: tuple = V4, **edns: object) -> Exchange:
+    query = dns.message.make_query(name, qtype, **edns)
+    query.id = 1234
+    data = query.to_wire()
+    answer = responder.udp(data)
+    assert isinstance(answer, bytes)
+    return Exchange(data, answer, client)
+
+
+def value(text: str, name: str, **labels: str) -> float:
+    """The sum of a metric's rows with these labels."""
+    rows = re.findall(rf"^{PREFIX}{name}(?:{{(.*)}})? (\S+)$", text, re.M)
+    return sum(float(v) for listed, v in rows if all(f'{k}="{w}"' in listed for k, w in labels.items()))
+
+
+def counted(*exchanges: Exchange, proto: str = "udp") -> str:
+    metrics = Metrics()
+    tally = Tally(metrics, (("0.0.0.0", 53),))
+    for each in exchanges:
+        tally(proto, [each], 0.001)
+    tally.flush()
+    return metrics.render()
+
+
+def test_queries_are_counted_as_coredns_counts_them(responder: Responder) -> None:
+    text = counted(
+        exchange(responder, SVC1),
+        exchange(responder, SVC1),
+        exchange(responder, SVC1, "AAAA", V6),
+        exchange(responder, SVC1, "LOC"),
+        exchange(responder, "nosuch.testns.svc.cluster.local."),
+        exchange(responder, SVC1, want_dnssec=True),
+    )
+    row = 'coredns_dns_requests_total{family="1",proto="udp",server="dns://:53",type="A",view="",zone="."} 4\n'
+    assert row in text
+    assert value(text, "dns_requests_total", family="2", type="AAAA") == 1
+    assert value(text, "dns_requests_total", type="other") == 1
+    assert value(text, "dns_responses_total", rcode="NXDOMAIN", plugin="loadbalance", zone=".") == 1
+    assert value(text, "dns_responses_total", rcode="NOERROR") == 5
+    assert value(text, "dns_do_requests_total") == 1
+    assert value(text, "dns_request_duration_seconds_count") == 6
+    assert value(text, "dns_request_duration_seconds_bucket", le="0.001") == 6
+    assert value(text, "dns_request_duration_seconds_bucket", le="0.0005") == 0
+    assert value(text, "dns_request_size_bytes_bucket", le="100", proto="udp") == 6
+    assert value(text, "dns_response_size_bytes_count", proto="udp") == 6
+
+
+def test_what_no_plugin_has_seen_is_dropped(responder: Responder) -> None:
+    broken = dns.message.make_query(SVC1, "A").to_wire()[:20]
+    notimp = bytearray(dns.message.make_query(SVC1, "A").to_wire())
+    notimp[2] |= 2 << 3
+    bad_version = exchange(responder, SVC1, use_edns=1)
+    answers = [Exchange(data, responder.udp(data), V4) for data in (broken, bytes(notimp))]  # type: ignore[arg-type]
+    text = counted(*answers, bad_version, Exchange(b"short", None, V4), proto="tcp")
+    assert value(text, "dns_responses_total", zone="dropped", plugin="", rcode="FORMERR") == 1
+    assert value(text, "dns_responses_total", zone="dropped", rcode="NOTIMP") == 1
+    assert value(text, "dns_responses_total", plugin="", rcode="BADVERS") == 1
+    assert value(text, "dns_requests_total", zone="dropped", proto="tcp") == 3, "one was not answered"
+
+
+def test_one_turns_exchanges_count_alike_however_many(responder: Responder) -> None:
+    each = exchange(responder, SVC1)
+    texts = set()
+    for size in (1, 2, 64):
+        metrics = Metrics()
+        tally = Tally(metrics, (("0.0.0.0", 53),))
+        for _ in range(64 // size):
+            tally("udp", [each] * size, 0.002 * size)
+        tally.flush()
+        texts.add(metrics.render())
+    assert len(texts) == 1
+
+
+def test_a_flood_of_different_queries_takes_no_memory(responder: Responder) -> None:
+    metrics = Metrics()
+    tally = Tally(metrics, (("0.0.0.0", 53),))
+    known = exchange(responder, SVC1)
+    for number in range(2 * KEYS_MAX):
+        tally("udp", [Exchange(known.query[:-4] + number.to_bytes(4, "big"), known.answer, V4)], 0.001)
+    (seen,) = tally._seen.values()
+    assert len(seen) <= KEYS_MAX
+    tally.flush()
+    assert value(metrics.render(), "dns_requests_total") == 2 * KEYS_MAX
+
+
+def test_every_metric_can_be_shown_and_added_up() -> None:
+    metrics = Metrics()
+    for name, metric in METRICS.items():
+        labels = [f'a"{label}' for label in metric.labels]
+        metrics.observe(name, 0.3, *labels) if metric.bounds else metrics.set(name, 1, *labels)
+    total = merged([metrics, metrics])
+    for name, metric in METRICS.items():
+        states = {"build_info", "plugin_enabled", "reload_version_info", "hosts_entries"}
+        expected = 1 if name in states or "timestamp" in name else 2
+        shown = total.render()
+        assert value(shown, f"{name}_count" if metric.bounds else name) == expected, name
+        assert f"# TYPE coredns_{name} {metric.kind}\n" in shown
+    assert metrics.histogram("dns_request_duration_seconds", "x", "y", "z").counts[-1] == 0
+
+
+@pytest.mark.parametrize(
+    ("listen", "label"),
+    [(("0.0.0.0", 53), "dns://:53"), (("::", 53), "dns://:53"), (("127.0.0.1", 5353), "dns://127.0.0.1:5353"),
+     (("fd00::1", 53), "dns://[fd00::1]:53")],
+)  # fmt: skip
+def test_the_servers_label(listen: tuple[str, int], label: str) -> None:
+    assert server_label([listen]) == label
+
+
+def test_lines_are_coredns(responder: Responder) -> None:
+    asked = [exchange(responder, "Svc1.testns.svc.cluster.local."), exchange(responder, SVC1, client=V6)]
+    upper, six = render_lines("udp", asked, 0.0004, ["all"], "text")
+    line = '[INFO] 10.244.0.5:43210 - 1234 "A IN svc1.testns.svc.cluster.local. udp 47 false 512" NOERROR qr,aa,rd 92'
+    assert upper == f"{line} 0.000200000s", "an uncompressed answer has 92 bytes"
+    assert six.startswith("[INFO] [fd00::5]:43210 - 1234 ")
+
+
+def test_lines_tell_edns_tcp_and_odd_names(responder: Responder) -> None:
+    (with_do,) = render_lines("udp", [exchange(responder, SVC1, want_dnssec=True, payload=1232)], 0, ["all"], "text")
+    assert ' udp 58 true 1232" ' in with_do
+    (stream,) = render_lines("tcp", [exchange(responder, SVC1)], 0, ["all"], "text")
+    assert ' tcp 47 false 65535" ' in stream
+    (odd,) = render_lines("udp", [exchange(responder, 'a\\"\\010\\255b.cluster.local.')], 0, ["all"], "text")
+    assert r'"A IN a\"\010\255b.cluster.local. udp' in odd
+    (bad,) = render_lines("udp", [exchange(responder, SVC1, use_edns=1)], 0, ["all"], "text")
+    assert "BADVERS" in bad
+
+
+def test_json_lines(responder: Responder) -> None:
+    (line,) = render_lines("udp", [exchange(responder, SVC1, "SRV")], 0.5, ["all"], "json")
+    found = json.loads(line)
+    assert (found["type"], found["class"], found["name"], found["rcode"]) == ("SRV", "IN", SVC1, "NOERROR")
+    assert (found["client"], found["port"], found["seconds"]) == ("10.244.0.5", 43210, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "qtype", "kind"),
+    [
+        (SVC1, "A", "success"),
+        (SVC1, "AAAA", "denial"),
+        ("nosuch.testns.svc.cluster.local.", "A", "denial"),
+        ("www.example.test.", "A", "error"),
+        ("cluster.local.", "SOA", "success"),
+    ],
+)
+def test_classes(responder: Responder, name: str, qtype: str, kind: str) -> None:
+    asked = exchange(responder, name, qtype)
+    assert classify(asked.answer or b"") == kind
+    for wanted in ("success", "denial", "error"):
+        assert bool(list(render_lines("udp", [asked], 0, [wanted], "text"))) == (wanted == kind)
+
+
+def test_only_what_can_be_read_is_logged(responder: Responder) -> None:
+    written: list[str] = []
+    log = QueryLog(("all",), "text", written.append)
+    log("udp", [Exchange(b"\0" * 11, None, V4), Exchange(b"\0" * 20, b"\0" * 12, V4)], 0.1)
+    assert written == []
+    log("udp", [exchange(responder, SVC1)] * 2, 0.1)
+    assert len(written) == 1 and written[0].count("\n") == 2
+
+
+@pytest.mark.parametrize("name", ["big", "multi", "hdls", "ext", "nosuch"])
+@pytest.mark.parametrize("qtype", ["A", "SRV", "SOA"])
+def test_uncompressed_sizes_agree_with_dnspython(responder: Responder, name: str, qtype: str) -> None:
+    answer = responder.tcp(dns.message.make_query(f"{name}.testns.svc.cluster.local.", qtype).to_wire())
+    assert isinstance(answer, bytes)
+    message = dns.message.from_wire(answer)
+    records = [*message.answer, *message.authority, *message.additional]
+    expected = 12 + sum(len(r.name.to_wire()) + 4 for r in message.question)
+    expected += sum(len(rrset.name.to_wire()) + 10 + len(rdata.to_wire()) for rrset in records for rdata in rrset)
+    assert uncompressed_size(answer) == expected
+
+
+@given(st.binary(min_size=12, max_size=80))
+def test_nothing_in_an_answer_breaks_the_log(answer: bytes) -> None:
+    query = dns.message.make_query(SVC1, "A").to_wire()
+    for data in (query, answer):
+        lines = list(render_lines("udp", [Exchange(data, answer, V4)], 0.1, ["all"], "text"))
+        assert len(lines) <= 1 and "\n" not in "".join(lines)
