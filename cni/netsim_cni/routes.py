@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import socket
 
 from netsim.host.netlink import Netlink, NetlinkError, Route
 from netsim.host.sysctl import ensure_sysctl
 from netsim_cni.node_routes import PROTOCOL, NodeRoute, RoutePlan, plan_node_routes
 
 __all__ = [
+    "FAMILIES",
     "NodeRoute",
     "RoutePlan",
     "apply_node_routes",
@@ -16,6 +18,8 @@ __all__ = [
     "ensure_node_sysctls",
     "plan_node_routes",
 ]
+
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 # Reverse-path filters would drop a reply that comes back by another way than its request went, as with a Service
 # whose endpoint is on the same node; redirects would send pods past their node.
@@ -29,9 +33,9 @@ NODE_SYSCTLS = {
 
 
 def current_routes() -> list[Route]:
-    """The main table's IPv4 routes."""
+    """The main table's routes of both families."""
     with Netlink() as netlink:
-        return netlink.routes()
+        return [route for family in FAMILIES for route in netlink.routes(family)]
 
 
 def apply_node_routes(plan: RoutePlan) -> None:

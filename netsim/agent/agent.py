@@ -136,7 +136,7 @@ class Agent:
         cidr = ((new or {}).get("spec") or {}).get("podCIDR")
         if cidr:
             config = self.context.config
-            ensure_conflist(config.net_d, cidr, f"{config.run_dir}/ipam")
+            ensure_conflist(config.net_d, cidr, f"{config.run_dir}/ipam", config.pod_mtu)
             for worker in self.workers.values():
                 worker.network_ready()
 

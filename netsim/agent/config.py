@@ -13,6 +13,7 @@ class AgentConfig:
 
     `run_dir` (on a tmpfs, "/run/netsim/LAB/NODE") holds sandboxes, containers, logs and sockets; `state_dir` is for
     what outlives a boot; `net_d` holds the CNI conflists; `cgroup` is a path below every cgroup root.
+    `pod_mtu` is what pods' interfaces are to have, 0 for the kernel's default.
     `catalogues` are YAML files that extend the packaged image catalogue, later ones win.
     """
 
@@ -29,6 +30,7 @@ class AgentConfig:
     labels: dict[str, str] = field(default_factory=dict)
     kubelet_port: int = 10250
     max_pods: int = 1100
+    pod_mtu: int = 0
     cni_path: tuple[str, ...] = ("/opt/cni/bin", "/usr/lib/cni")
     parallel: int = 32
 

@@ -53,6 +53,7 @@ def _node_process(spec: LabSpec, paths: LabPaths, node: NodeSpec) -> NodeProcess
         cluster_dns=spec.dns_ip,
         cluster_domain=spec.cluster_domain,
         cluster_cidr=spec.pod_cidr,
+        network=spec.network,
         # The table of connections is the whole machine's, not the lab's.
         proxy={**spec.proxy, "mode": spec.proxy_mode, "conntrack_max_per_core": 0},
     )

@@ -15,6 +15,7 @@ from netsim.cli.grouped import FlagCommand, given_flags
 from netsim.cli.options import Lab, lab_paths, make_app, need_root
 from netsim.lab.join import TokenError, parse_token
 from netsim.lab.paths import LabPaths
+from netsim.lab.topology import NETWORKS
 
 app = make_app()
 _TAKEN = ("netns", "pki", "logs")
@@ -38,6 +39,7 @@ def node(
     address: Annotated[str, typer.Option(metavar="IP", help="Address of the node (default: that towards URL).")] = "",
     cluster_dns: Annotated[str, typer.Option(metavar="IP", help="Address of the cluster's DNS.")] = "10.96.0.10",
     cluster_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of pods.")] = "10.244.0.0/16",
+    network: Annotated[str, typer.Option(metavar="host-gw|vxlan", help="How pods reach other nodes.")] = "host-gw",
     fake: Annotated[int | None, typer.Option(metavar="N", help="Be N nodes without a data plane, as KWOK's.")] = None,
     taint: Annotated[bool, typer.Option(help="Keep pods off fake nodes that do not tolerate their taint.")] = True,
     kubeconfig: Annotated[str, typer.Option(metavar="FILE", help="For --fake (default: the lab's).")] = "",
@@ -57,12 +59,14 @@ def node(
     if match is None:
         raise Fault(f"--server {server}: expected https://ADDRESS:PORT, such as https://192.168.56.10:6443")
     server = server.rstrip("/")
+    if network not in NETWORKS:
+        raise Fault(f"--network {network!r}: not known; choose one of: {', '.join(NETWORKS)}")
     proxy = _proxy_settings(context)
     name = _check_name((name or socket.gethostname()).lower())
     paths = lab_paths(lab)
     own = _ensure_kubeconfig(paths, server, token, name)
     address = address or _address_towards(match[1].strip("[]"), int(match[2]))
-    _run(paths, name, address, own, cluster_dns, cluster_cidr, proxy)
+    _run(paths, name, address, own, cluster_dns, cluster_cidr, network, proxy)
 
 
 def _run_fake(count: int, name: str, taint: bool, paths: LabPaths, kubeconfig: str) -> None:
@@ -140,6 +144,7 @@ def _run(
     kubeconfig: str,
     cluster_dns: str,
     cluster_cidr: str,
+    network: str,
     proxy: dict[str, Any],
 ) -> None:
     from netsim.cli.node_components import node_components
@@ -158,6 +163,7 @@ def _run(
         cluster_dns=cluster_dns,
         cluster_domain="cluster.local",
         cluster_cidr=cluster_cidr,
+        network=network,
         proxy=proxy,
         stop_means_down=True,
     )

@@ -21,9 +21,10 @@ from netsim.api.kinds import NODES
 from netsim.api.times import format_time
 from netsim.cli.join import ensure_serving_certificate, read_authority
 from netsim.cli.node_proxy import run_node_proxy
-from netsim.cli.node_routes import run_node_routes
+from netsim.cli.node_routes import NodeNetwork, run_node_routes
 from netsim.client.kubeconfig import load_client
 from netsim.client.rest import Client
+from netsim_cni.vxlan.kernel import pod_mtu
 from netsim_proxy.config import ProxyConfig
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class NodeProcess:
     cluster_dns: str
     cluster_domain: str
     cluster_cidr: str
+    network: str = "host-gw"
     labels: dict[str, str] = field(default_factory=dict)
     # Fields of the service proxy's ProxyConfig that differ from its defaults.
     proxy: dict[str, Any] = field(default_factory=dict)
@@ -72,7 +74,7 @@ async def _run_parts(node: NodeProcess, client: Client) -> None:
     async with asyncio.TaskGroup() as parts:
         parts.create_task(run_agent(_agent(node), client, {"netsim": netsim_cni.plugin.invoke}, kubelet_ssl=tls))
         parts.create_task(run_node_proxy(_proxy(node), client))
-        parts.create_task(run_node_routes(node.name, client, node.cluster_cidr))
+        parts.create_task(run_node_routes(_network(node), client))
         parts.create_task(run_announcer(node.name, client))
 
 
@@ -98,6 +100,10 @@ async def _kubelet_tls(node: NodeProcess, client: Client) -> ssl.SSLContext:
     return context
 
 
+def _network(node: NodeProcess) -> NodeNetwork:
+    return NodeNetwork(node.name, node.address, node.cluster_cidr, node.network)
+
+
 def _proxy(node: NodeProcess) -> ProxyConfig:
     return ProxyConfig(node.name, **{"cluster_cidr": (node.cluster_cidr,), **node.proxy})
 
@@ -116,4 +122,5 @@ def _agent(node: NodeProcess) -> AgentConfig:
         cluster_domain=node.cluster_domain,
         cgroup=node.cgroup,
         labels=node.labels,
+        pod_mtu=pod_mtu(node.address) if node.network == "vxlan" else 0,
     )

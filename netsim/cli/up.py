@@ -35,7 +35,7 @@ def up(
     proxy_config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A KubeProxyConfiguration for all service proxies.")
     ] = None,
-    network: Annotated[str | None, typer.Option(metavar="host-gw", help="How pods reach other nodes.")] = None,
+    network: Annotated[str | None, typer.Option(metavar="host-gw|vxlan", help="How pods reach other nodes.")] = None,
     lb_pool: Annotated[
         str | None,
         typer.Option(metavar="RANGE", help="Addresses for LoadBalancer Services: CIDR, FIRST-LAST or `none`."),

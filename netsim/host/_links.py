@@ -6,7 +6,7 @@ import errno
 import os
 
 from netsim.host._messages import Attrs, Fields, encode
-from netsim.host._rtnl import Link, parse_link
+from netsim.host._rtnl import Link, Vxlan, parse_link, parse_vxlan
 from netsim.host._transport import APPEND, CREATE, EXCL, NetlinkError, Transport
 
 Dev = str | int
@@ -38,6 +38,11 @@ class Links(Transport):
         """One link by name or index, always asked of the kernel; NetlinkError (ENODEV) if there is none."""
         fields, attrs = _link_key(dev)
         return self._ask(GETLINK, encode("ifinfmsg", fields, attrs), NEWLINK, parse_link, f"find link {dev}")
+
+    def vxlan(self, dev: Dev) -> Vxlan | None:
+        """What is particular to a VXLAN interface, None for a link of another kind; NetlinkError (ENODEV)."""
+        fields, attrs = _link_key(dev)
+        return self._ask(GETLINK, encode("ifinfmsg", fields, attrs), NEWLINK, parse_vxlan, f"find link {dev}")
 
     def links(self) -> list[Link]:
         """All links, by index."""

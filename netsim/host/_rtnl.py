@@ -74,6 +74,26 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
+class Forwarding:
+    """A forwarding entry of a VXLAN interface: frames to `mac` go to the machine `remote` ("": to nobody's)."""
+
+    index: int
+    mac: str
+    remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vxlan:
+    """What is particular to a VXLAN interface; it sends from address `local` ("" any) by interface `lower` (0 any)."""
+
+    vni: int
+    port: int
+    local: str
+    lower: int
+    learning: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Attributes:
     """Attributes of one message by number; repeated ones keep the last."""
 
@@ -178,6 +198,25 @@ def parse_neighbour(body: bytes) -> Neighbour:
     family, index, state = struct.unpack_from("=BxxxiH", body)
     attrs = attributes(body, 12)
     return Neighbour(index, attrs.ip(1, family), attrs.mac(2), state)
+
+
+def parse_forwarding(body: bytes) -> Forwarding:
+    """RTM_NEWNEIGH of family AF_BRIDGE."""
+    (index,) = struct.unpack_from("=4xi", body)
+    attrs = attributes(body, 12)
+    family = socket.AF_INET6 if len(attrs.values.get(1, b"")) == 16 else socket.AF_INET
+    return Forwarding(index, attrs.mac(2), attrs.ip(1, family))
+
+
+def parse_vxlan(body: bytes) -> Vxlan | None:
+    """RTM_NEWLINK of a VXLAN interface, None of another kind."""
+    info = attributes(attributes(body, 16).values.get(18, b""))  # IFLA_LINKINFO
+    if info.text(1) != "vxlan":
+        return None
+    data = attributes(info.values.get(2, b""))  # IFLA_INFO_DATA
+    local = data.ip(4, socket.AF_INET) or data.ip(17, socket.AF_INET6)
+    port = int.from_bytes(data.values.get(15, b""), "big")
+    return Vxlan(data.number(1), port, local, data.number(3), data.values.get(7, b"\1") != b"\0")
 
 
 def parse_error(body: bytes, flags: int) -> tuple[int, str]:

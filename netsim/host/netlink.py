@@ -12,10 +12,21 @@ from typing import Any
 
 from netsim.host._links import Dev, Links
 from netsim.host._messages import Attrs, Fields, encode
-from netsim.host._rtnl import Address, Link, Neighbour, Route, parse_address, parse_neighbour, parse_route
+from netsim.host._rtnl import (
+    Address,
+    Forwarding,
+    Link,
+    Neighbour,
+    Route,
+    Vxlan,
+    parse_address,
+    parse_forwarding,
+    parse_neighbour,
+    parse_route,
+)
 from netsim.host._transport import APPEND, CREATE, EXCL, REPLACE, NetlinkError
 
-__all__ = ["Address", "Link", "Neighbour", "Netlink", "NetlinkError", "Route"]
+__all__ = ["Address", "Forwarding", "Link", "Neighbour", "Netlink", "NetlinkError", "Route", "Vxlan"]
 
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
@@ -23,6 +34,7 @@ NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
 
 IFA_F_NODAD = 0x2
 NUD_REACHABLE, NUD_PERMANENT = 0x2, 0x80
+NTF_SELF = 0x2
 RTNH_F_ONLINK = 4
 RT_TABLE_MAIN = 254
 RTPROT_STATIC = 4
@@ -147,19 +159,33 @@ class Netlink(Links):
         fields: Fields = (("family", _family(ip)), ("ifindex", self.index(dev)))
         self._change(DELNEIGH, 0, encode("ndmsg", fields, (("NDA_DST", ip),)), f"delete neighbour {ip} on {dev}")
 
+    def forwarding(self, dev: Dev) -> list[Forwarding]:
+        """Forwarding entries of a VXLAN interface."""
+        index = self.index(dev)
+        body = encode("ndmsg", (("family", socket.AF_BRIDGE),), ())
+        found = self._dump(GETNEIGH, body, NEWNEIGH, parse_forwarding, f"list forwarding of {dev}")
+        return [entry for entry in found if entry.index == index]
+
     def add_forwarding(self, mac: str, remote: str, dev: Dev) -> None:
         """A forwarding entry of a VXLAN interface: frames to `mac` go to the machine `remote`."""
-        flags_self = 0x2
+        # Frames to the all-zero address go to every machine named; only another address has one machine to replace.
+        flags = CREATE | (APPEND if mac == "00:00:00:00:00:00" else REPLACE)
+        body = self._forwarding_key(mac, remote, dev)
+        self._change(NEWNEIGH, flags, body, f"add forwarding of {mac} to {remote} on {dev}")
+
+    def del_forwarding(self, mac: str, remote: str, dev: Dev) -> None:
+        """Remove a forwarding entry; NetlinkError (ENOENT) if there is none."""
+        body = self._forwarding_key(mac, remote, dev)
+        self._change(DELNEIGH, 0, body, f"delete forwarding of {mac} to {remote} on {dev}")
+
+    def _forwarding_key(self, mac: str, remote: str, dev: Dev) -> bytes:
         fields: Fields = (
             ("family", socket.AF_BRIDGE),
             ("ifindex", self.index(dev)),
             ("state", NUD_PERMANENT),
-            ("flags", flags_self),
+            ("flags", NTF_SELF),
         )
-        body = encode("ndmsg", fields, (("NDA_LLADDR", mac), ("NDA_DST", remote)))
-        # Frames to the all-zero address go to every machine named; only another address has one machine to replace.
-        flags = CREATE | (APPEND if mac == "00:00:00:00:00:00" else REPLACE)
-        self._change(NEWNEIGH, flags, body, f"add forwarding of {mac} to {remote} on {dev}")
+        return encode("ndmsg", fields, (("NDA_LLADDR", mac), ("NDA_DST", remote)))
 
 
 def _family(ip: str) -> int:

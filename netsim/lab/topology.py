@@ -24,7 +24,7 @@ from netsim.lab.pool import NONE, check_pool, default_pool
 
 RESERVED_NAMES = ("fabric", "control-plane", "client", "netns")
 MAX_NODES = 200
-NETWORKS = ("host-gw",)
+NETWORKS = ("host-gw", "vxlan")
 PROXY_MODES = ("iptables", "nftables")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _KEYS = {

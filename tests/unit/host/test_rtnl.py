@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 from netsim.host._messages import HEADER, encode_whole
 from netsim.host._rtnl import (
     Address,
+    Forwarding,
     Neighbour,
+    Vxlan,
     attributes,
     messages,
     parse_address,
     parse_error,
+    parse_forwarding,
     parse_link,
     parse_neighbour,
     parse_route,
+    parse_vxlan,
 )
 
 
@@ -84,3 +88,22 @@ def test_error_with_and_without_the_kernels_words() -> None:
 def test_garbage_ends_and_never_raises(data: bytes) -> None:
     assert len(list(messages(data))) <= len(data) // HEADER.size
     assert len(attributes(data).values) <= len(data) // 4
+
+
+def test_vxlan_and_what_is_none() -> None:
+    data = (
+        ("IFLA_VXLAN_ID", 1), ("IFLA_VXLAN_LINK", 2), ("IFLA_VXLAN_LOCAL", "172.30.0.11"),
+        ("IFLA_VXLAN_PORT", 8472), ("IFLA_VXLAN_LEARNING", 0),
+    )  # fmt: skip
+    info = ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "vxlan"), ("IFLA_INFO_DATA", data)))
+    body = encode_whole("ifinfmsg", (("index", 5),), (("IFLA_IFNAME", "vx-node-1"), info))
+    assert parse_vxlan(body) == Vxlan(1, 8472, "172.30.0.11", 2, False)
+    other = (("IFLA_IFNAME", "veth0"), ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "veth"),)))
+    assert parse_vxlan(encode_whole("ifinfmsg", (), other)) is None
+
+
+def test_forwarding_to_a_machine_of_either_family() -> None:
+    for remote in ("172.30.0.12", "fd00::12"):
+        fields = (("family", socket.AF_BRIDGE), ("ifindex", 5))
+        body = encode_whole("ndmsg", fields, (("NDA_LLADDR", "0e:11:22:33:44:55"), ("NDA_DST", remote)))
+        assert parse_forwarding(body) == Forwarding(5, "0e:11:22:33:44:55", remote)
