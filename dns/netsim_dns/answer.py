@@ -191,6 +191,8 @@ def _version(context: Context) -> Answer:
 def _pod(context: Context, namespace: bytes, pod: bytes) -> list[Candidate]:
     if context.config.pods == "disabled" or namespace not in context.index.namespaces:
         return []
+    if context.config.pods == "verified" and (namespace, names.pod_address_text(pod)) not in context.index.by_pod_ip:
+        return []
     address = names.parse_pod_address(pod)
     return [Candidate((pod, namespace, b"pod"), address, 0)] if address is not None else []
 

@@ -52,7 +52,7 @@ class DnsConfig:
     listen: tuple[Listen, ...] = (("0.0.0.0", 53),)
     ttl: int = 30
     cache_ttl: int = 30
-    pods: Literal["disabled", "insecure"] = "insecure"
+    pods: Literal["disabled", "insecure", "verified"] = "insecure"
     cluster_cidrs: tuple[str, ...] = ("10.96.0.0/16", "10.244.0.0/16")
     fallthrough: bool = True
     local_addresses: tuple[str, ...] | None = None
@@ -66,8 +66,8 @@ class DnsConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.ttl <= TTL_MAX:
             raise ConfigError(f"dns ttl: {self.ttl} is out of range, use 0 to {TTL_MAX} seconds")
-        if self.pods not in ("disabled", "insecure"):
-            raise ConfigError(f"dns pods: {self.pods!r} is not served, use 'disabled' or 'insecure'")
+        if self.pods not in ("disabled", "insecure", "verified"):
+            raise ConfigError(f"dns pods: {self.pods!r} is not known, use disabled, insecure or verified")
         if not 512 <= self.udp_max <= 65507:
             raise ConfigError(f"dns udp_max: {self.udp_max} is out of range, use 512 to 65507 bytes")
         labels = self.zone.strip(".").split(".")

@@ -130,18 +130,20 @@ def _plain(label: bytes) -> bytes:
     return label[1:] if label.startswith(b"_") else label
 
 
+def pod_address_text(label: bytes) -> bytes:
+    """The text that a pod label stands for: three single dashes are dots of IPv4, all others colons of IPv6."""
+    return label.replace(b"-", b"." if label.count(b"-") == 3 and b"--" not in label else b":")
+
+
 def parse_pod_address(label: bytes) -> bytes | None:
     """Address (4 or 16 bytes) that a pod label spells, None if it spells none.
 
-    Three single dashes make an IPv4 address, anything else IPv6 with its colons as dashes. An IPv4-mapped
-    address is the IPv4 one; scopes (`%eth0`) are refused.
+    An IPv4-mapped address is the IPv4 one; scopes (`%eth0`) are refused.
     """
     if b"." in label or b"%" in label or b":" in label:
         return None
-    text = label.decode("ascii", "replace")
-    if text.count("-") == 3 and "--" not in text:
-        return _ipv4(text.replace("-", "."))
-    return _ipv6(text.replace("-", ":"))
+    text = pod_address_text(label).decode("ascii", "replace")
+    return _ipv4(text) if "." in text else _ipv6(text)
 
 
 def parse_reverse(qname: Labels, zone: Labels) -> bytes | None:

@@ -1,17 +1,21 @@
-"""From the bytes of a query to the bytes of its answer, with ready answers kept for queries seen before."""
+"""From the bytes of a query to the bytes of its answer, with answers kept for questions seen before."""
 
 from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from .answer import answer
 from .config import CACHE_TTL_MIN, DnsConfig
 from .index import Index
+from .kept import VOLATILE, Keeper, Kept, Ready, Varied
 from .names import lower
+from .reply import SOA_NUMBERS, Asker, Body, asker_of, badvers_message, build_body, error_message, render
 from .seams import Answered, Forwarder
-from .types import AAAA, NS, SERVFAIL, SOA, TXT, A, Answer, Question
+from .sources import made_from
+from .types import CNAME, NS, SERVFAIL, Answer, Question
 from .wire import (
     HEADER_SIZE,
     OPCODE_NOTIFY,
@@ -19,53 +23,16 @@ from .wire import (
     TCP_LIMIT,
     Malformed,
     Query,
-    Reply,
-    badvers_reply,
-    build_reply,
-    error_reply,
     parse_query,
 )
+from .zones import find_zone
 
 LOG = logging.getLogger(__name__)
-KEPT_MAX = 16384
 KEPT_QUERY_MAX = 512
-# an OPT with options: a cookie, for one, never comes twice, so that keeping its answer would only fill the table
+# an OPT with options: a cookie, for one, never comes twice, so that having its answer ready would only fill the table
 PLAIN_OPT = 11
-
-# length of flags and counts, which an answer without id begins with
-_COUNTS = HEADER_SIZE - 2
 # labels that the SOA adds to the zone: it may point at the question's, and then has their case
 _NAMED_IN_SOA = frozenset((b"dns", b"hostmaster"))
-_NAMED_BY_QUESTION = frozenset((A, AAAA, SOA, TXT))
-
-
-@dataclass(slots=True)
-class _Kept:
-    """Ready answers without id, by the query without id and with its name in lower case.
-
-    `any_case` holds, for answers whose records only point into the question, the question's length: they serve
-    a query that spells the name otherwise once its question is put in.
-    """
-
-    answers: dict[bytes, bytes | tuple[Reply, int]] = field(default_factory=dict)
-    any_case: dict[bytes, int] = field(default_factory=dict)
-
-    def clear(self) -> None:
-        self.answers.clear()
-        self.any_case.clear()
-
-    def keep(self, key: bytes, data: bytes, reply: Reply, limit: int, written: bytes) -> None:
-        """Keep the answer to `data`, unless it serves only a spelling that will hardly come again."""
-        plain, size = key == data[2:], len(reply.question)
-        if len(self.answers) >= KEPT_MAX:
-            self.clear()
-        if reply.any_case and data[HEADER_SIZE : HEADER_SIZE + size] == reply.question:
-            self.any_case[key] = size
-            written = _respelled(written, key[_COUNTS : _COUNTS + size])
-            reply.question = key[_COUNTS : _COUNTS + size]
-        elif not plain:
-            return
-        self.answers[key] = (reply, limit) if reply.varies else written
 
 
 @dataclass(slots=True)
@@ -73,8 +40,9 @@ class Responder:
     """Answers for one index. `local` are the server's own addresses, see `answer`; without `forwarder` what is not the
     cluster's is SERVFAIL. `failures` counts questions whose answering raised.
 
-    Answers are kept under everything a query says but its id, and forgotten when the index changes, so that
-    an answer is never older than the index.
+    Answers are kept under their question, and, for queries that come again byte by byte, under everything a query
+    says but its id. When the index changes, those made from what was touched are forgotten before anything is
+    answered, so that an answer is never older than the index.
     """
 
     index: Index
@@ -82,99 +50,134 @@ class Responder:
     local: frozenset[bytes] = frozenset()
     forwarder: Forwarder | None = None
     failures: int = 0
-    _generation: int = -1
-    _udp: _Kept = field(default_factory=_Kept)
-    _tcp: _Kept = field(default_factory=_Kept)
+    kept: Keeper = field(default_factory=Keeper)
+    _seen: int = -1
+    _serial: bytes = bytes(4)
 
     def udp(self, data: bytes) -> Answered:
         """Answer to a datagram, a future of it if an upstream is asked; None if it deserves none."""
-        if self._generation != self.index.generation:
-            self.forget()
-        kept = self._udp.answers.get(data[2:])
-        if kept.__class__ is bytes:
-            return data[:2] + kept
-        return self._respond(data, kept, self._udp, self.config.udp_max)
+        if self._seen != self.index.generation:
+            self._renew()
+        ready = self.kept.udp.get(data[2:])
+        if ready.__class__ is bytes:
+            return data[:2] + ready
+        if ready is None:
+            return self._respond(data, False)
+        return data[:2] + self._finish(ready)
 
     def tcp(self, data: bytes) -> Answered:
         """As `udp`, for a message of a stream, without its length."""
-        if self._generation != self.index.generation:
-            self.forget()
-        return self._respond(data, self._tcp.answers.get(data[2:]), self._tcp, TCP_LIMIT)
+        if self._seen != self.index.generation:
+            self._renew()
+        ready = self.kept.tcp.get(data[2:])
+        return self._respond(data, True) if ready is None else data[:2] + self._finish(ready)
 
     def forget(self) -> None:
         """Drop all kept answers, as after a change of `config`."""
-        self._udp.clear()
-        self._tcp.clear()
-        self._generation = self.index.generation
+        self.kept.clear()
 
-    def _respond(self, data: bytes, ready: bytes | tuple[Reply, int] | None, kept: _Kept, most: int) -> Answered:
-        if ready is not None:
-            return data[:2] + _rendered(ready)
+    def _renew(self) -> None:
+        """Forget what has changed since the last time."""
+        changes = self.index.changed_since(self._seen)
+        if changes is None:
+            self.kept.clear()
+        else:
+            for touched in changes:
+                for one in touched:
+                    self.kept.drop(one)
+            self.kept.drop(VOLATILE)
+        self._seen = self.index.generation
+        self._serial = (self.index.serial if self.index.synced else 0).to_bytes(4, "big")
+
+    def _finish(self, ready: Ready) -> bytes:
+        if isinstance(ready, bytes):
+            return ready
+        if isinstance(ready, Varied):
+            return render(ready.body, ready.asker, self._serial, shuffled)
+        return ready[0] + self._serial + ready[1]
+
+    def _respond(self, data: bytes, stream: bool) -> Answered:
         if len(data) < HEADER_SIZE:
             return None
-        key = _lower_case(data)
-        size = kept.any_case.get(key)
-        if size is not None:
-            return data[:2] + _respelled(_rendered(kept.answers[key]), data[HEADER_SIZE : HEADER_SIZE + size])
-        reply, limit = self._reply(data, most)
-        if not isinstance(reply, Reply):
-            return reply
-        written = reply.render(limit, random.shuffle)
-        if len(data) <= KEPT_QUERY_MAX and len(reply.opt) <= PLAIN_OPT:
-            kept.keep(key, data, reply, limit, written)
-        return data[:2] + written
-
-    def _reply(self, data: bytes, most: int) -> tuple[Reply | Answered, int]:
         flags = int.from_bytes(data[2:4], "big")
         try:
             query = parse_query(data)
-            return (None, 0) if query is None else (self._answer(query, data, most), _limit(query, most))
+            return None if query is None else self._answer(query, data, stream)
         except Malformed as failure:
-            return error_reply(flags, failure), PLAIN_LIMIT
+            return data[:2] + error_message(flags, failure)
         except Exception:
             self.failures += 1
             LOG.exception("dns: answering %s failed", data.hex())
-            return error_reply(flags, Malformed(SERVFAIL)), PLAIN_LIMIT
+            return data[:2] + error_message(flags, Malformed(SERVFAIL))
 
-    def _answer(self, query: Query, data: bytes, most: int) -> Reply | Answered:
+    def _answer(self, query: Query, data: bytes, stream: bool) -> Answered:
         if query.edns and query.edns.version > 0:
-            return badvers_reply(query)
-        if self.forwarder and self.forwarder.owns(lower(query.question.qname)):
-            return self.forwarder.ask(query, data, most == TCP_LIMIT)
-        found = answer(query.question, self.index, self.config, self.local)
+            return data[:2] + badvers_message(query)
+        key = query.raw_question[:-4].lower() + query.raw_question[-4:]
+        kept = self.kept.find(key) if query.opcode == 0 else None
+        if kept is None or (kept.exact and query.raw_question != key):
+            made = self._make(query, data, stream)
+            if not isinstance(made, Kept):
+                return made
+            kept = made
+            if query.opcode == 0 and (not kept.exact or query.raw_question == key):
+                self.kept.add(key, kept)
+        asker = asker_of(query, _limit(query, self.config.udp_max, stream))
+        written = render(kept.body, asker, self._serial, shuffled)
+        if query.raw_question == key and len(asker.opt) <= PLAIN_OPT and query.opcode == 0:
+            self.kept.add_ready(kept, stream, data[2:], _ready(kept.body, asker, written))
+        return data[:2] + written
+
+    def _make(self, query: Query, data: bytes, stream: bool) -> Kept | Answered:
+        """A new answer; not kept if it is a forwarder's."""
+        asked = query.question
+        question = replace(asked, qname=lower(asked.qname))
+        if self.forwarder and self.forwarder.owns(question.qname):
+            return self.forwarder.ask(query, data, stream)
+        zone = find_zone(question.qname, self.config.zone)
+        found = self._find(question, query.opcode)
         if found.elsewhere and self.forwarder:
-            return self.forwarder.ask(query, data, most == TCP_LIMIT)
-        if query.opcode == OPCODE_NOTIFY and self.config.cache_ttl:
-            found = replace(found, ttl=CACHE_TTL_MIN)
-        reply = build_reply(query, found)
-        reply.any_case = _serves_any_case(query.question, found)
-        return reply
+            return self.forwarder.ask(query, data, stream)
+        exact = not _serves_any_case(question, found)
+        if exact and asked != question:
+            found = self._find(asked, query.opcode)
+        body = build_body(asked if exact else question, found, zone or ())
+        return Kept(body, exact, made_from(question, zone, self.index))
+
+    def _find(self, question: Question, opcode: int) -> Answer:
+        found = answer(question, self.index, self.config, self.local)
+        notify = opcode == OPCODE_NOTIFY and self.config.cache_ttl
+        return replace(found, ttl=CACHE_TTL_MIN) if notify else found
 
 
-def _rendered(ready: bytes | tuple[Reply, int]) -> bytes:
-    return ready if isinstance(ready, bytes) else ready[0].render(ready[1], random.shuffle)
+def shuffled(records: Sequence[bytes]) -> list[bytes]:
+    """The records in an order as good as any (RFC 1794)."""
+    return sorted(records, key=_by_chance)
 
 
-def _lower_case(data: bytes) -> bytes:
-    """A query without id, its name in lower case; the bytes up to the first zero are nothing but name."""
-    end = data.find(b"\0", HEADER_SIZE)
-    return data[2:HEADER_SIZE] + data[HEADER_SIZE:end].lower() + data[end:]
+def _by_chance(_: bytes) -> float:
+    return random.random()
 
 
-def _respelled(written: bytes, question: bytes) -> bytes:
-    """An answer without id, with the question as this client spelled it."""
-    return written[:_COUNTS] + question + written[_COUNTS + len(question) :]
+def _ready(body: Body, asker: Asker, written: bytes) -> Ready:
+    """What gives this answer again; not the same bytes if it has an order or a date."""
+    if body.varies:
+        return Varied(body, asker)
+    if not body.dated:
+        return written
+    serial = len(written) - len(asker.opt) - SOA_NUMBERS
+    return written[:serial], written[serial + 4 :]
 
 
 def _serves_any_case(question: Question, found: Answer) -> bool:
     """Do all names in the answer come from the question, and does its spelling make no difference to the answer?"""
-    if question.qtype == NS or found.additional or _NAMED_IN_SOA & set(lower(question.qname)):
+    if question.qtype == NS or _NAMED_IN_SOA & set(question.qname):
         return False
-    return all(record.rtype in _NAMED_BY_QUESTION for record in found.answer + found.authority)
+    return all(record.rtype != CNAME for record in found.answer)
 
 
-def _limit(query: Query, most: int) -> int:
+def _limit(query: Query, udp_max: int, stream: bool) -> int:
     """Largest answer in bytes: what the client takes over UDP, at least 512; over TCP what a frame holds."""
-    if most == TCP_LIMIT:
-        return most
-    return min(max(query.edns.size, PLAIN_LIMIT), most) if query.edns else PLAIN_LIMIT
+    if stream:
+        return TCP_LIMIT
+    return min(max(query.edns.size, PLAIN_LIMIT), udp_max) if query.edns else PLAIN_LIMIT

@@ -13,9 +13,10 @@ from dnslib import DNSRecord
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from netsim_dns.reply import asker_of, build_body, render
 from netsim_dns.responder import Responder
 from netsim_dns.types import Answer, Question
-from netsim_dns.wire import Malformed, build_reply, parse_query
+from netsim_dns.wire import Malformed, parse_query
 
 from .conftest import rows
 
@@ -173,7 +174,7 @@ def test_names_in_mixed_case_are_kept_once(responders: dict[str, Responder]) -> 
         data = responder.udp(dns.message.make_query(f"{name}.svc.cluster.local.", "A").to_wire())
         assert data is not None
         assert name.partition(".")[0].encode() in data
-    assert len(responder._udp.answers) == 1
+    assert len(responder.kept) == 1
 
 
 def limit_of(question: dns.message.Message) -> int:
@@ -291,12 +292,12 @@ def test_a_failing_answer_is_servfail_to_that_client_only(
 
 
 def test_kept_answers_are_bounded(responders: dict[str, Responder], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netsim_dns.responder.KEPT_MAX", 10)
-    responder = responders["p1"]
+    monkeypatch.setattr("netsim_dns.kept.GENERATION_MAX", 10)
+    responder = fixture_responder()
     for i in range(50):
         responder.udp(dns.message.make_query(f"n{i}.testns.svc.cluster.local.", "A").to_wire())
-    assert 0 < len(responder._udp.answers) <= 10
-    assert len(responder._udp.any_case) <= 10
+    assert 10 <= len(responder.kept) <= 20
+    assert len(responder.kept.udp) <= 10
 
 
 def test_parse_query_keeps_labels_of_any_bytes() -> None:
@@ -308,6 +309,7 @@ def test_parse_query_keeps_labels_of_any_bytes() -> None:
 def test_reply_is_built_from_any_answer_to_a_question() -> None:
     query = parse_query(message())
     assert query is not None
-    assert build_reply(query, Answer(5, authoritative=False)).render(512, lambda _: None)[:2] == b"\x81\x05"
+    body = build_body(query.question, Answer(5, authoritative=False), ())
+    assert render(body, asker_of(query, 512), bytes(4), list)[:2] == b"\x81\x05"
     with pytest.raises(Malformed):
         parse_query(message((2, 0, 0, 0)))

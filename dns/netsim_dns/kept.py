@@ -1,0 +1,115 @@
+"""Answers kept, bounded in number, and dropped by what they were made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .index import Touched
+from .reply import Asker, Body
+
+# A generation that is full becomes the old one, and the old one is forgotten: what is asked often is taken over.
+GENERATION_MAX = 65536
+
+VOLATILE: Touched = (None, None)
+"""Dropped with every change: answers that are made from more than can be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Varied:
+    """What a message is rendered from each time, as its records are to change places."""
+
+    body: Body
+    asker: Asker
+
+
+Ready = bytes | tuple[bytes, bytes] | Varied
+"""A message without its id; its parts before and after the SOA's serial; or what makes it anew each time."""
+
+
+@dataclass(slots=True)
+class Kept:
+    """A body, by its question in lower case. `exact`: it serves that spelling only. `copies` are the queries for which
+    it is at hand ready made, each with the table."""
+
+    body: Body
+    exact: bool = False
+    touched: Touched | None = None
+    copies: list[tuple[dict[bytes, Ready], bytes]] = field(default_factory=list)
+
+
+class _Generation:
+    def __init__(self) -> None:
+        self.bodies: dict[bytes, Kept] = {}
+        self.udp: dict[bytes, Ready] = {}
+        self.tcp: dict[bytes, Ready] = {}
+        self._made_from: dict[bytes | None, dict[bytes | None, list[bytes]]] = {}
+
+    def full(self) -> bool:
+        return max(len(self.bodies), len(self.udp), len(self.tcp)) >= GENERATION_MAX
+
+    def add(self, key: bytes, kept: Kept) -> None:
+        self.bodies[key] = kept
+        if kept.touched is not None:
+            group, member = kept.touched
+            self._made_from.setdefault(group, {}).setdefault(member, []).append(key)
+
+    def drop(self, touched: Touched) -> None:
+        group, member = touched
+        members = self._made_from.get(group)
+        if members is None:
+            return
+        if group is not None and member is None:
+            del self._made_from[group]
+            for keys in members.values():
+                self._forget(keys)
+        elif member in members:
+            self._forget(members.pop(member))
+
+    def _forget(self, keys: list[bytes]) -> None:
+        for key in keys:
+            kept = self.bodies.pop(key, None)
+            for table, query in kept.copies if kept else ():
+                table.pop(query, None)
+
+
+class Keeper:
+    """Two generations of kept answers. `udp` and `tcp` are the ready messages of the young one, by query without id."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._young, self._old = _Generation(), _Generation()
+        self.udp, self.tcp = self._young.udp, self._young.tcp
+
+    def __len__(self) -> int:
+        return len(self._young.bodies) + len(self._old.bodies)
+
+    def find(self, key: bytes) -> Kept | None:
+        """The answer to a question in lower case."""
+        kept = self._young.bodies.get(key)
+        if kept is None and (kept := self._old.bodies.pop(key, None)) is not None:
+            kept.copies.clear()
+            self.add(key, kept)
+        return kept
+
+    def add(self, key: bytes, kept: Kept) -> None:
+        """Keep an answer."""
+        if self._young.full():
+            self._old, self._young = self._young, _Generation()
+            self.udp.clear()
+            self.tcp.clear()
+            self.udp, self.tcp = self._young.udp, self._young.tcp
+        self._young.add(key, kept)
+
+    def add_ready(self, kept: Kept, stream: bool, query: bytes, ready: Ready) -> None:
+        """Have an answer that is kept at hand for one query."""
+        table = self.tcp if stream else self.udp
+        table[query] = ready
+        kept.copies.append((table, query))
+
+    def drop(self, touched: Touched) -> None:
+        """Forget what was made from something that has changed."""
+        self._young.drop(touched)
+        self._old.drop(touched)

@@ -1,0 +1,215 @@
+"""Answers as bytes (RFC 1035, RFC 6891): records written once per question, messages rendered for each asker.
+
+A body is written for the question in lower case. Owners that equal the question, and the zone in a SOA, are pointers
+into it and so have the asker's case; targets of SRV are never compressed (RFC 2782) and get the asker's spelling of
+the zone when the message is rendered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from struct import Struct, pack
+
+from .names import Labels
+from .types import AAAA, OPT, SOA, SRV, A, Answer, Question, Record
+from .wire import (
+    AA,
+    BADVERS_HIGH,
+    HEADER_SIZE,
+    QR,
+    RD,
+    TC,
+    Malformed,
+    Query,
+)
+
+POINTER_MAX = 0x3FFF
+# serial, refresh, retry, expire, minimum: what a SOA ends with
+SOA_NUMBERS = 20
+
+_RECORD = Struct("!HHIH")
+_COUNTS = Struct("!HHHHH")
+_TO_QUESTION = pack("!H", 0xC000 | HEADER_SIZE)
+
+Records = tuple[bytes, ...]
+Shuffle = Callable[[Records], Sequence[bytes]]
+
+
+@dataclass(slots=True)
+class Body:
+    """The records of an answer, and AA and rcode as `flags`.
+
+    `addresses` and `additional` may be sent in any order. `dated`: the only record is a SOA, whose serial is put in
+    when rendering. `zone` is the zone's name as SRV targets spell it, empty if there are none.
+    """
+
+    flags: int
+    fixed: Records = ()
+    addresses: Records = ()
+    authority: Records = ()
+    additional: Records = ()
+    dated: bool = False
+    zone: bytes = b""
+    size: int = 0
+
+    @property
+    def varies(self) -> bool:
+        """Is there an order to be changed from one answer to the next?"""
+        return len(self.addresses) > 1 or len(self.additional) > 1
+
+
+@dataclass(slots=True)
+class Asker:
+    """What is of this query alone: QR, opcode, RD and CD; its question as spelled; OPT of the answer; size it takes."""
+
+    flags: int
+    question: bytes
+    opt: bytes
+    limit: int
+
+
+def render(body: Body, asker: Asker, serial: bytes, shuffle: Shuffle) -> bytes:
+    """The message without its id, in at most the asker's limit with it: what does not fit is left out and TC set.
+
+    `serial` is the SOA's, in 4 bytes.
+    """
+    sections = [body.fixed, body.authority, body.additional]
+    if body.dated:
+        sections[:2] = [tuple(dated(record, serial) for record in records) for records in sections[:2]]
+    if body.zone:
+        sections[0] = _respelled(body.fixed, body.zone, asker.question)
+    if body.addresses:
+        sections[0] += tuple(shuffle(body.addresses) if len(body.addresses) > 1 else body.addresses)
+    if len(body.additional) > 1:
+        sections[2] = tuple(shuffle(body.additional))
+    left = asker.limit - HEADER_SIZE - len(asker.question) - len(asker.opt)
+    flags = asker.flags | body.flags
+    if body.size > left:
+        flags |= TC
+        sections = _cut(sections, left)
+    opts = 1 if asker.opt else 0
+    questions = 1 if asker.question else 0
+    head = _COUNTS.pack(flags, questions, len(sections[0]), len(sections[1]), len(sections[2]) + opts)
+    return b"".join((head, asker.question, *sections[0], *sections[1], *sections[2], asker.opt))
+
+
+def dated(record: bytes, serial: bytes) -> bytes:
+    """A SOA with this serial."""
+    return record[:-SOA_NUMBERS] + serial + record[4 - SOA_NUMBERS :]
+
+
+def _respelled(records: Records, zone: bytes, question: bytes) -> Records:
+    """SRV records with the zone spelled as the question spells it."""
+    spelled = question[len(question) - 4 - len(zone) : -4]
+    return records if spelled == zone else tuple(record.replace(zone, spelled) for record in records)
+
+
+def _cut(sections: Sequence[Records], left: int) -> list[Records]:
+    """As many records as fit, in order; after the first that does not fit, none."""
+    kept: list[Records] = []
+    for records in sections:
+        count = 0
+        while count < len(records) and len(records[count]) <= left:
+            left -= len(records[count])
+            count += 1
+        kept.append(records[:count])
+        if count < len(records):
+            left = 0
+    return kept
+
+
+def asker_of(query: Query, limit: int) -> Asker:
+    """What an answer to this query, of at most `limit` bytes, begins and ends with."""
+    return Asker(query.reply_flags, query.raw_question, query.edns.reply() if query.edns else b"", limit)
+
+
+def error_message(flags: int, failure: Malformed) -> bytes:
+    """The bare error, without id, for a query with these header flags."""
+    head = _COUNTS.pack(QR | (flags & (0x7800 | RD)) | failure.rcode, bool(failure.raw_question), 0, 0, 0)
+    return head + failure.raw_question
+
+
+def badvers_message(query: Query) -> bytes:
+    """BADVERS without id (RFC 6891, section 6.1.3): our version, 0, in an OPT that repeats nothing."""
+    opt = b"\0" + _RECORD.pack(OPT, 0, BADVERS_HIGH << 24, 0)
+    return _COUNTS.pack(query.reply_flags, 1, 0, 0, 1) + query.raw_question + opt
+
+
+def build_body(question: Question, answer: Answer, zone: Labels) -> Body:
+    """Write the records of an answer to a question; `zone` is the one that SRV targets end with."""
+    writer = _Writer(question.qname, answer.ttl)
+    fixed = tuple(writer.write(r) for r in answer.answer if r.rtype not in (A, AAAA))
+    addresses = tuple(writer.write(r) for r in answer.answer if r.rtype in (A, AAAA))
+    authority = tuple(writer.write(r) for r in answer.authority)
+    additional = tuple(writer.write(r, own=False) for r in answer.additional)
+    return Body(
+        answer.rcode | (AA if answer.authoritative else 0),
+        fixed,
+        addresses,
+        authority,
+        additional,
+        dated=any(r.rtype == SOA for r in answer.answer + answer.authority),
+        zone=whole_name(zone) if any(r.rtype == SRV for r in answer.answer) else b"",
+        size=sum(map(len, fixed + addresses + authority + additional)),
+    )
+
+
+def whole_name(labels: Labels) -> bytes:
+    """A name without pointers."""
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+
+
+class _Writer:
+    """Writes records one after the other, with pointers to names already written.
+
+    Address records are put in another order later, so nothing may point into them: they only use names.
+    """
+
+    def __init__(self, qname: Labels, ttl: int) -> None:
+        self._qname = qname
+        self._ttl = ttl
+        self._seen: dict[Labels, int] = {}
+        self._remember(qname, HEADER_SIZE)
+        self._offset = HEADER_SIZE + sum(map(len, qname)) + len(qname) + 5
+
+    def write(self, record: Record, own: bool = True) -> bytes:
+        """Bytes of one record; `own`: an owner that equals the question points to it."""
+        moves = record.rtype in (A, AAAA)
+        to_question = own and record.owner == self._qname
+        owner = _TO_QUESTION if to_question else self._name(record.owner, self._offset, learn=not moves)
+        start = self._offset + len(owner) + _RECORD.size
+        data = record.prefix
+        for name in record.names:
+            position = start + len(data)
+            data += self._name(name, position) if record.compress else self._target(name, position)
+        data += record.suffix
+        written = owner + _RECORD.pack(record.rtype, 1, self._ttl, len(data)) + data
+        if not moves:
+            self._offset += len(written)
+        return written
+
+    def _remember(self, labels: Labels, offset: int) -> None:
+        for position, label in enumerate(labels):
+            if offset > POINTER_MAX:
+                return
+            self._seen.setdefault(labels[position:], offset)
+            offset += len(label) + 1
+
+    def _name(self, labels: Labels, offset: int, learn: bool = True) -> bytes:
+        written = b""
+        for position, label in enumerate(labels):
+            target = self._seen.get(labels[position:])
+            if target is not None:
+                return written + pack("!H", 0xC000 | target)
+            if learn and offset + len(written) <= POINTER_MAX:
+                self._seen[labels[position:]] = offset + len(written)
+            written += bytes([len(label)]) + label
+        return written + b"\0"
+
+    def _target(self, labels: Labels, offset: int) -> bytes:
+        """A name written whole; records about it point here, and not to a question that spells it otherwise."""
+        if offset <= POINTER_MAX:
+            self._seen[labels] = offset
+        self._remember(labels, offset)
+        return whole_name(labels)
