@@ -24,6 +24,9 @@ BADVERS_HIGH = 1
 # NSID, EXPIRE, COOKIE, TCP-KEEPALIVE and PADDING come back as they were sent
 ECHOED_OPTIONS = frozenset((3, 9, 10, 11, 12))
 CLIENT_SUBNET = 8
+# no upstream gets COOKIE (RFC 7873), TCP-KEEPALIVE (RFC 7828) and PADDING (RFC 7830), which are between two
+# neighbours, nor the client's subnet: its answer is kept for all clients
+KEPT_OPTIONS = frozenset((CLIENT_SUBNET, 10, 11, 12))
 
 _RECORD = Struct("!HHIH")
 _HEADER = Struct("!HHHHHH")
@@ -33,12 +36,14 @@ Shuffle = Callable[[list[bytes]], None]
 
 @dataclass(frozen=True, slots=True)
 class Edns:
-    """The OPT of a query: version, advertised UDP size in bytes, DNSSEC OK, and the options to echo as sent."""
+    """The OPT of a query: version, advertised UDP size in bytes, DNSSEC OK, the options to echo as sent, and those
+    that an upstream gets."""
 
     version: int
     size: int
     do: bool
     options: bytes = b""
+    forwarded: bytes = b""
 
     def reply(self) -> bytes:
         """The OPT record of an answer."""
@@ -152,7 +157,7 @@ def _skip_name(data: bytes, offset: int) -> int:
 
 
 def _parse_edns(size: int, ttl: int, data: bytes) -> Edns:
-    echoed, offset = b"", 0
+    echoed, forwarded, offset = b"", b"", 0
     while offset < len(data):
         code, length = unpack_from("!HH", data, offset)
         end = offset + 4 + length
@@ -162,8 +167,10 @@ def _parse_edns(size: int, ttl: int, data: bytes) -> Edns:
             _check_client_subnet(data[offset + 4 : end])
         if code in ECHOED_OPTIONS:
             echoed += data[offset:end]
+        if code not in KEPT_OPTIONS:
+            forwarded += data[offset:end]
         offset = end
-    return Edns(ttl >> 16 & 255, size, bool(ttl & DO), echoed)
+    return Edns(ttl >> 16 & 255, size, bool(ttl & DO), echoed, forwarded)
 
 
 def _check_client_subnet(option: bytes) -> None:
