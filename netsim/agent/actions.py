@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from netsim.agent import backoff, podspec
@@ -12,6 +13,8 @@ from netsim.agent.container_status import creating
 from netsim.agent.env import ConfigError, MountError
 from netsim.agent.hooks import HookFailed, post_start, run_hook
 from netsim.agent.hosts import HostnameTooLong
+from netsim.agent.images.policy import pull_duration
+from netsim.agent.images.provider import Had, NoImage
 from netsim.agent.killing import Killer
 from netsim.agent.model import Container, Exit, Obj, PodState
 from netsim.agent.plan import (
@@ -25,7 +28,6 @@ from netsim.agent.plan import (
     RemoveSandbox,
     StartContainer,
 )
-from netsim.agent.runtime.catalogue import CatalogueError, UnknownImage
 from netsim.agent.runtime.launch import container_id
 from netsim.agent.runtime.processes import CreateFailed, Ended
 from netsim.agent.runtime.workload_client import WorkloadError, WorkloadHostGone
@@ -113,13 +115,16 @@ class PodActions:
         if previous is not None:
             await self.engine.clean(state.uid, previous)
         try:
-            container = await self.engine.start(pod, spec, state, action.attempt)
-        except (UnknownImage, CatalogueError) as error:
-            self._fail_pull(state, spec, str(error))
+            had = await self._image(pod, spec)
+            container = await self.engine.start(pod, spec, state, action.attempt, had.image)
+        except NoImage as error:
+            self._fail_image(state, spec, error)
         except MountError as error:
             self._fail_mount(pod, state, spec, str(error))
-        except (ConfigError, StatusError) as error:
-            self._fail(state, spec, "CreateContainerConfigError", str(error), 1.0)
+        except ConfigError as error:
+            self._fail(state, spec, error.reason, str(error), 1.0)
+        except StatusError as error:
+            self._fail(state, spec, ConfigError.reason, str(error), 1.0)
         except (WorkloadHostGone, OSError, CommandMissing) as error:
             self._fail(state, spec, "RunContainerError", str(error), 0.25)
         except WorkloadError as error:
@@ -130,13 +135,24 @@ class PodActions:
             self._started(pod, state, spec, action, container)
         self.worker.save()
 
+    async def _image(self, pod: Obj, spec: Obj) -> Had:
+        """The container's image, and the events that tell where it came from."""
+        image, name = spec["image"], spec["name"]
+        pulling = partial(self.worker.event, "Pulling", f'Pulling image "{image}"', container=name)
+        had = await self.engine.image(pod, spec, pulling)
+        text = f'Container image "{image}" already present on machine and can be accessed by the pod'
+        if had.seconds is not None:
+            took = pull_duration(had.seconds)
+            text = f'Successfully pulled image "{image}" in {took} ({took} including waiting).'
+            text += f" Image size: {had.size} bytes."
+        self.worker.event("Pulled", text, container=name)
+        return had
+
     def _started(self, pod: Obj, state: PodState, spec: Obj, action: StartContainer, container: Container) -> None:
         self._inherit(state, action, container)
         state.failures.pop(spec["name"], None)
-        name, image = spec["name"], spec["image"]
-        self.worker.event("Pulled", f'Container image "{image}" already present on machine', container=name)
-        self.worker.event("Created", f"Created container: {name}", container=name)
-        self.worker.event("Started", f"Started container {name}", container=name)
+        self.worker.event("Created", "Container created", container=spec["name"])
+        self.worker.event("Started", "Container started", container=spec["name"])
         self.worker.container_started(spec, container)
         if not post_start(spec):
             set_ready(spec, container)
@@ -195,11 +211,15 @@ class PodActions:
         failed = backoff.fail(state.failures.get(name), reason, message, now, image=spec["image"], first=first)
         state.failures[name] = failed
 
-    def _fail_pull(self, state: PodState, spec: Obj, message: str) -> None:
-        image, name = spec["image"], spec["name"]
-        self.worker.event("Pulling", f'Pulling image "{image}"', container=name)
-        self.worker.event("Failed", f'Failed to pull image "{image}": {message}', warning=True, container=name)
-        self._fail(state, spec, "ErrImagePull", message, backoff.FIRST)
+    def _fail_image(self, state: PodState, spec: Obj, error: NoImage) -> None:
+        """Only a failed pull is tried again with kubelet's back-off; what no registry was asked for, every second."""
+        image, name, pull = spec["image"], spec["name"], error.reason == "ErrImagePull"
+        log.warning("pod %s/%s, container %s: %s", state.namespace, state.name, name, error)
+        reasons = {"ErrImagePull": "Failed", "InvalidImageName": "InspectFailed"}
+        text = f'Failed to pull image "{image}": {error}' if pull else str(error)
+        self.worker.event(reasons.get(error.reason, error.reason), text, warning=True, container=name)
+        self.worker.event("Failed", f"Error: {error.reason}", warning=True, container=name)
+        self._wait(state, spec, error.reason, str(error), backoff.FIRST if pull else 1.0)
 
     def _back_off_pull(self, name: str) -> None:
         state = self.worker.state

@@ -18,6 +18,14 @@ _REFERENCE = re.compile(r"\$(\$|\(([^()]*)\))")
 class ConfigError(Exception):
     """A variable or volume refers to something that is not there; the container waits (CreateContainerConfigError)."""
 
+    reason = "CreateContainerConfigError"
+
+
+class CreateError(ConfigError):
+    """A container cannot be made of its image and what the pod says; it waits (CreateContainerError)."""
+
+    reason = "CreateContainerError"
+
 
 class MountError(ConfigError):
     """A volume's content is not there; the pod waits as one whose containers are still made (FailedMount)."""
@@ -32,6 +40,11 @@ def expand(text: str, values: Mapping[str, str]) -> str:
         return values.get(match[2], match[0])
 
     return _REFERENCE.sub(one, text)
+
+
+def referenced(text: str) -> set[str]:
+    """The names of the variables that a text refers to."""
+    return {match[2] for match in _REFERENCE.finditer(text) if match[2] is not None}
 
 
 def container_env(

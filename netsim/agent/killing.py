@@ -75,7 +75,7 @@ class Killer:
 
     async def _end_process(self, container: Container, grace: float) -> None:
         begun = time.monotonic()
-        await self.engine.signal(container, signal.SIGTERM)
+        await self.engine.signal(container, stop_signal(container.stop_signal))
         while (left := begun + self._grace(grace) - time.monotonic()) > 0:
             if await self._ended_within(container, min(left, POLL_SECONDS)):
                 return
@@ -118,3 +118,12 @@ class Killer:
     def _hook_failed(self, name: str, why: str) -> None:
         text = f"PreStopHook failed: {why}"
         self.worker.event("FailedPreStopHook", text, warning=True, container=name)
+
+
+def stop_signal(name: str) -> int:
+    """The number of a STOPSIGNAL ("SIGQUIT", "QUIT", "3", "SIGRTMIN+3"); SIGTERM for none that is known (pure)."""
+    base, _, more = name.upper().removeprefix("SIG").partition("+")
+    if base.isdigit():
+        return int(base)
+    known = getattr(signal, f"SIG{base}", signal.SIGTERM) if base else signal.SIGTERM
+    return int(known) + (int(more) if more.isdigit() else 0)

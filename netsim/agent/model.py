@@ -29,6 +29,7 @@ class Container:
 
     `backoff` (seconds) and `backoff_at` are the crash back-off in force and when it was last raised. `ready` and
     `started` are the probes' verdicts; `unhealthy` names a failed liveness or startup probe, which asks for a kill.
+    `stop_signal` is what the image or the pod wants in the place of SIGTERM.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Container:
     started: bool = False
     unhealthy: str = ""
     helper: bool = False
+    stop_signal: str = ""
 
     @property
     def running(self) -> bool:

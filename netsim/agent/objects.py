@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterable
 
@@ -52,6 +53,18 @@ class PodObjects:
             raise ConfigError(f'persistentvolume "{bound_to}" not found')
         return source_of(volume, claim)
 
+    async def registry_auths(self, pod: Obj) -> dict[str, object]:
+        """Credentials of the pod's imagePullSecrets by registry; a Secret that is missing gives none, as in a kubelet.
+
+        Raises StatusError, OSError.
+        """
+        names = [entry["name"] for entry in pod["spec"].get("imagePullSecrets") or () if entry.get("name")]
+        fetch = await self.fetch(pod["metadata"]["namespace"], [("Secret", name) for name in names])
+        found: dict[str, object] = {}
+        for name in names:
+            found |= parse_auths(fetch("Secret", name) or {})
+        return found
+
     async def _find(self, kind: Kind, name: str, namespace: str | None = None) -> Obj | None:
         try:
             return await self.client.get(kind, name, namespace)
@@ -81,6 +94,16 @@ class PodObjects:
         """Drop the tokens of a pod that is gone."""
         for key in [k for k in self._tokens if k[0] == uid]:
             del self._tokens[key]
+
+
+def parse_auths(data: dict[str, bytes]) -> dict[str, object]:
+    """The credentials in a Secret of type kubernetes.io/dockerconfigjson or dockercfg; {} in one of neither (pure)."""
+    try:
+        if ".dockerconfigjson" in data:
+            return dict(json.loads(data[".dockerconfigjson"])["auths"])
+        return dict(json.loads(data.get(".dockercfg", b"{}")))
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def _token_request(pod: Obj, request: TokenRequest) -> Obj:

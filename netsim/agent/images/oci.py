@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _HEX = re.compile(r"[0-9a-f]{64}")
 INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 NAME_ANNOTATIONS = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Go's names of architectures, by the kernel's."""
 MAX_LAYERS = 127
 """As many as Docker takes."""
 
@@ -60,6 +63,12 @@ class Descriptor:
     is_index: bool
     platform: str = ""
     names: tuple[str, ...] = field(default=())
+
+
+def machine_architecture() -> str:
+    """This machine's architecture as images call it."""
+    machine = os.uname().machine
+    return ARCHITECTURES.get(machine, machine)
 
 
 def parse_json(data: bytes, what: str) -> Any:

@@ -10,15 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 KINDS = ("http", "agnhost", "tcp-echo", "udp-echo", "redis", "mysql", "command")
+KEPT = "image"
+"""The kind of an image that is unpacked here, which no catalogue file can say."""
 PACKAGED = os.path.join(os.path.dirname(__file__), "catalogue.yaml")
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One catalogue entry.
+    """What a container's image is: one catalogue entry, or an image kept here (kind "image").
 
     `ports` are (number, "TCP" or "UDP"); `command` and `args` are an image's ENTRYPOINT and CMD; `netsim` images see
-    netsim's own installation.
+    netsim's own installation. `env` ("NAME=VALUE"), `cwd`, `stop_signal` and `layers` (directories, the uppermost
+    first) are those of kept images, as is `id`, their imageID. `user` is as in a Dockerfile's USER.
     """
 
     name: str
@@ -30,6 +33,12 @@ class Image:
     programs: tuple[str, ...] = ()
     netsim: bool = False
     args: tuple[str, ...] = ()
+    user: str = ""
+    env: tuple[str, ...] = ()
+    cwd: str = ""
+    stop_signal: str = ""
+    layers: tuple[str, ...] = ()
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +93,19 @@ class Catalogue:
         tagged = self.images.get(f"{reference.repository}:{reference.tag}")
         found = tagged or self.images.get(reference.repository)
         if found is None:
-            raise UnknownImage(self._explain(text, reference))
+            raise UnknownImage(self.explain(text))
         return found
 
-    def _explain(self, text: str, reference: Reference) -> str:
+    def explain(self, text: str) -> str:
+        """Why an image is not to be had, with the nearest name that is."""
+        reference = parse_reference(text)
         known = {_short(name): name for name in self.images}
         near = difflib.get_close_matches(_short(reference.repository), known, 1, 0.5)
         hint = f"the nearest name in the catalogue is {near[0]!r}" if near else "no name in the catalogue is like it"
         return (
             f"image {text!r} is not in netsim's image catalogue; {hint}. "
-            "Use a name from the catalogue, or add this one to a catalogue file of the lab"
-            " (images: {NAME: {kind: http, ports: [80]}})"
+            "Use a name from the catalogue, load the image (`netsim image load FILE`), or add the name to the catalogue"
+            " (`netsim image load FILE.yaml` with images: {NAME: {kind: http, ports: [80]}})"
         )
 
 
@@ -120,7 +131,7 @@ def _parse_entry(name: str, entry: Any, source: str) -> Image:
     where = f"{source}: images: {name}"
     if not isinstance(entry, Mapping):
         raise CatalogueError(f"{where}: expected a mapping such as {{kind: http, ports: [80]}}")
-    unknown = set(entry) - {"kind", "ports", "server", "tag", "command", "args", "programs", "netsim"}
+    unknown = set(entry) - {"kind", "ports", "server", "tag", "command", "args", "programs", "netsim", "user"}
     if unknown:
         raise CatalogueError(f"{where}: unknown field {sorted(unknown)[0]!r}")
     kind = entry.get("kind")
@@ -138,6 +149,7 @@ def _parse_entry(name: str, entry: Any, source: str) -> Image:
         tuple(str(word) for word in entry.get("programs") or ()),
         bool(entry.get("netsim")),
         tuple(str(word) for word in entry.get("args") or ()),
+        str(entry.get("user") or ""),
     )
 
 
@@ -165,7 +177,7 @@ def load_catalogue(paths: Iterable[str] = ()) -> Catalogue:
 
 def is_in_process(image: Image, command: list[str] | None) -> bool:
     """Whether a container runs in the workload host: its image is a workload, and so is its command, if it has one."""
-    if image.kind == "command":
+    if image.kind in ("command", KEPT):
         return False
     return not command or command[0] in image.programs or os.path.basename(command[0]) in image.programs
 

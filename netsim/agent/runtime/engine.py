@@ -15,31 +15,28 @@ from netsim.agent import podspec
 from netsim.agent.cni_chain import CniChain
 from netsim.agent.config import AgentConfig
 from netsim.agent.env import ConfigError, container_env, expand, references
+from netsim.agent.images.provider import Had, Images
 from netsim.agent.model import Container, Kind, Obj, PodState, Sandbox
 from netsim.agent.objects import PodObjects
 from netsim.agent.runtime import crilog, rootfs
-from netsim.agent.runtime.catalogue import (
-    Catalogue,
-    Image,
-    image_id,
-    is_in_process,
-    load_catalogue,
-    server_header,
-    version_of,
-)
-from netsim.agent.runtime.launch import arguments, container_id, helper_id, listen_ports
+from netsim.agent.runtime.catalogue import Image, image_id, is_in_process, server_header, version_of
+from netsim.agent.runtime.launch import arguments, container_id, helper_id, listen_ports, pause_id
+from netsim.agent.runtime.making import Making
 from netsim.agent.runtime.pod_files import PodFiles
-from netsim.agent.runtime.processes import Processes, own_capabilities, terminal_args
+from netsim.agent.runtime.processes import Processes
 from netsim.agent.runtime.sandboxes import Sandboxes
-from netsim.agent.runtime.spec import DEFAULT_PATH, ProcessSpec, oci_config
+from netsim.agent.runtime.spec import DEFAULT_PATH
 from netsim.agent.runtime.storage import Storage
+from netsim.agent.runtime.users import check_non_root
 from netsim.agent.runtime.volume_files import write_files
 from netsim.agent.runtime.workload_client import WorkloadClient
 from netsim.agent.runtime.workload_spec import WorkloadSpec
 
 _T = TypeVar("_T")
 HOST_SECONDS = 5.0
-PAUSE = ["/usr/bin/sleep", "infinity"]
+IDLE = ("/usr/bin/sleep", "infinity")
+BASE = Image("netsim/base", "command")
+"""The root of what is not the pod's own: the helper of `kubectl exec`, the holder of a shared process namespace."""
 
 
 class Engine:
@@ -59,10 +56,11 @@ class Engine:
         self.sandboxes = Sandboxes(config, chain)
         self.files = PodFiles(config, self.storage, objects, capacity)
         self.processes = Processes(config.run_dir, self.storage)
+        self.images = Images(config)
+        self.making = Making(config, self.storage, self.sandboxes, self.files, self.processes, self.images.store)
         self.pool = ThreadPoolExecutor(config.parallel, thread_name_prefix="agent")
         # Making namespaces is the kernel's work under one lock: more threads would only fight over the interpreter's.
         self.sandbox_pool = ThreadPoolExecutor(2, thread_name_prefix="sandbox")
-        self._catalogue: tuple[tuple[int, ...], Catalogue] | None = None
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def call(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
@@ -83,29 +81,29 @@ class Engine:
 
     async def remove_sandbox(self, uid: str) -> None:
         """Detach from the network and let go of the namespaces; repeats harmlessly. Raises CniFailed, OSError."""
+        if self.storage.holds(pause_id(uid)):
+            await self.call(self.processes.remove, pause_id(uid))
         await self.call(self.sandboxes.remove, uid)
 
     # containers
 
-    def image(self, reference: str) -> Image:
-        """The catalogue's entry, read again when a catalogue file has changed. Raises UnknownImage, CatalogueError."""
-        stamps = tuple(os.stat(path).st_mtime_ns for path in self.config.catalogues)
-        if self._catalogue is None or self._catalogue[0] != stamps:
-            self._catalogue = (stamps, load_catalogue(self.config.catalogues))
-        return self._catalogue[1].resolve(reference)
+    async def image(self, pod: Obj, spec: Obj, pulling: Callable[[], None]) -> Had:
+        """The image of a container; `pulling` tells that a pull begins. Raises NoImage, StatusError, OSError."""
+        return await self.images.ensure(spec, pulling, lambda: self.objects.registry_auths(pod))
 
-    async def start(self, pod: Obj, spec: Obj, state: PodState, attempt: int) -> Container:
+    async def start(self, pod: Obj, spec: Obj, state: PodState, attempt: int, image: Image) -> Container:
         """Start one attempt of a container.
 
-        Raises UnknownImage, ConfigError, WorkloadError, WorkloadHostGone, CreateFailed, StatusError, OSError.
+        Raises ConfigError, WorkloadError, WorkloadHostGone, CreateFailed, StatusError, OSError.
         """
-        image = self.image(spec["image"])
         container = container_id(podspec.uid(pod), spec["name"], attempt)
+        check_non_root(pod, spec, image.user)
         kind: Kind = "workload" if is_in_process(image, spec.get("command")) else "process"
         begin = self._start_workload if kind == "workload" else self._start_process
         started = await begin(pod, spec, state, attempt, image, container)
-        identity = image_id(spec["image"])
-        return Container(spec["name"], container, spec["image"], attempt, kind, started, identity)
+        identity = image.id or image_id(spec["image"])
+        stop = (spec.get("lifecycle") or {}).get("stopSignal") or image.stop_signal
+        return Container(spec["name"], container, spec["image"], attempt, kind, started, identity, stop_signal=stop)
 
     async def _start_workload(
         self, pod: Obj, spec: Obj, state: PodState, attempt: int, image: Image, container: str
@@ -125,68 +123,27 @@ class Engine:
     async def _start_process(
         self, pod: Obj, spec: Obj, state: PodState, attempt: int, image: Image, container: str
     ) -> float:
-        env = await self.environment(pod, spec, state, image)
-        args = [expand(w, env) for w in arguments(spec, image)]
+        declared = await self._declared(pod, spec, state)
+        args = [expand(word, declared) for word in arguments(spec, image)]
         await self.prepare_pod(pod, state)
-        wanted = await self.call(self._process_spec, pod, spec, state, container, env, args, image)
+        env = self._environment(pod, spec, image) | declared
         log = self.log_path(podspec.uid(pod), spec["name"], attempt)
-        await self.call(self._create_process, container, wanted, log)
+        await self.call(self.making.start, pod, spec, state, container, env, args, image, log)
         return time.time()
 
-    def _create_process(self, container: str, wanted: ProcessSpec, log: str) -> None:
-        self._mount(container)
-        try:
-            self.processes.create(container, oci_config(wanted), log, terminal_args(wanted.container))
-        except BaseException:
-            self.processes.remove(container)
-            raise
-
-    def _mount(self, container: str) -> None:
-        if self.storage.holds(container):
-            self.processes.remove(container)
-        base = rootfs.ensure_base(f"{self.config.run_dir}/base")
-        os.makedirs(self.storage.bundle(container))
-        rootfs.mount_root(base, self.storage.bundle(container), self.storage.writable(container))
-
-    def _process_spec(
-        self,
-        pod: Obj,
-        spec: Obj,
-        state: PodState,
-        container: str,
-        env: dict[str, str],
-        args: list[str],
-        image: Image | None,
-    ) -> ProcessSpec:
-        uid, sandbox = podspec.uid(pod), _sandbox(state)
-        ipc, uts = self.sandboxes.shared_paths(uid, sandbox)
-        binds = [*rootfs.system_binds(), *self.files.binds(pod, spec)]
-        binds += rootfs.netsim_binds() if image is not None and image.netsim else []
-        return ProcessSpec(
-            args, env, f"{self.storage.bundle(container)}/rootfs", self.files.hostname(pod),
-            f"{self.config.cgroup}/pods/{uid}/{container[:16]}", sandbox.netns, ipc, uts,
-            self._target_pids(spec, state), spec.get("workingDir") or "/", bool(spec.get("tty")), binds, spec,
-            pod["spec"].get("securityContext") or {}, own_capabilities(),
-        )  # fmt: skip
-
-    def _target_pids(self, spec: Obj, state: PodState) -> str:
-        """The process namespace of an ephemeral container's target; "" for none, or one that is no process."""
-        target = state.containers.get(spec.get("targetContainerName") or "")
-        if target is None or target.kind != "process" or not target.running:
-            return ""
-        pid = self.processes.pid(target.id)
-        return f"/proc/{pid}/ns/pid" if pid else ""
-
-    async def environment(self, pod: Obj, spec: Obj, state: PodState, image: Image | None) -> dict[str, str]:
-        """The variables of a real process, with PATH, HOSTNAME and HOME as images have them."""
+    async def _declared(self, pod: Obj, spec: Obj, state: PodState) -> dict[str, str]:
+        """The variables that the pod declares for a container, and its Services'."""
         fetch = await self.objects.fetch(pod["metadata"]["namespace"], references(pod, spec))
         live = {"podIP": state.ips[0] if state.ips else "", "podIPs": [{"ip": i} for i in state.ips]}
         live |= {"hostIP": self.config.node_ip, "hostIPs": [{"ip": self.config.node_ip}]}
-        declared = container_env(pod, spec, self.objects.services.values(), fetch, self.capacity, live)
-        base = {"PATH": DEFAULT_PATH, "HOSTNAME": self.files.hostname(pod), "HOME": "/root"}
+        return container_env(pod, spec, self.objects.services.values(), fetch, self.capacity, live)
+
+    def _environment(self, pod: Obj, spec: Obj, image: Image) -> dict[str, str]:
+        """What a container finds beside that: the image's variables, PATH, HOSTNAME; HOME comes from its passwd."""
+        base = {"PATH": DEFAULT_PATH, "HOSTNAME": self.files.hostname(pod)}
         base |= {"TERM": "xterm"} if spec.get("tty") else {}
-        base |= rootfs.netsim_env() if image is not None and image.netsim else {}
-        return base | declared
+        base |= rootfs.netsim_env() if image.netsim else {}
+        return base | {name: value for name, _, value in (word.partition("=") for word in image.env)}
 
     async def prepare_pod(self, pod: Obj, state: PodState) -> None:
         """Make what the real processes of a pod share, once; the content of its volumes is renewed."""
@@ -195,6 +152,7 @@ class Engine:
             await self.files.resolve_claims(pod)
             await self.call(self.sandboxes.share, pod, _sandbox(state), self.files.hostname(pod))
             await self.call(self.files.write_resolver, pod, _sandbox(state))
+            await self.call(self.making.share_pids, pod, state, BASE)
 
     async def refresh_volumes(self, pod: Obj) -> None:
         """Bring the pod's volumes of files up to date. Raises ConfigError, StatusError, OSError."""
@@ -211,17 +169,12 @@ class Engine:
         helper = helper_id(podspec.uid(pod), name, container.attempt)
         async with self._locks.setdefault(helper, asyncio.Lock()):
             if not await self.call(self.processes.helper_lives, helper):
-                env = await self.environment(pod, spec, state, None)
+                env = self._environment(pod, spec, BASE) | await self._declared(pod, spec, state)
                 await self.prepare_pod(pod, state)
-                plain = {**spec, "resources": {}, "tty": False}
-                wanted = await self.call(self._process_spec, pod, plain, state, helper, env, PAUSE, None)
-                await self.call(self._create_helper, helper, wanted)
+                plain = {**spec, "resources": {}, "tty": False, "terminationMessagePath": ""}
+                await self.call(self.making.start_helper, pod, plain, state, helper, env, IDLE, BASE)
         container.helper = True
         return helper
-
-    def _create_helper(self, helper: str, wanted: ProcessSpec) -> None:
-        self._mount(helper)
-        self.processes.create_helper(helper, oci_config(wanted))
 
     # ending
 

@@ -7,6 +7,7 @@ import os
 import sys
 
 from netsim.agent import podspec
+from netsim.agent.env import CreateError
 from netsim.agent.model import Obj
 from netsim.agent.runtime.catalogue import Image
 
@@ -21,10 +22,20 @@ def helper_id(uid: str, name: str, attempt: int) -> str:
     return container_id(uid, name + "/exec", attempt)
 
 
+def pause_id(uid: str) -> str:
+    """The id of what holds the process namespace of a pod whose containers share one."""
+    return container_id(uid, "/pause", 0)
+
+
 def arguments(spec: Obj, image: Image) -> list[str]:
-    """command and args as Kubernetes combines them with an image's own; `netsim` is found in any installation."""
+    """command and args as Kubernetes combines them with an image's own; `netsim` is found in any installation.
+
+    Raises CreateError when there is nothing to run.
+    """
     own_args = () if spec.get("command") else image.args
     words = [*(spec.get("command") or image.command), *(spec.get("args") or own_args)]
+    if not words:
+        raise CreateError(f"no command specified: neither the container nor image {image.name} says what to run")
     if image.netsim and words[:1] == ["netsim"] and not os.path.exists(f"{sys.prefix}/bin/netsim"):
         return [sys.executable, "-m", "netsim.cli", *words[1:]]
     return words

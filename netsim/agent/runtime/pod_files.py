@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from netsim.agent import claims, hosts, podspec, resolv, volumes
 from netsim.agent.config import AgentConfig
-from netsim.agent.env import ConfigError, container_env, references
+from netsim.agent.env import ConfigError, container_env, expand, referenced, references
 from netsim.agent.model import Obj, Sandbox
 from netsim.agent.objects import PodObjects
 from netsim.agent.runtime.spec import Bind
@@ -91,20 +91,23 @@ class PodFiles:
             with open(f"{directory}/{name}", "w", encoding="utf-8") as file:
                 file.write(texts[name])
 
-    def binds(self, pod: Obj, spec: Obj) -> list[Bind]:
-        """Bind mounts of a container: resolver files and volumes; directories are made. Raises ConfigError."""
+    def binds(self, pod: Obj, spec: Obj, env: Mapping[str, str]) -> list[Bind]:
+        """Bind mounts of a container: resolver files and volumes; directories are made. `env` is for subPathExpr.
+
+        Raises ConfigError.
+        """
         directory = self.storage.pod_dir(podspec.uid(pod))
         own = [Bind(f"{directory}/{n}", f"/etc/{n}", n != "hosts") for n in RESOLVER_FILES]
         known = {v["name"]: v for v in pod["spec"].get("volumes") or []}
-        return own + [self._volume_bind(pod, known, m) for m in spec.get("volumeMounts") or []]
+        return own + [self._volume_bind(pod, known, m, env) for m in spec.get("volumeMounts") or []]
 
-    def _volume_bind(self, pod: Obj, known: dict[str, Obj], wanted: Obj) -> Bind:
+    def _volume_bind(self, pod: Obj, known: dict[str, Obj], wanted: Obj, env: Mapping[str, str]) -> Bind:
         volume = known.get(wanted["name"])
         if volume is None:
             raise ConfigError(f"volumeMounts: there is no volume {wanted['name']!r} in the pod's spec.volumes")
         source = self._volume_source(pod, volume)
-        if wanted.get("subPath"):
-            source = _sub_path(source, wanted["subPath"])
+        if wanted.get("subPath") or wanted.get("subPathExpr"):
+            source = _sub_path(source, wanted.get("subPath") or expand_path(wanted["subPathExpr"], env))
         read_only = bool(wanted.get("readOnly") or (volume.get("persistentVolumeClaim") or {}).get("readOnly"))
         return Bind(source, wanted["mountPath"], read_only or volumes.is_files(volume))
 
@@ -122,6 +125,14 @@ class PodFiles:
             return self.storage.volume_dir(uid, volume["name"])
         kind = next((k for k in volume if k != "name"), "nothing")
         raise ConfigError(f"volume {volume['name']!r} is of type {kind}, which netsim's agent does not have")
+
+
+def expand_path(text: str, env: Mapping[str, str]) -> str:
+    """A subPathExpr with its variables' values; ConfigError for one that there is none of (pure)."""
+    unknown = sorted(name for name in referenced(text) if name not in env)
+    if unknown:
+        raise ConfigError(f"subPathExpr {text!r}: variable {unknown[0]} is not set in the container")
+    return expand(text, env)
 
 
 def _sub_path(volume: str, path: str) -> str:

@@ -65,6 +65,23 @@ def _make_base(path: str) -> None:
     os.rename(draft, path)
 
 
+def ensure_mount_points(path: str) -> str:
+    """A layer over an image's own: what is mounted onto is there, so that a container's own layer shows its work only.
+
+    Its files take the place of links that some images have in /etc.
+    """
+    with _making:
+        if not os.path.isdir(path):
+            draft = f"{path}.{os.getpid()}"
+            shutil.rmtree(draft, ignore_errors=True)
+            for name in ("dev", "proc", "sys", "etc"):
+                os.makedirs(f"{draft}/{name}")
+            for name in ("hosts", "hostname", "resolv.conf"):
+                _write(f"{draft}/etc/{name}", "")
+            os.rename(draft, path)
+    return path
+
+
 def _write(path: str, text: str) -> None:
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
@@ -126,8 +143,8 @@ def netsim_env() -> dict[str, str]:
     return {"PATH": path, **({"PYTHONPATH": ":".join(outside)} if outside else {})}
 
 
-def mount_root(base: str, bundle: str, writable: str) -> str:
-    """Mount a container's root at `bundle`/rootfs: `writable`/upper over `base`; gives the mount point."""
+def mount_root(lowers: list[str], bundle: str, writable: str) -> str:
+    """Mount a container's root at `bundle`/rootfs: `writable`/upper over `lowers`; gives the mount point."""
     root = f"{bundle}/rootfs"
-    mount.overlay([base], f"{writable}/upper", f"{writable}/work", root)
+    mount.overlay(lowers, f"{writable}/upper", f"{writable}/work", root)
     return root

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netsim.agent.model import Obj
+from netsim.agent.runtime.users import User
 from netsim.api.quantity import parse_quantity
 
 CPU_PERIOD = 100_000
+HOST = "host"
+"""A process namespace that is the node's own."""
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Docker's default set, plus nothing: NET_RAW is in it, which ping needs.
 DEFAULT_CAPABILITIES = (
@@ -56,8 +59,8 @@ class Bind:
 class ProcessSpec:
     """Everything about one real-process container that its config.json is made of.
 
-    Namespace paths that are "" mean the node's own, an empty `pid` the container's own. `capabilities` is what this
-    node can give.
+    Namespace paths that are "" mean the node's own, an empty `pid` the container's own. `security` is the pod's
+    securityContext with the container's over it, `capabilities` what this node can give.
     """
 
     args: Sequence[str]
@@ -73,13 +76,14 @@ class ProcessSpec:
     tty: bool = False
     binds: Sequence[Bind] = ()
     container: Obj = field(default_factory=dict)
-    pod_security: Obj = field(default_factory=dict)
+    security: Obj = field(default_factory=dict)
     capabilities: frozenset[str] = frozenset()
+    user: User = field(default_factory=User)
 
 
 def oci_config(spec: ProcessSpec) -> Obj:
     """config.json of a container."""
-    security = {**spec.pod_security, **(spec.container.get("securityContext") or {})}
+    security = spec.security
     return {
         "ociVersion": "1.0.2",
         "process": process_config(spec, security),
@@ -89,6 +93,7 @@ def oci_config(spec: ProcessSpec) -> Obj:
             "resources": _resources(spec.container.get("resources") or {}, bool(security.get("privileged"))),
             "cgroupsPath": "/" + spec.cgroup,
             "namespaces": _namespaces(spec),
+            "sysctl": {s["name"]: s["value"] for s in security.get("sysctls") or ()},
             **({} if security.get("privileged") else {"maskedPaths": list(MASKED), "readonlyPaths": list(READ_ONLY)}),
         },
     }
@@ -97,14 +102,13 @@ def oci_config(spec: ProcessSpec) -> Obj:
 def process_config(spec: ProcessSpec, security: Obj) -> Obj:
     """The `process` part: user, arguments, environment, capabilities."""
     capabilities = sorted(choose_capabilities(security) & spec.capabilities)
-    uid = int(security.get("runAsUser") or 0)
-    user: Obj = {"uid": uid, "gid": int(security.get("runAsGroup") or 0)}
-    groups = [*(security.get("supplementalGroups") or []), *([security["fsGroup"]] if security.get("fsGroup") else [])]
+    root = spec.user.uid == 0
+    user: Obj = {"uid": spec.user.uid, "gid": spec.user.gid}
     sets: dict[str, list[str]] = {"bounding": capabilities, "inheritable": []}
-    sets |= {"effective": capabilities, "permitted": capabilities} if uid == 0 else {"effective": [], "permitted": []}
+    sets |= {"effective": capabilities if root else [], "permitted": capabilities if root else []}
     return {
         "terminal": spec.tty,
-        "user": {**user, "additionalGids": groups} if groups else user,
+        "user": {**user, "additionalGids": list(spec.user.groups)} if spec.user.groups else user,
         "args": list(spec.args),
         "env": [f"{k}={v}" for k, v in spec.env.items()],
         "cwd": spec.cwd,
@@ -130,8 +134,8 @@ def _names(names: Sequence[str]) -> frozenset[str]:
 
 def _namespaces(spec: ProcessSpec) -> list[Obj]:
     shared = [("network", spec.netns), ("ipc", spec.ipc), ("uts", spec.uts)]
-    pid = {"type": "pid", "path": spec.pid} if spec.pid else {"type": "pid"}
-    return [pid, {"type": "mount"}, *({"type": k, "path": p} for k, p in shared if p)]
+    pid = [{"type": "pid", "path": spec.pid} if spec.pid else {"type": "pid"}] if spec.pid != HOST else []
+    return [*pid, {"type": "mount"}, *({"type": k, "path": p} for k, p in shared if p)]
 
 
 def _mounts(spec: ProcessSpec) -> list[Obj]:

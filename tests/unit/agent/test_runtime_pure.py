@@ -21,6 +21,7 @@ from netsim.agent.runtime.launch import arguments, listen_ports
 from netsim.agent.runtime.processes import clean_message
 from netsim.agent.runtime.resp import Database, RespError, parse_command
 from netsim.agent.runtime.spec import ALL_CAPABILITIES, Bind, ProcessSpec, choose_capabilities, oci_config
+from netsim.agent.runtime.users import Accounts, choose_user
 from netsim.agent.runtime.workload_spec import WorkloadSpec, dump_spec, load_spec
 from netsim.agent.runtime.workload_streams import mysql_greeting
 
@@ -129,7 +130,9 @@ def config(container=None, **more):
         "/i",
         "/u",
         container=container or {},
+        security=(container or {}).get("securityContext") or {},
         capabilities=ALL_CAPABILITIES,
+        user=choose_user((container or {}).get("securityContext") or {}, "", Accounts()),
         **more,
     )
     return oci_config(spec)

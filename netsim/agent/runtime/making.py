@@ -1,0 +1,167 @@
+"""Makes one real-process container: its root, what is mounted into it, its user, its configuration. Functions block."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+
+from netsim.agent import podspec
+from netsim.agent.config import AgentConfig
+from netsim.agent.env import CreateError
+from netsim.agent.images.store import ImageStore
+from netsim.agent.model import Obj, PodState, Sandbox
+from netsim.agent.runtime import rootfs, termination
+from netsim.agent.runtime.catalogue import Image
+from netsim.agent.runtime.launch import pause_id
+from netsim.agent.runtime.pod_files import PodFiles
+from netsim.agent.runtime.processes import Processes, own_capabilities, terminal_args
+from netsim.agent.runtime.sandboxes import Sandboxes
+from netsim.agent.runtime.spec import HOST, ProcessSpec, oci_config
+from netsim.agent.runtime.storage import Storage
+from netsim.agent.runtime.users import Accounts, choose_user, merged_security, parse_accounts
+
+# As process 1 of a shared PID namespace it takes in what others orphan, which `sleep` alone would not.
+PAUSE = ("/bin/sh", "-c", "trap 'exit 0' TERM; sleep infinity & while :; do wait; done")
+IMAGE_NOTE = "image.json"
+
+
+class Making:
+    """The makers of one node's containers share its storage, sandboxes and images."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        storage: Storage,
+        sandboxes: Sandboxes,
+        files: PodFiles,
+        processes: Processes,
+        images: ImageStore,
+    ) -> None:
+        self.config, self.storage, self.sandboxes, self.files = config, storage, sandboxes, files
+        self.processes, self.images = processes, images
+
+    def start(
+        self,
+        pod: Obj,
+        spec: Obj,
+        state: PodState,
+        container: str,
+        env: dict[str, str],
+        args: Sequence[str],
+        image: Image,
+        log: str,
+    ) -> None:
+        """Make and start a container. Raises ConfigError, CreateFailed, OSError; nothing of it stays then."""
+        self._mount(pod, spec, container, image)
+        try:
+            config = oci_config(self._specify(pod, spec, state, container, env, args, image))
+            self.processes.create(container, config, log, terminal_args(spec))
+        except BaseException:
+            self.processes.remove(container)
+            raise
+
+    def start_helper(
+        self, pod: Obj, spec: Obj, state: PodState, helper: str, env: dict[str, str], args: Sequence[str], image: Image
+    ) -> None:
+        """Make and start a container that nobody waits for and whose output nobody reads."""
+        self._mount(pod, spec, helper, image)
+        try:
+            config = oci_config(self._specify(pod, spec, state, helper, env, args, image))
+        except BaseException:
+            self.processes.remove(helper)
+            raise
+        self.processes.create_helper(helper, config)
+
+    def _mount(self, pod: Obj, spec: Obj, container: str, image: Image) -> None:
+        if self.storage.holds(container):
+            self.processes.remove(container)
+        bundle, writable = self.storage.bundle(container), self.storage.writable(container)
+        if not image.layers:
+            os.makedirs(bundle)
+            rootfs.mount_root([rootfs.ensure_base(f"{self.config.run_dir}/base")], bundle, writable)
+            return
+        points = rootfs.ensure_mount_points(f"{self.config.run_dir}/mount-points")
+        with self.images.using():
+            if not all(os.path.isdir(layer) for layer in image.layers):
+                raise CreateError(f"image {image.name} has been removed")
+            os.makedirs(bundle)
+            meta = pod["metadata"]
+            note = {"id": image.id, "layers": image.layers, "pod": f"{meta['namespace']}/{meta['name']}"}
+            with open(f"{bundle}/{IMAGE_NOTE}", "w", encoding="utf-8") as file:
+                json.dump({**note, "container": spec["name"]}, file)
+            rootfs.mount_root([points, *image.layers], bundle, writable)
+
+    def _specify(
+        self,
+        pod: Obj,
+        spec: Obj,
+        state: PodState,
+        container: str,
+        env: dict[str, str],
+        args: Sequence[str],
+        image: Image,
+    ) -> ProcessSpec:
+        uid, sandbox, root = podspec.uid(pod), _sandbox(state), f"{self.storage.bundle(container)}/rootfs"
+        ipc, uts = self.sandboxes.shared_paths(uid, sandbox)
+        security = merged_security(pod, spec)
+        binds = [*self.files.binds(pod, spec, env), *([] if image.layers else rootfs.system_binds())]
+        binds += rootfs.netsim_binds() if image.netsim else []
+        if spec.get("terminationMessagePath"):
+            binds.append(termination.bind(self.storage.bundle(container), spec))
+        return ProcessSpec(
+            args, env, root, self.files.hostname(pod), f"{self.config.cgroup}/pods/{uid}/{container[:16]}",
+            sandbox.netns, "" if pod["spec"].get("hostIPC") else ipc, uts, self._pids(pod, spec, state, container),
+            spec.get("workingDir") or image.cwd or "/", bool(spec.get("tty")), binds, spec, security,
+            own_capabilities(), choose_user(security, image.user, read_accounts(root)),
+        )  # fmt: skip
+
+    def _pids(self, pod: Obj, spec: Obj, state: PodState, container: str) -> str:
+        """The process namespace: HOST, a path, or "" for one of the container's own.
+
+        An ephemeral container joins its target's, unless that is no process.
+        """
+        if pod["spec"].get("hostPID"):
+            return HOST
+        shared = pause_id(podspec.uid(pod))
+        if pod["spec"].get("shareProcessNamespace") and container != shared:
+            return f"/proc/{self.processes.pid(shared)}/ns/pid"
+        target = state.containers.get(spec.get("targetContainerName") or "")
+        if target is None or target.kind != "process" or not target.running:
+            return ""
+        pid = self.processes.pid(target.id)
+        return f"/proc/{pid}/ns/pid" if pid else ""
+
+    def share_pids(self, pod: Obj, state: PodState, image: Image) -> None:
+        """Start what holds the process namespace that the containers of the pod share, unless it is there."""
+        shared = pause_id(podspec.uid(pod))
+        if pod["spec"].get("shareProcessNamespace") and not self.processes.helper_lives(shared):
+            plain = {"name": "pause", "securityContext": {"runAsUser": 0}}
+            bare = {**pod, "spec": {**pod["spec"], "securityContext": {}}}
+            self.start_helper(bare, plain, state, shared, {"PATH": "/usr/bin:/bin"}, PAUSE, image)
+
+
+def read_accounts(root: str) -> Accounts:
+    """Users and groups of a container's root. A file that is a link is not read: it could lead to the machine's."""
+    return parse_accounts(_read_etc(root, "passwd"), _read_etc(root, "group"))
+
+
+def _read_etc(root: str, name: str) -> str:
+    try:
+        directory = os.open(f"{root}/etc", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:  # the image has none, or a link in its place
+        return ""
+    try:
+        found = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+        with open(found, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+    finally:
+        os.close(directory)
+
+
+def _sandbox(state: PodState) -> Sandbox:
+    if state.sandbox is None:
+        raise CreateError(f"pod {state.namespace}/{state.name} has no sandbox")
+    return state.sandbox
