@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Literal
 
@@ -26,7 +26,8 @@ class CacheConfig:
     `denial_capacity` entries. With `prefetch` above 0 an entry asked for that often, with no pause longer than
     `prefetch_window`, is fetched anew once no more than `prefetch_percent` of its TTL is left. `serve_stale` is how
     long after its end an entry is still served, with TTL 0, while it is fetched anew (0: not at all); with
-    `stale_verify` it is only served if fetching fails. `keep_ttl`: TTLs are not counted down.
+    `stale_verify` it is only served if fetching fails. `keep_ttl`: TTLs are not counted down. `authoritative`: what
+    is answered from the cache has AA set, as with CoreDNS; off, it is as the upstream had it.
     """
 
     success_ttl: int = 30
@@ -41,6 +42,7 @@ class CacheConfig:
     serve_stale: float = 0.0
     stale_verify: bool = False
     keep_ttl: bool = False
+    authoritative: bool = True
 
     def __post_init__(self) -> None:
         _within(self, "success_ttl", 0, TTL_LIMIT)
@@ -88,7 +90,7 @@ class ForwardZone:
     prefer_udp: bool = False
     expire: float = 10.0
     random_case: bool = False
-    cache: CacheConfig = CacheConfig()
+    cache: CacheConfig = field(default_factory=CacheConfig)
 
     def __post_init__(self) -> None:
         for name in (self.zone, *self.excluded):

@@ -1,0 +1,160 @@
+"""One question to one upstream, by UDP or TCP.
+
+Every UDP question has a socket of its own, connected to the upstream: the kernel gives it a random port and passes
+nothing but what that upstream sends, so a forger must guess port and id (RFC 5452).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..config import Listen
+from .message import BadMessage
+
+DATAGRAM_MAX = 65535
+# datagrams read in one turn of the loop, of which all but the last are forged or late
+BATCH = 16
+IDLE_MAX = 64
+
+T = TypeVar("T")
+Accept = Callable[[bytes], T | None]
+"""Reads an answer; None for one that belongs to another question. May raise BadMessage."""
+
+
+class UpstreamError(Exception):
+    """An upstream gave no answer that can be used."""
+
+
+class Refused(UpstreamError):
+    """It cannot be reached, its port is closed, or what it sends is no answer: asking again would bring the same."""
+
+
+class Silent(UpstreamError):
+    """It did not answer in time."""
+
+
+async def ask_udp(upstream: Listen, message: bytes, accept: Accept[T], patience: float) -> T:
+    """Ask by UDP; raises UpstreamError."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+    try:
+        with socket.socket(_family(upstream), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
+            sock.connect(upstream)
+            sock.send(message)
+            loop.add_reader(sock, _receive, sock, accept, future)
+            timer = loop.call_later(patience, _expire, future, patience)
+            try:
+                return await future
+            finally:
+                timer.cancel()
+                loop.remove_reader(sock)
+    except OSError as failure:
+        raise Refused(failure.strerror or str(failure)) from failure
+
+
+def _receive(sock: socket.socket, accept: Accept[T], future: asyncio.Future[T]) -> None:
+    try:
+        for _ in range(BATCH):
+            if future.done():
+                return
+            found = accept(sock.recv(DATAGRAM_MAX))
+            if found is not None:
+                future.set_result(found)
+    except BlockingIOError:
+        return  # nothing more has come yet
+    except OSError as failure:
+        future.set_exception(failure)
+    except BadMessage as failure:
+        future.set_exception(Refused(str(failure)))
+
+
+def _expire(future: asyncio.Future[T], patience: float) -> None:
+    if not future.done():
+        future.set_exception(Silent(f"no answer within {patience:g} s"))
+
+
+class TcpPool:
+    """Connections to one upstream, each for one question at a time and kept open for the next one for a while."""
+
+    def __init__(self, upstream: Listen, count: Callable[[bool], None]) -> None:
+        """`count` is told of each question whether a connection was there."""
+        self._upstream = upstream
+        self._count = count
+        self._idle: list[_Connection] = []
+
+    async def ask(self, message: bytes, accept: Accept[T], patience: float, expire: float) -> T:
+        """Ask by TCP; raises UpstreamError. The connection is kept `expire` seconds if the answer was good."""
+        try:
+            async with asyncio.timeout(patience):
+                return await self._ask(message, accept, expire)
+        except TimeoutError:
+            raise Silent(f"no answer within {patience:g} s") from None
+        except (OSError, EOFError) as failure:
+            raise Refused(str(failure) or "closed without an answer") from failure
+        except BadMessage as failure:
+            raise Refused(str(failure)) from failure
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _ask(self, message: bytes, accept: Accept[T], expire: float) -> T:
+        while (kept := self._take()) is not None:
+            try:
+                return await self._ask_on(kept, message, accept, expire)
+            except (OSError, EOFError):
+                continue  # the upstream closed it while it was idle, which says nothing about a new one
+        reader, writer = await asyncio.open_connection(*self._upstream)
+        return await self._ask_on(_Connection(reader, writer), message, accept, expire)
+
+    def _take(self) -> _Connection | None:
+        connection = self._idle.pop() if self._idle else None
+        self._count(connection is not None)
+        if connection and connection.timer:
+            connection.timer.cancel()
+        return connection
+
+    async def _ask_on(self, connection: _Connection, message: bytes, accept: Accept[T], expire: float) -> T:
+        good = False
+        try:
+            found = await connection.ask(message, accept)
+            good = expire > 0 and len(self._idle) < IDLE_MAX
+            return found
+        finally:
+            self._keep(connection, expire) if good else connection.close()
+
+    def _keep(self, connection: _Connection, expire: float) -> None:
+        def drop() -> None:
+            if connection in self._idle:
+                self._idle.remove(connection)
+                connection.close()
+
+        connection.timer = asyncio.get_running_loop().call_later(expire, drop)
+        self._idle.append(connection)
+
+
+class _Connection:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self.timer: asyncio.TimerHandle | None = None
+
+    async def ask(self, message: bytes, accept: Accept[T]) -> T:
+        self._writer.write(len(message).to_bytes(2, "big") + message)
+        while True:
+            size = int.from_bytes(await self._reader.readexactly(2), "big")
+            found = accept(await self._reader.readexactly(size))
+            if found is not None:
+                return found
+
+    def close(self) -> None:
+        if self.timer:
+            self.timer.cancel()
+        self._writer.transport.abort()
+
+
+def _family(upstream: Listen) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in upstream[0] else socket.AF_INET

@@ -1,0 +1,127 @@
+"""Answers for the names of others, for all forwarded zones together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+from ..config import ConfigError
+from ..names import IN_ADDR_ARPA, IP6_ARPA, Labels, labels_of, lower, under
+from ..telemetry.metrics import Metrics
+from ..types import SERVFAIL
+from ..wire import AA, TCP_LIMIT, Query
+from .config import ForwardConfig, ForwardZone
+from .loop import HINFO, LoopGuard, OnLoop
+from .render import read_asked, refusal, render
+from .resolver import Found, Resolver
+
+LOG = logging.getLogger(__name__)
+
+
+class Forwarder:
+    """Implements `seams.Forwarder`.
+
+    `cluster_zone` is the cluster's own zone, `udp_max` the most bytes of an answer over UDP, `server` the label that
+    metrics have for this server. Raises ConfigError for zones that are the cluster's own. Belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        config: ForwardConfig,
+        cluster_zone: str = "cluster.local",
+        udp_max: int = 4096,
+        metrics: Metrics | None = None,
+        server: str = "dns://:53",
+    ) -> None:
+        self._served = (lower(labels_of(cluster_zone)), IN_ADDR_ARPA, IP6_ARPA)
+        self._udp_max = udp_max
+        self._metrics = metrics or Metrics()
+        self._server = server
+        self._resolvers: dict[Labels, Resolver] = {}
+        self._inside: frozenset[Labels] = frozenset()
+        self._guard: LoopGuard | None = None
+        self.reconfigure(config)
+
+    def reconfigure(self, config: ForwardConfig) -> None:
+        """Go on with these zones. One that is as before keeps its cache and what is known of its upstreams."""
+        for zone in config.zones:
+            if zone.labels in self._served:
+                raise ConfigError(f"dns forward: zone {zone.zone} is the cluster's own, forward one above or below it")
+        old = self._resolvers
+        self._resolvers = {zone.labels: self._resolver(zone, old) for zone in config.zones}
+        self._inside = frozenset(z for z in self._resolvers if any(z != s and under(z, s) for s in self._served))
+        for labels, resolver in old.items():
+            if self._resolvers.get(labels) is not resolver:
+                resolver.retire()
+
+    def start(self, on_loop: OnLoop) -> None:
+        """Look for upstreams that ask us what we ask them; `on_loop` is told of one. Call when the ports are open."""
+        self._guard = LoopGuard(self._resolvers.values(), on_loop)
+
+    def close(self) -> None:
+        """Give up everything under way."""
+        if self._guard:
+            self._guard.close()
+        for resolver in self._resolvers.values():
+            resolver.close()
+
+    def owns(self, qname: Labels) -> bool:
+        """See `seams.Forwarder`: the longest zone wins, and only zones below the cluster's are longer than those."""
+        return bool(self._inside) and any(qname[start:] in self._inside for start in range(len(qname)))
+
+    def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:
+        """See `seams.Forwarder`."""
+        qname = lower(query.question.qname)
+        resolver = self._find(qname)
+        if resolver is None:
+            return data[:2] + refusal(query, SERVFAIL)
+        asked = read_asked(query, self._udp_max)
+        looped = query.question.qtype == HINFO and self._guard is not None and self._guard.saw(qname)
+        found = resolver.find(asked, stream, join=not looped)
+        limit = TCP_LIMIT if stream else asked.size
+        if isinstance(found, Found):
+            return data[:2] + _written(found, query, limit, resolver.zone)
+        return _later(found, query, data[:2], limit, resolver.zone)
+
+    def _resolver(self, zone: ForwardZone, old: dict[Labels, Resolver]) -> Resolver:
+        before = old.get(zone.labels)
+        return before if before and before.zone == zone else Resolver(zone, self._metrics, self._server)
+
+    def _find(self, qname: Labels) -> Resolver | None:
+        """The longest forwarded zone a name is in, unless the name is excluded from it."""
+        for start in range(len(qname) + 1):
+            resolver = self._resolvers.get(qname[start:])
+            if resolver is not None:
+                return None if resolver.excludes(qname) else resolver
+        return None
+
+
+def _later(
+    task: asyncio.Task[Found], query: Query, number: bytes, limit: int, zone: ForwardZone
+) -> asyncio.Future[bytes | None]:
+    """The answer to one of those who wait for a question; cancelling it leaves the others theirs."""
+    future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+
+    def done(task: asyncio.Task[Found]) -> None:
+        if future.done():
+            return
+        if task.cancelled():
+            future.cancel()
+            return
+        failure = task.exception()
+        if failure:
+            LOG.error("dns: forwarding %s failed", query.question, exc_info=failure)
+        found = Found(rcode=SERVFAIL) if failure else task.result()
+        future.set_result(number + _written(found, query, limit, zone))
+
+    task.add_done_callback(done)
+    return future
+
+
+def _written(found: Found, query: Query, limit: int, zone: ForwardZone) -> bytes:
+    message = found.message
+    if message is None:
+        return refusal(query, found.rcode)
+    authoritative = zone.cache.authoritative if found.kept else False
+    return render(message, query, limit, found.ttl, authoritative or bool(message.flags & AA), random.shuffle)

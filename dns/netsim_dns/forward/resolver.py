@@ -1,0 +1,214 @@
+"""The questions of one zone on their way to its upstreams, and the answers kept from them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from dataclasses import dataclass
+
+from ..names import Labels, labels_of, lower
+from ..telemetry.metrics import Metrics
+from ..telemetry.query_log import name_text
+from ..telemetry.registry import type_name
+from ..types import FORMERR, REFUSED, SERVFAIL
+from ..wire import TC
+from .cache import Cache, Hit, Use, kept_for
+from .config import ForwardZone
+from .exchange import Refused, UpstreamError
+from .failures import FailureLog
+from .message import Kind, Message
+from .policy import Tries, order
+from .render import Asked, answers
+from .upstream import Upstream
+
+# questions fetched anew at a time with no client waiting for them, which `max_concurrent` therefore does not count
+FETCHES_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a question led to: an upstream's message with the TTL (seconds) of its records, None to leave them.
+
+    Without `message` it is `rcode` alone, and our own. `kept`: it is from an earlier question.
+    """
+
+    message: Message | None = None
+    ttl: int | None = None
+    kept: bool = False
+    rcode: int = 0
+
+
+class Resolver:
+    """One zone. Equal questions that are asked at the same time are asked once (RFC 5452, section 5)."""
+
+    def __init__(self, zone: ForwardZone, metrics: Metrics, server: str) -> None:
+        self.zone = zone
+        self.upstreams = [Upstream(address, zone, metrics) for address in zone.upstreams]
+        self.cache = Cache(zone.cache)
+        self._excluded = frozenset(lower(labels_of(name)) for name in zone.excluded)
+        self._metrics = metrics
+        self._labels = (server, zone.zone, "")
+        self._type_labels = {name: (server, name, zone.zone, "") for name in ("success", "denial")}
+        self._flights: dict[tuple[bytes, bytes, bool], asyncio.Task[Found]] = {}
+        self._tasks: set[asyncio.Task[Found]] = set()
+        self._waiting = 0
+        self._fetching = 0
+        self._turn = -1
+        self._failures = FailureLog()
+
+    def find(self, asked: Asked, stream: bool, join: bool = True) -> Found | asyncio.Task[Found]:
+        """What is known, or the task of asking for it; with `join` an equal question's that is already on its way."""
+        hit = self._look_up(asked)
+        if hit and hit.use is Use.SERVE_AND_FETCH:
+            self._fetch_anew(asked, stream)
+        if hit and hit.use is not Use.FETCH_OR_SERVE:
+            return Found(hit.message, hit.ttl, kept=True)
+        if 0 < self.zone.max_concurrent <= self._waiting:
+            self._metrics.add("forward_max_concurrent_rejects_total")
+            return Found(rcode=REFUSED)
+        task = self._start(asked, stream, hit, join)
+        self._waiting += 1
+        task.add_done_callback(self._end_wait)
+        return task
+
+    def excludes(self, qname: Labels) -> bool:
+        """Is a name (lower case) of this zone in one that is not asked for?"""
+        return bool(self._excluded) and any(qname[start:] in self._excluded for start in range(len(qname)))
+
+    def close(self) -> None:
+        """Give up everything under way."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        self.retire()
+
+    def retire(self) -> None:
+        """Ask nothing new; what is under way comes to its end."""
+        for upstream in self.upstreams:
+            upstream.close()
+
+    def _look_up(self, asked: Asked) -> Hit | None:
+        hit = self.cache.get(asked.key, time.monotonic()) if asked.cacheable else None
+        self._metrics.add("cache_requests_total", *self._labels)
+        if hit is None:
+            self._metrics.add("cache_misses_total", *self._labels)
+            return None
+        name = "success" if hit.message.kind is Kind.SUCCESS else "denial"
+        self._metrics.add("cache_hits_total", *self._type_labels[name])
+        if hit.ttl == 0:
+            self._metrics.add("cache_served_stale_total", *self._labels)
+        return hit
+
+    def _end_wait(self, _: asyncio.Task[Found]) -> None:
+        self._waiting -= 1
+
+    def _fetch_anew(self, asked: Asked, stream: bool) -> None:
+        if self._fetching >= FETCHES_MAX:
+            self.cache.fetched(asked.key)
+            return
+        self._metrics.add("cache_prefetch_total", *self._labels)
+        self._fetching += 1
+
+        def ended(_: asyncio.Task[Found]) -> None:
+            self._fetching -= 1
+
+        self._start(asked, stream, None, True).add_done_callback(ended)
+
+    def _start(self, asked: Asked, stream: bool, fallback: Hit | None, join: bool) -> asyncio.Task[Found]:
+        key = (asked.key, asked.apart_from_name, stream)
+        task = self._flights.get(key) if join else None
+        if task is not None:
+            return task
+        task = asyncio.get_running_loop().create_task(self._resolve(asked, stream, fallback))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if join:
+            self._flights[key] = task
+            task.add_done_callback(lambda _: self._flights.pop(key, None))
+        return task
+
+    async def _resolve(self, asked: Asked, stream: bool, fallback: Hit | None) -> Found:
+        try:
+            message = await self._ask(asked, stream)
+        except UpstreamError as failure:
+            self.cache.fetched(asked.key)
+            if fallback:
+                return Found(fallback.message, 0, kept=True)
+            self._log(asked, SERVFAIL, str(failure))
+            return Found(rcode=SERVFAIL)
+        if not answers(message, asked.question):
+            self.cache.fetched(asked.key)
+            self._metrics.add("cache_drops_total", *self._labels)
+            self._log(asked, FORMERR, "an upstream answered another question")
+            return Found(rcode=FORMERR)
+        if fallback and message.kind is Kind.FAILURE:
+            return Found(fallback.message, 0, kept=True)
+        self._keep(asked, message)
+        return Found(message, int(kept_for(message, self.zone.cache)) or None)
+
+    async def _ask(self, asked: Asked, stream: bool) -> Message:
+        """The first usable answer; else the last one that has a rcode to go on after; else raises UpstreamError."""
+        self._turn += 1
+        tries = Tries(
+            self.zone, order(self.zone.policy, len(self.upstreams), self._turn, random.shuffle), time.monotonic()
+        )
+        why: UpstreamError = Refused("all upstreams are down")
+        last: Message | None = None
+        while (index := self._choose(tries, last)) is not None:
+            try:
+                message = await self._ask_one(self.upstreams[index], asked, stream)
+            except UpstreamError as failure:
+                why = type(failure)(f"{self.upstreams[index].text}: {failure}")
+                if isinstance(failure, Refused):
+                    tries.refused(index)
+                continue
+            if message.rcode not in self.zone.failover:
+                return message
+            last = message
+            tries.refused(index)
+        if last is None:
+            raise why
+        return last
+
+    def _choose(self, tries: Tries, last: Message | None) -> int | None:
+        down = [upstream.down for upstream in self.upstreams]
+        if all(down) and not tries.sprayed:
+            self._metrics.add("forward_healthcheck_broken_total")
+        return None if last and not tries.untried(down) else tries.next(time.monotonic(), down)
+
+    async def _ask_one(self, upstream: Upstream, asked: Asked, stream: bool) -> Message:
+        zone = self.zone
+        exact = b""
+        if zone.random_case:
+            asked = asked.spelled(secrets.randbits(256))
+            exact = asked.question
+        by_tcp = zone.force_tcp or (stream and not zone.prefer_udp)
+        message = await upstream.ask(asked.wire, asked.size, by_tcp, exact)
+        if zone.prefer_udp and message.flags & TC and not by_tcp:
+            message = await upstream.ask(asked.wire, asked.size, True, exact)
+        return message
+
+    def _keep(self, asked: Asked, message: Message) -> None:
+        if not asked.cacheable:
+            return
+        before = dict(self.cache.evicted)
+        self.cache.put(asked.key, message, time.monotonic())
+        for name, count in self.cache.evicted.items():
+            if count > before[name]:
+                self._metrics.add("cache_evictions_total", *self._type_labels[name], amount=count - before[name])
+        self._metrics.set("cache_entries", len(self.cache.success), *self._type_labels["success"])
+        self._metrics.set("cache_entries", len(self.cache.denial), *self._type_labels["denial"])
+
+    def _log(self, asked: Asked, rcode: int, why: str) -> None:
+        question = asked.question
+        name, qtype = question[:-4], int.from_bytes(question[-4:-2], "big")
+        self._failures.write(rcode, name_text(_labels(name)), type_name(qtype), why)
+
+
+def _labels(name: bytes) -> Labels:
+    labels, offset = [], 0
+    while length := name[offset]:
+        labels.append(name[offset + 1 : offset + 1 + length])
+        offset += length + 1
+    return tuple(labels)

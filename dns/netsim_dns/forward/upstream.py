@@ -1,0 +1,125 @@
+"""One upstream server: asking it, and probing it while it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+from ..config import Listen
+from ..telemetry.metrics import Metrics
+from ..telemetry.registry import rcode_name
+from ..types import NS
+from ..wire import HEADER_SIZE, RD
+from .config import ForwardZone
+from .exchange import TcpPool, UpstreamError, ask_udp
+from .message import Message, cut_message, parse_message
+
+LOG = logging.getLogger(__name__)
+PROXY = "forward"
+# `.` NS, as CoreDNS asks: any answer will do
+_PROBE = RD.to_bytes(2, "big") + b"\0\1\0\0\0\0\0\0" + b"\0" + NS.to_bytes(2, "big") + b"\0\1"
+
+
+class Upstream:
+    """An upstream of one zone. `fails` counts the probes that failed since its last answer to one."""
+
+    def __init__(self, address: Listen, zone: ForwardZone, metrics: Metrics) -> None:
+        self.address = address
+        self.zone = zone
+        self.fails = 0
+        self._metrics = metrics
+        self._probing: asyncio.Task[None] | None = None
+        self._pool = TcpPool(address, self._count("tcp"))
+        self._count_udp = self._count("udp")
+
+    @property
+    def text(self) -> str:
+        """`ADDRESS:PORT`, an IPv6 address in brackets."""
+        address, port = self.address
+        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+    @property
+    def down(self) -> bool:
+        """Has it failed so many probes that it is passed over?"""
+        return 0 < self.zone.max_fails < self.fails
+
+    async def ask(self, question: bytes, size: int, stream: bool, exact: bytes = b"") -> Message:
+        """Ask a question (a message without id), by TCP if `stream`; raises UpstreamError.
+
+        An answer longer than `size` bytes over UDP is taken for a cut one. With `exact` only answers that repeat
+        these bytes as their question are taken. An upstream that gives no answer is probed from now on.
+        """
+        number = secrets.token_bytes(2)
+
+        def accept(data: bytes) -> Message | None:
+            if data[:2] != number or (exact and data[HEADER_SIZE : HEADER_SIZE + len(exact)] != exact):
+                return None
+            return cut_message(data) if len(data) > size and not stream else parse_message(data)
+
+        start = time.perf_counter()
+        try:
+            message = await self._exchange(number + question, stream, accept)
+        except UpstreamError:
+            self._suspect()
+            raise
+        labels = PROXY, self.text, rcode_name(message.rcode)
+        self._metrics.observe("proxy_request_duration_seconds", time.perf_counter() - start, *labels)
+        return message
+
+    def close(self) -> None:
+        """End connections and probes."""
+        self._pool.close()
+        if self._probing:
+            self._probing.cancel()
+
+    async def _exchange(self, message: bytes, stream: bool, accept: Callable[[bytes], Message | None]) -> Message:
+        timeout = self.zone.read_timeout
+        if stream:
+            return await self._pool.ask(message, accept, timeout, self.zone.expire)
+        self._count_udp(False)
+        return await ask_udp(self.address, message, accept, timeout)
+
+    def _count(self, proto: str) -> Callable[[bool], None]:
+        def count(reused: bool) -> None:
+            name = "proxy_conn_cache_hits_total" if reused else "proxy_conn_cache_misses_total"
+            self._metrics.add(name, PROXY, self.text, proto)
+
+        return count
+
+    def _suspect(self) -> None:
+        if self.zone.max_fails and self._probing is None:
+            self._probing = asyncio.get_running_loop().create_task(self._probe())
+
+    async def _probe(self) -> None:
+        """Probe until an answer comes."""
+        try:
+            while not await self._answers():
+                await asyncio.sleep(self.zone.health_interval)
+            if self.down:
+                LOG.info("dns: upstream %s answers again", self.text)
+            self.fails = 0
+        finally:
+            self._probing = None
+
+    async def _answers(self) -> bool:
+        number = secrets.token_bytes(2)
+
+        def accept(data: bytes) -> bytes | None:
+            return data if data[:2] == number else None
+
+        try:
+            if self.zone.force_tcp:
+                await self._pool.ask(number + _PROBE, accept, self.zone.health_timeout, 0)
+            else:
+                await ask_udp(self.address, number + _PROBE, accept, self.zone.health_timeout)
+        except UpstreamError as failure:
+            self._metrics.add("proxy_healthcheck_failures_total", PROXY, self.text)
+            was_down = self.down
+            self.fails += 1
+            if self.down and not was_down:
+                LOG.warning("dns: upstream %s is down: %s", self.text, failure)
+            return False
+        return True
