@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import struct
 
 from netsim.host._messages import Attrs, Fields, encode
 from netsim.host._rtnl import Link, Vxlan, parse_link, parse_vxlan
@@ -14,8 +16,14 @@ Dev = str | int
 NEWLINK, DELLINK, GETLINK = 16, 17, 18
 NEWLINKPROP = 108
 
+SIOCGIFINDEX = 0x8933
+IFNAMSIZ = 16
+IFREQ = struct.Struct("=16si20x")
 IFF_UP = 0x1
 IFF_PROMISC = 0x100
+# A veth hands on what it is given on the same CPU. With a queue for each CPU, its default, the kernel waits for a
+# grace period to take the others out of use, and makes sysfs entries for all.
+ONE_QUEUE: Attrs = (("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1))
 ADDR_GEN_NONE: Attrs = (("AF_INET6", (("IFLA_INET6_ADDR_GEN_MODE", 1),)),)
 
 
@@ -31,8 +39,18 @@ class Links(Transport):
         if isinstance(dev, int):
             return dev
         if dev not in self._indexes:
-            self._indexes[dev] = self.link(dev).index
+            self._indexes[dev] = self._find(dev)
         return self._indexes[dev]
+
+    def _find(self, name: str) -> int:
+        """By ioctl (netdevice(7)): a message's answer has all of a link, which takes the kernel ten times as long."""
+        if len(name.encode()) > IFNAMSIZ - 1:
+            return self.link(name).index
+        request = IFREQ.pack(name.encode(), 0)
+        try:
+            return int(IFREQ.unpack(fcntl.ioctl(self._sock, SIOCGIFINDEX, request))[1])
+        except OSError as error:
+            raise NetlinkError(error.errno or errno.ENODEV, f"find link {name}") from None
 
     def link(self, dev: Dev) -> Link:
         """One link by name or index, always asked of the kernel; NetlinkError (ENODEV) if there is none."""
@@ -99,9 +117,9 @@ class Links(Transport):
         `index` and `peer_index` ask for interface indexes (0: the kernel chooses; EBUSY if taken); `group` is for both.
         """
         place: Attrs = () if peer_netns is None else (("IFLA_NET_NS_FD", self._descriptor(peer_netns)),)
-        other: Attrs = (("index", peer_index), *_link_attrs(peer, mtu, group, peer_mac), *place)
+        other: Attrs = (("index", peer_index), *_link_attrs(peer, mtu, group, peer_mac), *ONE_QUEUE, *place)
         info = ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", (("VETH_INFO_PEER", other),))))
-        attrs = (*_link_attrs(name, mtu, group, mac), info)
+        attrs = (*_link_attrs(name, mtu, group, mac), *ONE_QUEUE, info)
         self._new_link(name, index, up, attrs, f"add veth {name} with peer {peer}")
         if alias:
             self.set_link(index or name, alias=alias)
@@ -135,12 +153,14 @@ class Links(Transport):
         group: int = 0,
         ipv6: bool = True,
         hairpin: bool | None = None,
+        isolated: bool | None = None,
         promiscuous: bool = False,
     ) -> None:
         """Change several properties of a link at once; what is not named stays.
 
         `master` "" or 0 frees it from its bridge; `ipv6=False` gives it no link-local address when it comes up (do it
-        before); `hairpin` lets a bridge port send a packet back where it came from (after `master`).
+        before); `hairpin` lets a bridge port send a packet back where it came from (after `master`), `isolated` keeps it
+        from the other isolated ports of its bridge.
         """
         fields, key = _link_key(dev)
         flags = (IFF_UP if up else 0) | (IFF_PROMISC if promiscuous else 0)
@@ -155,13 +175,15 @@ class Links(Transport):
         body = encode("ifinfmsg", (*fields, ("flags", flags), ("change", change)), attrs)
         self._change(NEWLINK, 0, body, f"change link {dev}")
         if hairpin is not None:
-            self._set_hairpin(dev, hairpin)
+            self._set_port(dev, "IFLA_BRPORT_MODE", hairpin, "hairpin mode")
+        if isolated is not None:
+            self._set_port(dev, "IFLA_BRPORT_ISOLATED", isolated, "isolation")
 
-    def _set_hairpin(self, dev: Dev, on: bool) -> None:
+    def _set_port(self, dev: Dev, attribute: str, on: bool, what: str) -> None:
         fields, key = _link_key(dev)
-        data: Attrs = (("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", (("IFLA_BRPORT_MODE", int(on)),)))
+        data: Attrs = (("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", ((attribute, int(on)),)))
         body = encode("ifinfmsg", fields, (*key, ("IFLA_LINKINFO", data)))
-        self._change(NEWLINK, 0, body, f"set hairpin mode of bridge port {dev}")
+        self._change(NEWLINK, 0, body, f"set {what} of bridge port {dev}")
 
     def set_up(self, dev: Dev) -> None:
         """Bring a link up."""

@@ -38,13 +38,18 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address on an interface; `address` is "10.0.0.1/24"."""
+    """An address on an interface; `address` is "10.0.0.1/24".
+
+    `tentative` while nobody knows yet whether it is another's, `duplicate` when it is (IPv6).
+    """
 
     index: int
     family: int
     address: str
     scope: str
     label: str = ""
+    tentative: bool = False
+    duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +173,11 @@ def parse_link(body: bytes) -> Link:
 
 def parse_address(body: bytes) -> Address:
     """RTM_NEWADDR; the local address where there is one (IPv4), else the address."""
-    family, prefix, _, scope, index = struct.unpack_from("=BBBBI", body)
+    family, prefix, flags, scope, index = struct.unpack_from("=BBBBI", body)
     attrs = attributes(body, 8)
     ip = attrs.ip(2, family) or attrs.ip(1, family)
-    return Address(index, family, f"{ip}/{prefix}", SCOPES.get(scope, str(scope)), attrs.text(3))
+    name, tentative, duplicate = SCOPES.get(scope, str(scope)), bool(flags & 0x40), bool(flags & 0x08)
+    return Address(index, family, f"{ip}/{prefix}", name, attrs.text(3), tentative, duplicate)
 
 
 def parse_route(body: bytes) -> Route:

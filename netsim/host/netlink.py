@@ -36,7 +36,7 @@ IFA_F_NODAD = 0x2
 NUD_REACHABLE, NUD_PERMANENT = 0x2, 0x80
 NTF_SELF = 0x2
 RTNH_F_ONLINK = 4
-RT_TABLE_MAIN = 254
+RT_TABLE_UNSPEC, RT_TABLE_MAIN = 0, 254
 RTPROT_STATIC = 4
 SCOPE_NUMBERS = {"global": 0, "site": 200, "link": 253, "host": 254}
 TYPE_NUMBERS = {"unicast": 1, "local": 2, "blackhole": 6, "unreachable": 7}
@@ -56,21 +56,25 @@ class Netlink(Links):
         index = None if dev is None else self.index(dev)
         return [address for address in found if index in (None, address.index)]
 
-    def add_address(self, dev: Dev, address: str, *, scope: str = "global") -> None:
-        """Add "10.0.0.1/24" to a device, without duplicate address detection for IPv6; EEXIST if it is there."""
-        self._change(NEWADDR, CREATE | EXCL, self._address(dev, address, scope), f"add address {address} to {dev}")
+    def add_address(self, dev: Dev, address: str, *, scope: str = "global", dad: bool = False) -> None:
+        """Add "10.0.0.1/24" to a device; EEXIST if it is there.
+
+        With `dad`, an IPv6 address is tentative until duplicate address detection has found no other owner.
+        """
+        body = self._address(dev, address, scope, 0 if dad else IFA_F_NODAD)
+        self._change(NEWADDR, CREATE | EXCL, body, f"add address {address} to {dev}")
 
     def del_address(self, dev: Dev, address: str) -> None:
         """Remove an address; NetlinkError (EADDRNOTAVAIL) if it is not there."""
         self._change(DELADDR, 0, self._address(dev, address, "global"), f"delete address {address} from {dev}")
 
-    def _address(self, dev: Dev, address: str, scope: str) -> bytes:
+    def _address(self, dev: Dev, address: str, scope: str, flags: int = IFA_F_NODAD) -> bytes:
         net = ip_interface(address)
         family = _family(address)
         fields: Fields = (
             ("family", family),
             ("prefixlen", net.network.prefixlen),
-            ("flags", IFA_F_NODAD if family == socket.AF_INET6 else 0),
+            ("flags", flags if family == socket.AF_INET6 else 0),
             ("scope", SCOPE_NUMBERS[scope]),
             ("index", self.index(dev)),
         )
@@ -91,28 +95,34 @@ class Netlink(Links):
         *,
         via: str = "",
         dev: Dev | None = None,
-        scope: str = "",
+        scope: str | int = "",
         src: str = "",
         onlink: bool = False,
         metric: int = 0,
+        table: int = RT_TABLE_MAIN,
+        mtu: int = 0,
+        advmss: int = 0,
         type: str = "unicast",
         protocol: int = RTPROT_STATIC,
         replace: bool = False,
     ) -> None:
-        """A route in the main table; `dst` None is the default route of the family of `via`. EEXIST if there is one.
+        """A route; `dst` None is the default route of the family of `via`. EEXIST if there is one.
 
-        `scope` is "link" without `via` and "global" with it unless given; `protocol` marks whose route it is.
+        `scope` is "link" without `via` and "global" with it unless given; `protocol` marks whose route it is; `mtu`
+        and `advmss` (bytes) are those of what goes by it, 0 for the link's.
         """
         fields, attrs = _route_key(dst, via)
         linked = type == "unicast" and not via
+        named = scope if isinstance(scope, int) else SCOPE_NUMBERS[scope or ("link" if linked else "global")]
         fields += (
-            ("table", RT_TABLE_MAIN),
+            ("table", table if table < 256 else RT_TABLE_UNSPEC),
             ("proto", protocol),
-            ("scope", SCOPE_NUMBERS[scope or ("link" if linked else "global")]),
+            ("scope", named),
             ("type", TYPE_NUMBERS[type]),
             ("flags", RTNH_F_ONLINK if onlink else 0),
         )
-        body = encode("rtmsg", fields, attrs + self._route_attrs(via, dev, src, metric))
+        attrs += self._route_attrs(via, dev, src, metric) + _route_metrics(table, mtu, advmss)
+        body = encode("rtmsg", fields, attrs)
         flags = CREATE | (REPLACE if replace else EXCL)
         verb = "replace" if replace else "add"
         self._change(NEWROUTE, flags, body, f"{verb} route {_describe(dst, via, dev)}")
@@ -200,6 +210,13 @@ def _route_key(dst: str | None, via: str) -> tuple[Fields, Attrs]:
     net = ip_network(dst)
     attrs: Attrs = (("RTA_DST", str(net.network_address)),) if net.prefixlen else ()
     return (("family", family), ("dst_len", net.prefixlen)), attrs
+
+
+def _route_metrics(table: int, mtu: int, advmss: int) -> Attrs:
+    """A table whose number needs more than the message's byte, and what a route says of packets' sizes."""
+    metrics = tuple((key, value) for key, value in (("RTAX_MTU", mtu), ("RTAX_ADVMSS", advmss)) if value)
+    number: Attrs = (("RTA_TABLE", table),) if table >= 256 else ()
+    return number + ((("RTA_METRICS", metrics),) if metrics else ())
 
 
 def _describe(dst: str | None, via: str, dev: Dev | None) -> str:
