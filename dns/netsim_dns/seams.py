@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -29,11 +31,25 @@ class Forwarder(Protocol):
 
 
 class Exchange(NamedTuple):
-    """One query as received, its answer as sent (None: none was), and the client's socket address."""
+    """One query as received, its answer as sent (None: none was), and from where: a socket address, or its bytes."""
 
     query: bytes
     answer: bytes | None
-    client: Any
+    whence: Any
+
+    @property
+    def client(self) -> tuple[Any, ...]:
+        """The client's socket address."""
+        return socket_address(self.whence) if isinstance(self.whence, bytes) else self.whence
+
+
+def socket_address(raw: bytes) -> tuple[Any, ...]:
+    """A socket address from a struct sockaddr_in or sockaddr_in6."""
+    port = int.from_bytes(raw[2:4], "big")
+    if int.from_bytes(raw[:2], sys.byteorder) == socket.AF_INET:
+        return socket.inet_ntop(socket.AF_INET, raw[4:8]), port
+    scope = int.from_bytes(raw[24:28], sys.byteorder)
+    return socket.inet_ntop(socket.AF_INET6, raw[8:24]), port, 0, scope
 
 
 Observe = Callable[[str, Sequence[Exchange], float], None]

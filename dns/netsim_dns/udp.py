@@ -7,31 +7,35 @@ import logging
 import socket
 import time
 from ipaddress import ip_address
-from typing import Any
 
-from .seams import Exchange, Observe, Respond
+from .datagrams import BATCH, Datagrams, ask_packet_information
+from .seams import Exchange, Observe, Respond, socket_address
 
 LOG = logging.getLogger(__name__)
-BATCH = 64
+# batches of one turn of the loop, so that a flood of datagrams does not keep the streams waiting
+TURN = 4
 RECEIVE_BUFFER = 4 << 20
-DATAGRAM_MAX = 65535
-IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
-
-_Control = list[tuple[int, int, bytes]]
+SEND_BUFFER = 1 << 20
+ANSWER_MAX = 65507
 
 
-def open_udp(address: str, port: int) -> socket.socket:
-    """A non-blocking socket bound to one address; on a wildcard it learns which address each query was sent to."""
+def open_udp(address: str, port: int, share: bool = False) -> socket.socket:
+    """A non-blocking socket bound to one address; on a wildcard it learns which address each query was sent to.
+
+    With `share` other processes may have the same port, and the kernel gives each client to one of them.
+    """
     ip = ip_address(address)
     sock = socket.socket(socket.AF_INET if ip.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        if share:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if ip.version == 6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if ip.is_unspecified:
-            level, option = (socket.SOL_IP, IP_PKTINFO) if ip.version == 4 else (socket.IPPROTO_IPV6, IPV6_RECVPKTINFO)
-            sock.setsockopt(level, option, 1)
+            ask_packet_information(sock)
         sock.bind((address, port))
     except BaseException:
         sock.close()
@@ -42,13 +46,16 @@ def open_udp(address: str, port: int) -> socket.socket:
 class UdpServer:
     """Serves one bound socket until closed; `observe`, if given, is told of every exchange."""
 
-    def __init__(self, sock: socket.socket, respond: Respond, observe: Observe | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, respond: Respond, observe: Observe | None = None, answer_max: int = ANSWER_MAX
+    ) -> None:
         self._sock = sock
         self._respond = respond
         self._observe = observe
         self._loop = asyncio.get_running_loop()
         wildcard = ip_address(sock.getsockname()[0]).is_unspecified
-        self._loop.add_reader(sock, self._drain_general if wildcard or observe else self._drain)
+        self._datagrams = Datagrams(sock, answer_max, wildcard)
+        self._loop.add_reader(sock, self._drain)
 
     @property
     def port(self) -> int:
@@ -61,40 +68,41 @@ class UdpServer:
         self._sock.close()
 
     def _drain(self) -> None:
-        receive, respond, send = self._sock.recvfrom, self._respond, self._sock.sendto
-        try:
-            for _ in range(BATCH):
-                data, peer = receive(DATAGRAM_MAX)
-                reply = respond(data)
-                if isinstance(reply, bytes):
-                    send(reply, peer)
-                elif reply is not None:
-                    self._send_later(reply, data, [], peer)
-        except OSError as failure:
-            _tolerate(failure)
+        for _ in range(TURN):
+            try:
+                count = self._datagrams.receive()
+                self._answer(count)
+            except OSError as failure:
+                _tolerate(failure)
+                return
+            if count < BATCH:
+                return
 
-    def _drain_general(self) -> None:
-        """As `_drain`, but the answer leaves from the address that was asked (it may be one of several)."""
-        exchanges: list[Exchange] = []
-        start = time.perf_counter()
-        try:
-            for _ in range(BATCH):
-                data, control, _flags, peer = self._sock.recvmsg(DATAGRAM_MAX, 64)
-                reply = self._respond(data)
-                if isinstance(reply, asyncio.Future):
-                    self._send_later(reply, data, _answer_from(control), peer)
-                    continue
+    def _answer(self, count: int) -> None:
+        """Answer a batch; answers that come later interrupt the run of those sent together."""
+        datagrams, respond, observe = self._datagrams, self._respond, self._observe
+        query, put = datagrams.query, datagrams.put
+        began, exchanges, first = time.perf_counter() if observe else 0.0, [], 0
+        for slot in range(count):
+            data = query(slot)
+            reply = respond(data)
+            if isinstance(reply, bytes):
+                put(slot, reply)
+            else:
+                datagrams.send(first, slot)
+                first = slot + 1
                 if reply is not None:
-                    self._sock.sendmsg((reply,), _answer_from(control), 0, peer)
-                if self._observe:
-                    exchanges.append(Exchange(data, reply, peer))
-        except OSError as failure:
-            _tolerate(failure)
-        if self._observe and exchanges:
-            self._observe("udp", exchanges, time.perf_counter() - start)
+                    self._send_later(reply, data, slot)
+                    continue
+            if observe:
+                exchanges.append(Exchange(data, reply, datagrams.client(slot)))
+        datagrams.send(first, count)
+        if observe and exchanges:
+            observe("udp", exchanges, time.perf_counter() - began)
 
-    def _send_later(self, reply: asyncio.Future[bytes | None], data: bytes, control: _Control, peer: Any) -> None:
-        start = time.perf_counter()
+    def _send_later(self, reply: asyncio.Future[bytes | None], data: bytes, slot: int) -> None:
+        began, control = time.perf_counter(), self._datagrams.control(slot)
+        client = socket_address(self._datagrams.client(slot))
 
         def send(done: asyncio.Future[bytes | None]) -> None:
             answer = None if done.cancelled() else done.result()
@@ -102,23 +110,13 @@ class UdpServer:
                 return
             if answer is not None:
                 try:
-                    self._sock.sendmsg((answer,), control, 0, peer)
+                    self._sock.sendmsg((answer,), control, 0, client)
                 except OSError as failure:
                     _tolerate(failure)
             if self._observe:
-                self._observe("udp", [Exchange(data, answer, peer)], time.perf_counter() - start)
+                self._observe("udp", [Exchange(data, answer, client)], time.perf_counter() - began)
 
         reply.add_done_callback(send)
-
-
-def _answer_from(control: _Control) -> _Control:
-    """Packet information to send with, from that received: same source address, interface left to routing."""
-    for level, kind, data in control:
-        if level == socket.SOL_IP and kind == IP_PKTINFO:
-            return [(level, kind, b"\0\0\0\0" + data[4:8] + b"\0\0\0\0")]
-        if level == socket.IPPROTO_IPV6 and kind == IPV6_PKTINFO:
-            return [(level, kind, data)]
-    return []
 
 
 def _tolerate(failure: OSError) -> None:
