@@ -240,7 +240,8 @@ class PodActions:
         if container.exit is not None or state is None:
             return
         reason = "OOMKilled" if ended.oom else "Completed" if ended.code == 0 else "Error"
-        container.exit = Exit(ended.code, reason, container.started_at, now, container.id)
+        said = self.engine.last_words(pod, state, container, ended.code) if pod is not None else ""
+        container.exit = Exit(ended.code, reason, container.started_at, now, container.id, said)
         container.ready = container.started = False
         container.unhealthy = ""
         self.worker.stop_probes(container.name)

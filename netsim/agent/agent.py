@@ -15,7 +15,7 @@ from netsim.agent.env import ConfigError
 from netsim.agent.hooks import post_start
 from netsim.agent.measuring import Measurer
 from netsim.agent.model import Obj, PodState
-from netsim.agent.runtime.launch import helper_id
+from netsim.agent.runtime.launch import helper_id, pause_id
 from netsim.agent.runtime.processes import Ended
 from netsim.agent.worker import PodWorker
 from netsim.api.errors import StatusError
@@ -178,5 +178,5 @@ def _has_processes(state: PodState) -> bool:
 
 
 def _ids(state: PodState) -> list[str]:
-    own = [c.id for c in state.containers.values()]
+    own = [pause_id(state.uid), *(c.id for c in state.containers.values())]
     return own + [helper_id(state.uid, c.name, c.attempt) for c in state.containers.values()]

@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from netsim.agent.config import VERSION, AgentConfig
+from netsim.agent.images.oci import machine_architecture
 from netsim.agent.model import Obj
 from netsim.agent.podspec import newest
 from netsim.api.errors import StatusError
@@ -28,7 +29,6 @@ RENEW_SECONDS = 10.0
 REPORT_SECONDS = 300.0
 RETRY_SECONDS = 0.2
 EPHEMERAL_STORAGE = "ephemeral-storage"
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 HEALTHY = {
     "MemoryPressure": ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     "DiskPressure": ("False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
@@ -60,13 +60,12 @@ def read_machine(state_dir: str) -> Machine:
     """Facts of this machine from /proc, /etc, uname and the file system that `state_dir` is on."""
     memory = next(line for line in _read("/proc/meminfo").splitlines() if line.startswith("MemTotal:"))
     release = dict(line.split("=", 1) for line in _read("/etc/os-release").splitlines() if "=" in line)
-    machine = platform.machine()
     return Machine(
         len(os.sched_getaffinity(0)),
         int(memory.split()[1]),
         platform.release(),
         release.get("PRETTY_NAME", "Linux").strip('"'),
-        ARCHITECTURES.get(machine, machine),
+        machine_architecture(),
         _read("/etc/machine-id").strip(),
         _read("/proc/sys/kernel/random/boot_id").strip(),
         _storage_kib(state_dir),
@@ -166,8 +165,9 @@ def _still(status: Obj) -> Obj:
 class NodeKeeper:
     """Registers the node and keeps its lease and status fresh.
 
-    `network` says what the network lacks, or ""; `watched` gives the API's Node, None while it is not known. The status
-    is compared with that Node, not with what was sent: the node controller writes into it when the agent was silent.
+    `network` says what the network lacks, or ""; `watched` gives the API's Node, None while it is not known; `images`
+    are those of status.images. The status is compared with that Node, not with what was sent: the node controller
+    writes into it when the agent was silent.
     """
 
     def __init__(
@@ -177,8 +177,10 @@ class NodeKeeper:
         machine: Machine,
         network: Callable[[], str],
         watched: Callable[[], Obj | None],
+        images: Callable[[], list[Obj]] = list,
     ) -> None:
         self.config, self.client, self.machine, self.network, self.watched = config, client, machine, network, watched
+        self.images = images
         self.changed = asyncio.Event()
         self._answer: Obj = {}
         self._sent_at = float("-inf")
@@ -233,6 +235,7 @@ class NodeKeeper:
         """The status to write at `clock` (the loop's seconds), None when the API's Node shows it already."""
         old = newest(self.watched(), self._answer).get("status") or {}
         status = render_status(self.config, self.machine, old, self.network(), datetime.now(UTC))
+        status["images"] = self.images()
         return None if shows(old, status) and clock - self._sent_at < REPORT_SECONDS else status
 
     async def _renew(self) -> None:

@@ -46,7 +46,8 @@ async def run_agent(
     services, pods, nodes = Cache(), Cache(), Cache()
     machine = read_machine(config.state_dir)
     agent, workloads = _make_agent(config, client, plugins, services, machine)
-    keeper = NodeKeeper(config, client, machine, agent.network_trouble, lambda: nodes.get(config.node_name))
+    images = agent.context.engine.images.reported
+    keeper = NodeKeeper(config, client, machine, agent.network_trouble, lambda: nodes.get(config.node_name), images)
     agent.load()
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -18,6 +18,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "kubectl": ("", "The real kubectl on the lab; all arguments are passed on.", "Cluster"),
     "kubeconfig": ("kubeconfig", "Print the path of the lab's kubeconfig.", "Cluster"),
     "exec": ("exec", "A shell or command inside a node, a pod or the outside client.", "Network"),
+    "image": ("image", "The lab's images: ls, load, pull, rm.", "Cluster"),
+    "container": ("container", "What a container changed in its files: diff.", "Cluster"),
     "capture": ("capture", "Capture packets at several places at once.", "Network"),
     "rules": ("rules", "The rules of a Service in words, and what packets meet.", "Network"),
     "doctor": ("doctor", "What this machine has and lacks, with the mend.", "Machine"),

@@ -6,16 +6,15 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netsim.agent.node import ARCHITECTURES
+from netsim.agent.images.oci import machine_architecture
 
 Entry = bytes | str | tarfile.TarInfo
-ARCHITECTURE = ARCHITECTURES.get(os.uname().machine, os.uname().machine)
+ARCHITECTURE = machine_architecture()
 
 
 def layer(entries: Mapping[str, Entry | None] | Sequence[tuple[str, Entry | None]]) -> bytes:
@@ -51,7 +50,9 @@ def write_docker(path: Path, name: str | None, layers: Sequence[bytes], *, blobs
     ident = sha(data).removeprefix("sha256:")
     places = [f"blobs/sha256/{sha(d)[7:]}" if blobs else f"{i}/layer.tar" for i, d in enumerate(layers)]
     place = f"blobs/sha256/{ident}" if blobs else f"{ident}.json"
-    manifest = [{"Config": place, "RepoTags": [name if ":" in name else f"{name}:latest"] if name else None, "Layers": places}]
+    manifest = [
+        {"Config": place, "RepoTags": [name if ":" in name else f"{name}:latest"] if name else None, "Layers": places}
+    ]
     files = {place: data, **dict(zip(places, layers, strict=True)), "manifest.json": json.dumps(manifest).encode()}
     path.write_bytes(layer(files))
     return path

@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import IO, cast
@@ -88,15 +88,19 @@ class ImageStore:
             self._write(merge_images(self.images(), found))
             return [image for image in self.images() if image.id in {f.id for f in found}]
 
-    def remove(self, reference: str, users: Sequence[str] = ()) -> StoredImage:
-        """Take away an image's name and, with its last one, the image. ImageError when it is missing or in use."""
+    def remove(self, reference: str, users: Callable[[StoredImage], Sequence[str]]) -> StoredImage:
+        """Take away an image's name and, with its last one, the image. ImageError when it is missing or in use.
+
+        `users` names the containers that lie on its layers.
+        """
         with self._changing(), self._locked("use.lock", fcntl.LOCK_EX):
             image = self.find(reference) or self._by_id(reference)
             if image is None:
                 raise ImageError(f"there is no image {reference!r}; `netsim image ls` lists them")
             rest = without_name(image, reference)
-            if not rest.names and users:
-                raise ImageError(f"image {reference!r} is in use by {', '.join(users)}; delete what uses it first")
+            used = users(image) if not rest.names else ()
+            if used:
+                raise ImageError(f"image {reference!r} is in use by {', '.join(used)}; delete what uses it first")
             self._write([i for i in self.images() if i.id != image.id] + ([rest] if rest.names else []))
             self._sweep()
             return image

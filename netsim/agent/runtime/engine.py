@@ -27,6 +27,7 @@ from netsim.agent.runtime.processes import Processes
 from netsim.agent.runtime.sandboxes import Sandboxes
 from netsim.agent.runtime.spec import DEFAULT_PATH
 from netsim.agent.runtime.storage import Storage
+from netsim.agent.runtime.termination import read_message
 from netsim.agent.runtime.users import check_non_root
 from netsim.agent.runtime.volume_files import write_files
 from netsim.agent.runtime.workload_client import WorkloadClient
@@ -202,6 +203,14 @@ class Engine:
 
     def log_path(self, uid: str, name: str, attempt: int) -> str:
         return f"{self.storage.pod_dir(uid)}/logs/{name}/{attempt}.log"
+
+    def last_words(self, pod: Obj, state: PodState, container: Container, code: int) -> str:
+        """The termination message of a real process that has ended."""
+        spec = podspec.find_container(pod, container.name)
+        if spec is None or container.kind != "process":
+            return ""
+        log = self.log_path(state.uid, container.name, container.attempt)
+        return read_message(self.storage.bundle(container.id), log, spec, code)
 
     def note(self, uid: str, name: str, attempt: int, text: str) -> None:
         """Write a line to a container's log on behalf of a program that could not start."""
