@@ -77,9 +77,7 @@ class Datagrams:
         self._in_bytes = memoryview(self._in).cast("B")
         words = ctypes.sizeof(_Message) // 4
         self._received = self._in_bytes.cast("I")[_Message.received.offset // 4 :: words]
-        self._lengths = (
-            memoryview(self._from).cast("B").cast("L")[1::2]
-        )
+        self._lengths = memoryview(self._from).cast("B").cast("L")[1::2]
 
     def receive(self) -> int:
         """How many datagrams have come, at most BATCH; raises OSError (BlockingIOError: none)."""
