@@ -159,8 +159,8 @@ class Links(Transport):
         """Change several properties of a link at once; what is not named stays.
 
         `master` "" or 0 frees it from its bridge; `ipv6=False` gives it no link-local address when it comes up (do it
-        before); `hairpin` lets a bridge port send a packet back where it came from (after `master`), `isolated` keeps it
-        from the other isolated ports of its bridge.
+        before); `hairpin` lets a bridge port send a packet back where it came from (after `master`), `isolated` keeps
+        it from the other isolated ports of its bridge.
         """
         fields, key = _link_key(dev)
         flags = (IFF_UP if up else 0) | (IFF_PROMISC if promiscuous else 0)
