@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from .config import ConfigError
+from .index import Index
 from .records import Obj, flatten
 
+Keyed = dict[tuple[str, str, str], Obj]
+"""Objects by kind, namespace and name."""
 
-def load_objects(path: str) -> list[Obj]:
+
+def parse_objects(path: str, text: str) -> list[Obj]:
     """API objects of a YAML (several documents allowed) or JSON file, lists unfolded; ConfigError names the file."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as failure:
-        raise ConfigError(f"dns objects file {path}: {failure}") from failure
     documents = [json.loads(text)] if text.lstrip().startswith("{") and _is_json(text) else _yaml(path, text)
     objects = list(flatten(d for d in documents if isinstance(d, dict)))
     for position, obj in enumerate(objects, 1):
@@ -22,6 +21,21 @@ def load_objects(path: str) -> list[Obj]:
         if not obj.get("kind") or not isinstance(metadata, dict) or not metadata.get("name"):
             raise ConfigError(f"dns objects file {path}: object {position} lacks kind or metadata.name")
     return objects
+
+
+def replace_objects(index: Index, old: Keyed, objects: list[Obj], now: int) -> Keyed:
+    """Have the index answer for `objects` in the place of `old`; only what differs is touched."""
+    new = {_key(obj): obj for obj in objects}
+    for key in old.keys() - new.keys():
+        index.apply(key[0], old[key], None, now)
+    for key, obj in new.items():
+        if old.get(key) != obj:
+            index.apply(key[0], old.get(key), obj, now)
+    return new
+
+
+def _key(obj: Obj) -> tuple[str, str, str]:
+    return str(obj["kind"]), str(obj["metadata"].get("namespace", "")), str(obj["metadata"]["name"])
 
 
 def _is_json(text: str) -> bool:

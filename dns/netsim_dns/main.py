@@ -8,68 +8,89 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .config import ConfigError, DnsConfig, Listen
+from .config import ConfigError
+from .options import OPTIONS, Words, parse_document, parse_words
+from .process import ConfigFile, ReadFile, run_dns, run_dns_objects
+from .reload import read_file
+from .settings import Settings, make_settings
 
-EXAMPLE = "example: netsim dns -f objects.yaml --listen 127.0.0.1:5353, then: dig @127.0.0.1 -p 5353 NAME"
-_LISTEN = "answer there, by UDP and TCP; may be given again (default: 0.0.0.0:53)"
-_PODS = "answer names made of an address (1-2-3-4.NAMESPACE.pod) or not (default: %(default)s)"
-_RANGES = "range whose reverse names belong to the cluster; may be given again"
+ABOUT = """\
+The cluster's DNS server: answers from Services, EndpointSlices and Namespaces.
+Without -f and --kubeconfig it watches the API of the cluster it is a pod of."""
+EXAMPLE = """\
+examples:
+  netsim dns -f objects.yaml --listen 127.0.0.1:5353
+  dig @127.0.0.1 -p 5353 web.default.svc.cluster.local
 
-
-def parse_listen(text: str) -> Listen:
-    """(address, port) of `ADDRESS:PORT`, `[IPV6]:PORT` or an address alone (port 53)."""
-    if text.startswith("["):
-        address, _, port = text[1:].partition("]")
-        port = port.lstrip(":")
-    else:
-        address, _, port = text.partition(":") if text.count(":") == 1 else (text, "", "")
-    if not address or (port and not port.isdigit()) or int(port or 53) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:5353 or [::1]:5353")
-    return address, int(port or 53)
+  netsim dns --kubeconfig admin.conf --listen 127.0.0.1:5353
+  netsim dns --config dns.yaml        (ttl: 5, log: [error, denial], ...)
+  netsim dns lookup web --from toolbox     (`netsim dns lookup --help`)
+"""
 
 
 def parser() -> argparse.ArgumentParser:
     """The options and their help."""
-    options = argparse.ArgumentParser("netsim dns", description="The cluster's DNS server.", epilog=EXAMPLE)
+    options = argparse.ArgumentParser(
+        "netsim dns", description=ABOUT, epilog=EXAMPLE, formatter_class=_Formatter, allow_abbrev=False
+    )
     source = options.add_mutually_exclusive_group()
     source.add_argument("-f", "--file", help="serve the objects of a YAML or JSON file, without an API")
-    source.add_argument("--kubeconfig", help="the API to watch (default: the pod's own ServiceAccount)")
-    options.add_argument("--listen", type=parse_listen, action="append", metavar="ADDRESS:PORT", help=_LISTEN)
-    options.add_argument("--zone", default="cluster.local", help="the cluster's domain (default: %(default)s)")
-    options.add_argument("--ttl", type=int, default=30, help="seconds of every record (0-3600)")
-    options.add_argument("--pods", choices=("disabled", "insecure"), default="insecure", help=_PODS)
-    options.add_argument("--cluster-cidr", action="append", metavar="CIDR", help=_RANGES)
-    options.add_argument("--lameduck", type=float, default=5.0, help="seconds of service after SIGTERM")
-    options.add_argument(
-        "--health", type=parse_listen, default=None, metavar="ADDRESS:PORT", help="serve /health there"
-    )
-    options.add_argument("--ready", type=parse_listen, default=None, metavar="ADDRESS:PORT", help="serve /ready there")
+    source.add_argument("--kubeconfig", metavar="FILE", help="the API to watch (the pod's own)")
+    options.add_argument("--config", metavar="FILE", help="a YAML file of the settings below; flags win over it")
+    settings = options.add_argument_group("settings (default)")
+    for option in OPTIONS:
+        settings.add_argument(
+            f"--{option.name}", metavar=option.metavar, help=option.help, action="append", default=argparse.SUPPRESS
+        )
     return options
 
 
-def make_config(options: argparse.Namespace) -> DnsConfig:
-    """Settings from the options; raises ConfigError."""
-    default = DnsConfig()
-    return DnsConfig(
-        zone=options.zone.rstrip("."),
-        listen=tuple(options.listen or default.listen),
-        ttl=options.ttl,
-        pods=options.pods,
-        cluster_cidrs=tuple(options.cluster_cidr or default.cluster_cidrs),
-        lameduck=options.lameduck,
-        health_listen=options.health,
-        ready_listen=options.ready,
-    )
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=80)
 
 
-async def serve(options: argparse.Namespace, config: DnsConfig) -> None:
+def given_words(options: argparse.Namespace) -> Words:
+    """The settings among the options that were given."""
+    names = {option.name.replace("-", "_"): option.name for option in OPTIONS}
+    return {names[key]: value for key, value in vars(options).items() if key in names}
+
+
+def read_settings(flags: Words, path: str, text: str) -> Settings:
+    """Settings from the text of a configuration file and the flags, which win. Raises ConfigError, OSError."""
+    import yaml
+
+    try:
+        words = parse_document(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except yaml.YAMLError as failure:
+        raise ConfigError(f"{path}: not valid YAML: {failure}") from None
+    except ConfigError as failure:
+        raise ConfigError(f"{path}: {failure}") from None
+    values = parse_words(words, lambda name: f"{path}: {name}")
+    return make_settings(values | parse_words(flags, "--{}".format), read_file)
+
+
+def load_settings(flags: Words, path: str | None) -> tuple[Settings, ConfigFile | None]:
+    """The settings, and the configuration file to follow if there is one. Raises ConfigError, OSError."""
+    if path is None:
+        return make_settings(parse_words(flags, "--{}".format), read_file), None
+    file = _read(path, "--config")
+    config = ConfigFile(file, lambda text: read_settings(flags, path, text))
+    return config.parse(file.text), config
+
+
+def _read(path: str, what: str) -> ReadFile:
+    try:
+        return ReadFile(path, read_file(path))
+    except (OSError, UnicodeDecodeError) as failure:
+        raise ConfigError(f"{what} {path}: {getattr(failure, 'strerror', None) or failure}") from failure
+
+
+async def serve(options: argparse.Namespace) -> None:
     """Serve from a file or from an API until told to stop."""
-    from . import server
-
+    settings, config = load_settings(given_words(options), options.config)
     if options.file:
-        from .files import load_objects
-
-        await server.run_dns_objects(config, load_objects(options.file))
+        await run_dns_objects(settings, _read(options.file, "dns objects file"), config)
         return
     from netsim.client.kubeconfig import KubeconfigError, in_cluster_client, load_client
 
@@ -78,17 +99,22 @@ async def serve(options: argparse.Namespace, config: DnsConfig) -> None:
     except KubeconfigError as failure:
         raise ConfigError(f"{failure}; give --kubeconfig or -f, see --help") from failure
     try:
-        await server.run_dns(config, client)
+        await run_dns(settings, client, config)
     finally:
         await client.close()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run; 0 after a stop by signal, 1 with a message if it cannot run."""
+    """Run; 0 after a stop by signal, 1 with a message if it cannot run, 2 if the options are wrong."""
     options = parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="[%(levelname)s] %(message)s")
     try:
-        asyncio.run(serve(options, make_config(options)))
+        parse_words(given_words(options), "--{}".format)
+    except ConfigError as failure:
+        print(f"netsim dns: {failure}", file=sys.stderr)
+        return 2
+    try:
+        asyncio.run(serve(options))
     except (ConfigError, OSError) as failure:
         print(f"netsim dns: {failure}", file=sys.stderr)
         return 1

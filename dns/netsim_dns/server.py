@@ -1,30 +1,20 @@
-"""The server process: sockets, probes, the watch on the API, and the order in which they come and go."""
+"""The listeners: UDP and TCP sockets of one responder."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import signal
 import socket
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 from .addresses import local_addresses
 from .config import ConfigError, DnsConfig, Listen
-from .index import Index, build_index
-from .probes import serve_probe
-from .records import Obj
+from .index import Index
 from .responder import Responder
 from .seams import Observe
 from .tcp import DnsStream, open_tcp
 from .udp import UdpServer, open_udp
 
-if TYPE_CHECKING:
-    from netsim.client.rest import Client
-
-LOG = logging.getLogger(__name__)
 EPHEMERAL_TRIES = 10
 
 
@@ -101,86 +91,3 @@ def make_responder(index: Index, config: DnsConfig) -> Responder:
         wildcard = any(ip_address(address).is_unspecified for address, _ in config.listen)
         own = local_addresses() if wildcard else frozenset()
     return Responder(index, config, own)
-
-
-async def run_dns(config: DnsConfig, client: Client) -> None:
-    """Serve the cluster behind `client` until SIGTERM or SIGINT, then for `config.lameduck` seconds more.
-
-    Watches Services, EndpointSlices and Namespaces. Ports open once all three were listed, or after
-    `config.startup_timeout`: what is known is then answered, and what is not is SERVFAIL rather than denied.
-    With the API lost the last data is served on.
-    """
-    from .feed import Feed
-
-    index = Index()
-    feed = Feed(client, index)
-    try:
-        await feed.start()
-        stop = stop_signal()
-        ready = await _open_probes(config, index)
-        if not await feed.wait_synced(config.startup_timeout):
-            LOG.warning(
-                "dns: the API did not answer within %.0f s, starting with what is known", config.startup_timeout
-            )
-        await _serve(config, index, stop, ready)
-    finally:
-        await feed.close()
-
-
-async def run_dns_objects(config: DnsConfig, objects: Iterable[Obj]) -> None:
-    """Serve a cluster given as API objects, without an API; otherwise as `run_dns`."""
-    index = build_index(objects, int(time.time()))
-    stop = stop_signal()
-    await _serve(config, index, stop, await _open_probes(config, index))
-
-
-async def _open_probes(config: DnsConfig, index: Index) -> tuple[asyncio.Server | None, asyncio.Server | None]:
-    health = await serve_probe(config.health_listen, "/health", str) if config.health_listen else None
-    seen_synced = False
-
-    def unready() -> str:
-        nonlocal seen_synced
-        seen_synced = seen_synced or index.synced
-        return "" if seen_synced else "kubernetes"
-
-    ready = await serve_probe(config.ready_listen, "/ready", unready) if config.ready_listen else None
-    return health, ready
-
-
-async def _serve(
-    config: DnsConfig,
-    index: Index,
-    stop: asyncio.Event,
-    probes: tuple[asyncio.Server | None, asyncio.Server | None],
-) -> None:
-    health, ready = probes
-    server = DnsServer(make_responder(index, config))
-    try:
-        if stop.is_set():
-            return
-        await server.start()
-        where = ", ".join(f"{listen[0]}:{port}" for listen, port in zip(config.listen, server.ports, strict=True))
-        LOG.info("dns: zone %s on %s, no upstream: other names are SERVFAIL", config.zone, where)
-        await stop.wait()
-        if ready:
-            ready.close()
-        await asyncio.sleep(config.lameduck)
-    finally:
-        await server.close()
-        for probe in (health, ready):
-            if probe:
-                probe.close()
-
-
-def stop_signal() -> asyncio.Event:
-    """An event set by the first SIGTERM or SIGINT; a second one acts as without us."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-
-    def caught() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, caught)
-    return stop

@@ -60,9 +60,10 @@ def render_lines(
 ) -> Iterator[str]:
     """A line for each exchange of a wanted class; queries that cannot be read or were not answered have none."""
     classes = frozenset(wanted)
-    for query, answer, client in exchanges:
+    for each in exchanges:
+        answer = each.answer
         if answer is not None and ("all" in classes or classify(answer) in classes):
-            line = _line(proto, query, answer, client, seconds / len(exchanges))
+            line = _line(proto, each.query, answer, each.client, seconds / len(exchanges))
             if line is not None:
                 yield line.json() if form == "json" else line.text()
 

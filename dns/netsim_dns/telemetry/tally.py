@@ -13,6 +13,7 @@ from .registry import TYPES, rcode_name
 
 HEADER_SIZE = 12
 KEYS_MAX = 4096
+_V4_SIZES = (2, 16)  # of a socket address as a tuple, and as bytes
 _FEW = 4  # so many are counted sooner one by one
 # from the zero that ends the name: type and class, and of an OPT that follows type, size, version and flags
 _TAIL = 14
@@ -39,7 +40,7 @@ class Tally:
 
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
         """Take in exchanges of one socket."""
-        family = "1" if len(exchanges[0].client) == 2 else "2"
+        family = "1" if len(exchanges[0].whence) in _V4_SIZES else "2"
         seen = self._seen.get((proto, family)) or self._seen.setdefault((proto, family), Counter())
         times = len(exchanges)
         if times < _FEW:

@@ -17,12 +17,14 @@ from netsim.api.kinds import NAMESPACES, SERVICES
 from netsim.client.rest import Client
 from netsim.client.transport import InProcessTransport
 from netsim.http.types import Peer, Request, Response
-from netsim_dns import server as server_module
+from netsim_dns import process as process_module
 from netsim_dns.config import DnsConfig
 from netsim_dns.feed import WATCHED, Feed
 from netsim_dns.index import Index
+from netsim_dns.process import run_dns
 from netsim_dns.responder import Responder
-from netsim_dns.server import run_dns
+from netsim_dns.server import DnsServer
+from netsim_dns.settings import Settings
 
 Obj = dict[str, Any]
 
@@ -176,16 +178,16 @@ async def test_the_last_data_is_served_on_when_the_api_is_lost(api: FakeApi) -> 
 
 
 async def test_run_dns_serves_until_told_to_stop(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    servers: list[server_module.DnsServer] = []
+    servers: list[DnsServer] = []
 
-    class Watched(server_module.DnsServer):
+    class Watched(DnsServer):
         async def start(self) -> None:
             await super().start()
             servers.append(self)
 
-    monkeypatch.setattr(server_module, "DnsServer", Watched)
+    monkeypatch.setattr(process_module, "DnsServer", Watched)
     config = DnsConfig(listen=(("127.0.0.1", 0),), lameduck=0.0, health_listen=None, ready_listen=None)
-    running = asyncio.create_task(run_dns(config, client_of(api)))
+    running = asyncio.create_task(run_dns(Settings(config), client_of(api)))
     await until(lambda: bool(servers))
     query = dns.message.make_query("web.default.svc.cluster.local.", "A")
     reply = await dns.asyncquery.udp(query, "127.0.0.1", port=servers[0].ports[0], timeout=5)
@@ -199,7 +201,7 @@ async def test_a_stop_before_the_first_sync_is_obeyed_at_once(api: FakeApi) -> N
     api.closed = set(api.objects)
     settings = {"startup_timeout": 0.2, "lameduck": 60.0, "health_listen": None, "ready_listen": None}
     config = DnsConfig(listen=(("127.0.0.1", 0),), **settings)  # type: ignore[arg-type]
-    running = asyncio.create_task(run_dns(config, client_of(api)))
+    running = asyncio.create_task(run_dns(Settings(config), client_of(api)))
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
         while not running.done():

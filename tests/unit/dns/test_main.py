@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
+import dns.message
+import dns.query
 import pytest
 
 from netsim_dns.config import ConfigError, DnsConfig
-from netsim_dns.files import load_objects
-from netsim_dns.main import main, make_config, parse_listen, parser
+from netsim_dns.files import parse_objects, replace_objects
+from netsim_dns.index import Index
+from netsim_dns.main import given_words, load_settings, main, parser
+from netsim_dns.options import OPTIONS, parse_document, parse_listen
+from netsim_dns.settings import Settings, keep_fixed
+from support.labs import until
+
+
+def settings_of(*words: str, config: str | None = None) -> Settings:
+    return load_settings(given_words(parser().parse_args(words)), config)[0]
 
 
 @pytest.mark.parametrize(
@@ -27,22 +44,102 @@ def test_listen(text: str, expected: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", ":53", "127.0.0.1:dns", "127.0.0.1:70000"])
 def test_bad_listen(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=r"127\.0\.0\.1:5353"):
+    with pytest.raises(ConfigError, match=r"127\.0\.0\.1:5353"):
         parse_listen(text)
 
 
 def test_options_become_settings() -> None:
     words = ["--zone", "k8s.test.", "--ttl", "5", "--listen", "127.0.0.1:53", "--listen", "[::1]:53"]
-    config = make_config(parser().parse_args(words))
+    config = settings_of(*words).dns
     assert (config.zone, config.ttl) == ("k8s.test", 5)
     assert config.listen == (("127.0.0.1", 53), ("::1", 53))
+    assert settings_of().dns == DnsConfig(health_listen=None, ready_listen=None)
+
+
+def test_the_file_says_the_same_as_flags_and_flags_win(tmp_path: Path) -> None:
+    path = tmp_path / "dns.yaml"
+    path.write_text(
+        "ttl: 5\nlisten: 127.0.0.1:5353\ncluster-cidr: [10.0.0.0/8, 'fd00::/64']\nlog: [denial, error]\n"
+        "forward: [192.0.2.1, '192.0.2.2:5300']\nstub-domain: {corp.example: [192.0.2.53], x.example: 192.0.2.54}\n"
+    )
+    words = ["--ttl", "5", "--listen", "127.0.0.1:5353", "--cluster-cidr", "10.0.0.0/8", "--cluster-cidr", "fd00::/64"]
+    words += ["--log", "denial", "--log", "error", "--forward", "192.0.2.1", "--forward", "192.0.2.2:5300"]
+    words += ["--stub-domain", "corp.example=192.0.2.53", "--stub-domain", "x.example=192.0.2.54"]
+    found = settings_of(config=str(path))
+    assert found == settings_of(*words)
+    assert [zone.zone for zone in found.forward.zones] == ["corp.example", "x.example", "."]
+    assert settings_of("--ttl", "9", config=str(path)).dns.ttl == 9
+    path.write_text("# nothing yet\n")
+    assert settings_of(config=str(path)) == settings_of()
+
+
+def test_upstreams_of_a_resolv_conf(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    path.write_text("nameserver 192.0.2.1\nsearch x\nnameserver fd00::53\nnameserver 192.0.2.1\n")
+    (zone,) = settings_of("--forward", str(path), "--cache", "10", "--forward-policy", "sequential").forward.zones
+    assert zone.upstreams == (("192.0.2.1", 53), ("fd00::53", 53))
+    assert (zone.policy, zone.cache.success_ttl, zone.cache.denial_ttl) == ("sequential", 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tll: 5", "unknown setting `tll`; did you mean `ttl`?"),
+        ("colour: red", "unknown setting `colour`; there are listen, zone, ttl"),
+        ("ttl: five", "ttl: 'five' is not a whole number such as 30"),
+        ("ttl: [5, 6]", "ttl: give one value"),
+        ("ttl:", "ttl: None is not a value"),
+        ("ttl: true", "ttl: True is not a value"),
+        ("listen: []", "listen: give at least one value"),
+        ("- ttl", "it must be a mapping of settings, such as `ttl: 30`"),
+        ("ttl: [", "not valid YAML"),
+        ("log: most", "log: 'most' is unknown, use success, denial, error, all"),
+        ("lameduck: long", "lameduck: 'long' is not a number of seconds"),
+        ("stub-domain: corp.example", "'corp.example' is not ZONE=ADDRESS"),
+        ("cluster-cidr: 10.96.0.1/16", "cluster-cidr: 10.96.0.1/16 has host bits set; use a range such as"),
+        ("forward: dns.example", "upstream 'dns.example' is not an IP address"),
+        ("forward: /nonexistent/resolv.conf", "/nonexistent/resolv.conf"),
+        ("ttl: 4000", "ttl: 4000 is out of range"),
+    ],
+)
+def test_bad_files_name_the_key_and_the_mend(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "dns.yaml"
+    path.write_text(text)
+    assert main(["-f", "/dev/null", "--config", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("netsim dns: ") and message in said
+
+
+def test_bad_flags_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--ttl", "five"]) == 2
+    assert capsys.readouterr().err == "netsim dns: --ttl: 'five' is not a whole number such as 30\n"
+    assert main(["--config", "/nonexistent.yaml"]) == 1
+    assert "--config /nonexistent.yaml: No such file or directory" in capsys.readouterr().err
+
+
+def test_help_fits_80_columns_and_the_readme_knows_every_setting() -> None:
+    assert all(len(line) <= 80 for line in parser().format_help().splitlines())
+    readme = (Path(__file__).parents[3] / "dns" / "README.md").read_text()
+    assert [o.name for o in OPTIONS if f"| `{o.name}` |" not in readme] == []
+
+
+def test_some_settings_need_a_new_start() -> None:
+    old = settings_of("--listen", "127.0.0.1:53", "--metrics", "127.0.0.1:9153", "--ttl", "5")
+    kept, fixed = keep_fixed(old, settings_of("--listen", "127.0.0.1:54", "--ttl", "6", "--log", "all"))
+    assert (kept.dns.listen, kept.dns.ttl, kept.metrics_listen, kept.log) == (
+        old.dns.listen, 6, old.metrics_listen, ("all",),
+    )  # fmt: skip
+    assert fixed == ["listen", "metrics"]
+    assert {option.name for option in OPTIONS if option.fixed} >= {"listen", "zone", "pods", "health", "ready"}
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"ttl": 3601}, "ttl: 3601 is out of range, use 0 to 3600"),
-        ({"pods": "verified"}, "pods: 'verified' is not served"),
+        ({"pods": "all"}, "pods: 'all' is not known"),
         ({"udp_max": 100}, "udp_max: 100"),
         ({"zone": "a..b"}, "zone: 'a..b'"),
         ({"zone": ""}, "zone: ''"),
@@ -74,10 +171,21 @@ items:
 """
 
 
-def test_yaml_documents_and_lists(tmp_path: Path) -> None:
-    path = tmp_path / "objects.yaml"
-    path.write_text(MANIFEST)
-    assert [obj["kind"] for obj in load_objects(str(path))] == ["Namespace", "Service"]
+def test_yaml_documents_and_lists() -> None:
+    assert [obj["kind"] for obj in parse_objects("x", MANIFEST)] == ["Namespace", "Service"]
+    assert parse_document(None) == {}
+
+
+def test_only_what_differs_between_two_files_is_a_change() -> None:
+    index = Index()
+    known = replace_objects(index, {}, parse_objects("x", MANIFEST), 1)
+    generation = index.generation
+    known = replace_objects(index, known, parse_objects("x", MANIFEST), 2)
+    assert index.generation == generation and index.serial == 1
+    known = replace_objects(index, known, parse_objects("x", MANIFEST.replace("0.20", "0.21")), 3)
+    assert index.generation == generation + 1 and bytes((10, 96, 0, 21)) in index.by_cluster_ip
+    replace_objects(index, known, [], 4)
+    assert not index.services and not index.namespaces
 
 
 @pytest.mark.parametrize("text", ["kind: [", "kind: Service\nmetadata: {}", '{"kind": "Service"}'])
@@ -97,3 +205,117 @@ def test_a_process_outside_pods_is_told_so(capsys: pytest.CaptureFixture[str], m
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert main(["--listen", "127.0.0.1:0"]) == 1
     assert "netsim dns: KUBERNETES_SERVICE_HOST is not set" in capsys.readouterr().err
+
+
+class Running:
+    """A server in a process of its own, its files and its pages."""
+
+    def __init__(self, directory: Path) -> None:
+        self.config, self.objects = directory / "dns.yaml", directory / "objects.yaml"
+        self.port, self.metrics, self.health = free_port(), free_port(), free_port()
+        self.objects.write_text(MANIFEST)
+        self.write_config(ttl=7)
+        words = ["-f", str(self.objects), "--config", str(self.config), "--listen", f"127.0.0.1:{self.port}"]
+        words += ["--metrics", f"127.0.0.1:{self.metrics}", "--health", f"127.0.0.1:{self.health}", "--reload", "60"]
+        with open(directory / "log", "wb") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "netsim_dns", *words], stdout=log, stderr=log)
+        self.log = directory / "log"
+
+    def write_config(self, **settings: object) -> None:
+        """As a ConfigMap's volume does: the new file is there whole or not at all."""
+        new = self.config.with_suffix(".new")
+        new.write_text(json.dumps({"lameduck": 0, **settings}))
+        new.rename(self.config)
+
+    def look(self) -> None:
+        self.process.send_signal(signal.SIGUSR1)
+
+    def ask(self, name: str = "web.default.svc.cluster.local.") -> dns.message.Message:
+        return dns.query.udp(dns.message.make_query(name, "A"), "127.0.0.1", port=self.port, timeout=5)
+
+    def ttl_and_address(self) -> tuple[int, str]:
+        (found,) = self.ask().answer
+        return found.ttl, str(found[0])
+
+    def page(self, port: int, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def value(self, row: str) -> float:
+        rows = [line for line in self.page(self.metrics, "/metrics").splitlines() if line.startswith(row)]
+        return sum(float(line.rpartition(" ")[2]) for line in rows)
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+        udp.bind(("127.0.0.1", 0))
+        tcp.bind(udp.getsockname())
+        return int(udp.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    server = Running(tmp_path_factory.mktemp("dns"))
+    try:
+        until(lambda: server.process.poll() is not None or "zone cluster.local on" in server.log.read_text())
+        yield server
+    finally:
+        server.process.terminate()
+        assert server.process.wait(timeout=10) == 0, server.log.read_text()
+
+
+def test_a_changed_configuration_is_taken_over(running: Running) -> None:
+    before = running.page(running.metrics, "/metrics")
+    running.write_config(ttl=9, log="all")
+    running.look()
+    until(lambda: running.ttl_and_address()[0] == 9)
+    line = '"A IN web.default.svc.cluster.local. udp 47 false 512" NOERROR qr,aa,rd'
+    until(lambda: line in running.log.read_text())
+    version = "coredns_reload_version_info{"
+    assert running.value(version) == 1
+    row = next(line for line in before.splitlines() if line.startswith(version))
+    assert row not in running.page(running.metrics, "/metrics"), "the hash is the new file's"
+
+
+def test_a_broken_configuration_is_refused(running: Running) -> None:
+    running.write_config(ttl=11)
+    running.look()
+    until(lambda: running.ttl_and_address()[0] == 11)
+    failed = running.value("coredns_reload_failed_total")
+    running.write_config(tll=5)
+    running.look()
+    until(lambda: running.value("coredns_reload_failed_total") == failed + 1)
+    assert "unknown setting `tll`; did you mean `ttl`?; the configuration before stays" in running.log.read_text()
+    assert running.ttl_and_address()[0] == 11
+
+
+def test_no_query_is_lost_while_settings_change(running: Running) -> None:
+    """Queries are on their way all the time; each is answered, by the settings before or after."""
+    seen = set()
+    for ttl in range(20, 40):
+        running.write_config(ttl=ttl)
+        running.look()
+        seen |= {running.ttl_and_address()[0] for _ in range(20)}
+    until(lambda: running.ttl_and_address()[0] == 30, why="39 is cut to the cache's 30")
+    assert len(seen) > 1
+
+
+def test_a_changed_file_of_objects_is_taken_over(running: Running) -> None:
+    running.objects.write_text(MANIFEST.replace("10.96.0.20", "10.96.0.21"))
+    running.look()
+    until(lambda: running.ttl_and_address()[1] == "10.96.0.21")
+    running.objects.write_text("kind: [")
+    running.look()
+    until(lambda: "the objects before stay" in running.log.read_text())
+    assert running.ttl_and_address()[1] == "10.96.0.21"
+
+
+def test_pages(running: Running) -> None:
+    assert running.page(running.health, "/health") == "OK"
+    asked = running.value("coredns_dns_requests_total")
+    running.ask()
+    assert running.value("coredns_dns_requests_total") == asked + 1
+    assert running.value("process_resident_memory_bytes") > 1e6
+    until(lambda: running.value("coredns_health_request_duration_seconds_count") > 0, why="it asks itself each second")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        running.page(running.metrics, "/other")

@@ -1,0 +1,143 @@
+"""The settings that flags and the configuration file know, by one name in both. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .config import ConfigError, Listen
+from .telemetry.query_log import CLASSES, FORMATS
+
+Words = dict[str, list[str]]
+"""What was given: option name → its values as texts."""
+
+
+def parse_listen(text: str) -> Listen:
+    """(address, port) of `ADDRESS:PORT`, `[IPV6]:PORT` or an address alone (port 53)."""
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]")
+        port = port.lstrip(":")
+    else:
+        address, _, port = text.partition(":") if text.count(":") == 1 else (text, "", "")
+    if not address or (port and not (port.isascii() and port.isdigit())) or int(port or 53) > 65535:
+        raise ConfigError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:5353 or [::1]:5353")
+    return address, int(port or 53)
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ConfigError(f"{text!r} is not a whole number such as 30")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text.removesuffix("s"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86400:
+        raise ConfigError(f"{text!r} is not a number of seconds such as 5 (0 to 86400)")
+    return value
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ConfigError(f"{text!r} is unknown, use {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _stub_domain(text: str) -> tuple[str, tuple[str, ...]]:
+    zone, _, upstreams = text.partition("=")
+    if not zone or not upstreams:
+        raise ConfigError(f"{text!r} is not ZONE=ADDRESS[,ADDRESS], such as corp.example=192.0.2.53")
+    return zone, tuple(upstreams.split(","))
+
+
+class Option(NamedTuple):
+    """One setting; `many` may be given again; `fixed` is read at the start only, all others also when reloaded."""
+
+    name: str
+    metavar: str
+    help: str
+    parse: Callable[[str], Any]
+    many: bool = False
+    fixed: bool = False
+
+
+_PLACE = "ADDRESS:PORT"
+_POLICIES = ("random", "round_robin", "sequential")
+_PODS = ("disabled", "insecure", "verified")
+OPTIONS = (
+    Option("listen", _PLACE, "answer there by UDP and TCP; again for more (0.0.0.0:53)", parse_listen, True, True),
+    Option("zone", "DOMAIN", "the cluster's domain (cluster.local)", str, fixed=True),
+    Option("ttl", "SECONDS", "of every record, 0 to 3600 (30)", _whole),
+    Option("pods", "|".join(_PODS), "answer names made of an address, A-B-C-D.NAMESPACE.pod (insecure)",
+           _one_of(*_PODS), fixed=True),
+    Option("cluster-cidr", "CIDR", "range whose reverse names are the cluster's; again for more", str, True),
+    Option("forward", "ADDRESS[:PORT]|FILE", "upstream for other names, or a resolv.conf; again for more (none)",
+           str, True),
+    Option("forward-policy", "|".join(_POLICIES), "order in which upstreams are asked (random)", _one_of(*_POLICIES)),
+    Option("stub-domain", "ZONE=ADDRESS,…", "upstreams for one zone; again for more", _stub_domain, True),
+    Option("cache", "SECONDS", "most that an answer's TTL and its time in the cache may be, 0: no cache (30)", _whole),
+    Option("log", "|".join(CLASSES), "write a line for each query of a class; again for more (none)",
+           _one_of(*CLASSES), True),
+    Option("log-format", "|".join(FORMATS), "of these lines (text: CoreDNS's)", _one_of(*FORMATS)),
+    Option("udp-max", "BYTES", "largest answer by UDP, 512 to 65507 (4096)", _whole),
+    Option("health", _PLACE, "serve /health there (nowhere)", parse_listen, fixed=True),
+    Option("ready", _PLACE, "serve /ready there (nowhere)", parse_listen, fixed=True),
+    Option("metrics", _PLACE, "serve /metrics there (nowhere)", parse_listen, fixed=True),
+    Option("lameduck", "SECONDS", "of service after SIGTERM (5)", _seconds),
+    Option("startup-timeout", "SECONDS", "to wait for the API before answering without it (5)", _seconds, fixed=True),
+    Option("reload", "SECONDS", "between looks at changed files, 0: never (2)", _seconds, fixed=True),
+)  # fmt: skip
+BY_NAME = {option.name: option for option in OPTIONS}
+
+
+def parse_document(document: object) -> Words:
+    """The settings of a configuration file (YAML, read): a mapping of options' names. Raises ConfigError."""
+    if document is None:
+        return {}
+    if not isinstance(document, Mapping):
+        raise ConfigError("it must be a mapping of settings, such as `ttl: 30`")
+    return {_known(key): list(_texts(str(key), value)) for key, value in document.items()}
+
+
+def _known(key: object) -> str:
+    if key not in BY_NAME:
+        near = difflib.get_close_matches(str(key), BY_NAME, 1)
+        mend = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(BY_NAME)}"
+        raise ConfigError(f"unknown setting `{key}`; {mend}")
+    return str(key)
+
+
+def _texts(key: str, value: object) -> Iterator[str]:
+    """Values as on the command line; stub domains may also be a mapping, as in kube-dns's ConfigMap."""
+    if isinstance(value, Mapping) and key == "stub-domain":
+        for zone, upstreams in value.items():
+            yield f"{zone}={','.join(_texts(key, upstreams))}"
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(key, each)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield str(value)
+    else:
+        raise ConfigError(f"{key}: {value!r} is not a value; give a text, a number or a list of them")
+
+
+def parse_words(words: Words, where: Callable[[str], str]) -> dict[str, Any]:
+    """Values of options: a list for those that may be given again. `where(name)` begins the message of an error."""
+    found: dict[str, Any] = {}
+    for name, texts in words.items():
+        option = BY_NAME[name]
+        if not texts or (len(texts) > 1 and not option.many):
+            raise ConfigError(f"{where(name)}: give {'at least one value' if not texts else 'one value'}")
+        try:
+            values = [option.parse(text) for text in texts]
+        except ConfigError as failure:
+            raise ConfigError(f"{where(name)}: {failure}") from None
+        found[name] = values if option.many else values[0]
+    return found

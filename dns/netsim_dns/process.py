@@ -1,0 +1,232 @@
+"""One server process: what belongs to it, in the order in which it comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .config import ConfigError
+from .files import Keyed, parse_objects, replace_objects
+from .index import Index
+from .probes import metrics_page, poll_health, probe, serve_page
+from .reload import digest, follow_file
+from .server import DnsServer, make_responder
+from .settings import Settings, keep_fixed
+from .telemetry.observer import Observer, new_metrics, render_process
+
+if TYPE_CHECKING:
+    from netsim.client.rest import Client
+
+LOG = logging.getLogger(__name__)
+SAY_WAITING_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A file that was read at the start and may change: its name, its text."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A configuration file, and how its text becomes settings (raises ConfigError, OSError)."""
+
+    file: ReadFile
+    parse: Callable[[str], Settings]
+
+
+class Process:
+    """A server with its probes, metrics, forwarder and watched files."""
+
+    def __init__(self, settings: Settings, index: Index, config: ConfigFile | None = None) -> None:
+        self.settings, self._index, self._config = settings, index, config
+        self.metrics = new_metrics()
+        self._observer = Observer(settings, self.metrics)
+        self._responder = make_responder(index, settings.dns)
+        observed = bool(settings.metrics_listen or settings.log or config)
+        self._server = DnsServer(self._responder, self._observer if observed else None)
+        self._pages: list[asyncio.Server] = []
+        self._ready: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pokes: list[asyncio.Event] = []
+        self._synced = False
+
+    async def open(self) -> None:
+        """Serve the pages, follow the configuration file. Raises OSError."""
+        dns = self.settings.dns
+        if dns.health_listen:
+            self._pages.append(await serve_page(dns.health_listen, "/health", probe(str)))
+            self._start(poll_health(dns.health_listen, self.metrics))
+        if dns.ready_listen:
+            self._ready = await serve_page(dns.ready_listen, "/ready", probe(self._unready))
+        if self.settings.metrics_listen:
+            page = metrics_page(self._render_metrics)
+            self._pages.append(await serve_page(self.settings.metrics_listen, "/metrics", page))
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, self._poke)
+        loop.add_signal_handler(signal.SIGHUP, LOG.info, "dns: SIGHUP is ignored; SIGUSR1 looks at the files now")
+        if self._config:
+            self._tell_version(self._config.file.text)
+            self.follow(self._config.file, self._reload)
+
+    def follow(self, file: ReadFile, changed: Callable[[str], None]) -> None:
+        """Call `changed` with the file's text whenever it has changed, if files are looked at."""
+        if self.settings.reload:
+            poke = asyncio.Event()
+            self._pokes.append(poke)
+            self._start(follow_file(file.path, file.text, self.settings.reload, poke, changed))
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Answer until told to stop, and for the time of the lameduck after that. Raises OSError, ConfigError."""
+        if stop.is_set():
+            return
+        await self._server.start()
+        listen = self.settings.dns.listen
+        where = ", ".join(f"{at[0]}:{port}" for at, port in zip(listen, self._server.ports, strict=True))
+        LOG.info("dns: zone %s on %s, %s", self.settings.dns.zone, where, _say_forward(self.settings))
+        await stop.wait()
+        if self._ready:
+            self._ready.close()
+        await asyncio.sleep(self.settings.dns.lameduck)
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.close()
+        for page in (*self._pages, *([self._ready] if self._ready else [])):
+            page.close()
+
+    def _unready(self) -> str:
+        self._synced = self._synced or self._index.synced
+        return "" if self._synced else "kubernetes"
+
+    async def _render_metrics(self) -> str:
+        self._observer.flush()
+        self.metrics.set("panics_total", self._responder.failures)
+        return self.metrics.render() + render_process()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(_report)
+        self._tasks.append(task)
+
+    def _poke(self) -> None:
+        for poke in self._pokes:
+            poke.set()
+
+    def _reload(self, text: str) -> None:
+        assert self._config is not None
+        path = self._config.file.path
+        try:
+            new = self._config.parse(text)
+        except (ConfigError, OSError) as failure:
+            self.metrics.add("reload_failed_total")
+            LOG.error("dns: %s has changed but cannot be used: %s; the configuration before stays", path, failure)
+            return
+        self.settings, fixed = keep_fixed(self.settings, new)
+        self._responder.config = self.settings.dns
+        self._responder.forget()
+        self._observer.configure(self.settings)
+        for name in fixed:
+            LOG.warning("dns: %s: %s has changed, which needs a new start; it stays as it was", path, name)
+        self._tell_version(text)
+
+    def _tell_version(self, text: str) -> None:
+        versions = self.metrics.values["reload_version_info"]
+        versions.clear()
+        versions[("sha512", digest(text))] = 1.0
+        LOG.info("dns: running configuration SHA512 = %s", digest(text))
+
+
+def _say_forward(settings: Settings) -> str:
+    zones = settings.forward.zones
+    if not any(zone.zone == "." for zone in zones):
+        others = "".join(f"{zone.zone} and " for zone in zones)
+        return f"{f'upstreams for {others[:-5]}; ' if others else ''}no upstream: other names are SERVFAIL"
+    return f"upstreams for {', '.join(zone.zone for zone in zones)}"
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    failure = None if task.cancelled() else task.exception()
+    if failure:
+        LOG.error("dns: background work failed", exc_info=failure)
+
+
+async def run_dns(settings: Settings, client: Client, config: ConfigFile | None = None) -> None:
+    """Serve the cluster behind `client` until SIGTERM or SIGINT, then for `lameduck` seconds more.
+
+    Ports open once every watched kind was listed, or after `startup_timeout`: what is known is then answered, and
+    what is not is SERVFAIL rather than denied. With the API lost the last data is served on.
+    """
+    from .feed import Feed
+
+    index = Index()
+    feed, process = Feed(client, index), Process(settings, index, config)
+    try:
+        await feed.start()
+        stop = stop_signal()
+        await process.open()
+        if not await _wait_synced(feed.wait_synced, settings.dns.startup_timeout):
+            LOG.warning("dns: the API did not answer within %g s, starting with what is known",
+                        settings.dns.startup_timeout)  # fmt: skip
+        await process.serve(stop)
+    finally:
+        await process.close()
+        await feed.close()
+
+
+async def _wait_synced(wait: Callable[[float], Coroutine[Any, Any, bool]], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if await wait(min(left, SAY_WAITING_SECONDS)):
+            return True
+        LOG.info("dns: waiting for the API before answering")
+    return await wait(0)
+
+
+async def run_dns_objects(settings: Settings, file: ReadFile, config: ConfigFile | None = None) -> None:
+    """Serve the objects of a file, without an API; a changed file is taken over if it can be read."""
+    index, known = Index(), Keyed()
+    known = replace_objects(index, known, parse_objects(file.path, file.text), int(time.time()))
+    index.set_synced()
+    process = Process(settings, index, config)
+
+    def changed(text: str) -> None:
+        nonlocal known
+        try:
+            known = replace_objects(index, known, parse_objects(file.path, text), int(time.time()))
+        except ConfigError as failure:
+            LOG.error("%s; the objects before stay", failure)
+        else:
+            LOG.info("dns: %d objects read from %s", len(known), file.path)
+
+    try:
+        stop = stop_signal()
+        await process.open()
+        process.follow(file, changed)
+        await process.serve(stop)
+    finally:
+        await process.close()
+
+
+def stop_signal() -> asyncio.Event:
+    """An event set by the first SIGTERM or SIGINT; a second one acts as without us."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def caught() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, caught)
+    return stop

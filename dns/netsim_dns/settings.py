@@ -1,0 +1,103 @@
+"""Everything one server process is told, from the options given. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from typing import Any
+
+from .config import ConfigError, DnsConfig, Listen
+from .forward.config import (
+    CacheConfig,
+    ForwardConfig,
+    ForwardZone,
+    parse_resolv_conf,
+    parse_stub_domains,
+    parse_upstream,
+)
+
+ReadFile = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`log` are the classes of queries that get a line, in `log_format`; `metrics_listen` is None for off; `reload`
+    the seconds between looks at changed files (0: never)."""
+
+    dns: DnsConfig = field(default_factory=DnsConfig)
+    forward: ForwardConfig = field(default_factory=ForwardConfig)
+    log: tuple[str, ...] = ()
+    log_format: str = "text"
+    metrics_listen: Listen | None = None
+    reload: float = 2.0
+
+
+def make_settings(values: Mapping[str, Any], read_file: ReadFile) -> Settings:
+    """Settings from parsed options; `read_file` gives the text of a resolv.conf. Raises ConfigError, OSError."""
+    default = Settings()
+    return Settings(
+        dns=_dns_config(values),
+        forward=_forward_config(values, read_file),
+        log=tuple(values.get("log", ())),
+        log_format=values.get("log-format", default.log_format),
+        metrics_listen=values.get("metrics"),
+        reload=values.get("reload", default.reload),
+    )
+
+
+def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
+    default = DnsConfig()
+    cidrs = tuple(values.get("cluster-cidr", default.cluster_cidrs))
+    _check_networks(cidrs)
+    return DnsConfig(
+        zone=values.get("zone", default.zone).rstrip("."),
+        listen=tuple(values.get("listen", default.listen)),
+        ttl=values.get("ttl", default.ttl),
+        cache_ttl=values.get("cache", default.cache_ttl),
+        pods=values.get("pods", default.pods),
+        cluster_cidrs=cidrs,
+        udp_max=values.get("udp-max", default.udp_max),
+        startup_timeout=values.get("startup-timeout", default.startup_timeout),
+        lameduck=values.get("lameduck", default.lameduck),
+        health_listen=values.get("health"),
+        ready_listen=values.get("ready"),
+    )
+
+
+def _check_networks(cidrs: tuple[str, ...]) -> None:
+    for cidr in cidrs:
+        try:
+            ip_network(cidr)
+        except ValueError as failure:
+            raise ConfigError(f"dns cluster-cidr: {failure}; use a range such as 10.244.0.0/16") from None
+
+
+def _forward_config(values: Mapping[str, Any], read_file: ReadFile) -> ForwardConfig:
+    upstreams = tuple(up for text in values.get("forward", ()) for up in _upstreams(text, read_file))
+    stubs: dict[str, list[str]] = {}
+    for zone, addresses in values.get("stub-domain", ()):
+        stubs.setdefault(zone, []).extend(addresses)
+    zones = [*parse_stub_domains(stubs)]
+    zones += [ForwardZone(upstreams=tuple(dict.fromkeys(upstreams)))] if upstreams else []
+    seconds = values.get("cache", DnsConfig().cache_ttl)
+    cache = CacheConfig(success_ttl=seconds, denial_ttl=seconds)
+    policy = values.get("forward-policy", "random")
+    return ForwardConfig(tuple(replace(zone, policy=policy, cache=cache) for zone in zones))
+
+
+def _upstreams(text: str, read_file: ReadFile) -> tuple[Listen, ...]:
+    return parse_resolv_conf(read_file(text)) if "/" in text.removeprefix("dns://") else (parse_upstream(text),)
+
+
+def keep_fixed(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
+    """New settings with what can only be set at the start as it was; and the names of those that would have changed."""
+    dns = replace(new.dns, **{name: getattr(old.dns, name) for name in _FIXED_DNS})
+    kept = replace(new, dns=dns, metrics_listen=old.metrics_listen, reload=old.reload)
+    changed = [option for name, option in _FIXED_DNS.items() if getattr(old.dns, name) != getattr(new.dns, name)]
+    changed += ["metrics"] if old.metrics_listen != new.metrics_listen else []
+    return kept, changed + (["reload"] if old.reload != new.reload else [])
+
+
+_FIXED_DNS = {"listen": "listen", "zone": "zone", "pods": "pods", "startup_timeout": "startup-timeout",
+              "health_listen": "health", "ready_listen": "ready"}  # fmt: skip

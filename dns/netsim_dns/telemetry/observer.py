@@ -1,0 +1,95 @@
+"""What is told of every exchange, and what /metrics says."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from netsim import __version__
+from netsim.api.prometheus import render_metric
+
+from ..seams import Exchange, Observe
+from ..settings import Settings
+from .metrics import Metrics
+from .query_log import QueryLog
+from .tally import Tally, server_label
+
+LOG = logging.getLogger(__name__)
+_STARTED = time.time()
+
+
+class Observer:
+    """Counts exchanges and writes their lines, as the settings in use say."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._tally = Tally(metrics, settings.dns.listen) if settings.metrics_listen else None
+        self._told: tuple[Observe, ...] = ()
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Take over new settings."""
+        log = QueryLog(settings.log, settings.log_format, _write) if settings.log else None
+        self._told = tuple(each for each in (self._tally, log) if each is not None)
+        plugins = self._metrics.values["plugin_enabled"]
+        plugins.clear()
+        for name in _enabled(settings):
+            plugins[(server_label(settings.dns.listen), ".", "", name)] = 1.0
+
+    def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
+        for observe in self._told:
+            observe(proto, exchanges, seconds)
+
+    def flush(self) -> None:
+        """Have the metrics tell of all that was seen."""
+        if self._tally:
+            self._tally.flush()
+
+
+def _enabled(settings: Settings) -> Iterator[str]:
+    """The plugins of CoreDNS whose work is done, by their names."""
+    yield from ("errors", "kubernetes", "loadbalance")
+    given = {
+        "cache": settings.dns.cache_ttl,
+        "forward": settings.forward.zones,
+        "health": settings.dns.health_listen,
+        "log": settings.log,
+        "prometheus": settings.metrics_listen,
+        "ready": settings.dns.ready_listen,
+    }
+    yield from (name for name, value in given.items() if value)
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as failure:  # a full disk or a reader gone must not cost a query its answer
+        LOG.warning("dns: query log: %s", failure)
+
+
+def new_metrics() -> Metrics:
+    """No counts yet, and what this program is."""
+    metrics = Metrics()
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+    metrics.set("build_info", 1, f"netsim-{__version__}", "", python)
+    return metrics
+
+
+def render_process() -> str:
+    """The usual metrics of a process: CPU time, memory, files, start."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    with open("/proc/self/statm", encoding="ascii") as file:
+        pages = int(file.read().split()[1])
+    values = (
+        ("cpu_seconds_total", "counter", "CPU time, user and system", usage.ru_utime + usage.ru_stime),
+        ("open_fds", "gauge", "Open files", len(os.listdir("/proc/self/fd"))),
+        ("resident_memory_bytes", "gauge", "Memory in use", pages * resource.getpagesize()),
+        ("start_time_seconds", "gauge", "When it started, in epoch seconds", _STARTED),
+    )
+    rows = (render_metric(f"process_{name}", kind, text, [({}, value, None)]) for name, kind, text, value in values)
+    return "".join(f"{line}\n" for lines in rows for line in lines)
