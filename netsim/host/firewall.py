@@ -53,6 +53,12 @@ def run_iptables(args: list[str], family: Family, *, check: bool = False) -> int
     return done.returncode
 
 
+def list_chain(family: Family, chain: str, table: str = "nat") -> list[str]:
+    """The rules of one chain as `iptables -S` writes them (`-A CHAIN …`), [] when there is no such chain."""
+    done = run([command(family), *WAIT, "-t", table, "-S", chain], check=False, timeout=SAVE_TIMEOUT)
+    return [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("-A ")]
+
+
 def version() -> str:
     """What `iptables --version` prints; see `parse_version` and `parse_backend`."""
     return run([command(4), "--version"]).stdout.decode()
