@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 
 from ..config import ConfigError
 from ..names import IN_ADDR_ARPA, IP6_ARPA, Labels, labels_of, lower, under
@@ -14,13 +15,13 @@ from ..wire import AA, TCP_LIMIT, Query
 from .config import ForwardConfig, ForwardZone
 from .loop import HINFO, LoopGuard, OnLoop
 from .render import read_asked, refusal, render
-from .resolver import Found, Resolver
+from .resolver import Clock, Found, Resolver
 
 LOG = logging.getLogger(__name__)
 
 
 class Forwarder:
-    """Implements `seams.Forwarder`.
+    """Implements `seams.Forwarder`. `resolvers` are the zones in use.
 
     `cluster_zone` is the cluster's own zone, `udp_max` the most bytes of an answer over UDP, `server` the label that
     metrics have for this server. Raises ConfigError for zones that are the cluster's own. Belongs to one event loop.
@@ -33,12 +34,14 @@ class Forwarder:
         udp_max: int = 4096,
         metrics: Metrics | None = None,
         server: str = "dns://:53",
+        clock: Clock = time.monotonic,
     ) -> None:
         self._served = (lower(labels_of(cluster_zone)), IN_ADDR_ARPA, IP6_ARPA)
         self._udp_max = udp_max
         self._metrics = metrics or Metrics()
         self._server = server
-        self._resolvers: dict[Labels, Resolver] = {}
+        self._clock = clock
+        self.resolvers: dict[Labels, Resolver] = {}
         self._inside: frozenset[Labels] = frozenset()
         self._guard: LoopGuard | None = None
         self.reconfigure(config)
@@ -48,22 +51,22 @@ class Forwarder:
         for zone in config.zones:
             if zone.labels in self._served:
                 raise ConfigError(f"dns forward: zone {zone.zone} is the cluster's own, forward one above or below it")
-        old = self._resolvers
-        self._resolvers = {zone.labels: self._resolver(zone, old) for zone in config.zones}
-        self._inside = frozenset(z for z in self._resolvers if any(z != s and under(z, s) for s in self._served))
+        old = self.resolvers
+        self.resolvers = {zone.labels: self._resolver(zone, old) for zone in config.zones}
+        self._inside = frozenset(z for z in self.resolvers if any(z != s and under(z, s) for s in self._served))
         for labels, resolver in old.items():
-            if self._resolvers.get(labels) is not resolver:
+            if self.resolvers.get(labels) is not resolver:
                 resolver.retire()
 
     def start(self, on_loop: OnLoop) -> None:
         """Look for upstreams that ask us what we ask them; `on_loop` is told of one. Call when the ports are open."""
-        self._guard = LoopGuard(self._resolvers.values(), on_loop)
+        self._guard = LoopGuard(self.resolvers.values(), on_loop)
 
     def close(self) -> None:
         """Give up everything under way."""
         if self._guard:
             self._guard.close()
-        for resolver in self._resolvers.values():
+        for resolver in self.resolvers.values():
             resolver.close()
 
     def owns(self, qname: Labels) -> bool:
@@ -86,12 +89,12 @@ class Forwarder:
 
     def _resolver(self, zone: ForwardZone, old: dict[Labels, Resolver]) -> Resolver:
         before = old.get(zone.labels)
-        return before if before and before.zone == zone else Resolver(zone, self._metrics, self._server)
+        return before if before and before.zone == zone else Resolver(zone, self._metrics, self._server, self._clock)
 
     def _find(self, qname: Labels) -> Resolver | None:
         """The longest forwarded zone a name is in, unless the name is excluded from it."""
         for start in range(len(qname) + 1):
-            resolver = self._resolvers.get(qname[start:])
+            resolver = self.resolvers.get(qname[start:])
             if resolver is not None:
                 return None if resolver.excludes(qname) else resolver
         return None

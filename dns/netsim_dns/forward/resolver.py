@@ -6,6 +6,7 @@ import asyncio
 import random
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..names import Labels, labels_of, lower
@@ -26,6 +27,8 @@ from .upstream import Upstream
 # questions fetched anew at a time with no client waiting for them, which `max_concurrent` therefore does not count
 FETCHES_MAX = 100
 
+Clock = Callable[[], float]
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -43,12 +46,13 @@ class Found:
 class Resolver:
     """One zone. Equal questions that are asked at the same time are asked once (RFC 5452, section 5)."""
 
-    def __init__(self, zone: ForwardZone, metrics: Metrics, server: str) -> None:
+    def __init__(self, zone: ForwardZone, metrics: Metrics, server: str, clock: Clock = time.monotonic) -> None:
         self.zone = zone
         self.upstreams = [Upstream(address, zone, metrics) for address in zone.upstreams]
         self.cache = Cache(zone.cache)
         self._excluded = frozenset(lower(labels_of(name)) for name in zone.excluded)
         self._metrics = metrics
+        self._clock = clock
         self._labels = (server, zone.zone, "")
         self._type_labels = {name: (server, name, zone.zone, "") for name in ("success", "denial")}
         self._flights: dict[tuple[bytes, bytes, bool], asyncio.Task[Found]] = {}
@@ -57,6 +61,11 @@ class Resolver:
         self._fetching = 0
         self._turn = -1
         self._failures = FailureLog()
+
+    @property
+    def busy(self) -> bool:
+        """Is anything under way?"""
+        return bool(self._tasks)
 
     def find(self, asked: Asked, stream: bool, join: bool = True) -> Found | asyncio.Task[Found]:
         """What is known, or the task of asking for it; with `join` an equal question's that is already on its way."""
@@ -89,7 +98,7 @@ class Resolver:
             upstream.close()
 
     def _look_up(self, asked: Asked) -> Hit | None:
-        hit = self.cache.get(asked.key, time.monotonic()) if asked.cacheable else None
+        hit = self.cache.get(asked.key, self._clock()) if asked.cacheable else None
         self._metrics.add("cache_requests_total", *self._labels)
         if hit is None:
             self._metrics.add("cache_misses_total", *self._labels)
@@ -151,7 +160,7 @@ class Resolver:
         """The first usable answer; else the last one that has a rcode to go on after; else raises UpstreamError."""
         self._turn += 1
         tries = Tries(
-            self.zone, order(self.zone.policy, len(self.upstreams), self._turn, random.shuffle), time.monotonic()
+            self.zone, order(self.zone.policy, len(self.upstreams), self._turn, random.shuffle), self._clock()
         )
         why: UpstreamError = Refused("all upstreams are down")
         last: Message | None = None
@@ -175,7 +184,7 @@ class Resolver:
         down = [upstream.down for upstream in self.upstreams]
         if all(down) and not tries.sprayed:
             self._metrics.add("forward_healthcheck_broken_total")
-        return None if last and not tries.untried(down) else tries.next(time.monotonic(), down)
+        return None if last and not tries.untried(down) else tries.next(self._clock(), down)
 
     async def _ask_one(self, upstream: Upstream, asked: Asked, stream: bool) -> Message:
         zone = self.zone
@@ -193,7 +202,7 @@ class Resolver:
         if not asked.cacheable:
             return
         before = dict(self.cache.evicted)
-        self.cache.put(asked.key, message, time.monotonic())
+        self.cache.put(asked.key, message, self._clock())
         for name, count in self.cache.evicted.items():
             if count > before[name]:
                 self._metrics.add("cache_evictions_total", *self._type_labels[name], amount=count - before[name])
