@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from .config import ConfigError
 from .files import Keyed, parse_objects, replace_objects
+from .forward.forwarder import Forwarder
 from .index import Index
 from .probes import metrics_page, poll_health, probe, serve_page
 from .reload import digest, follow_file
 from .server import DnsServer, make_responder
 from .settings import Settings, keep_fixed
 from .telemetry.observer import Observer, new_metrics, render_process
+from .telemetry.tally import server_label
 
 if TYPE_CHECKING:
     from netsim.client.rest import Client
@@ -43,13 +45,16 @@ class ConfigFile:
 
 
 class Process:
-    """A server with its probes, metrics, forwarder and watched files."""
+    """A server with its probes, metrics, forwarder and watched files. Raises ConfigError."""
 
     def __init__(self, settings: Settings, index: Index, config: ConfigFile | None = None) -> None:
         self.settings, self._index, self._config = settings, index, config
         self.metrics = new_metrics()
         self._observer = Observer(settings, self.metrics)
         self._responder = make_responder(index, settings.dns)
+        server = server_label(settings.dns.listen)
+        self._forwarder = Forwarder(settings.forward, settings.dns.zone, settings.dns.udp_max, self.metrics, server)
+        self._choose_forwarder()
         observed = bool(settings.metrics_listen or settings.log or config)
         self._server = DnsServer(self._responder, self._observer if observed else None)
         self._pages: list[asyncio.Server] = []
@@ -57,6 +62,7 @@ class Process:
         self._tasks: list[asyncio.Task[None]] = []
         self._pokes: list[asyncio.Event] = []
         self._synced = False
+        self._looped = ""
 
     async def open(self) -> None:
         """Serve the pages, follow the configuration file. Raises OSError."""
@@ -87,11 +93,19 @@ class Process:
         """Answer until told to stop, and for the time of the lameduck after that. Raises OSError, ConfigError."""
         if stop.is_set():
             return
+
+        def looped(why: str) -> None:
+            self._looped = why
+            stop.set()
+
         await self._server.start()
+        self._forwarder.start(looped)
         listen = self.settings.dns.listen
         where = ", ".join(f"{at[0]}:{port}" for at, port in zip(listen, self._server.ports, strict=True))
         LOG.info("dns: zone %s on %s, %s", self.settings.dns.zone, where, _say_forward(self.settings))
         await stop.wait()
+        if self._looped:
+            raise ConfigError(self._looped)
         if self._ready:
             self._ready.close()
         await asyncio.sleep(self.settings.dns.lameduck)
@@ -101,6 +115,7 @@ class Process:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._forwarder.close()
         await self._server.close()
         for page in (*self._pages, *([self._ready] if self._ready else [])):
             page.close()
@@ -128,17 +143,22 @@ class Process:
         path = self._config.file.path
         try:
             new = self._config.parse(text)
+            self._forwarder.reconfigure(new.forward)
         except (ConfigError, OSError) as failure:
             self.metrics.add("reload_failed_total")
             LOG.error("dns: %s has changed but cannot be used: %s; the configuration before stays", path, failure)
             return
         self.settings, fixed = keep_fixed(self.settings, new)
         self._responder.config = self.settings.dns
+        self._choose_forwarder()
         self._responder.forget()
         self._observer.configure(self.settings)
         for name in fixed:
             LOG.warning("dns: %s: %s has changed, which needs a new start; it stays as it was", path, name)
         self._tell_version(text)
+
+    def _choose_forwarder(self) -> None:
+        self._responder.forwarder = self._forwarder if self.settings.forward.zones else None
 
     def _tell_version(self, text: str) -> None:
         versions = self.metrics.values["reload_version_info"]
