@@ -94,10 +94,9 @@ class Images:
             raise NoImage("ErrImagePull", str(error)) from error
 
     async def _pull(self, reference: str, policy: str, auths: Auths) -> Had:
-        hint = self.catalogue().explain(reference)
         if not skopeo.available():
             if self.store.find(reference) is None:
-                raise NoImage("ErrImagePull", hint)
+                raise NoImage("ErrImagePull", self.catalogue().explain(reference))
             text = "skopeo, which pulls images, is not installed; set imagePullPolicy: IfNotPresent for the loaded one"
             raise NoImage("ErrImagePull", text)
         begun = time.monotonic()
@@ -109,7 +108,7 @@ class Images:
                 arguments = (self.store, reference, self.architecture, skopeo.machine_netns(), await auths())
                 kept = await asyncio.to_thread(skopeo.pull, *arguments)
             except (ImageError, OSError) as error:
-                raise NoImage("ErrImagePull", f"{error}; {hint}") from error
+                raise NoImage("ErrImagePull", f"{error}; {self.catalogue().nearest(reference)}") from error
         return Had(self.described(reference, kept), time.monotonic() - begun, kept.size)
 
     def described(self, reference: str, kept: StoredImage) -> Image:

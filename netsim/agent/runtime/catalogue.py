@@ -98,15 +98,19 @@ class Catalogue:
 
     def explain(self, text: str) -> str:
         """Why an image is not to be had, with the nearest name that is."""
-        reference = parse_reference(text)
-        known = {_short(name): name for name in self.images}
-        near = difflib.get_close_matches(_short(reference.repository), known, 1, 0.5)
-        hint = f"the nearest name in the catalogue is {near[0]!r}" if near else "no name in the catalogue is like it"
         return (
-            f"image {text!r} is not in netsim's image catalogue; {hint}. "
+            f"image {text!r} is not in netsim's image catalogue; {self.nearest(text)}. "
             "Use a name from the catalogue, load the image (`netsim image load FILE`), or add the name to the catalogue"
             " (`netsim image load FILE.yaml` with images: {NAME: {kind: http, ports: [80]}})"
         )
+
+    def nearest(self, text: str) -> str:
+        """The name in the catalogue that is most like an image's, in words."""
+        known = {_short(name): name for name in self.images}
+        near = difflib.get_close_matches(_short(parse_reference(text).repository), known, 1, 0.5)
+        if not near:
+            return "no name in the catalogue is like it"
+        return f"the nearest name in the catalogue is {near[0]!r}"
 
 
 def _short(name: str) -> str:
