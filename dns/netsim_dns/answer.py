@@ -6,7 +6,8 @@ Behaviour follows the Kubernetes DNS specification 1.1.0 and, where that is sile
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from struct import Struct
 
 from . import names
 from .candidates import Candidate, candidates, name_servers, relative
@@ -39,23 +40,33 @@ SCHEMA_VERSION = b"1.1.0"
 SCHEMA_TTL = 28800
 CNAME_CHAIN_MAX = 10
 SOA_TTL_MAX = 300
+_SOA_NUMBERS = Struct("!IIIII")
 LEFT = Answer(SERVFAIL, authoritative=False, elsewhere=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
-    """One question on its way: the zone it fell into, as configured and as the client spelled it."""
+    """One question on its way: the zone it fell into, as configured and as the client spelled it; what its name means
+    there: an address for PTR of a reverse name."""
 
     question: Question
     index: Index
     config: DnsConfig
     zone: Labels
     spelled: Labels
+    subject: names.Name | bytes
 
-    def with_question(self, question: Question) -> Context:
+    def for_name(self, qname: Labels) -> Context:
         """The same question for another name under the same zone."""
-        spelled = question.qname[len(question.qname) - len(self.zone) :]
-        return replace(self, question=question, spelled=spelled)
+        return make_context(self.question._replace(qname=qname), self.index, self.config, self.zone)
+
+
+def make_context(question: Question, index: Index, config: DnsConfig, zone: Labels) -> Context:
+    """A question that fell into `zone`."""
+    qname = question.qname
+    address = names.parse_reverse(qname, zone) if question.qtype == PTR else None
+    subject = names.parse_name(qname, zone) if address is None else address
+    return Context(question, index, config, zone, qname[len(qname) - len(zone) :], subject)
 
 
 def answer(question: Question, index: Index, config: DnsConfig, local: frozenset[bytes] = frozenset()) -> Answer:
@@ -64,15 +75,16 @@ def answer(question: Question, index: Index, config: DnsConfig, local: frozenset
     `local` are the server's own addresses, 4 or 16 bytes each. What an upstream should answer is SERVFAIL
     without authority, marked `elsewhere`.
     """
-    qname = names.lower(question.qname)
-    zone = find_zone(qname, config.zone)
     if not config.quirks.class_ignored and question.qclass != 1:
         return Answer(REFUSED, authoritative=False)
-    if question.qtype in (AXFR, IXFR):
+    zone = find_zone(names.lower(question.qname), config.zone)
+    return LEFT if zone is None else answer_context(make_context(question, index, config, zone), local)
+
+
+def answer_context(context: Context, local: frozenset[bytes]) -> Answer:
+    """The answer to a question that fell into a zone."""
+    if context.question.qtype in (AXFR, IXFR):
         return Answer(REFUSED, authoritative=False)
-    if zone is None:
-        return LEFT
-    context = Context(question, index, config, zone, question.qname[len(qname) - len(zone) :])
     found = _in_zone(context, local)
     return _fall_through(context, found) if found.rcode == NXDOMAIN else found
 
@@ -80,7 +92,7 @@ def answer(question: Question, index: Index, config: DnsConfig, local: frozenset
 def _fall_through(context: Context, denied: Answer) -> Answer:
     """A denial becomes SERVFAIL where it cannot be known: before the first sync, and beyond the cluster's addresses."""
     if not context.index.synced:
-        return replace(denied, rcode=SERVFAIL)
+        return denied._replace(rcode=SERVFAIL)
     if context.zone not in (IN_ADDR_ARPA, IP6_ARPA) or not context.config.fallthrough:
         return denied
     address = names.parse_reverse(context.question.qname, context.zone)
@@ -90,24 +102,19 @@ def _fall_through(context: Context, denied: Answer) -> Answer:
 
 
 def _in_zone(context: Context, local: frozenset[bytes]) -> Answer:
-    address = names.parse_reverse(context.question.qname, context.zone) if context.question.qtype == PTR else None
-    return _pointers(context, address) if address is not None else _by_name(context, local)
-
-
-def _by_name(context: Context, local: frozenset[bytes]) -> Answer:
-    name = names.parse_name(context.question.qname, context.zone)
-    match name:
-        case names.Apex():
-            return _apex(context, local)
-        case names.DnsVersion():
-            return _version(context)
-        case names.NsHost():
-            return _ns_host(context, local)
+    match context.subject:
+        case bytes() as address:
+            return _pointers(context, address)
+        case ServiceName() as name:
+            return _service(context, name)
         case names.PodName(namespace, pod):
             return _addressed(context, _pod(context, namespace, pod))
-        case ServiceName():
-            return _service(context, name)
-    return _parent(context, _exists(context, name))
+        case names.Apex():
+            return _apex(context, local)
+        case names.NsHost():
+            return _ns_host(context, local)
+        case name:
+            return _version(context) if name == names.DNS_VERSION else _parent(context, _exists(context, name))
 
 
 def _exists(context: Context, name: names.Name) -> bool:
@@ -125,7 +132,7 @@ def _soa(context: Context) -> Record:
     serial = context.index.serial if context.index.synced else 0
     numbers = (serial, 7200, 1800, 86400, context.config.effective_ttl)
     zone = context.spelled
-    suffix = b"".join(n.to_bytes(4, "big") for n in numbers)
+    suffix = _SOA_NUMBERS.pack(*numbers)
     return Record(zone, SOA, names=((b"ns", b"dns", *zone), (b"hostmaster", *zone)), suffix=suffix)
 
 
@@ -260,7 +267,7 @@ def _external(context: Context, target: Labels) -> Answer:
         return _empty(context)
     chain, current = [alias], target
     while names.under(names.lower(current), context.zone):
-        inner = context.with_question(replace(question, qname=current))
+        inner = context.for_name(current)
         following = _alias_of(inner)
         if following is None:
             found = _in_zone(inner, frozenset())
@@ -269,11 +276,11 @@ def _external(context: Context, target: Labels) -> Answer:
             return _empty(context)
         chain.append(Record(current, CNAME, names=(following,)))
         current = following
-    return replace(_positive(context, tuple(chain)), follow=current)
+    return _positive(context, tuple(chain))._replace(follow=current)
 
 
 def _alias_of(context: Context) -> Labels | None:
-    name = names.parse_name(context.question.qname, context.zone)
+    name = context.subject
     if not isinstance(name, ServiceName) or not name.bare or name.namespace not in context.index.namespaces:
         return None
     service = context.index.services.get((name.namespace, name.service))

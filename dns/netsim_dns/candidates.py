@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .index import Index
 from .names import Labels, ServiceName
@@ -12,8 +12,7 @@ from .records import Endpoint, Key, Port, Service
 DNS_PORT = 53
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One (address, port) behind a name; `target` is the name, relative to the zone, that an SRV would give."""
 
     target: Labels

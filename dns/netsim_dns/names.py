@@ -90,7 +90,7 @@ def labels_of(text: str) -> Labels:
 
 def lower(labels: Labels) -> Labels:
     """The same name in lower case (ASCII only, RFC 4343)."""
-    return tuple(label.lower() for label in labels)
+    return tuple([label.lower() for label in labels])
 
 
 def under(qname: Labels, zone: Labels) -> bool:

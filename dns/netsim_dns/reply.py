@@ -16,10 +16,13 @@ from .types import AAAA, OPT, SOA, SRV, A, Answer, Question, Record
 from .wire import (
     AA,
     BADVERS_HIGH,
+    CD,
     HEADER_SIZE,
+    PLAIN_LIMIT,
     QR,
     RD,
     TC,
+    TCP_LIMIT,
     Malformed,
     Query,
 )
@@ -28,6 +31,15 @@ POINTER_MAX = 0x3FFF
 # serial, refresh, retry, expire, minimum: what a SOA ends with
 SOA_NUMBERS = 20
 
+# root's zero, type and class behind the name's labels
+QUESTION_TAIL = 5
+# an OPT without options
+PLAIN_OPT = 11
+# QR and opcode, in the first byte of the flags
+OTHER_THAN_QUERY = 0xF8
+
+_ALONE, _WITH_OPT, _OPT_HEAD = b"\0\1\0\0\0\0\0\0", b"\0\1\0\0\0\0\0\1", b"\0\0\x29"
+_NO_DO, _DO = bytes(6), b"\0\0\x80\0\0\0"
 _RECORD = Struct("!HHIH")
 _COUNTS = Struct("!HHHHH")
 _TO_QUESTION = pack("!H", 0xC000 | HEADER_SIZE)
@@ -74,24 +86,24 @@ def render(body: Body, asker: Asker, serial: bytes, shuffle: Shuffle) -> bytes:
 
     `serial` is the SOA's, in 4 bytes.
     """
-    sections = [body.fixed, body.authority, body.additional]
+    fixed, authority, additional = body.fixed, body.authority, body.additional
     if body.dated:
-        sections[:2] = [tuple(dated(record, serial) for record in records) for records in sections[:2]]
-    if body.zone:
-        sections[0] = _respelled(body.fixed, body.zone, asker.question)
+        fixed = tuple([dated(record, serial) for record in fixed])
+        authority = tuple([dated(record, serial) for record in authority])
+    elif body.zone:
+        fixed = _respelled(fixed, body.zone, asker.question)
     if body.addresses:
-        sections[0] += tuple(shuffle(body.addresses) if len(body.addresses) > 1 else body.addresses)
-    if len(body.additional) > 1:
-        sections[2] = tuple(shuffle(body.additional))
+        fixed += tuple(shuffle(body.addresses)) if len(body.addresses) > 1 else body.addresses
+    if len(additional) > 1:
+        additional = tuple(shuffle(additional))
     left = asker.limit - HEADER_SIZE - len(asker.question) - len(asker.opt)
     flags = asker.flags | body.flags
     if body.size > left:
         flags |= TC
-        sections = _cut(sections, left)
+        fixed, authority, additional = _cut((fixed, authority, additional), left)
     opts = 1 if asker.opt else 0
-    questions = 1 if asker.question else 0
-    head = _COUNTS.pack(flags, questions, len(sections[0]), len(sections[1]), len(sections[2]) + opts)
-    return b"".join((head, asker.question, *sections[0], *sections[1], *sections[2], asker.opt))
+    head = _COUNTS.pack(flags, 1, len(fixed), len(authority), len(additional) + opts)
+    return b"".join((head, asker.question, *fixed, *authority, *additional, asker.opt))
 
 
 def dated(record: bytes, serial: bytes) -> bytes:
@@ -119,6 +131,32 @@ def _cut(sections: Sequence[Records], left: int) -> list[Records]:
     return kept
 
 
+def lower_question(question: bytes) -> bytes:
+    """A question, as bytes, with its name in lower case."""
+    return question[: -QUESTION_TAIL + 1].lower() + question[1 - QUESTION_TAIL :]
+
+
+def parse_plain_asker(data: bytes, end: int, udp_max: int, stream: bool) -> Asker | None:
+    """As `asker_of`, for the bytes of a query whose question is well-formed and ends at `end`.
+
+    None if there is more to it than a question and perhaps an OPT of version 0 without options.
+    """
+    flags = data[2]
+    if flags & OTHER_THAN_QUERY:
+        return None
+    limit, opt, size = PLAIN_LIMIT, b"", len(data)
+    if size == end + PLAIN_OPT and data[4:HEADER_SIZE] == _WITH_OPT:
+        opt = data[end:]
+        if opt[:3] != _OPT_HEAD or opt[6] or opt[9:] != b"\0\0":
+            return None
+        limit = min(max(opt[3] << 8 | opt[4], PLAIN_LIMIT), udp_max)
+        opt = opt[:5] + (_DO if opt[7] & 0x80 else _NO_DO)
+    elif size != end or data[4:HEADER_SIZE] != _ALONE:
+        return None
+    own = QR | (flags << 8 | data[3]) & (RD | CD)
+    return Asker(own, data[HEADER_SIZE:end], opt, TCP_LIMIT if stream else limit)
+
+
 def asker_of(query: Query, limit: int) -> Asker:
     """What an answer to this query, of at most `limit` bytes, begins and ends with."""
     return Asker(query.reply_flags, query.raw_question, query.edns.reply() if query.edns else b"", limit)
@@ -139,19 +177,27 @@ def badvers_message(query: Query) -> bytes:
 def build_body(question: Question, answer: Answer, zone: Labels) -> Body:
     """Write the records of an answer to a question; `zone` is the one that SRV targets end with."""
     writer = _Writer(question.qname, answer.ttl)
-    fixed = tuple(writer.write(r) for r in answer.answer if r.rtype not in (A, AAAA))
-    addresses = tuple(writer.write(r) for r in answer.answer if r.rtype in (A, AAAA))
-    authority = tuple(writer.write(r) for r in answer.authority)
-    additional = tuple(writer.write(r, own=False) for r in answer.additional)
+    fixed, addresses = [], []
+    dated = targets = False
+    for record in answer.answer:
+        dated |= record.rtype == SOA
+        targets |= record.rtype == SRV
+        if record.rtype not in (A, AAAA):
+            fixed.append(writer.write(record))
+    for record in answer.answer:
+        if record.rtype in (A, AAAA):
+            addresses.append(writer.write(record))
+    authority = [writer.write(record) for record in answer.authority]
+    additional = [writer.write(record, own=False) for record in answer.additional]
     return Body(
         answer.rcode | (AA if answer.authoritative else 0),
-        fixed,
-        addresses,
-        authority,
-        additional,
-        dated=any(r.rtype == SOA for r in answer.answer + answer.authority),
-        zone=whole_name(zone) if any(r.rtype == SRV for r in answer.answer) else b"",
-        size=sum(map(len, fixed + addresses + authority + additional)),
+        tuple(fixed),
+        tuple(addresses),
+        tuple(authority),
+        tuple(additional),
+        dated=dated or bool(authority),
+        zone=whole_name(zone) if targets else b"",
+        size=sum(map(len, [*fixed, *addresses, *authority, *additional])),
     )
 
 

@@ -5,17 +5,30 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from .answer import answer
+from .answer import LEFT, Context, answer_context, make_context
 from .config import CACHE_TTL_MIN, DnsConfig
 from .index import Index
 from .kept import VOLATILE, Keeper, Kept, Ready, Varied
 from .names import lower
-from .reply import SOA_NUMBERS, Asker, Body, asker_of, badvers_message, build_body, error_message, render
+from .reply import (
+    PLAIN_OPT,
+    QUESTION_TAIL,
+    SOA_NUMBERS,
+    Asker,
+    Body,
+    asker_of,
+    badvers_message,
+    build_body,
+    error_message,
+    lower_question,
+    parse_plain_asker,
+    render,
+)
 from .seams import Answered, Forwarder
 from .sources import made_from
-from .types import CNAME, NS, SERVFAIL, Answer, Question
+from .types import CNAME, IN, NS, REFUSED, SERVFAIL, Answer, Question
 from .wire import (
     HEADER_SIZE,
     OPCODE_NOTIFY,
@@ -29,8 +42,6 @@ from .zones import find_zone
 
 LOG = logging.getLogger(__name__)
 KEPT_QUERY_MAX = 512
-# an OPT with options: a cookie, for one, never comes twice, so that having its answer ready would only fill the table
-PLAIN_OPT = 11
 # labels that the SOA adds to the zone: it may point at the question's, and then has their case
 _NAMED_IN_SOA = frozenset((b"dns", b"hostmaster"))
 
@@ -99,55 +110,74 @@ class Responder:
     def _respond(self, data: bytes, stream: bool) -> Answered:
         if len(data) < HEADER_SIZE:
             return None
-        flags = int.from_bytes(data[2:4], "big")
         try:
-            query = parse_query(data)
-            return None if query is None else self._answer(query, data, stream)
+            return self._known(data, stream) or self._answer(data, stream)
         except Malformed as failure:
-            return data[:2] + error_message(flags, failure)
+            return data[:2] + error_message(int.from_bytes(data[2:4], "big"), failure)
         except Exception:
             self.failures += 1
             LOG.exception("dns: answering %s failed", data.hex())
-            return data[:2] + error_message(flags, Malformed(SERVFAIL))
+            return data[:2] + error_message(int.from_bytes(data[2:4], "big"), Malformed(SERVFAIL))
 
-    def _answer(self, query: Query, data: bytes, stream: bool) -> Answered:
+    def _known(self, data: bytes, stream: bool) -> bytes | None:
+        """The answer to a plain query whose question, in some spelling, has been answered before.
+
+        A question that is known is well-formed; its name ends with the first zero.
+        """
+        end = data.find(0, HEADER_SIZE) + QUESTION_TAIL
+        question = data[HEADER_SIZE:end]
+        key = lower_question(question)
+        kept = self.kept.find(key)
+        if kept is None or (kept.exact and question != key):
+            return None
+        asker = parse_plain_asker(data, end, self.config.udp_max, stream)
+        return None if asker is None else self._write(kept, asker, data, key, stream)
+
+    def _answer(self, data: bytes, stream: bool) -> Answered:
+        query = parse_query(data)
+        if query is None:
+            return None
         if query.edns and query.edns.version > 0:
             return data[:2] + badvers_message(query)
-        key = query.raw_question[:-4].lower() + query.raw_question[-4:]
-        kept = self.kept.find(key) if query.opcode == 0 else None
-        if kept is None or (kept.exact and query.raw_question != key):
-            made = self._make(query, data, stream)
-            if not isinstance(made, Kept):
-                return made
-            kept = made
-            if query.opcode == 0 and (not kept.exact or query.raw_question == key):
-                self.kept.add(key, kept)
+        made = self._make(query, data, stream)
+        if not isinstance(made, Kept):
+            return made
+        key = lower_question(query.raw_question)
+        if query.opcode == 0 and (not made.exact or query.raw_question == key):
+            self.kept.add(key, made)
         asker = asker_of(query, _limit(query, self.config.udp_max, stream))
+        return self._write(made, asker, data, key, stream)
+
+    def _write(self, kept: Kept, asker: Asker, data: bytes, key: bytes, stream: bool) -> bytes:
+        """The whole message, which is kept as well if the query may come again byte by byte."""
         written = render(kept.body, asker, self._serial, shuffled)
-        if query.raw_question == key and len(asker.opt) <= PLAIN_OPT and query.opcode == 0:
+        if asker.question == key and len(asker.opt) <= PLAIN_OPT and len(data) <= KEPT_QUERY_MAX:
             self.kept.add_ready(kept, stream, data[2:], _ready(kept.body, asker, written))
         return data[:2] + written
 
     def _make(self, query: Query, data: bytes, stream: bool) -> Kept | Answered:
-        """A new answer; not kept if it is a forwarder's."""
+        """A new answer; a forwarder's is not ours to keep."""
         asked = query.question
-        question = replace(asked, qname=lower(asked.qname))
+        question = asked._replace(qname=lower(asked.qname))
         if self.forwarder and self.forwarder.owns(question.qname):
             return self.forwarder.ask(query, data, stream)
         zone = find_zone(question.qname, self.config.zone)
-        found = self._find(question, query.opcode)
+        context = make_context(question, self.index, self.config, zone) if zone is not None else None
+        found = self._find(question, context)
         if found.elsewhere and self.forwarder:
             return self.forwarder.ask(query, data, stream)
         exact = not _serves_any_case(question, found)
-        if exact and asked != question:
-            found = self._find(asked, query.opcode)
-        body = build_body(asked if exact else question, found, zone or ())
-        return Kept(body, exact, made_from(question, zone, self.index))
+        if exact and asked != question and zone is not None:
+            found = self._find(asked, make_context(asked, self.index, self.config, zone))
+        if query.opcode == OPCODE_NOTIFY and self.config.cache_ttl:
+            found = found._replace(ttl=CACHE_TTL_MIN)
+        touched = made_from(context.subject, self.index) if context else None
+        return Kept(build_body(asked if exact else question, found, zone or ()), exact, touched)
 
-    def _find(self, question: Question, opcode: int) -> Answer:
-        found = answer(question, self.index, self.config, self.local)
-        notify = opcode == OPCODE_NOTIFY and self.config.cache_ttl
-        return replace(found, ttl=CACHE_TTL_MIN) if notify else found
+    def _find(self, question: Question, context: Context | None) -> Answer:
+        if not self.config.quirks.class_ignored and question.qclass != IN:
+            return Answer(REFUSED, authoritative=False)
+        return LEFT if context is None else answer_context(context, self.local)
 
 
 def shuffled(records: Sequence[bytes]) -> list[bytes]:

@@ -286,7 +286,7 @@ def test_a_failing_answer_is_servfail_to_that_client_only(
 
     wire = dns.message.make_query("never-asked.testns.svc.cluster.local.", "A").to_wire()
     with monkeypatch.context() as patch:
-        patch.setattr("netsim_dns.responder.answer", broken)
+        patch.setattr("netsim_dns.responder.answer_context", broken)
         assert head(responders["p1"].udp(wire))[0] == 2
     assert "boom" in caplog.text
 
