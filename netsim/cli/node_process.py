@@ -24,11 +24,13 @@ from netsim.cli.node_proxy import run_node_proxy
 from netsim.cli.node_routes import NodeNetwork, run_node_routes
 from netsim.client.kubeconfig import load_client
 from netsim.client.rest import Client
+from netsim.host import netns
 from netsim_cni.vxlan.kernel import pod_mtu
 from netsim_proxy.config import ProxyConfig
 
 log = logging.getLogger(__name__)
 _FAREWELL = 2.0
+_READY_NAMESPACES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ async def serve_node(node: NodeProcess) -> None:
 
 
 async def _run_parts(node: NodeProcess, client: Client) -> None:
+    netns.keep_ready(_READY_NAMESPACES)
     tls = await _kubelet_tls(node, client)
     async with asyncio.TaskGroup() as parts:
         parts.create_task(run_agent(_agent(node), client, {"netsim": netsim_cni.plugin.invoke}, kubelet_ssl=tls))

@@ -158,11 +158,14 @@ class Links(Transport):
     ) -> None:
         """Change several properties of a link at once; what is not named stays.
 
-        `master` "" or 0 frees it from its bridge; `ipv6=False` gives it no link-local address when it comes up (do it
-        before); `hairpin` lets a bridge port send a packet back where it came from (after `master`), `isolated` keeps
-        it from the other isolated ports of its bridge.
+        `master` "" or 0 frees it from its bridge; `ipv6=False` gives it no link-local address when it comes up, now or
+        later; `hairpin` lets a bridge port send a packet back where it came from (after `master`), `isolated` keeps it
+        from the other isolated ports of its bridge.
         """
         fields, key = _link_key(dev)
+        if not ipv6:  # on its own: of one message the kernel reads the flags first
+            body = encode("ifinfmsg", fields, (*key, ("IFLA_AF_SPEC", ADDR_GEN_NONE)))
+            self._change(NEWLINK, 0, body, f"turn off the link-local address of {dev}")
         flags = (IFF_UP if up else 0) | (IFF_PROMISC if promiscuous else 0)
         change = (0 if up is None else IFF_UP) | (IFF_PROMISC if promiscuous else 0)
         attrs: Attrs = (*key, *_link_attrs("", mtu, group, mac))
@@ -170,8 +173,6 @@ class Links(Transport):
             attrs += (("IFLA_IFALIAS", alias),)
         if master is not None:
             attrs += (("IFLA_MASTER", self.index(master) if master else 0),)
-        if not ipv6:
-            attrs += (("IFLA_AF_SPEC", ADDR_GEN_NONE),)
         body = encode("ifinfmsg", (*fields, ("flags", flags), ("change", change)), attrs)
         self._change(NEWLINK, 0, body, f"change link {dev}")
         if hairpin is not None:

@@ -16,11 +16,13 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 ATTRIBUTE = struct.Struct("=HH")  # nlattr: length, type
 IFINFO_SIZE = 16  # struct ifinfomsg
 MAX_TEMPLATES = 256
+MAX_KEPT = 256
 HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port id
 
 
@@ -60,6 +62,8 @@ Attrs = tuple[tuple[str, Value], ...]
 Fields = tuple[tuple[str, int], ...]
 
 
+# What a writer raises for a value that is not of its sort.
+NOT_FOR_THIS = (ValueError, TypeError, AttributeError, OverflowError, OSError)
 # How a value is written; which of these it is, is learnt from what pyroute2 wrote.
 _WRITERS: tuple[Callable[[Any, int], bytes], ...] = (
     lambda value, length: int(value).to_bytes(length, sys.byteorder),
@@ -86,24 +90,29 @@ class _Template:
         """The message with these values; None when one does not fit its place."""
         given = dict(fields)
         buffer = bytearray(self.body)
-        self.fixed.pack_into(buffer, 0, *(given.get(name, 0) for name in self.names))
-        for (offset, length, write), value in zip(self.slots, _leaves(attrs), strict=True):
-            data = _written(write, value, length)
-            if data is None or len(data) != length:
-                return None
-            buffer[offset : offset + length] = data
+        self.fixed.pack_into(buffer, 0, *[given.get(name, 0) for name in self.names])
+        try:
+            for (offset, length, write), value in zip(self.slots, _leaves(attrs), strict=True):
+                data = write(value, length)
+                if len(data) != length:
+                    return None
+                buffer[offset : offset + length] = data
+        except NOT_FOR_THIS:
+            return None
         return bytes(buffer)
 
 
 _templates: dict[Any, _Template] = {}
 
 
+@lru_cache(MAX_KEPT)
 def encode(kind: str, fields: Fields, attrs: Attrs) -> bytes:
     """Body of a message without its netlink header.
 
     `kind` is ifinfmsg, ifaddrmsg, rtmsg or ndmsg; `fields` those of its fixed part; `attrs` nested pairs by their
     kernel names, for instance (("IFLA_IFNAME", "br0"), ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "bridge"),))). A nested
     message (a veth's peer) has its fixed fields among its attributes, told by their lower-case names.
+    Half of what a pod takes is the same for all pods of a node: the last messages are kept whole.
     """
     shape = (kind, _shape(attrs))
     template = _templates.get(shape)
@@ -148,12 +157,15 @@ def _width(value: int | str | bytes) -> int | str:
     return "ipv4" if value.count(".") == 3 and value.replace(".", "").isdigit() else len(value.encode())
 
 
-def _leaves(attrs: tuple[Any, ...]) -> Iterator[Any]:
+def _leaves(attrs: tuple[Any, ...]) -> list[Any]:
+    """The values, those of nested attributes in their place."""
+    found: list[Any] = []
     for name, value in attrs:
         if isinstance(value, tuple):
-            yield from _leaves(value)
+            found += _leaves(value)
         elif not name.islower():
-            yield value
+            found.append(value)
+    return found
 
 
 def _learn(kind: str, body: bytes, fields: Fields, attrs: Attrs) -> _Template | None:
@@ -178,7 +190,7 @@ def _written(writer: Callable[[Any, int], bytes], value: Any, length: int) -> by
     """The value's bytes, None when the writer is not for values like this."""
     try:
         return writer(value, length)
-    except (ValueError, TypeError, AttributeError, OverflowError, OSError):
+    except NOT_FOR_THIS:
         return None
 
 

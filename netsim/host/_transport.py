@@ -11,10 +11,11 @@ from typing import Self, TypeVar
 
 from netsim.host import netns as netns_
 from netsim.host._messages import HEADER
+from netsim.host._pool import ROUTE_SOCKET
 from netsim.host._rtnl import messages, parse_error
 
 _T = TypeVar("_T")
-_Request = tuple[int, bytes, str]  # sequence number, whole message, what it asks for
+_Request = tuple[int, int, int, bytes, str]  # sequence number, type, flags, body, what it asks for
 
 REQUEST, ACK, DUMP = 0x1, 0x4, 0x300
 REPLACE, EXCL, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
@@ -27,7 +28,7 @@ NETLINK_CAP_ACK, NETLINK_EXT_ACK = 10, 11
 TIMEOUT_SECONDS = 30.0
 DUMP_ATTEMPTS = 5
 BUFFER = 1 << 15
-MAX_IN_FLIGHT = 64  # acknowledgements that surely fit into the socket's receive buffer
+MAX_IN_FLIGHT = 64  # errors that surely fit into the socket's receive buffer
 
 
 class NetlinkError(OSError):
@@ -50,8 +51,7 @@ class Transport:
     """
 
     def __init__(self, netns: str | None = None) -> None:
-        args = (socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        self._sock = netns_.open_socket(netns, *args) if netns else socket.socket(*args)
+        self._sock = netns_.open_socket(netns, *ROUTE_SOCKET) if netns else socket.socket(*ROUTE_SOCKET)
         self._sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self._sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self._sock.settimeout(TIMEOUT_SECONDS)
@@ -90,9 +90,7 @@ class Transport:
 
     def _change(self, kind: int, flags: int, body: bytes, asked: str) -> None:
         self._sequence += 1
-        header = HEADER.pack(HEADER.size + len(body), kind, REQUEST | ACK | flags, self._sequence, 0)
-        padding = b"\0" * (-len(body) % 4)
-        request = (self._sequence, header + body + padding, asked)
+        request = (self._sequence, kind, flags, body, asked)
         if self._queue is not None:
             self._queue.append(request)
             return
@@ -107,7 +105,7 @@ class Transport:
             os.close(self._held.pop())
 
     def _send(self, queue: list[_Request]) -> None:
-        """Send requests and read their acknowledgements; raises the first error once all are read."""
+        """Send requests and read what comes of them; raises the first error once all are done."""
         errors: list[NetlinkError] = []
         for start in range(0, len(queue), MAX_IN_FLIGHT):
             errors += self._exchange(queue[start : start + MAX_IN_FLIGHT])
@@ -115,10 +113,12 @@ class Transport:
             raise errors[0]
 
     def _exchange(self, queue: list[_Request]) -> list[NetlinkError]:
-        asked = {sequence: text for sequence, _, text in queue}
+        """The kernel does one after the other and always tells of errors: only the last needs an acknowledgement."""
+        asked = {request[0]: request[-1] for request in queue}
+        last = queue[-1][0]
+        self._sock.send(b"".join([_render(request, request[0] == last) for request in queue]))
         errors = []
-        self._sock.send(b"".join(data for _, data, _ in queue))
-        while asked:
+        while last in asked:
             for kind, flags, sequence, body in messages(self._sock.recv(BUFFER)):
                 if kind == ERROR and (text := asked.pop(sequence, None)) is not None:
                     code, detail = parse_error(body, flags)
@@ -163,3 +163,9 @@ class Transport:
                     return bodies, interrupted
                 if kind == answer:
                     bodies.append(body)
+
+
+def _render(request: _Request, acknowledged: bool) -> bytes:
+    sequence, kind, flags, body, _ = request
+    header = HEADER.pack(HEADER.size + len(body), kind, REQUEST | flags | (ACK if acknowledged else 0), sequence, 0)
+    return header + body + b"\0" * (-len(body) % 4)

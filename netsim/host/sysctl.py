@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 ROOT = "/proc/sys/"
+MAX_SIZE = 4096  # the kernel gives a value in one piece
 
 
 def path_of(name: str) -> str:
@@ -15,8 +18,11 @@ def path_of(name: str) -> str:
 def read_sysctl(name: str) -> str:
     """Value without its newline; FileNotFoundError when the kernel has no such setting."""
     # /proc/sys/net follows the calling thread, as /proc/thread-self/net does, for opens made by it.
-    with open(path_of(name), encoding="ascii") as file:
-        return file.read().strip()
+    fd = os.open(path_of(name), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, MAX_SIZE).decode("ascii").strip()
+    finally:
+        os.close(fd)
 
 
 def write_sysctl(name: str, value: str | int) -> None:

@@ -18,6 +18,7 @@ from netsim_cni.routes import ensure_node_sysctls
 from netsim_cni.vxlan.annotations import Peer
 from netsim_cni.vxlan.kernel import ensure_vxlan, pod_mtu, remove_vtep
 from netsim_cni.vxlan.plan import PORT, Vtep, plan_vtep
+from support.labs import until
 
 pytestmark = pytest.mark.root
 
@@ -78,7 +79,7 @@ class World:
 
     def ping(self, target: str, *options: str) -> bool:
         """Whether node-1's pod reaches an address."""
-        argv = ["ping", "-n", "-c", "1", "-W", "5", *options, target]
+        argv = ["ping", "-n", "-c", "1", "-W", "0.5", *options, target]
         return netns.run_in(self.path("pod-of-node-1"), exec_.run, argv, check=False).returncode == 0
 
     def facts(self, node: str) -> tuple[object, ...]:
@@ -122,8 +123,8 @@ def test_pods_of_nodes_in_different_subnets_talk_in_udp_frames(world: World) -> 
         world.sync_all()
         wire.settimeout(5)
         # 28 and 48 bytes are the IP and ICMP headers: the packet is as long as the pod's MTU.
-        assert world.ping("10.244.2.2", "-M", "do", "-s", str(1500 - overhead - 28))
-        assert world.ping("fd00:244:2::2", "-M", "do", "-s", str(1500 - overhead - 48))
+        until(lambda: world.ping("10.244.2.2", "-M", "do", "-s", str(1500 - overhead - 28)))
+        until(lambda: world.ping("fd00:244:2::2", "-M", "do", "-s", str(1500 - overhead - 48)))
         assert not world.ping("10.244.2.2", "-W", "0.1", "-M", "do", "-s", str(1500 - overhead - 27))
         frames = [wire.recv(2048) for _ in range(4)]
         while not any(len(frame) > 1500 and PORT.to_bytes(2, "big") in frame[34:60] for frame in frames):

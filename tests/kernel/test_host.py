@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -395,3 +396,35 @@ def test_directories_made_and_emptied_by_threads_at_once_keep_their_namespaces(d
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(cycle, range(200)))
     assert mount.mounts_under(directory) == []
+
+
+def test_namespaces_made_in_advance_are_as_any_other_and_end_when_deleted(directory: str) -> None:
+    """In a process of its own: what is made in advance stays until the process ends."""
+    script = f"""
+import time
+from netsim.host import netns
+from netsim.host.netlink import Netlink, NetlinkError
+
+netns.keep_ready(2)
+paths = [f"{directory}/ready-{{n}}" for n in range(8)]
+for path in paths:
+    netns.create(path)
+    time.sleep(0)  # to the thread that makes them
+assert len({{netns.inode(path) for path in paths}}) == len(paths)
+with Netlink(paths[0]) as node:
+    for number, path in enumerate(paths[1:]):
+        node.add_veth(f"to-{{number}}", "eth0", path)
+    for path in paths[1:5]:
+        with Netlink(path) as first, Netlink(path) as second:
+            for netlink in (first, second):
+                assert [(link.name, link.up) for link in netlink.links()] == [("lo", True), ("eth0", False)], path
+    for path in paths[1:]:
+        netns.delete(path)
+    deadline = time.monotonic() + 20
+    while len(node.links()) > 1:  # a veth goes with its peer's namespace
+        assert time.monotonic() < deadline, node.links()
+        time.sleep(0.01)
+netns.delete(paths[0])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=40)
+    assert (done.returncode, done.stderr) == (0, "")
