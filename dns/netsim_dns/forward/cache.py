@@ -77,13 +77,13 @@ class Cache:
         self.fetched(key)
         ttl = kept_for(message, self.config)
         before = self.success.get(key) or self.denial.get(key)
-        if ttl <= 0 or message.kind == Kind.OTHER or (before and _outweighs(before, message)):
+        if ttl <= 0 or message.kind is Kind.OTHER or (before and self._outweighs(before, message, now)):
             return False
         self.drop(key)
         entry = Entry(message, now, ttl)
         if before is not None:
             entry.hits, entry.last_hit = before.hits, before.last_hit
-        name = "success" if message.kind == Kind.SUCCESS else "denial"
+        name = "success" if message.kind is Kind.SUCCESS else "denial"
         self._make_room(name, len(message.body))
         (self.success if name == "success" else self.denial)[key] = entry
         self.size += len(message.body)
@@ -102,8 +102,13 @@ class Cache:
             if entry is not None:
                 self.size -= len(entry.message.body)
 
+    def _outweighs(self, before: Entry, message: Message, now: float) -> bool:
+        """A failure to refresh what is still good, or may still be served, is no reason to forget it."""
+        of_use = before.left(now) > -self.config.serve_stale and before.message.kind is not Kind.FAILURE
+        return of_use and message.kind is Kind.FAILURE
+
     def _stale(self, table: dict[bytes, Entry], key: bytes, entry: Entry, left: float) -> Hit | None:
-        if -left >= self.config.serve_stale or entry.message.kind == Kind.FAILURE:
+        if -left >= self.config.serve_stale or entry.message.kind is Kind.FAILURE:
             self.drop(key)
             return None
         if self.config.stale_verify:
@@ -138,12 +143,7 @@ class Cache:
 
 def kept_for(message: Message, config: CacheConfig) -> float:
     """Seconds a message is kept, and the TTL its records get, also when it is not kept; 0 if that cache is off."""
-    if message.kind == Kind.FAILURE:
+    if message.kind is Kind.FAILURE:
         return config.servfail_ttl
-    most = config.denial_ttl if message.kind == Kind.DENIAL else config.success_ttl
+    most = config.denial_ttl if message.kind is Kind.DENIAL else config.success_ttl
     return min(max(message.ttl, config.ttl_min), most)
-
-
-def _outweighs(before: Entry, message: Message) -> bool:
-    """A failure to refresh what is still good, or may still be served, is no reason to forget it."""
-    return message.kind == Kind.FAILURE and before.message.kind != Kind.FAILURE

@@ -136,7 +136,7 @@ class ForwardConfig:
 def parse_upstream(text: str) -> Listen:
     """(address, port) of `IP`, `IP:PORT` or `[IPV6]:PORT`, with or without `dns://`; the port is 53 if not given."""
     rest = text.removeprefix("dns://")
-    if rest.startswith("["):
+    if rest.startswith("[") and "]" in rest:
         address, _, port = rest[1:].partition("]")
         port = port.removeprefix(":")
     else:

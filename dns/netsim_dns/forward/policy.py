@@ -51,7 +51,7 @@ class Tries:
             return None
         if all(down):
             self.sprayed = True
-            return None if self.zone.failfast else self.order[0]
+            return None if self.zone.failfast else next((i for i in self.order if i not in self._refused), None)
         return self._next_up(down) if any(self._wanted(i, down) for i in self.order) else None
 
     def refused(self, index: int) -> None:
