@@ -108,7 +108,9 @@ class ProbeRunner:
             code, output = await self.exec([str(w) for w in probe.fields.get("command") or []])
             return code == 0, output.strip()[:1024] or f"exit status {code}"
         if probe.handler == "grpc":
-            return False, "netsim's agent has no gRPC probes; use httpGet, tcpSocket or exec"
+            from netsim.agent.grpc_health import check_health
+
+            return await check_health(self.host, int(probe.fields["port"]), str(probe.fields.get("service") or ""))
         port = resolve_port(probe.fields["port"], self.spec)
         host = probe.fields.get("host") or self.host
         reader, writer = await asyncio.open_connection(host, port, ssl=_tls(probe))

@@ -79,6 +79,11 @@ def resolve_port(port: int | str, container: Obj) -> int:
 
 def fault(probe: Probe, container: Obj, host: str, error: OSError | None) -> str:
     """Why nothing answered a probe, in the words that kubelet's users know; `error` is None after a timeout."""
+    if probe.handler == "grpc":
+        address = f"{f'[{host}]' if ':' in host else host}:{probe.fields['port']}"
+        if error is None:
+            return f"timeout: health rpc did not complete within {probe.timeout:g}s"
+        return f'timeout: failed to connect service "{address}" within {probe.timeout:g}s: context deadline exceeded'
     if probe.handler not in ("httpGet", "tcpSocket"):
         command = " ".join(str(word) for word in probe.fields.get("command") or ())
         return str(error) if error is not None else f'command timed out: "{command}" timed out after {probe.timeout:g}s'
