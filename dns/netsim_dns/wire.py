@@ -1,22 +1,20 @@
-"""DNS messages as bytes: a reader for queries and a writer for answers (RFC 1035, RFC 6891).
+"""A reader for queries (RFC 1035, RFC 6891).
 
-Both are our own because a general library loses what this server must keep: the question byte for byte, labels
-with any bytes in them, the extended rcode, answers cut at a record's edge, pointers only where they can reach.
+It is our own because a general library loses what this server must keep: the question byte for byte, labels with any
+bytes in them, queries that say less than they should.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from struct import Struct, error, pack, unpack_from
+from dataclasses import dataclass
+from struct import Struct, error, unpack_from
 
 from .names import Labels
-from .types import AAAA, FORMERR, NOTIMP, OPT, SERVFAIL, A, Answer, Question, Record
+from .types import FORMERR, NOTIMP, OPT, SERVFAIL, Question
 
 QR, AA, TC, RD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0010
 OPCODE_QUERY, OPCODE_NOTIFY = 0, 4
 HEADER_SIZE = 12
-POINTER_MAX = 0x3FFF
 PLAIN_LIMIT = 512
 TCP_LIMIT = 65535
 DO = 0x8000
@@ -30,8 +28,6 @@ KEPT_OPTIONS = frozenset((CLIENT_SUBNET, 10, 11, 12))
 
 _RECORD = Struct("!HHIH")
 _HEADER = Struct("!HHHHHH")
-
-Shuffle = Callable[[list[bytes]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,127 +175,3 @@ def _check_client_subnet(option: bytes) -> None:
     widest = {0: 0, 1: 32, 2: 128}.get(family)
     if widest is None or source > widest or scope > widest:
         raise ValueError("client subnet of an unknown family or with too long a prefix")
-
-
-@dataclass(slots=True)
-class Reply:
-    """An answer ready to be sent, in pieces: `render` puts the addresses in a new order each time (RFC 1794).
-
-    `any_case`: the same records serve the same question in any spelling.
-    """
-
-    flags: int
-    question: bytes
-    fixed: list[bytes] = field(default_factory=list)
-    addresses: list[bytes] = field(default_factory=list)
-    authority: list[bytes] = field(default_factory=list)
-    additional: list[bytes] = field(default_factory=list)
-    opt: bytes = b""
-    any_case: bool = False
-
-    @property
-    def varies(self) -> bool:
-        """Is there an order to be changed from one answer to the next?"""
-        return len(self.addresses) > 1 or len(self.additional) > 1
-
-    def render(self, limit: int, shuffle: Shuffle) -> bytes:
-        """The message without its id, in at most `limit` bytes with it: what does not fit is left out and TC set."""
-        shuffle(self.addresses)
-        shuffle(self.additional)
-        sections = [self.fixed + self.addresses, self.authority, self.additional]
-        left = limit - HEADER_SIZE - len(self.question) - len(self.opt)
-        flags, counts, body = self.flags, [], [self.question]
-        for section in sections:
-            kept = section if not flags & TC else []
-            size = sum(map(len, kept))
-            if size > left:
-                flags |= TC
-                kept = _fitting(kept, left)
-                size = sum(map(len, kept))
-            left -= size
-            counts.append(len(kept))
-            body += kept
-        body.append(self.opt)
-        head = pack("!HHHHH", flags, bool(self.question), counts[0], counts[1], counts[2] + bool(self.opt))
-        return head + b"".join(body)
-
-
-def _fitting(records: list[bytes], left: int) -> list[bytes]:
-    for count, record in enumerate(records):
-        left -= len(record)
-        if left < 0:
-            return records[:count]
-    return records
-
-
-def build_reply(query: Query, answer: Answer) -> Reply:
-    """The pieces of the answer to a query."""
-    flags = query.reply_flags | answer.rcode | (AA if answer.authoritative else 0)
-    reply = Reply(flags, query.raw_question, opt=query.edns.reply() if query.edns else b"")
-    writer = _Writer(query, answer.ttl)
-    for record in answer.answer:
-        (reply.addresses if record.rtype in (A, AAAA) else reply.fixed).append(writer.write(record))
-    reply.authority = [writer.write(record) for record in answer.authority]
-    reply.additional = [writer.write(record) for record in answer.additional]
-    return reply
-
-
-def badvers_reply(query: Query) -> Reply:
-    """BADVERS (RFC 6891, section 6.1.3): our version, 0, in an OPT that repeats nothing."""
-    opt = b"\0" + _RECORD.pack(OPT, 0, BADVERS_HIGH << 24, 0)
-    return Reply(query.reply_flags, query.raw_question, opt=opt)
-
-
-def error_reply(flags: int, failure: Malformed) -> Reply:
-    """The bare error for a query with these header flags."""
-    return Reply(QR | (flags & (0x7800 | RD)) | failure.rcode, failure.raw_question)
-
-
-class _Writer:
-    """Writes records one after the other, with pointers to names already written.
-
-    Address records are put in another order later, so nothing may point into them: they only use names.
-    """
-
-    def __init__(self, query: Query, ttl: int) -> None:
-        self.ttl = ttl
-        self.offset = HEADER_SIZE + len(query.raw_question)
-        self.seen: dict[Labels, int] = {}
-        self._remember(query.question.qname, HEADER_SIZE)
-
-    def write(self, record: Record) -> bytes:
-        """Bytes of one record."""
-        moves = record.rtype in (A, AAAA)
-        owner = self._name(record.owner, self.offset, learn=not moves)
-        start = self.offset + len(owner) + _RECORD.size
-        data = record.prefix
-        for name in record.names:
-            position = start + len(data)
-            data += self._name(name, position) if record.compress else self._whole_name(name, position)
-        data += record.suffix
-        written = owner + _RECORD.pack(record.rtype, 1, self.ttl, len(data)) + data
-        if not moves:
-            self.offset += len(written)
-        return written
-
-    def _remember(self, labels: Labels, offset: int) -> None:
-        for position, label in enumerate(labels):
-            if offset > POINTER_MAX:
-                return
-            self.seen.setdefault(labels[position:], offset)
-            offset += len(label) + 1
-
-    def _name(self, labels: Labels, offset: int, learn: bool = True) -> bytes:
-        written = b""
-        for position, label in enumerate(labels):
-            target = self.seen.get(labels[position:])
-            if target is not None:
-                return written + pack("!H", 0xC000 | target)
-            if learn and offset + len(written) <= POINTER_MAX:
-                self.seen[labels[position:]] = offset + len(written)
-            written += bytes([len(label)]) + label
-        return written + b"\0"
-
-    def _whole_name(self, labels: Labels, offset: int) -> bytes:
-        self._remember(labels, offset)
-        return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
