@@ -19,11 +19,13 @@ EPHEMERAL_TRIES = 10
 
 
 class DnsServer:
-    """UDP and TCP listeners of one responder, open between `start` and `close`."""
+    """UDP and TCP listeners of one responder, open between `start` and `close`; with `share` other processes may
+    listen on the same ports."""
 
-    def __init__(self, responder: Responder, observe: Observe | None = None) -> None:
+    def __init__(self, responder: Responder, observe: Observe | None = None, share: bool = False) -> None:
         self._responder = responder
         self._observe = observe
+        self._share = share
         self._udp: list[UdpServer] = []
         self._tcp: list[asyncio.Server] = []
         self._streams: set[DnsStream] = set()
@@ -38,7 +40,7 @@ class DnsServer:
         loop = asyncio.get_running_loop()
         try:
             for listen in self._responder.config.listen:
-                udp, tcp = open_pair(listen)
+                udp, tcp = open_pair(listen, self._share)
                 self._udp.append(UdpServer(udp, self._responder.udp, self._observe))
                 self._tcp.append(await loop.create_server(self._stream, sock=tcp))
         except BaseException:
@@ -60,13 +62,15 @@ class DnsServer:
         return DnsStream(self._responder.tcp, self._streams, self._observe)
 
 
-def open_pair(listen: Listen) -> tuple[socket.socket, socket.socket]:
-    """UDP and TCP sockets on the same address and port; port 0 finds one that is free for both."""
+def open_pair(listen: Listen, share: bool = False) -> tuple[socket.socket, socket.socket]:
+    """UDP and TCP sockets on the same address and port; port 0 finds one that is free for both, unless it is shared."""
     address, port = listen
+    if share and port == 0:
+        raise ConfigError(f"dns listen: port 0 of {address} cannot be shared by several workers, give a port")
     for attempt in range(EPHEMERAL_TRIES if port == 0 else 1):
-        udp = _bind(open_udp, address, port)
+        udp = _bind(open_udp, address, port, share)
         try:
-            return udp, _bind(open_tcp, address, port or udp.getsockname()[1])
+            return udp, _bind(open_tcp, address, port or udp.getsockname()[1], share)
         except OSError:
             udp.close()
             if port or attempt == EPHEMERAL_TRIES - 1:
@@ -74,9 +78,9 @@ def open_pair(listen: Listen) -> tuple[socket.socket, socket.socket]:
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _bind(opener: Callable[[str, int], socket.socket], address: str, port: int) -> socket.socket:
+def _bind(opener: Callable[[str, int, bool], socket.socket], address: str, port: int, share: bool) -> socket.socket:
     try:
-        return opener(address, port)
+        return opener(address, port, share)
     except ValueError as failure:
         raise ConfigError(f"dns listen: {address!r} is not an IP address") from failure
     except OSError as failure:

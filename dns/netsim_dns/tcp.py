@@ -15,12 +15,14 @@ WRITE_TIMEOUT = 5.0
 BACKLOG = 1024
 
 
-def open_tcp(address: str, port: int) -> socket.socket:
-    """A listening socket on one address."""
+def open_tcp(address: str, port: int, share: bool = False) -> socket.socket:
+    """A listening socket on one address; with `share` other processes may listen there too."""
     version = ip_address(address).version
     sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if version == 6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((address, port))

@@ -1,0 +1,72 @@
+"""Several processes behind one port: all run, one that dies comes again, a signal ends them all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from netsim_dns.config import ConfigError
+from netsim_dns.server import open_pair
+from netsim_dns.workers import run_workers
+
+PROGRAM = """
+import os, signal, sys
+from netsim_dns import workers
+
+def work(worker):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    if len(sys.argv) > 1:
+        return int(sys.argv[1])
+    print(worker.number, worker.count, len(worker.links), os.getpid(), flush=True)
+    return signal.sigwait({signal.SIGTERM}) - signal.SIGTERM
+
+workers.STARTED_SECONDS = 0 if len(sys.argv) == 1 else 60
+sys.exit(workers.run_workers(2, work))
+"""
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, *words], stdout=subprocess.PIPE, text=True)
+
+
+def next_worker(process: subprocess.Popen[str]) -> list[int]:
+    """What a worker says of itself: number, of how many, links, process id."""
+    assert process.stdout is not None
+    return [int(word) for word in process.stdout.readline().split()]
+
+
+def test_a_dead_worker_is_forked_again_and_a_signal_ends_all() -> None:
+    with start() as process:
+        first = sorted(next_worker(process) for _ in range(2))
+        assert [words[:3] for words in first] == [[0, 2, 1], [1, 2, 1]]
+        os.kill(first[1][3], signal.SIGKILL)
+        again = next_worker(process)
+        assert again[:3] == [1, 2, 1]
+        assert again[3] != first[1][3]
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_workers_that_cannot_start_end_all_with_their_status() -> None:
+    with start("3") as process:
+        assert process.wait(20) == 3
+
+
+def test_one_worker_is_this_process() -> None:
+    assert run_workers(1, lambda worker: worker.number + 10 * worker.count + os.getpid()) == 10 + os.getpid()
+
+
+def test_workers_share_a_port_that_must_be_given() -> None:
+    with pytest.raises(ConfigError, match="port 0 of 127.0.0.1 cannot be shared"):
+        open_pair(("127.0.0.1", 0), share=True)
+    pair = open_pair(("127.0.0.1", 0))
+    port = pair[0].getsockname()[1]
+    for sock in pair:
+        sock.close()
+    pairs = [open_pair(("127.0.0.1", port), share=True) for _ in range(2)]
+    for sock in (each for pair in pairs for each in pair):
+        sock.close()
