@@ -133,8 +133,8 @@ def parse_words(words: Words, where: Callable[[str], str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, texts in words.items():
         option = BY_NAME[name]
-        if not texts or (len(texts) > 1 and not option.many):
-            raise ConfigError(f"{where(name)}: give {'at least one value' if not texts else 'one value'}")
+        if len(texts) != 1 and not option.many:
+            raise ConfigError(f"{where(name)}: give one value")
         try:
             values = [option.parse(text) for text in texts]
         except ConfigError as failure:

@@ -50,6 +50,8 @@ def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
     default = DnsConfig()
     cidrs = tuple(values.get("cluster-cidr", default.cluster_cidrs))
     _check_networks(cidrs)
+    if not values.get("listen", default.listen):
+        raise ConfigError("dns listen: give at least one address, such as 127.0.0.1:5353")
     return DnsConfig(
         zone=values.get("zone", default.zone).rstrip("."),
         listen=tuple(values.get("listen", default.listen)),

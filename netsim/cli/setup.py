@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
+import sys
 from datetime import datetime
 
 from netsim.api.errors import StatusError
@@ -12,7 +15,7 @@ from netsim.cli.fault import Fault
 from netsim.client.kubeconfig import render_kubeconfig
 from netsim.client.rest import Client
 from netsim.http.types import Request
-from netsim.lab.addons import Obj, render_addons
+from netsim.lab.addons import DNS_USER, Obj, render_addons
 from netsim.lab.join import CLUSTER_INFO, Token, cluster_info, cluster_info_patch, token_secret, tokens_in
 from netsim.lab.paths import LabPaths
 from netsim.lab.topology import LabSpec
@@ -36,8 +39,16 @@ async def api_ready(client: Client) -> bool:
 
 async def apply_addons(client: Client, spec: LabSpec) -> None:
     """Create what every lab starts with; what is there already stays as it is."""
-    for obj in render_addons(spec):
+    for obj in render_addons(spec, dns_user()):
         await create_unless_present(client, obj)
+
+
+def dns_user() -> int:
+    """The user as whom the DNS pods run: not root, unless only root can read this installation."""
+    import netsim
+
+    others_read = all(os.stat(path).st_mode & stat.S_IROTH for path in (netsim.__file__, sys.executable))
+    return DNS_USER if others_read else 0
 
 
 async def create_unless_present(client: Client, obj: Obj) -> None:

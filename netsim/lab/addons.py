@@ -10,14 +10,19 @@ from netsim.lab.topology import LabSpec
 Obj = dict[str, Any]
 _LABELS = {"k8s-app": "kube-dns"}
 _NAMESPACE = "kube-system"
+DNS_USER = 65532  # as in CoreDNS's image
+DNS_SETTINGS = "dns.yaml"
+_SCRAPED = {"prometheus.io/port": "9153", "prometheus.io/scrape": "true"}
+_SETTINGS_DIR = "/etc/coredns"
 
 
-def render_addons(spec: LabSpec) -> list[Obj]:
-    """What nodes' proxies may read, storage, then ServiceAccount, binding, Service and Deployment of the cluster DNS.
+def render_addons(spec: LabSpec, dns_user: int = DNS_USER) -> list[Obj]:
+    """What nodes' proxies may read, storage, and the cluster DNS, which runs as user `dns_user`.
 
     Names and labels are kubeadm's (`coredns` behind `kube-dns`), so that a real CoreDNS can take their place.
     """
-    return [_node_proxies(), storage_class(), _service_account(), _binding(), _service(spec), _deployment(spec)]
+    dns = [_service_account(), _binding(), _settings(spec), _service(spec), _deployment(dns_user)]
+    return [_node_proxies(), storage_class(), *dns]
 
 
 def _meta(name: str, **more: Any) -> Obj:
@@ -54,19 +59,27 @@ def _service(spec: LabSpec) -> Obj:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _meta("kube-dns", labels=labels),
+        "metadata": _meta("kube-dns", labels=labels, annotations=_SCRAPED),
         "spec": {
             "clusterIP": spec.dns_ip,
             "selector": _LABELS,
             "ports": [
                 {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
                 {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+                {"name": "metrics", "port": 9153, "protocol": "TCP", "targetPort": 9153},
             ],
         },
     }
 
 
-def _deployment(spec: LabSpec) -> Obj:
+def _settings(spec: LabSpec) -> Obj:
+    """What may be changed while the servers run (dns/README.md). Without uplink there is nobody to forward to."""
+    ranges = "".join(f"- {cidr}\n" for cidr in (spec.service_cidr, spec.pod_cidr))
+    text = f"zone: {spec.cluster_domain}\ncluster-cidr:\n{ranges}pods: insecure\nttl: 30\ncache: 30\nforward: []\nlog: []\n"
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta("coredns"), "data": {DNS_SETTINGS: text}}
+
+
+def _deployment(user: int) -> Obj:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -75,34 +88,63 @@ def _deployment(spec: LabSpec) -> Obj:
             "replicas": 2,
             "selector": {"matchLabels": _LABELS},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
-            "template": {"metadata": {"labels": _LABELS}, "spec": _pod(spec)},
+            "template": {"metadata": {"labels": _LABELS}, "spec": _pod(user)},
         },
     }
 
 
-def _arguments(spec: LabSpec) -> list[str]:
-    ranges = [word for cidr in (spec.service_cidr, spec.pod_cidr) for word in ("--cluster-cidr", cidr)]
-    return ["--zone", spec.cluster_domain, *ranges, "--health", "0.0.0.0:8080", "--ready", "0.0.0.0:8181"]
+_PLACES = ("--health", "0.0.0.0:8080", "--ready", "0.0.0.0:8181", "--metrics", "0.0.0.0:9153")
 
 
-def _pod(spec: LabSpec) -> Obj:
+def _pod(user: int) -> Obj:
     return {
+        "priorityClassName": "system-cluster-critical",
         "serviceAccountName": "coredns",
         # Default, or the server would be its own upstream.
         "dnsPolicy": "Default",
-        "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}],
-        "containers": [
-            {
-                "name": "coredns",
-                "image": "netsim/dns",
-                "imagePullPolicy": "IfNotPresent",
-                "args": _arguments(spec),
-                "ports": [
-                    {"name": "dns", "containerPort": 53, "protocol": "UDP"},
-                    {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},
-                ],
-                "livenessProbe": {"httpGet": {"path": "/health", "port": 8080}, "failureThreshold": 5},
-                "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181}, "periodSeconds": 1},
-            }
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [_apart()]}},
+        "tolerations": [
+            {"key": "CriticalAddonsOnly", "operator": "Exists"},
+            {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"},
         ],
+        "containers": [_container(user)],
+        "volumes": [{"name": "config-volume", "configMap": {"name": "coredns"}}],
+    }
+
+
+def _apart() -> Obj:
+    term = {"labelSelector": {"matchLabels": _LABELS}, "topologyKey": "kubernetes.io/hostname"}
+    return {"weight": 100, "podAffinityTerm": term}
+
+
+def _container(user: int) -> Obj:
+    return {
+        "name": "coredns",
+        "image": "netsim/dns",
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["--config", f"{_SETTINGS_DIR}/{DNS_SETTINGS}", *_PLACES],
+        "ports": [
+            {"name": "dns", "containerPort": 53, "protocol": "UDP"},
+            {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": 9153, "protocol": "TCP"},
+        ],
+        "volumeMounts": [{"name": "config-volume", "mountPath": _SETTINGS_DIR, "readOnly": True}],
+        "livenessProbe": {
+            "httpGet": {"path": "/health", "port": 8080, "scheme": "HTTP"},
+            "initialDelaySeconds": 60,
+            "timeoutSeconds": 5,
+            "successThreshold": 1,
+            "failureThreshold": 5,
+        },
+        # each second, unlike kubeadm's ten: a lab is up once its names are answered
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181, "scheme": "HTTP"}, "periodSeconds": 1},
+        "securityContext": {
+            "runAsUser": user,
+            "runAsGroup": user,
+            "runAsNonRoot": user != 0,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"add": ["NET_BIND_SERVICE"], "drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
 from netsim.agent import podspec
 from netsim.agent.cni_chain import CniChain, cni_args
@@ -11,6 +12,7 @@ from netsim.agent.config import AgentConfig
 from netsim.agent.model import Obj, Sandbox
 from netsim.agent.runtime.launch import capabilities
 from netsim.host import netns
+from netsim.host.sysctl import write_sysctl
 
 
 class Sandboxes:
@@ -28,6 +30,7 @@ class Sandboxes:
             netns.delete(path)
         netns.create(path)
         try:
+            netns.run_in(path, _allow_unprivileged)
             ips = self.chain.add(uid, path, cni_args(meta["namespace"], meta["name"], uid, uid), capabilities(pod))
         except BaseException:
             netns.delete(path)
@@ -60,3 +63,10 @@ class Sandboxes:
 
     def _shared(self, uid: str) -> tuple[str, str]:
         return f"{self.config.run_dir}/ns/ipc-{uid}", f"{self.config.run_dir}/ns/uts-{uid}"
+
+
+def _allow_unprivileged() -> None:
+    """As containerd does for pods (enable_unprivileged_ports, _icmp): ports below 1024 and ping need no privileges."""
+    with suppress(FileNotFoundError):  # kernels before 4.11
+        write_sysctl("net.ipv4.ip_unprivileged_port_start", "0")
+    write_sysctl("net.ipv4.ping_group_range", "0 2147483647")
