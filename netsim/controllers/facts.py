@@ -14,6 +14,7 @@ from netsim.controllers.controller import Observe
 from netsim.controllers.served import Served
 from netsim.controllers.view import View
 
+_GONE_KNOWN = 1000
 PRESENT, CONTENTS, NODES_NOW = "present", "contents", "nodes"
 
 NAMESPACED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.namespaced and kind.stored and not kind.view_of)
@@ -50,11 +51,26 @@ def contents_of(served: Served) -> Observe:
 
 def absent_owners(served: Served, absent: Callable[[str, View], tuple[str, list[Obj]]]) -> Observe:
     """uid -> PRESENT for each owner reference which `absent(key, view)` gives with the object's namespace, and whose
-    owner the server has. An owner of a kind that is not served here cannot be judged and counts as there."""
+    owner the server has. An owner of a kind that is not served here cannot be judged and counts as there.
+
+    An owner that was once not to be found never comes back, as no uid is given twice: the server is asked for it once,
+    not for each of its thousand dependents."""
+    gone: dict[tuple[str, ...], None] = {}
+
+    async def present(client: Client, namespace: str, reference: Obj) -> bool:
+        identity = (namespace, *(str(reference.get(field)) for field in ("apiVersion", "kind", "name", "uid")))
+        if identity in gone:
+            return False
+        found = await _has_owner(client, served, namespace, reference)
+        if not found:
+            gone[identity] = None
+            if len(gone) > _GONE_KNOWN:
+                del gone[next(iter(gone))]
+        return found
 
     async def observe(client: Client, key: str, view: View) -> Mapping[str, Any]:
         namespace, references = absent(key, view)
-        return {ref["uid"]: PRESENT for ref in references if await _has_owner(client, served, namespace, ref)}
+        return {ref["uid"]: PRESENT for ref in references if await present(client, namespace, ref)}
 
     return observe
 

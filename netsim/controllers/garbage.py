@@ -87,9 +87,10 @@ class Collector:
         return keys
 
     def absent(self, key: str, view: View) -> tuple[str, list[Obj]]:
-        """The object's namespace, and its references to owners that the caches do not hold."""
+        """The object's namespace, and its references to owners that the caches do not hold; of one that goes already
+        none, as nothing follows from them."""
         found = self.find(view, key)
-        if found is None:
+        if found is None or deletion_timestamp(found[1]):
             return "", []
         obj = found[1]
         return namespace_of(obj), [ref for ref in owner_references(obj) if self.owner(view, ref) is None]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
+
 from netsim.api.kinds import CONFIG_MAPS, EVENTS, NAMESPACES, PODS, REPLICA_SETS, SECRETS, SERVICE_ACCOUNTS, Kind, Obj
 from netsim.controllers import namespace, serviceaccount
 from netsim.controllers.garbage import Collector
@@ -79,6 +81,32 @@ async def test_a_cache_that_lags_deletes_nothing(cluster: Any, make_client: Any)
     assert collector.observe is not None
     facts = await collector.observe(make_client(cluster, random.Random(1)), "pods ns/child", cluster.view())
     assert collector.reconcile("pods ns/child", cluster.view(**facts)) == []
+
+
+async def test_the_server_is_asked_once_for_an_owner_that_is_gone(
+    cluster: Any, make_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = add(cluster, REPLICA_SETS, "owner")
+    children = [add(cluster, PODS, f"child-{n}", reference(owner, REPLICA_SETS)) for n in range(3)]
+    cluster.delete(REPLICA_SETS, "owner", "ns")
+    cluster.sync()
+    collector, client = Collector(CACHED).controller(), make_client(cluster, random.Random(1))
+    assert collector.observe is not None
+    asked: list[str] = []
+    get = client.get
+
+    async def counted(kind: Kind, name: str, *rest: Any) -> Obj:
+        asked.append(name)
+        return await get(kind, name, *rest)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(client, "get", counted)
+    for child in children:
+        key = f"pods ns/{child['metadata']['name']}"
+        facts = await collector.observe(client, key, cluster.view())
+        cluster.apply(collector.reconcile(key, cluster.view(**facts)))
+    assert asked == ["owner"]
+    cluster.sync()
+    assert cluster.all(PODS) == []
 
 
 async def test_foreground_waits_for_dependents(cluster: Any, make_client: Any) -> None:
