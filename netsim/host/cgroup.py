@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from netsim.host.mount import Mount, read_mounts
@@ -63,8 +64,9 @@ def check_path(path: str) -> str:
     return path
 
 
+@cache
 def detect() -> CgroupLayout:
-    """This machine's layout."""
+    """This machine's layout, which stays: with a thousand pods there are thousands of mounts to look through."""
     return choose_layout(read_mounts())
 
 
