@@ -11,7 +11,7 @@ from netsim.agent import backoff, podspec
 from netsim.agent.cni_chain import CniFailed
 from netsim.agent.container_status import creating
 from netsim.agent.env import ConfigError, MountError
-from netsim.agent.hooks import HookFailed, post_start, run_hook
+from netsim.agent.hooks import HookFailed, post_start, run_hook, set_ready
 from netsim.agent.hosts import HostnameTooLong
 from netsim.agent.images.policy import pull_duration
 from netsim.agent.images.provider import Had, NoImage
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 START_ERROR = 128
+LOST = 255
 
 
 class PodActions:
@@ -53,7 +54,7 @@ class PodActions:
     async def perform(self, action: Action) -> None:
         match action:
             case CreateSandbox():
-                async with self.context.slots:
+                async with self.context.sandbox_slots:
                     await self._create_sandbox()
             case StartContainer():
                 async with self.context.slots:
@@ -102,7 +103,8 @@ class PodActions:
             await self.engine.clean(state.uid, container)
         await self.engine.remove_sandbox(state.uid)
         state.sandbox = None
-        self.worker.save()
+        if self.worker.pod is not None and not podspec.is_deleted(self.worker.pod):
+            self.worker.save()  # else the record goes next
 
     # containers
 
@@ -236,12 +238,24 @@ class PodActions:
 
     def ended(self, container: Container, ended: Ended, now: float) -> None:
         """A container has ended, by itself or because it was asked to."""
+        reason = "OOMKilled" if ended.oom else "Completed" if ended.code == 0 else "Error"
+        pod, state = self.worker.pod, self.worker.state
+        said = ""
+        if pod is not None and state is not None:
+            said = self.engine.last_words(pod, state, container, ended.code)
+        self._ended(container, Exit(ended.code, reason, container.started_at, now, container.id, said))
+
+    def lost(self, container: Container, now: float) -> None:
+        """A container went with the runtime it lived in: it is started again as after a restart of the node, and that
+        is no crash of its own. Code and reason are containerd's for a task of which nothing is known."""
+        end = Exit(LOST, "Unknown", container.started_at, now, container.id, lost=True)
+        self._ended(container, end)
+
+    def _ended(self, container: Container, end: Exit) -> None:
         pod, state = self.worker.pod, self.worker.state
         if container.exit is not None or state is None:
             return
-        reason = "OOMKilled" if ended.oom else "Completed" if ended.code == 0 else "Error"
-        said = self.engine.last_words(pod, state, container, ended.code) if pod is not None else ""
-        container.exit = Exit(ended.code, reason, container.started_at, now, container.id, said)
+        container.exit = end
         container.ready = container.started = False
         container.unhealthy = ""
         self.worker.stop_probes(container.name)
@@ -283,9 +297,3 @@ class PodActions:
             if error.code not in (404, 409):
                 raise
         return not meta.get("finalizers")
-
-
-def set_ready(spec: Obj, container: Container) -> None:
-    """A container without probes that could say otherwise is ready once it runs and its postStart hook is over."""
-    if not any(spec.get(f) for f in ("startupProbe", "readinessProbe")):
-        container.started = container.ready = True

@@ -8,21 +8,18 @@ import time
 from typing import Any
 
 from netsim.agent import podspec
-from netsim.agent.actions import set_ready
 from netsim.agent.cni_chain import CniFailed, ensure_conflist
 from netsim.agent.context import Context
 from netsim.agent.env import ConfigError
-from netsim.agent.hooks import post_start
+from netsim.agent.hooks import post_start, set_ready
 from netsim.agent.measuring import Measurer
 from netsim.agent.model import Obj, PodState
 from netsim.agent.runtime.launch import helper_id, pause_id
-from netsim.agent.runtime.processes import Ended
 from netsim.agent.worker import PodWorker
 from netsim.api.errors import StatusError
 
 log = logging.getLogger(__name__)
 VOLUME_SECONDS = 60.0
-KILLED = 137
 
 
 class Agent:
@@ -124,7 +121,7 @@ class Agent:
             for container in worker.state.running if worker.state else []:
                 wanted.add(container.id)
                 if container.kind == "workload" and container.id not in running:
-                    worker.actions.ended(container, Ended(KILLED, False), time.time())
+                    worker.actions.lost(container, time.time())
         for orphan in running - wanted:
             self.context.spawn(self.context.engine.workloads.stop(orphan))
         self._listed = None

@@ -10,14 +10,17 @@ FORGET = 600.0
 
 
 def restart_at(container: Container) -> float:
-    """When (epoch seconds) an ended container may start again; a first restart waits for nothing."""
-    if container.exit is None or container.backoff == 0 or _forgotten(container):
+    """When (epoch seconds) an ended container may start again; a first restart waits for nothing, nor does that of a
+    container which has not crashed but was lost."""
+    if container.exit is None or container.exit.lost or container.backoff == 0 or _forgotten(container):
         return 0.0
     return container.exit.finished_at + container.backoff
 
 
 def next_backoff(container: Container) -> float:
-    """The back-off (seconds) that a restart now puts in force for the restart after it."""
+    """The back-off (seconds) that a restart now puts in force for the restart after it; a loss leaves it as it is."""
+    if container.exit is not None and container.exit.lost:
+        return container.backoff
     if container.backoff == 0 or _forgotten(container):
         return FIRST
     return min(container.backoff * 2, MAX)

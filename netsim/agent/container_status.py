@@ -95,7 +95,7 @@ def _first_wait(pod: Obj, state: PodState) -> Obj:
 
 
 def _crash_loop(spec: Obj, pod: Obj, actual: Container) -> Obj | None:
-    if actual.backoff == 0:
+    if actual.backoff == 0 or (actual.exit is not None and actual.exit.lost):
         return None
     seconds = _go_duration(int(actual.backoff))
     message = f"back-off {seconds} restarting failed container={spec['name']} pod={podspec.full_name(pod)}"

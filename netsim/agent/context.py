@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 KILLED = 137
+SANDBOXES = 8
 
 
 class Context:
@@ -30,6 +31,9 @@ class Context:
     def __init__(self, config: AgentConfig, client: Client, engine: Engine, events: EventLog, records: Records) -> None:
         self.config, self.client, self.engine, self.events, self.records = config, client, engine, events, records
         self.slots = asyncio.Semaphore(config.parallel)
+        # Of their own, so that a pod which has its sandbox does not wait for all others to get theirs.
+        self.sandbox_slots = asyncio.Semaphore(SANDBOXES)
+        self.at_work: set[str] = set()  # uids of the pods for which something is being done
         self.exits = ExitWatch(asyncio.get_running_loop())
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from netsim.agent.env import ConfigError
-from netsim.agent.model import Obj
+from netsim.agent.model import Container, Obj
 from netsim.agent.probes import http_request, http_verdict, resolve_port
 from netsim.agent.runtime.processes import CreateFailed
 from netsim.api.errors import StatusError
@@ -22,6 +22,12 @@ class HookFailed(Exception):
 def post_start(spec: Obj) -> Obj | None:
     """The postStart hook of a container, None when it has none."""
     return (spec.get("lifecycle") or {}).get("postStart") or None
+
+
+def set_ready(spec: Obj, container: Container) -> None:
+    """A container without probes that could say otherwise is ready once it runs and its postStart hook is over."""
+    if not any(spec.get(f) for f in ("startupProbe", "readinessProbe")):
+        container.started = container.ready = True
 
 
 async def run_hook(worker: PodWorker, spec: Obj, hook: Obj) -> None:

@@ -24,8 +24,9 @@ OnEnd = Callable[[Container, Ended, float], None]
 KILL_SECONDS = 10.0
 # What a kubelet gives the program itself when its preStop hook has used up the grace period.
 MINIMUM_SECONDS = 2.0
-# As long as it takes until every node has taken a deleted pod out of its Services: until then it answers.
-DRAIN_SECONDS = 0.5
+# A container that is told to finish answers until nobody has asked for so long: a client of its pod, or of a Service,
+# whose rules on some node may not yet have changed. FINISH_SECONDS are enough for every node to have changed them.
+QUIET_SECONDS, SERVICE_QUIET_SECONDS, FINISH_SECONDS = 0.1, 0.5, 3.0
 POLL_SECONDS = 0.5
 
 
@@ -65,13 +66,15 @@ class Killer:
     async def _end_workload(self, container: Container, grace: float) -> None:
         """Like a web server that is told to finish: it answers for a short time yet, and then is gone."""
         try:
-            if container.ready and grace > 0:
-                await self.engine.workloads.drain(container.id)
-                await self._ended_within(container, min(grace, DRAIN_SECONDS))
-            await self.engine.workloads.stop(container.id)
+            quiet = self._quiet_seconds() if container.ready else 0.0
+            await self.engine.workloads.finish(container.id, quiet, min(grace, FINISH_SECONDS))
         except WorkloadHostGone as error:
             log.info("container %s ended with its workload host: %s", container.name, error)
         self.ended(container, Ended(0, False), time.time())
+
+    def _quiet_seconds(self) -> float:
+        pod, services = self.worker.pod, self.engine.objects.services.values()
+        return SERVICE_QUIET_SECONDS if pod is not None and podspec.is_selected(pod, services) else QUIET_SECONDS
 
     async def _end_process(self, container: Container, grace: float) -> None:
         begun = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import orjson
 
@@ -13,7 +13,8 @@ Kind = Literal["workload", "process"]
 
 @dataclass(slots=True)
 class Exit:
-    """How an attempt of a container ended; times are seconds since the epoch."""
+    """How an attempt of a container ended; times are seconds since the epoch. It is `lost` when its end is the
+    runtime's doing, of which the container itself knows nothing."""
 
     code: int
     reason: str
@@ -21,6 +22,7 @@ class Exit:
     finished_at: float
     container_id: str
     message: str = ""
+    lost: bool = False
 
 
 @dataclass(slots=True)
@@ -102,15 +104,15 @@ class PodState:
         return [c for c in self.containers.values() if c.running]
 
 
-def dump_state(state: PodState) -> Obj:
-    """The record of a pod as a JSON object; `load_state` reads it back."""
+def dump_state(state: PodState) -> bytes:
+    """The record of a pod as JSON; `load_state` reads it back."""
     # Several times as quick as dataclasses.asdict, for every step of every pod.
-    return cast(Obj, orjson.loads(orjson.dumps(state)))
+    return orjson.dumps(state)
 
 
-def load_state(record: Obj) -> PodState:
-    """The inverse of `dump_state`; raises KeyError or TypeError on a record of another shape."""
-    raw = dict(record)
+def load_state(record: bytes) -> PodState:
+    """The inverse of `dump_state`; raises ValueError, KeyError or TypeError on a record of another shape."""
+    raw = dict(orjson.loads(record))
     raw["sandbox"] = Sandbox(**raw["sandbox"]) if raw["sandbox"] else None
     raw["containers"] = {name: _load_container(c) for name, c in raw["containers"].items()}
     raw["failures"] = {name: Failure(**f) for name, f in raw["failures"].items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from netsim.agent.model import Obj, PodState
 
 
@@ -83,6 +85,17 @@ def newest(watched: Obj | None, answer: Obj | None) -> Obj:
 def _revision(obj: Obj) -> int:
     text = str(obj["metadata"].get("resourceVersion") or "")
     return int(text) if text.isdigit() else 0
+
+
+def is_selected(pod: Obj, services: Iterable[Obj]) -> bool:
+    """Whether a Service sends its clients to the pod."""
+    meta = pod["metadata"]
+    labels = (meta.get("labels") or {}).items()
+    return any(
+        service["metadata"]["namespace"] == meta["namespace"] and selector.items() <= labels
+        for service in services
+        if (selector := service["spec"].get("selector"))
+    )
 
 
 def restarts(policy: str, code: int) -> bool:

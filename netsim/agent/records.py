@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 
@@ -18,12 +17,14 @@ class Records:
         self.directory = f"{run_dir}/pods"
 
     def save(self, state: PodState) -> None:
+        """Write a pod's record whole or not at all."""
         directory = f"{self.directory}/{state.uid}"
-        text = json.dumps(dump_state(state))
-        if not os.path.isdir(directory):
-            os.makedirs(directory)
-        with open(f"{directory}/record.new", "w", encoding="utf-8") as file:
-            file.write(text)
+        content = dump_state(state)
+        try:
+            _write(f"{directory}/record.new", content)
+        except FileNotFoundError:  # the pod's first record
+            os.makedirs(directory, exist_ok=True)
+            _write(f"{directory}/record.new", content)
         os.replace(f"{directory}/record.new", f"{directory}/record.json")
 
     def load(self) -> dict[str, PodState]:
@@ -31,8 +32,13 @@ class Records:
         found = {}
         for uid in os.listdir(self.directory) if os.path.isdir(self.directory) else []:
             try:
-                with open(f"{self.directory}/{uid}/record.json", encoding="utf-8") as file:
-                    found[uid] = load_state(json.load(file))
+                with open(f"{self.directory}/{uid}/record.json", "rb") as file:
+                    found[uid] = load_state(file.read())
             except (OSError, ValueError, KeyError, TypeError) as error:
                 log.warning("record of pod %s: %s; its remains are removed", uid, error)
         return found
+
+
+def _write(path: str, content: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:
+        file.write(content)

@@ -101,7 +101,9 @@ def _make_agent(
     workloads = WorkloadClient(config.workload_socket, listed)
     engine = Engine(config, chain, workloads, PodObjects(client, services), machine.capacity)
     events = EventLog(client, config.node_name)
-    parts.append(Agent(Context(config, client, engine, events, Records(config.run_dir))))
+    context = Context(config, client, engine, events, Records(config.run_dir))
+    events.at_work = context.at_work
+    parts.append(Agent(context))
     return parts[0], workloads
 
 

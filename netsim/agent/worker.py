@@ -9,6 +9,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from netsim.agent import podspec
 from netsim.agent.actions import PodActions
 from netsim.agent.context import Context
 from netsim.agent.model import Container, Obj, PodState
@@ -19,7 +20,9 @@ from netsim.agent.reporter import Reporter
 from netsim.api.errors import StatusError
 
 log = logging.getLogger(__name__)
-SLOW_START = 0.2
+# How long a step takes before the API is told of the state in between. It costs a write, so that it is longer the more
+# pods of the node are at work; and of a deleted pod everybody sees that it goes.
+SLOW_START, SLOW_END, SLOW_SHARE, SLOW_MOST = 0.2, 5.0, 0.02, 5.0
 RETRY_SECONDS = 1.0
 
 
@@ -65,7 +68,7 @@ class PodWorker:
                 if self.forgotten:
                     break
                 await self._wait(wake)
-                if self.busy and self._slow():
+                if self.busy and not self._patience():
                     self._report()
         finally:
             await self._cancel()
@@ -81,15 +84,19 @@ class PodWorker:
             key = _key(action)
             if key not in self.busy and (key or not self.busy):
                 self.busy[key] = asyncio.create_task(self._perform(key, action))
+                self.context.at_work.add(self.uid)
                 self._since = time.monotonic()
         return found.wake
 
-    def _slow(self) -> bool:
-        return time.monotonic() - self._since >= SLOW_START
+    def _patience(self) -> float:
+        """Seconds until what is under way has taken so long that it is told; 0 when it has."""
+        first = SLOW_END if self.pod is not None and podspec.is_deleted(self.pod) else SLOW_START
+        patience = min(SLOW_MOST, first + SLOW_SHARE * len(self.context.at_work))
+        return max(0.0, self._since + patience - time.monotonic())
 
     async def _wait(self, wake: float | None) -> None:
         timeouts = [max(0.0, wake - time.time())] if wake is not None else []
-        timeouts += [SLOW_START] if self.busy and not self._slow() else []
+        timeouts += [patience] if self.busy and (patience := self._patience()) else []
         if not self.busy:
             self._report()
         with contextlib.suppress(TimeoutError):  # time to plan again
@@ -107,6 +114,8 @@ class PodWorker:
             await asyncio.sleep(RETRY_SECONDS)
         finally:
             self.busy.pop(key, None)
+            if not self.busy:
+                self.context.at_work.discard(self.uid)
             self.changed.set()
 
     async def _cancel(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import uvloop
 
-from netsim.agent.runtime.workloads import run_workload_host
+from netsim.agent.runtime.workload_server import run_workload_host
 from netsim.cli.node_process import NodeProcess, serve_node
 from netsim.host import netns
 from netsim.lab.paths import LabPaths

@@ -22,6 +22,6 @@ def workloads(
     need_root("workloads")
     if not os.path.isdir(control.parent):
         raise Fault(f"{control}: the directory {control.parent} does not exist; make it first")
-    from netsim.agent.runtime.workloads import run_workload_host
+    from netsim.agent.runtime.workload_server import run_workload_host
 
     run_workload_host(str(control))

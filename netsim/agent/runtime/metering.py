@@ -19,12 +19,13 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Meter:
-    """One container's account: `busy_ns` in callbacks since the last division, `cpu_ns` assigned in all."""
+    """One container's account: `busy_ns` in callbacks since the last division, `cpu_ns` assigned in all, and when the
+    last callback ended (`used_ns`, of time.perf_counter_ns)."""
 
-    __slots__ = ("busy_ns", "cpu_ns")
+    __slots__ = ("busy_ns", "cpu_ns", "used_ns")
 
     def __init__(self) -> None:
-        self.busy_ns = self.cpu_ns = 0
+        self.busy_ns = self.cpu_ns = self.used_ns = 0
 
 
 def metered(callback: Callable[..., _T]) -> Callable[..., _T]:
@@ -37,7 +38,8 @@ def metered(callback: Callable[..., _T]) -> Callable[..., _T]:
         try:
             return callback(self, *arguments)
         finally:
-            self.meter.busy_ns += time.perf_counter_ns() - began
+            self.meter.used_ns = ended = time.perf_counter_ns()
+            self.meter.busy_ns += ended - began
 
     return timed
 

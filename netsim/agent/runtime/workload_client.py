@@ -108,9 +108,10 @@ class WorkloadClient:
         """Start a container and give the time it started (epoch seconds). Raises WorkloadError, WorkloadHostGone."""
         return float((await self._ask("start", spec=dump_spec(spec)))["started_at"])
 
-    async def drain(self, container: str) -> None:
-        """Let a container answer on, but keep no connection: it is about to be stopped."""
-        await self._ask("drain", container=container)
+    async def finish(self, container: str, quiet: float, longest: float) -> None:
+        """Let a container answer on, but keep no connection, until nobody has asked for `quiet` seconds, at most for
+        `longest`; it has stopped then."""
+        await self._ask("finish", container=container, quiet=quiet, longest=longest)
 
     async def stop(self, container: str) -> None:
         await self._ask("stop", container=container)

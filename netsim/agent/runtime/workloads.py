@@ -1,23 +1,13 @@
-"""The workload host: one process per node in which all in-process containers of the node live.
-
-It is apart from the agent: when the agent dies everything here answers on, and a new agent finds it by `list`. The
-control protocol is JSON lines over a unix socket: `{"id": 1, "op": "start", "spec": {…}}`,
-`{"id": 2, "op": "drain", "container": ID}`, `{"id": 3, "op": "stop", "container": ID}`, `{"id": 4, "op": "list"}`,
-`{"id": 5, "op": "stats"}`; each is answered by `{"id": N, …}` or `{"id": N, "error": TEXT}`.
-"""
+"""The in-process containers of one node: what listens for each, and what can be done with them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
-import json
 import logging
-import os
-import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +16,7 @@ from netsim.agent.runtime.metering import HostMeter, Meter, resident_bytes
 from netsim.agent.runtime.resp import Database
 from netsim.agent.runtime.workload_base import Connection
 from netsim.agent.runtime.workload_http import HttpWorkload
-from netsim.agent.runtime.workload_spec import WorkloadSpec, dump_spec, load_spec
+from netsim.agent.runtime.workload_spec import WorkloadSpec, dump_spec
 from netsim.agent.runtime.workload_streams import (
     EchoDatagram,
     EchoStream,
@@ -40,7 +30,6 @@ log = logging.getLogger(__name__)
 BACKLOG = 1024
 FLUSH_SECONDS = 0.1
 LINGER_SECONDS = 1.0
-MAX_LINE = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -63,7 +52,14 @@ class WorkloadHost:
     def __init__(self) -> None:
         self.running: dict[str, Running] = {}
         self.dirty: set[LogFile] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.host_meter = HostMeter()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine beside everything else."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def start(self, spec: WorkloadSpec) -> dict[str, Any]:
         """Listen on all ports of a container; starting what runs is no error. OSError when a port cannot be had."""
@@ -86,6 +82,15 @@ class WorkloadHost:
             found.draining = True
             self._note(found, "draining")
         return {"draining": found is not None}
+
+    async def finish(self, container: str, quiet: float, longest: float) -> dict[str, Any]:
+        """Stop a container once nobody has asked it for `quiet` seconds, or after `longest`: until then it drains."""
+        found, begun = self.running.get(container), time.perf_counter()
+        if found is not None and quiet > 0:
+            self.drain(container)
+            while (left := _rest(found.meter, begun, quiet, longest)) > 0:
+                await asyncio.sleep(left)
+        return self.stop(container)
 
     def stop(self, container: str) -> dict[str, Any]:
         """Close the listeners and connections of a container, written answers go out; none there is no error."""
@@ -170,6 +175,11 @@ class WorkloadHost:
             asyncio.get_running_loop().call_later(LINGER_SECONDS, connection.abort)
 
 
+def _rest(meter: Meter, begun: float, quiet: float, longest: float) -> float:
+    """Seconds until a container that is being finished may stop, as far as is known now."""
+    return min(begun + longest, max(begun, meter.used_ns / 1e9) + quiet) - time.perf_counter()
+
+
 def _stream_factory(
     spec: WorkloadSpec, note: Callable[[str], None], draining: Callable[[], bool]
 ) -> Callable[[], Connection]:
@@ -210,91 +220,3 @@ def _bind(path: str, family: int, kind: int, address: str, port: int) -> socket.
             error.errno, f"bind() to {address}:{port} failed ({error.errno}: {error.strerror}, {reason})"
         ) from error
     return sock
-
-
-async def _serve_control(host: WorkloadHost, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while line := await reader.readline():
-            writer.write(json.dumps(await _answer(host, line)).encode() + b"\n")
-            await writer.drain()
-    except ConnectionError:
-        log.info("the agent went away")
-    finally:
-        writer.close()
-
-
-async def _answer(host: WorkloadHost, line: bytes) -> dict[str, Any]:
-    """The answer to one control line; what is wrong with it is the answer too."""
-    asked: dict[str, Any] = {}
-    try:
-        asked = json.loads(line)
-        return {"id": asked["id"], **await _perform(host, asked)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        text = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
-        return {"id": asked.get("id"), "error": text}
-
-
-async def _perform(host: WorkloadHost, asked: dict[str, Any]) -> dict[str, Any]:
-    match asked["op"]:
-        case "start":
-            return await host.start(load_spec(asked["spec"]))
-        case "drain":
-            return host.drain(str(asked["container"]))
-        case "stop":
-            return host.stop(str(asked["container"]))
-        case "list":
-            return host.list()
-        case "stats":
-            return host.stats()
-    raise ValueError(f"op {asked['op']!r} is none of start, drain, stop, list, stats")
-
-
-async def serve_workloads(socket_path: str, stop: asyncio.Event | None = None) -> None:
-    """Run the host until `stop` is set (or for ever). A socket file left by a dead host is replaced."""
-    host = WorkloadHost()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _serve_control(host, reader, writer)
-
-    with contextlib.suppress(FileNotFoundError):  # none is left from before
-        os.unlink(socket_path)
-    os.makedirs(os.path.dirname(socket_path), exist_ok=True)
-    server = await asyncio.start_unix_server(serve, socket_path, limit=MAX_LINE)
-    os.chmod(socket_path, 0o600)
-    try:
-        await (stop or asyncio.Event()).wait()
-    finally:
-        server.close()
-        for container in list(host.running):
-            host.stop(container)
-        host.flush()
-        with contextlib.suppress(FileNotFoundError):  # the lab was taken down with its directory
-            os.unlink(socket_path)
-
-
-def run_workload_host(socket_path: str) -> None:
-    """Serve the workloads of one node until SIGTERM or SIGINT. Blocks; run it in the node's network namespace.
-
-    What a container is (kind, ports, banner) comes with each start request, so the host needs no image catalogue.
-    """
-    import uvloop
-
-    async def main() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve_workloads(socket_path, stop)
-
-    uvloop.run(main())
-
-
-def main() -> None:
-    """`python -m netsim.agent.runtime.workloads SOCKET`: the host as a program of its own."""
-    import sys
-
-    logging.basicConfig(level=logging.INFO)
-    run_workload_host(sys.argv[1])
-
-
-if __name__ == "__main__":
-    main()

@@ -128,6 +128,13 @@ def test_an_orphan_goes_at_once(state, container):
     assert plan_pod(None, state(sandbox=False), NOW).actions == (ForgetPod(),)
 
 
+def test_a_lost_container_starts_again_at_once_and_counts_as_no_crash(pod, state, container):
+    lost = container(code=255, end=NOW, backoff=10.0, backoff_at=NOW - 1)
+    lost.exit.lost = True
+    assert plan_pod(pod(), state(lost), NOW).actions == (StartContainer("c", 1, 10.0),)
+    assert plan_pod(pod(restartPolicy="Never"), state(lost), NOW).actions == (EndPod("Failed"),)
+
+
 def test_a_failed_pull_becomes_back_off_and_is_tried_again(pod, state):
     found = state()
     found.failures["c"] = Failure("ErrImagePull", "no", 10.0, 1030.0, "nginx", 1020.0)

@@ -32,6 +32,13 @@ def test_before_the_sandbox(pod, state):
     assert condition(status, "Ready")["message"] == "containers with unready status: [c]"
 
 
+def test_a_lost_container_is_not_shown_as_a_crash_loop(pod, state, container):
+    lost = container(code=255, backoff=10.0, backoff_at=1000.0)
+    lost.exit.lost, lost.exit.reason = True, "Unknown"
+    (found,) = build_status(pod(), state(lost), NOW, "h")["containerStatuses"]
+    assert (found["state"]["terminated"]["exitCode"], found["state"]["terminated"]["reason"]) == (255, "Unknown")
+
+
 def test_crash_loop(pod, state, container):
     crashed = container(code=3, backoff=80.0, backoff_at=1000.0, attempt=4)
     (found,) = build_status(pod(), state(crashed), NOW, "h")["containerStatuses"]
