@@ -1,134 +1,90 @@
-"""The plugin's configuration and the runtime's request, read and checked (pure)."""
+"""A network configuration of type netsim, read and checked (pure). Fields are those of the bridge and ptp plugins."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_interface
 from typing import Any, Literal, cast
 
-from netsim_cni.errors import INCOMPATIBLE_VERSION, INVALID_CONFIG, INVALID_ENVIRONMENT, CniError
-from netsim_cni.ranges import Ip, RangeSet, parse_range_sets, read_address, read_network
+from netsim_cni import fields
+from netsim_cni.bridge_config import FIELDS as BRIDGE_FIELDS
+from netsim_cni.bridge_config import Bridge, parse_bridge
+from netsim_cni.errors import INCOMPATIBLE_VERSION, INVALID_CONFIG, CniError
+from netsim_cni.fields import Document, invalid
+from netsim_cni.ipam_config import NONE, Ipam, parse_ipam
+from netsim_cni.runtime_config import Bandwidth, PortMapping, parse_bandwidth, parse_dns, parse_ports
 
 VERSIONS = ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
-COMMANDS = {"ADD": "0.3.1", "DEL": "0.3.1", "CHECK": "0.4.0", "STATUS": "1.1.0", "GC": "1.1.0", "VERSION": "0.3.1"}
 DATA_DIR = "/run/netsim-cni"
+CAPABILITIES = ("portMappings", "bandwidth", "ips", "ipRanges", "mac", "dns")
+# What the specification and its conventions put beside a plugin's own fields.
+COMMON = ("cniVersion", "name", "type", "args", "ipam", "dns", "capabilities", "runtimeConfig", "prevResult")
+OWN = ("mode", "mtu", "ipMasq", "ipMasqBackend", "nonMasqueradeCIDRs", "linkGroup", "dataDir", "enabledad")
+KNOWN = (*COMMON, *OWN, *BRIDGE_FIELDS)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-
-
-@dataclass(frozen=True, slots=True)
-class RouteSpec:
-    """A route of `ipam.routes`; `gw` "" is the pod's gateway."""
-
-    dst: str
-    gw: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One network configuration of type netsim; the fields are those of the bridge and ptp plugins."""
+    """One network configuration; `mtu` in bytes, 0 for the kernel's default; `dns` is what ADD's result says."""
 
     version: str
     name: str
     mode: Literal["routed", "bridge"]
     mtu: int
-    bridge: str
-    is_gateway: bool
-    is_default_gateway: bool
-    hairpin: bool
-    promiscuous: bool
+    bridge: Bridge
+    enable_dad: bool
     ip_masq: bool
     no_masq: tuple[str, ...]
     link_group: int
-    range_sets: tuple[RangeSet, ...]
-    routes: tuple[RouteSpec, ...]
+    ipam: Ipam
     data_dir: str
     dns: dict[str, Any]
-    ips: tuple[Ip, ...]
     mac: str
+    ports: tuple[PortMapping, ...]
+    bandwidth: Bandwidth
     prev_result: dict[str, Any] | None
     valid_attachments: frozenset[tuple[str, str]] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One command of a runtime: what the CNI_… variables and the configuration say. `args` are the CNI_ARGS."""
+def parse_config(document: Document, args: Mapping[str, str] | None = None, *, strict: bool = True) -> Config:
+    """Configuration from its JSON object and the CNI_ARGS; CniError names the field and what it should be.
 
-    command: str
-    container_id: str
-    netns: str
-    ifname: str
-    args: dict[str, str]
-    config: Config
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What identifies the attachment within the network."""
-        return self.container_id, self.ifname
-
-
-def parse_config(document: Mapping[str, Any]) -> Config:
-    """Configuration from its JSON object; CniError names the field and what it should be."""
-    version = check_version(document)
-    name = _text(document, "name")
-    if not _NAME.fullmatch(name):
-        raise _invalid("name", name, "letters, digits, '.', '_' and '-', beginning with a letter or digit")
-    mode = document.get("mode") or "routed"
-    if mode not in ("routed", "bridge"):
-        raise _invalid("mode", mode, '"routed" or "bridge"')
-    ipam = _object(document, "ipam")
-    if ipam.get("type", "host-local") != "host-local":
-        raise _invalid("ipam.type", ipam.get("type"), '"host-local", which this plugin does itself')
-    runtime = _object(document, "runtimeConfig")
-    default_gateway = _flag(document, "isDefaultGateway")
+    With `strict`, a field that is not known is an error: an attachment must not be made otherwise than was asked.
+    """
+    version, args = check_version(document), args or {}
+    runtime = fields.mapping(document, "runtimeConfig")
+    if strict:
+        fields.check_known(document, KNOWN)
+        fields.check_known(runtime, CAPABILITIES, "runtimeConfig.")
+    mode = _mode(document)
+    ipam = parse_ipam(document, args, strict)
+    bridge = parse_bridge(document, mode == "bridge")
+    _check_layer(mode, ipam, bridge, document)
     return Config(
         version=version,
-        name=name,
-        mode=cast(Literal["routed", "bridge"], mode),
-        mtu=_number(document, "mtu", 65535),
-        bridge=_interface(document.get("bridge") or "cni0", "bridge", INVALID_CONFIG),
-        is_gateway=_flag(document, "isGateway") or default_gateway,
-        is_default_gateway=default_gateway,
-        hairpin=_flag(document, "hairpinMode"),
-        promiscuous=_flag(document, "promiscMode"),
-        ip_masq=_flag(document, "ipMasq"),
-        no_masq=_networks(document, "nonMasqueradeCIDRs"),
-        link_group=_number(document, "linkGroup", 2**31 - 1),
-        range_sets=parse_range_sets(ipam),
-        routes=_routes(ipam),
-        data_dir=_data_dir(ipam),
-        dns=_object(document, "dns"),
-        ips=_addresses(document, runtime),
-        mac=_mac(runtime.get("mac") or ""),
-        prev_result=_object(document, "prevResult") or None,
+        name=check_name(document),
+        mode=mode,
+        mtu=fields.number(document, "mtu", 65535),
+        bridge=bridge,
+        enable_dad=fields.flag(document, "enabledad"),
+        ip_masq=_masquerade(document),
+        no_masq=fields.networks(document, "nonMasqueradeCIDRs"),
+        link_group=fields.number(document, "linkGroup", 2**31 - 1),
+        ipam=ipam,
+        data_dir=_data_dir(document, ipam),
+        dns=parse_dns(runtime) or fields.mapping(document, "dns"),
+        mac=_mac(document, runtime, args),
+        ports=parse_ports(runtime),
+        bandwidth=parse_bandwidth(runtime),
+        prev_result=fields.mapping(document, "prevResult") or None,
         valid_attachments=_attachments(document),
     )
 
 
-def parse_request(command: str, document: Mapping[str, Any], env: Mapping[str, str]) -> Request:
-    """A whole request; every variable that the command needs is checked (specification, section 2)."""
-    config = parse_config(document)
-    least = COMMANDS.get(command)
-    if least is None:
-        raise CniError(INVALID_ENVIRONMENT, f"CNI_COMMAND {command!r}: expected one of {', '.join(COMMANDS)}")
-    if VERSIONS.index(config.version) < VERSIONS.index(least):
-        raise CniError(INCOMPATIBLE_VERSION, f"{command} needs cniVersion {least} or later, not {config.version}")
-    attached = command in ("ADD", "DEL", "CHECK")
-    container, ifname = env.get("CNI_CONTAINERID", ""), env.get("CNI_IFNAME", "")
-    if attached and not _NAME.fullmatch(container):
-        raise CniError(INVALID_ENVIRONMENT, f"CNI_CONTAINERID {container!r}: expected letters, digits, '.', '_', '-'")
-    if attached:
-        _interface(ifname, "CNI_IFNAME", INVALID_ENVIRONMENT)
-    if command in ("ADD", "CHECK") and not env.get("CNI_NETNS"):
-        raise CniError(INVALID_ENVIRONMENT, "CNI_NETNS is missing: expected the path of the pod's network namespace")
-    args = parse_args(env.get("CNI_ARGS", ""))
-    return Request(command, container, env.get("CNI_NETNS", ""), ifname, args, _with_ip_argument(config, args))
-
-
-def check_version(document: Mapping[str, Any]) -> str:
+def check_version(document: Document) -> str:
     """The configuration's cniVersion when it is one of VERSIONS; CniError (INCOMPATIBLE_VERSION) otherwise."""
     version = document.get("cniVersion")
     if version not in VERSIONS:
@@ -138,120 +94,61 @@ def check_version(document: Mapping[str, Any]) -> str:
     return str(version)
 
 
-def parse_args(text: str) -> dict[str, str]:
-    """CNI_ARGS "K=V;K=V" as a dict; CniError for a part without "="."""
-    args = {}
-    for part in filter(None, text.split(";")):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise CniError(INVALID_ENVIRONMENT, f"CNI_ARGS part {part!r}: expected KEY=VALUE")
-        args[key] = value
-    return args
+def check_name(document: Document) -> str:
+    """The network's name: the specification's characters (section 1), so that it may be part of a path."""
+    name = fields.text(document, "name")
+    if not _NAME.fullmatch(name):
+        raise invalid("name", name, "letters, digits, '.', '_' and '-', beginning with a letter or digit")
+    return name
 
 
-def _with_ip_argument(config: Config, args: dict[str, str]) -> Config:
-    if config.ips or "IP" not in args:
-        return config
-    from dataclasses import replace
-
-    return replace(config, ips=tuple(_ip(text, "CNI_ARGS IP") for text in args["IP"].split(",")))
-
-
-def _invalid(field: str, value: object, expected: str) -> CniError:
-    return CniError(INVALID_CONFIG, f"{field} {value!r}: expected {expected}")
+def _mode(document: Document) -> Literal["routed", "bridge"]:
+    """As said; else `bridge` for what is a configuration of the bridge plugin, told by one of its own fields."""
+    mode = document.get("mode") or ("bridge" if any(field in document for field in BRIDGE_FIELDS) else "routed")
+    if mode not in ("routed", "bridge"):
+        raise invalid("mode", mode, '"routed" or "bridge"')
+    return cast(Literal["routed", "bridge"], mode)
 
 
-def _text(document: Mapping[str, Any], key: str) -> str:
-    value = document.get(key)
-    if not isinstance(value, str):
-        raise _invalid(key, value, "a string")
-    return value
+def _check_layer(mode: str, ipam: Ipam, bridge: Bridge, document: Document) -> None:
+    """What cannot be had without, or together with, addresses."""
+    if bridge.disable_container_interface and ipam.kind != NONE:
+        raise invalid("disableContainerInterface", True, "no ipam beside it: an interface that is down has no address")
+    if bridge.filters_vlans and bridge.is_gateway:
+        hint = "the bridge's own address is in no VLAN: use isGateway or vlan, not both"
+        raise fields.unsupported("vlan", document.get("vlan", document.get("vlanTrunk")), hint)
+    if mode == "routed" and ipam.kind == NONE and not document.get("prevResult"):
+        text = 'give ipam.ranges, such as [[{"subnet": "10.244.1.0/24"}]]; only "mode": "bridge" goes without addresses'
+        raise CniError(INVALID_CONFIG, "ipam has no range", text)
 
 
-def _object(document: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = document.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise _invalid(key, value, "an object")
-    return value
+def _masquerade(document: Document) -> bool:
+    backend = document.get("ipMasqBackend") or "iptables"
+    if backend == "nftables":
+        raise fields.unsupported("ipMasqBackend", backend, 'this plugin masquerades with "iptables"')
+    if backend != "iptables":
+        raise invalid("ipMasqBackend", backend, '"iptables"')
+    return fields.flag(document, "ipMasq")
 
 
-def _flag(document: Mapping[str, Any], key: str) -> bool:
-    value = document.get(key, False)
-    if not isinstance(value, bool):
-        raise _invalid(key, value, "true or false")
-    return value
-
-
-def _number(document: Mapping[str, Any], key: str, most: int) -> int:
-    value = document.get(key) or 0
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise _invalid(key, value, f"a number from 0 to {most}")
-    return value
-
-
-def _interface(name: Any, field: str, code: int) -> str:
-    """The kernel's own rules for interface names, and the CNI specification's."""
-    usable = isinstance(name, str) and 0 < len(name.encode()) <= 15 and name not in (".", "..")
-    if not usable or any(char in "/:" or char.isspace() for char in name):
-        raise CniError(code, f"{field} {name!r}: expected an interface name of 1 to 15 bytes without '/', ':' or space")
-    return str(name)
-
-
-def _networks(document: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    values = document.get(key) or []
-    if not isinstance(values, list):
-        raise _invalid(key, values, "a list of networks")
-    try:
-        return tuple(str(read_network(value)) for value in values)
-    except ValueError:
-        raise _invalid(key, values, "a list of networks such as 10.244.0.0/16") from None
-
-
-def _routes(ipam: Mapping[str, Any]) -> tuple[RouteSpec, ...]:
-    items = ipam.get("routes") or []
-    try:
-        return tuple(
-            RouteSpec(str(read_network(item["dst"])), str(read_address(item["gw"])) if item.get("gw") else "")
-            for item in items
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise _invalid("ipam.routes", items, 'a list of {"dst": NETWORK, "gw": ADDRESS (optional)}') from None
-
-
-def _data_dir(ipam: Mapping[str, Any]) -> str:
-    path = ipam.get("dataDir") or DATA_DIR
+def _data_dir(document: Document, ipam: Ipam) -> str:
+    path = document.get("dataDir") or ipam.data_dir or DATA_DIR
     if not isinstance(path, str) or not path.startswith("/"):
-        raise _invalid("ipam.dataDir", path, "an absolute path")
+        raise invalid("dataDir", path, "an absolute path")
     return path
 
 
-def _addresses(document: Mapping[str, Any], runtime: Mapping[str, Any]) -> tuple[Ip, ...]:
-    """Capability `ips`, else the convention args.cni.ips."""
-    args = _object(_object(document, "args"), "cni")
-    values = runtime.get("ips") or args.get("ips") or []
-    if not isinstance(values, list):
-        raise _invalid("runtimeConfig.ips", values, "a list of addresses")
-    return tuple(_ip(value, "runtimeConfig.ips") for value in values)
+def _mac(document: Document, runtime: Document, args: Mapping[str, str]) -> str:
+    """Capability `mac`, else the convention args.cni.mac, else CNI_ARGS MAC, as with the bridge plugin."""
+    convention = fields.mapping(fields.mapping(document, "args"), "cni")
+    return (
+        fields.mac(runtime.get("mac"), "runtimeConfig.mac")
+        or fields.mac(convention.get("mac"), "args.cni.mac")
+        or fields.mac(args.get("MAC"), "CNI_ARGS MAC")
+    )
 
 
-def _ip(text: Any, field: str) -> Ip:
-    try:
-        if not isinstance(text, str):
-            raise ValueError(text)  # ip_interface takes numbers as well
-        return ip_interface(text).ip
-    except ValueError:
-        raise _invalid(field, text, "an IP address, with or without prefix length") from None
-
-
-def _mac(text: Any) -> str:
-    if text and not (isinstance(text, str) and _MAC.fullmatch(text.lower())):
-        raise _invalid("runtimeConfig.mac", text, "a MAC address such as 0a:58:0a:f4:01:05")
-    return str(text).lower()
-
-
-def _attachments(document: Mapping[str, Any]) -> frozenset[tuple[str, str]] | None:
+def _attachments(document: Document) -> frozenset[tuple[str, str]] | None:
     """Attachments that GC keeps; None when the configuration does not say."""
     items = document.get("cni.dev/valid-attachments", document.get("cni.dev/attachments"))
     if items is None:
@@ -259,4 +156,4 @@ def _attachments(document: Mapping[str, Any]) -> frozenset[tuple[str, str]] | No
     try:
         return frozenset((str(item["containerID"]), str(item["ifname"])) for item in items)
     except (TypeError, KeyError):
-        raise _invalid("cni.dev/valid-attachments", items, 'a list of {"containerID", "ifname"}') from None
+        raise invalid("cni.dev/valid-attachments", items, 'a list of {"containerID", "ifname"}') from None

@@ -19,6 +19,8 @@ ADDRESS_TAKEN = 101
 DUPLICATE_ATTACHMENT = 102
 WIRING_FAILED = 103
 CHECK_FAILED = 104
+# What libcni has for an error that no other code describes.
+INTERNAL = 999
 
 
 class CniError(Exception):

@@ -1,4 +1,4 @@
-"""Leases of addresses in one SQLite database per network, by host-local's rules.
+"""Attachments and their addresses in one SQLite database per network, by host-local's rules.
 
 The database, not code, forbids that an address is leased twice. Leases live as long as the boot (the default place is
 under /run), so nothing is synced to disk; a killed process leaves a consistent database all the same.
@@ -20,21 +20,29 @@ from netsim_cni.ranges import Ip, Lease, RangeSet, assign_requested, choose, ran
 
 LOCK_SECONDS = 30.0
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS lease (
-    ip TEXT PRIMARY KEY, range_set INTEGER NOT NULL, container TEXT NOT NULL, ifname TEXT NOT NULL, link TEXT NOT NULL,
-    UNIQUE (container, ifname, range_set)
+CREATE TABLE IF NOT EXISTS attachment (
+    container TEXT NOT NULL, ifname TEXT NOT NULL, link TEXT NOT NULL, extras TEXT NOT NULL,
+    PRIMARY KEY (container, ifname)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS address (
+    ip TEXT PRIMARY KEY, range_set INTEGER NOT NULL, container TEXT NOT NULL, ifname TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS address_holder ON address (container, ifname);
 CREATE TABLE IF NOT EXISTS last (range_set INTEGER PRIMARY KEY, ip TEXT NOT NULL);
 """
+# In the place of a range set's number, for an address that the configuration gives and no range does.
+STATIC_SET = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An attachment that has addresses; `link` is the name of its host-side interface."""
+    """An attachment: `link` is the name of its host-side interface ("": made by another plugin), `extras` say what it
+    has besides its interfaces (see `netsim_cni.extras`)."""
 
     container_id: str
     ifname: str
     link: str
+    extras: tuple[str, ...] = ()
 
 
 class Leases:
@@ -66,28 +74,34 @@ class Leases:
         self._db.execute("COMMIT")
 
     def allocate(
-        self, sets: tuple[RangeSet, ...], key: tuple[str, str], link: str, requested: tuple[Ip, ...] = ()
+        self,
+        sets: tuple[RangeSet, ...],
+        key: tuple[str, str],
+        link: str,
+        requested: tuple[Ip, ...] = (),
+        extras: tuple[str, ...] = (),
     ) -> list[Lease]:
-        """One address from each range set, all or none; `requested` ones where given.
+        """Enter an attachment with one address from each range set, all or none; `requested` ones where given.
 
-        CniError: NO_ADDRESS, ADDRESS_TAKEN, or DUPLICATE_ATTACHMENT when the attachment has a lease already.
+        CniError: NO_ADDRESS, ADDRESS_TAKEN, or DUPLICATE_ATTACHMENT when the attachment is there already.
         """
         wanted = assign_requested(sets, requested)
         with self._transaction() as db:
-            if db.execute("SELECT 1 FROM lease WHERE container = ? AND ifname = ?", key).fetchone():
-                raise CniError(
-                    DUPLICATE_ATTACHMENT, f"container {key[0]} has {key[1]} in this network already", "call DEL first"
-                )
-            return [self._lease(db, number, sets[number], key, link, ip) for number, ip in enumerate(wanted)]
+            _enter(db, Holder(*key, link, extras))
+            return [self._lease(db, number, sets[number], key, ip) for number, ip in enumerate(wanted)]
+
+    def enter(self, key: tuple[str, str], link: str, ips: tuple[Ip, ...] = (), extras: tuple[str, ...] = ()) -> None:
+        """Enter an attachment whose addresses come from elsewhere; CniError as `allocate`."""
+        with self._transaction() as db:
+            _enter(db, Holder(*key, link, extras))
+            for ip in ips:
+                _take(db, ip, STATIC_SET, key)
 
     def _lease(
-        self, db: sqlite3.Connection, number: int, ranges: RangeSet, key: tuple[str, str], link: str, wanted: Ip | None
+        self, db: sqlite3.Connection, number: int, ranges: RangeSet, key: tuple[str, str], wanted: Ip | None
     ) -> Lease:
         ip = wanted or self._next(db, number, ranges)
-        try:
-            db.execute("INSERT INTO lease VALUES (?, ?, ?, ?, ?)", (str(ip), number, *key, link))
-        except sqlite3.IntegrityError:
-            raise CniError(ADDRESS_TAKEN, f"requested IP address {ip} is leased to another pod") from None
+        _take(db, ip, number, key)
         if wanted is None:
             db.execute("INSERT OR REPLACE INTO last VALUES (?, ?)", (number, str(ip)))
         found = range_of(ranges, ip)
@@ -104,35 +118,54 @@ class Leases:
         return ip
 
     def release(self, key: tuple[str, str]) -> list[Ip]:
-        """Give back the addresses of an attachment; which they were, [] when it had none."""
-        query = "DELETE FROM lease WHERE container = ? AND ifname = ? RETURNING ip"
+        """Forget an attachment and give back its addresses; which they were, [] when it had none."""
+        query = "DELETE FROM address WHERE container = ? AND ifname = ? RETURNING ip"
         with self._transaction() as db:
+            db.execute("DELETE FROM attachment WHERE container = ? AND ifname = ?", key)
             return [ip_address(row[0]) for row in db.execute(query, key).fetchall()]
 
-    def of(self, key: tuple[str, str], sets: tuple[RangeSet, ...]) -> list[Lease]:
-        """The leases of an attachment."""
-        query = "SELECT ip, range_set FROM lease WHERE container = ? AND ifname = ? ORDER BY range_set"
-        rows = [(ip_address(ip), number) for ip, number in self._db.execute(query, key) if number < len(sets)]
-        found = ((ip, range_of(sets[number], ip)) for ip, number in rows)
-        return [Lease(ip, range_) for ip, range_ in found if range_ is not None]
+    def addresses_of(self, key: tuple[str, str]) -> list[Ip]:
+        """The addresses that are kept for an attachment."""
+        query = "SELECT ip FROM address WHERE container = ? AND ifname = ? ORDER BY range_set"
+        return [ip_address(row[0]) for row in self._db.execute(query, key)]
 
-    def link_of(self, key: tuple[str, str]) -> str | None:
-        """Name of the host-side interface that the attachment was given."""
-        row = self._db.execute("SELECT link FROM lease WHERE container = ? AND ifname = ?", key).fetchone()
-        return str(row[0]) if row else None
+    def find(self, key: tuple[str, str]) -> Holder | None:
+        """An attachment, None when it is not there."""
+        query = "SELECT * FROM attachment WHERE container = ? AND ifname = ?"
+        row = self._db.execute(query, key).fetchone()
+        return _holder(row) if row else None
 
     def holders(self) -> list[Holder]:
-        """Every attachment that has a lease."""
-        rows = self._db.execute("SELECT DISTINCT container, ifname, link FROM lease ORDER BY container, ifname")
-        return [Holder(*row) for row in rows]
+        """Every attachment."""
+        return [_holder(row) for row in self._db.execute("SELECT * FROM attachment ORDER BY container, ifname")]
 
     def is_full(self, sets: tuple[RangeSet, ...]) -> bool:
         """Whether the next ADD would find no address."""
         return any(choose(ranges, None, lambda ip: _is_taken(self._db, ip)) is None for ranges in sets)
 
 
+def _holder(row: tuple[str, str, str, str]) -> Holder:
+    return Holder(row[0], row[1], row[2], tuple(row[3].split()))
+
+
+def _enter(db: sqlite3.Connection, holder: Holder) -> None:
+    row = (holder.container_id, holder.ifname, holder.link, " ".join(holder.extras))
+    try:
+        db.execute("INSERT INTO attachment VALUES (?, ?, ?, ?)", row)
+    except sqlite3.IntegrityError:
+        text = f"container {holder.container_id} has {holder.ifname} in this network already"
+        raise CniError(DUPLICATE_ATTACHMENT, text, "call DEL first") from None
+
+
+def _take(db: sqlite3.Connection, ip: Ip, number: int, key: tuple[str, str]) -> None:
+    try:
+        db.execute("INSERT INTO address VALUES (?, ?, ?, ?)", (str(ip), number, *key))
+    except sqlite3.IntegrityError:
+        raise CniError(ADDRESS_TAKEN, f"requested IP address {ip} is leased to another pod") from None
+
+
 def _is_taken(db: sqlite3.Connection, ip: Ip) -> bool:
-    return db.execute("SELECT 1 FROM lease WHERE ip = ?", (str(ip),)).fetchone() is not None
+    return db.execute("SELECT 1 FROM address WHERE ip = ?", (str(ip),)).fetchone() is not None
 
 
 _open = threading.local()

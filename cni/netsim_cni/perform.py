@@ -3,33 +3,59 @@
 from __future__ import annotations
 
 import errno
+import time
+from dataclasses import dataclass
+from ipaddress import ip_interface
 
 from netsim.host.netlink import Netlink, NetlinkError
 from netsim.host.sysctl import ensure_sysctl
 from netsim_cni.check import Side
-from netsim_cni.errors import DUPLICATE_ATTACHMENT, UNKNOWN_CONTAINER, WIRING_FAILED, CniError
-from netsim_cni.plan import Op, Plan
-from netsim_cni.ranges import Lease
+from netsim_cni.errors import DUPLICATE_ATTACHMENT, INVALID_CONFIG, UNKNOWN_CONTAINER, WIRING_FAILED, CniError
+from netsim_cni.plan import VETH_MTU, Op, Plan
+from netsim_cni.result import Interface
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+DAD_SECONDS, DAD_POLL_SECONDS = 10.0, 0.05
 
 
-def wire(plan: Plan, netns: str) -> str:
-    """Make the attachment; the MAC of its host-side interface. Nothing is left of it when it fails with CniError."""
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """What was made: the MAC of the host-side interface, that of the pod's, and the bridge where there is one."""
+
+    host_mac: str
+    pod_mac: str
+    mtu: int
+    bridge: Interface | None = None
+
+
+def wire(plan: Plan, netns: str) -> Wired:
+    """Make the attachment. Nothing is left of it when it fails with CniError; a bridge that was missing stays."""
     pod = _open_pod(netns)
     with Netlink() as host, pod:
         try:
-            _ensure_bridge(host, plan.bridge)
+            _ensure_bridge(host, plan)
             _run(host, plan.veth)
         except NetlinkError as error:
             raise _failed(error) from error
         try:
             _run_all(host, plan.host)
             _run_all(pod, plan.pod)
-            return str(plan.veth.args["mac"]) or host.link(plan.link).mac
+            _settle(pod, plan)
+            return _describe(plan, host, pod)
         except BaseException as error:
             unwire(plan.link)
             raise (_failed(error) if isinstance(error, NetlinkError) else error) from error
+
+
+def _describe(plan: Plan, host: Netlink, pod: Netlink) -> Wired:
+    """What a routed pair looks like is known; of a bridged one the kernel chooses the host's MAC."""
+    mac, peer_mac = str(plan.veth.args["mac"]), str(plan.veth.args["peer_mac"])
+    mtu = int(plan.veth.args["mtu"]) or VETH_MTU
+    if not plan.bridge_name:
+        return Wired(mac, peer_mac, mtu)
+    bridge = host.link(plan.bridge_name)
+    peer_mac = peer_mac or pod.link(str(plan.veth.args["peer"])).mac
+    return Wired(host.link(plan.link).mac, peer_mac, mtu, Interface(bridge.name, bridge.mac, bridge.mtu))
 
 
 def unwire(link: str) -> bool:
@@ -51,14 +77,20 @@ def observe(netns: str | None, link: str, families: set[int]) -> Side:
             found = netlink.link(link)
         except NetlinkError:
             return Side(None, [], [])
-        routes = [route for family in families for route in netlink.routes(family) if route.dev == found.index]
+        routes = [r for family in families for r in netlink.routes(family, table=None) if r.dev == found.index]
         return Side(found, netlink.addresses(found.index), routes)
 
 
-def ensure_forwarding(leases: list[Lease]) -> None:
+def mac_of_link(netns: str | None, link: str) -> str:
+    """The MAC address of an interface; OSError when there is none."""
+    with Netlink(netns) as netlink:
+        return netlink.link(link).mac
+
+
+def ensure_forwarding(families: tuple[int, ...]) -> None:
     """Let this network namespace forward packets of the families in use, as the ptp and bridge plugins do."""
-    for version in {lease.ip.version for lease in leases}:
-        ensure_sysctl(FORWARDING[version], 1)
+    for family in families:
+        ensure_sysctl(FORWARDING[family], 1)
 
 
 def _open_pod(netns: str) -> Netlink:
@@ -78,14 +110,53 @@ def _run_all(netlink: Netlink, ops: tuple[Op, ...]) -> None:
             _run(netlink, op)
 
 
-def _ensure_bridge(host: Netlink, ops: tuple[Op, ...]) -> None:
+def _ensure_bridge(host: Netlink, plan: Plan) -> None:
     """Each on its own, since others make and address the same bridge at the same time: what is there is as wanted."""
-    for op in ops:
+    for op in plan.bridge:
         try:
             _run(host, op)
         except NetlinkError as error:
             if error.errno != errno.EEXIST:
                 raise
+            if host.link(plan.bridge_name).kind != "bridge":
+                raise CniError(INVALID_CONFIG, f"bridge {plan.bridge_name!r} is there and no bridge") from error
+    for address in plan.gateways:
+        _ensure_gateway(host, plan, address)
+
+
+def _ensure_gateway(host: Netlink, plan: Plan, address: str) -> None:
+    """Have the address on the bridge, alone in its subnet: another one there gives way or is an error."""
+    try:
+        host.add_address(plan.bridge_name, address)
+    except NetlinkError as error:
+        if error.errno != errno.EEXIST:
+            raise
+        return
+    wanted = ip_interface(address)
+    for other in host.addresses(plan.bridge_name):
+        there = ip_interface(other.address)
+        if there == wanted or there.version != wanted.version or not there.network.overlaps(wanted.network):
+            continue
+        if not plan.force:
+            host.del_address(plan.bridge_name, address)
+            text = f"bridge {plan.bridge_name!r} has address {there}, not the gateway's {wanted}"
+            raise CniError(INVALID_CONFIG, text, "forceAddress replaces it")
+        host.del_address(plan.bridge_name, other.address)
+
+
+def _settle(pod: Netlink, plan: Plan) -> None:
+    """Wait until nobody has claimed the pod's IPv6 addresses (`enabledad`)."""
+    deadline = time.monotonic() + DAD_SECONDS
+    while plan.settle:
+        found = [one for one in pod.addresses() if one.address.partition("/")[0] in plan.settle]
+        taken = [one.address for one in found if one.duplicate]
+        if taken:
+            raise CniError(WIRING_FAILED, f"address {taken[0]} is in use by another machine of its link")
+        if not any(one.tentative for one in found):
+            return
+        if time.monotonic() > deadline:
+            raise CniError(WIRING_FAILED, f"no end of duplicate address detection for {', '.join(plan.settle)}")
+        time.sleep(DAD_POLL_SECONDS)
 
 
 def _failed(error: NetlinkError) -> CniError:

@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import Any
 
-from netsim_cni.config import Config, Request
-from netsim_cni.ranges import Ip, Lease
+from netsim_cni.addressing import Addressing, Assigned, RouteSpec
+from netsim_cni.config import Config
+from netsim_cni.ranges import Ip
+from netsim_cni.request import Request
 
 # Of every routed host-side veth: one is as good as many, since each is alone on its link with one pod.
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
 NAME_IN_LINK = 9
+DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
+# A routed pod's next hop where its addresses name none; it is never asked for, so it need be nobody's.
+NEXT_HOP = {4: ip_address("169.254.1.1"), 6: ip_address("fe80::1")}
+VETH_MTU = 1500
+ON_LINK = (253, 254)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +38,21 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The veth pair, then the host's and the pod's operations; `bridge` those that make the bridge if it is missing."""
+    """The veth pair, then the host's and the pod's operations.
+
+    `bridge` are those that make the bridge if it is missing; `gateways` the addresses it is to have, `force` whether
+    another address of the same subnet gives way; `settle` the addresses of the pod whose uniqueness is waited for.
+    """
 
     link: str
     veth: Op
     host: tuple[Op, ...]
     pod: tuple[Op, ...]
     bridge: tuple[Op, ...] = ()
+    bridge_name: str = ""
+    gateways: tuple[str, ...] = ()
+    force: bool = False
+    settle: tuple[str, ...] = ()
 
 
 def link_name(request: Request) -> str:
@@ -57,12 +73,43 @@ def mac_of(ip: Ip) -> str:
     return "0a:58:" + ip.packed[-4:].hex(":")
 
 
-def pod_mac(request: Request, leases: list[Lease]) -> str:
-    """The requested MAC address, else the one of the pod's first IP address."""
-    return request.config.mac or mac_of(leases[0].ip)
+def pod_mac(request: Request, addressing: Addressing) -> str:
+    """The requested MAC address, else the one of the pod's first IP address; "" lets the kernel choose."""
+    return request.config.mac or (mac_of(addressing.ips[0].ip) if addressing.ips else "")
 
 
-def plan_add(request: Request, leases: list[Lease]) -> Plan:
+def settle_addressing(config: Config, addressing: Addressing) -> Addressing:
+    """Gateways where the mode has one that the addresses do not name, and routes with their next hops.
+
+    A routed pod, and a bridged one with isDefaultGateway, has a default route. The first route to a destination counts.
+    """
+    ips = tuple(replace(one, gateway=one.gateway or _gateway(config, one)) for one in addressing.ips)
+    next_hops: dict[int, str] = {}
+    for one in ips:
+        if one.gateway:
+            next_hops.setdefault(one.family, str(one.gateway))
+    configured = [_with_next_hop(route, next_hops) for route in addressing.routes]
+    # A default route that the configuration gives, with a metric or MTU of its own, takes the place of ours.
+    wants_default = config.mode == "routed" or config.bridge.is_default_gateway
+    own = [RouteSpec(DEFAULT[family], hop) for family, hop in next_hops.items() if wants_default]
+    taken = {route.dst for route in configured if not route.table}
+    unique = {(route.dst, route.table, route.priority): route for route in reversed(configured)}
+    routes = [route for route in own if route.dst not in taken] + list(reversed(unique.values()))
+    return replace(addressing, ips=ips, routes=tuple(routes))
+
+
+def _with_next_hop(route: RouteSpec, next_hops: dict[int, str]) -> RouteSpec:
+    on_link = route.gw or route.scope in ON_LINK
+    return route if on_link else replace(route, gw=next_hops.get(route.family, ""))
+
+
+def _gateway(config: Config, one: Assigned) -> Ip | None:
+    if config.mode == "routed":
+        return NEXT_HOP[one.family]
+    return one.subnet[1] if config.bridge.is_gateway else None
+
+
+def plan_add(request: Request, addressing: Addressing) -> Plan:
     """Everything that ADD does to interfaces."""
     config = request.config
     link = link_name(request)
@@ -73,111 +120,102 @@ def plan_add(request: Request, leases: list[Lease]) -> Plan:
         "mtu": config.mtu,
         "group": config.link_group,
         "mac": HOST_MAC if config.mode == "routed" else "",
-        "peer_mac": pod_mac(request, leases),
+        "peer_mac": pod_mac(request, addressing),
     }
     up = {"dev": link, "up": True, "ipv6": False, "alias": alias_of(request)}
-    ipv6 = any(lease.ip.version == 6 for lease in leases)
-    pod = (Op("set_link", {"dev": request.ifname, "up": True, "ipv6": ipv6}),)
+    raised = () if config.bridge.disable_container_interface else (_pod_up(request, addressing),)
     if config.mode == "bridge":
-        port = Op("set_link", {**up, "master": config.bridge, **({"hairpin": True} if config.hairpin else {})})
-        return Plan(link, Op("add_veth", veth), (port,), pod + _bridged_pod(request, leases), _bridge(config, leases))
-    host = (Op("set_link", up), *_routed_host(link, pod_mac(request, leases), leases))
-    return Plan(link, Op("add_veth", veth), host, pod + _routed_pod(request, leases))
+        return _plan_bridged(request, addressing, veth, up, raised)
+    host = (Op("set_link", up), *_routed_host(link, pod_mac(request, addressing), addressing))
+    pod = (*raised, *_addresses(request, addressing), *_routed_pod(request, addressing))
+    return Plan(link, Op("add_veth", veth), host, pod, settle=_settling(config, addressing))
+
+
+def _plan_bridged(
+    request: Request, addressing: Addressing, veth: dict[str, Any], up: dict[str, Any], raised: tuple[Op, ...]
+) -> Plan:
+    bridge = request.config.bridge
+    port = up | {"master": bridge.name} | ({"hairpin": True} if bridge.hairpin else {})
+    port |= {"isolated": True} if bridge.port_isolation else {}
+    return Plan(
+        veth["name"],
+        Op("add_veth", veth),
+        host=(Op("set_link", port),),
+        pod=(*raised, *_addresses(request, addressing), *_routes(request, addressing)),
+        bridge=_bridge(request.config, addressing),
+        bridge_name=bridge.name,
+        gateways=tuple(f"{one.gateway}/{one.prefix}" for one in addressing.ips if one.gateway and bridge.is_gateway),
+        force=bridge.force_address,
+        settle=_settling(request.config, addressing),
+    )
+
+
+def _pod_up(request: Request, addressing: Addressing) -> Op:
+    return Op("set_link", {"dev": request.ifname, "up": True, "ipv6": 6 in addressing.families})
+
+
+def _settling(config: Config, addressing: Addressing) -> tuple[str, ...]:
+    return tuple(str(one.ip) for one in addressing.ips if one.family == 6 and config.enable_dad)
+
+
+def _gateways(addressing: Addressing) -> list[Ip]:
+    """Each gateway once: range sets may share one."""
+    return list(dict.fromkeys(one.gateway for one in addressing.ips if one.gateway))
 
 
 def _full(ip: Ip) -> str:
     return f"{ip}/{ip.max_prefixlen}"
 
 
-def _gateways(leases: list[Lease]) -> list[Ip]:
-    """Each gateway once: range sets may share one."""
-    return list(dict.fromkeys(lease.range.gateway for lease in leases))
-
-
-def _routed_host(link: str, mac: str, leases: list[Lease]) -> tuple[Op, ...]:
-    addresses = [Op("add_address", {"dev": link, "address": _full(gateway)}) for gateway in _gateways(leases)]
-    routes = [Op("add_route", {"dst": _full(lease.ip), "dev": link}) for lease in leases]
-    neighbours = [Op("add_neighbour", {"ip": str(lease.ip), "mac": mac, "dev": link}) for lease in leases]
+def _routed_host(link: str, mac: str, addressing: Addressing) -> tuple[Op, ...]:
+    addresses = [Op("add_address", {"dev": link, "address": _full(gateway)}) for gateway in _gateways(addressing)]
+    routes = [Op("add_route", {"dst": one.alone, "dev": link}) for one in addressing.ips]
+    neighbours = [Op("add_neighbour", {"ip": str(one.ip), "mac": mac, "dev": link}) for one in addressing.ips]
     return (*addresses, *routes, *neighbours)
 
 
-def _routed_pod(request: Request, leases: list[Lease]) -> tuple[Op, ...]:
+def _routed_pod(request: Request, addressing: Addressing) -> tuple[Op, ...]:
     dev = request.ifname
-    addresses = [Op("add_address", {"dev": dev, "address": _full(lease.ip)}) for lease in leases]
     gateways = [
         op
-        for gateway in _gateways(leases)
+        for gateway in _gateways(addressing)
         for op in (
             Op("add_route", {"dst": _full(gateway), "dev": dev}),
             Op("add_neighbour", {"ip": str(gateway), "mac": HOST_MAC, "dev": dev}),
         )
     ]
-    routes = (Op("add_route", {"dst": dst, "via": gw, "dev": dev}) for dst, gw in pod_routes(request, leases))
-    return (*addresses, *gateways, *routes)
+    return (*gateways, *_routes(request, addressing))
 
 
-def _bridged_pod(request: Request, leases: list[Lease]) -> tuple[Op, ...]:
-    dev = request.ifname
-    addresses = (Op("add_address", {"dev": dev, "address": pod_address(request.config, lease)}) for lease in leases)
-    routes = (Op("add_route", {"dst": dst, "via": gw, "dev": dev}) for dst, gw in pod_routes(request, leases))
-    return (*addresses, *routes)
-
-
-def _bridge(config: Config, leases: list[Lease]) -> tuple[Op, ...]:
-    """The bridge keeps the MAC of its first gateway: one that changed with its ports would upset every pod's ARP."""
-    gateway = leases[0].range.gateway
-    make = Op("add_bridge", {"name": config.bridge, "mtu": config.mtu, "mac": mac_of(gateway)})
-    up = Op("set_link", {"dev": config.bridge, "up": True, "ipv6": False, "promiscuous": config.promiscuous})
-    addresses = (
-        Op("add_address", {"dev": config.bridge, "address": f"{lease.range.gateway}/{lease.range.subnet.prefixlen}"})
-        for lease in leases
-        if config.is_gateway
+def _addresses(request: Request, addressing: Addressing) -> tuple[Op, ...]:
+    dev, routed = request.ifname, request.config.mode == "routed"
+    asked = [{"dev": dev, "address": one.alone if routed else one.within} for one in addressing.ips]
+    dad = {"dad": True} if request.config.enable_dad else {}
+    return tuple(
+        Op("add_address", args | (dad if one.family == 6 else {}))
+        for args, one in zip(asked, addressing.ips, strict=True)
     )
-    return (make, up, *addresses)
 
 
-def pod_address(config: Config, lease: Lease) -> str:
-    """The address as the pod's interface has it."""
-    return _full(lease.ip) if config.mode == "routed" else f"{lease.ip}/{lease.range.subnet.prefixlen}"
+def _routes(request: Request, addressing: Addressing) -> tuple[Op, ...]:
+    return tuple(Op("add_route", _route(request.ifname, route)) for route in addressing.routes)
 
 
-def pod_routes(request: Request, leases: list[Lease]) -> list[tuple[str, str]]:
-    """(destination, gateway) of the pod's routes: configured ones, and a default route where the mode has one.
-
-    The first range set that gives a destination decides.
-    """
-    config = request.config
-    routes: dict[str, str] = {}
-    for lease in leases:
-        gateway, default = str(lease.range.gateway), "0.0.0.0/0" if lease.ip.version == 4 else "::/0"
-        if config.mode == "routed" or config.is_default_gateway:
-            routes.setdefault(default, gateway)
-        same_family = (spec for spec in config.routes if (":" in spec.dst) == (lease.ip.version == 6))
-        for spec in same_family:
-            routes.setdefault(spec.dst, spec.gw or gateway)
-    return list(routes.items())
+def _route(dev: str, route: RouteSpec) -> dict[str, Any]:
+    given = {"mtu": route.mtu, "advmss": route.advmss, "metric": route.priority, "table": route.table}
+    scope = {} if route.scope is None else {"scope": route.scope}
+    return {"dst": route.dst, "via": route.gw, "dev": dev} | {key: n for key, n in given.items() if n} | scope
 
 
-def host_routes(request: Request, leases: list[Lease]) -> list[str]:
+def _bridge(config: Config, addressing: Addressing) -> tuple[Op, ...]:
+    """The bridge keeps the MAC of its first gateway: one that changed with its ports would upset every pod's ARP."""
+    gateway = next((one.gateway for one in addressing.ips if one.gateway), None)
+    mac = mac_of(gateway) if gateway else ""
+    make = Op("add_bridge", {"name": config.bridge.name, "mtu": config.mtu, "mac": mac})
+    up = {"dev": config.bridge.name, "up": True, "ipv6": False, "promiscuous": config.bridge.promiscuous}
+    return (make, Op("set_link", up))
+
+
+def host_routes(request: Request, addressing: Addressing) -> list[str]:
     """Destinations that the host reaches by the attachment's own interface."""
-    return [_full(lease.ip) for lease in leases] if request.config.mode == "routed" else []
-
-
-def render_result(request: Request, leases: list[Lease], host_mac: str) -> dict[str, Any]:
-    """ADD's result in the version asked (specification, section 5 "ADD Success")."""
-    config = request.config
-    host = {"name": link_name(request), "mac": host_mac}
-    pod = {"name": request.ifname, "mac": pod_mac(request, leases), "sandbox": request.netns}
-    interfaces = [*([{"name": config.bridge}] if config.mode == "bridge" else []), host, pod]
-    result: dict[str, Any] = {"cniVersion": config.version, "interfaces": interfaces}
-    result["ips"] = [_result_ip(config, lease, len(interfaces) - 1) for lease in leases]
-    result["routes"] = [{"dst": dst, "gw": gw} for dst, gw in pod_routes(request, leases)]
-    result["dns"] = config.dns
-    return result
-
-
-def _result_ip(config: Config, lease: Lease, interface: int) -> dict[str, Any]:
-    # Versions before 1.0.0 say the family as well.
-    family = {"version": str(lease.ip.version)} if config.version.startswith("0.") else {}
-    gateway = str(lease.range.gateway)
-    return {**family, "address": pod_address(config, lease), "gateway": gateway, "interface": interface}
+    return [one.alone for one in addressing.ips] if request.config.mode == "routed" else []

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import os
-import socket
+import sqlite3
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from netsim_cni import errors
-from netsim_cni.config import VERSIONS, Request, parse_request
+from netsim_cni.addressing import Addressing
+from netsim_cni.config import VERSIONS
 from netsim_cni.errors import CniError
-from netsim_cni.ipam import Leases, leases_at
-from netsim_cni.plan import link_name, plan_add, render_result
-from netsim_cni.ranges import Lease
+from netsim_cni.extras import BANDWIDTH, add_extras, remove_extras, remove_stale, wanted_extras
+from netsim_cni.ipam import Holder, Leases, leases_at
+from netsim_cni.ipam_config import NONE
+from netsim_cni.obtain import check_available, give_back, obtain, undo
+from netsim_cni.plan import link_name, plan_add, settle_addressing
+from netsim_cni.request import Request, parse_request
+from netsim_cni.result import (
+    Interface,
+    convert,
+    find_interface,
+    host_interface,
+    join_results,
+    read_result,
+    render_result,
+)
 
 Result = dict[str, Any] | None
 
@@ -22,124 +36,162 @@ def invoke(command: str, config: dict[str, Any], env: Mapping[str, str]) -> Resu
     """Do one CNI command in the calling thread's network namespace, which is the node's.
 
     `config` is the network configuration (one plugin's, as the runtime would write it to stdin), `env` holds
-    CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME and CNI_ARGS. The result object for ADD and VERSION, None for the rest.
-    Raises CniError, after which nothing of an ADD is left.
+    CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME, CNI_ARGS and CNI_PATH. The result object for ADD and VERSION, None for the
+    rest. Raises CniError, after which nothing of an ADD is left.
     """
     if command == "VERSION":
         return {"cniVersion": config.get("cniVersion") or VERSIONS[-1], "supportedVersions": list(VERSIONS)}
     request = parse_request(command, config, env)
-    return _COMMANDS[command](request, leases_at(request.config.data_dir, request.config.name))
+    try:
+        return _COMMANDS[command](request, leases_at(request.config.data_dir, request.config.name))
+    except sqlite3.OperationalError as error:
+        code = errors.TRY_AGAIN if "locked" in str(error) else errors.IO_FAILURE
+        raise CniError(code, f"the leases of network {request.config.name} cannot be changed", str(error)) from error
+    except sqlite3.Error as error:
+        text = f"the leases of network {request.config.name} are damaged"
+        raise CniError(errors.IO_FAILURE, text, f"{error}; remove their file in {request.config.data_dir}") from error
 
 
 def _add(request: Request, store: Leases) -> Result:
+    previous = request.config.prev_result
+    there = previous is not None and find_interface(previous, request.ifname) is not None
+    if previous is not None and there and request.config.ipam.kind == NONE:
+        return _adjust(request, store, previous)
+    return join_results(previous, _attach(request, store))
+
+
+def _attach(request: Request, store: Leases) -> dict[str, Any]:
+    """Make the interface."""
     from netsim_cni.perform import ensure_forwarding, wire
 
-    config = request.config
-    leases = store.allocate(config.range_sets, request.key, link_name(request), config.ips)
-    wired = False
+    config, link = request.config, link_name(request)
+    extras = wanted_extras(config, config.ipam.families)
+    addressing = settle_addressing(config, obtain(request, store, link, extras))
+    wired = None
     try:
-        ensure_forwarding(leases)
-        host_mac = wire(plan_add(request, leases), request.netns)
-        wired = True
-        if config.ip_masq:
-            _masquerade(request, leases)
-    except BaseException:
-        if wired:
-            _undo(request, leases, link_name(request))
+        if config.mode == "routed" or config.bridge.is_gateway:
+            ensure_forwarding(addressing.families)
+        wired = wire(plan_add(request, addressing), request.netns)
+        add_extras(request, addressing, link)
+    except BaseException as error:
+        if wired is not None:
+            undo(error, lambda: _take_down(request, Holder(*request.key, link, extras)))
+        undo(error, lambda: give_back(request, store))
+        raise
+    pod = Interface(request.ifname, wired.pod_mac, wired.mtu, request.netns)
+    interfaces = [*([wired.bridge] if wired.bridge else []), Interface(link, wired.host_mac, wired.mtu), pod]
+    return render_result(config.version, interfaces, addressing, config.dns, config.mode == "routed")
+
+
+def _adjust(request: Request, store: Leases, previous: dict[str, Any]) -> dict[str, Any]:
+    """A later plugin of a chain: what the interface of an earlier one has besides; its result is passed on."""
+    addressing = read_result(previous, request.ifname)
+    extras = wanted_extras(request.config, addressing.families)
+    store.enter(request.key, "", (), extras)
+    try:
+        add_extras(request, addressing, host_interface(previous))
+    except BaseException as error:
+        undo(error, lambda: _take_down(request, Holder(*request.key, "", extras)))
         store.release(request.key)
         raise
-    return render_result(request, leases, host_mac)
+    return convert(previous, request.config.version)
 
 
-def _masquerade(request: Request, leases: list[Lease]) -> None:
-    from netsim.host.exec import CommandFailed, CommandMissing
-    from netsim_cni.masquerade import add_masquerade
-
-    try:
-        add_masquerade(request, leases)
-    except (CommandFailed, CommandMissing) as error:
-        raise CniError(errors.WIRING_FAILED, "cannot set up ipMasq", str(error)) from error
-
-
-def _undo(request: Request, leases: list[Lease], link: str) -> None:
+def _take_down(request: Request, holder: Holder) -> None:
     from netsim_cni.perform import unwire
 
-    unwire(link)
-    if request.config.ip_masq:
-        from netsim_cni.masquerade import remove_masquerade
-
-        remove_masquerade(request, leases)
+    link = holder.link or host_interface(request.config.prev_result or {})
+    # The pair's own limits go with it.
+    words = [word for word in holder.extras if word != BANDWIDTH or not holder.link]
+    if holder.link:
+        unwire(holder.link)
+    remove_extras(request, words, link)
 
 
 def _del(request: Request, store: Leases) -> Result:
     """The address is given back last: nobody may get it while a route to it is left."""
-    link = store.link_of(request.key) or link_name(request)
-    _undo(request, store.of(request.key, request.config.range_sets), link)
-    store.release(request.key)
+    config = request.config
+    holder = store.find(request.key)
+    if holder is None:
+        # Nobody knows of it: a second DEL, or the leases were lost. What it would have had is removed all the same.
+        holder = Holder(*request.key, link_name(request), wanted_extras(config, config.ipam.families))
+    _take_down(request, holder)
+    give_back(request, store)
     return None
 
 
 def _check(request: Request, store: Leases) -> Result:
-    from netsim_cni.check import find_faults, prev_result_faults
-    from netsim_cni.perform import observe
+    from netsim_cni.extras import extra_faults
+    from netsim_cni.obtain import check_addresses
 
     config = request.config
     if config.prev_result is None:
         raise CniError(errors.INVALID_CONFIG, "prevResult is missing: CHECK needs the result of ADD")
-    leases = store.of(request.key, config.range_sets)
-    if not leases:
+    holder = store.find(request.key)
+    if holder is None:
         raise CniError(errors.CHECK_FAILED, f"no address is leased to {request.container_id} {request.ifname}")
-    families: set[int] = {socket.AF_INET if lease.ip.version == 4 else socket.AF_INET6 for lease in leases}
-    host = observe(None, store.link_of(request.key) or link_name(request), families)
-    try:
-        pod = observe(request.netns, request.ifname, families)
-    except OSError as error:
-        raise CniError(errors.UNKNOWN_CONTAINER, f"cannot enter {request.netns}", str(error)) from error
-    faults = prev_result_faults(config.prev_result, leases)
-    faults += find_faults(request, leases, host, pod, _bridge_index(request, families))
-    faults += _masquerade_faults(request, leases)
+    named = read_result(config.prev_result, request.ifname)
+    faults = [] if not holder.link else check_addresses(request, store, named) + _wiring_faults(request, holder, named)
+    link = holder.link or host_interface(config.prev_result)
+    faults = faults or extra_faults(request, named, link)
     if faults:
         raise CniError(errors.CHECK_FAILED, "; ".join(faults))
     return None
 
 
-def _bridge_index(request: Request, families: set[int]) -> int:
+def _wiring_faults(request: Request, holder: Holder, named: Addressing) -> list[str]:
+    import socket
+
+    from netsim_cni.check import find_faults
     from netsim_cni.perform import observe
 
-    if request.config.mode == "routed":
-        return 0
-    bridge = observe(None, request.config.bridge, families).link
-    return bridge.index if bridge else 0
-
-
-def _masquerade_faults(request: Request, leases: list[Lease]) -> list[str]:
-    if not request.config.ip_masq:
-        return []
-    from netsim_cni.masquerade import has_masquerade
-
-    return [f"masquerade rule of {lease.ip} is missing" for lease in leases if not has_masquerade(request, lease)]
+    config = request.config
+    families: set[int] = {socket.AF_INET if family == 4 else socket.AF_INET6 for family in named.families}
+    host = observe(None, holder.link, families)
+    try:
+        pod = observe(request.netns, request.ifname, families)
+    except OSError as error:
+        raise CniError(errors.UNKNOWN_CONTAINER, f"cannot enter {request.netns}", str(error)) from error
+    bridge = observe(None, config.bridge.name, families).link if config.mode == "bridge" else None
+    routes = config.ipam.routes if not config.ipam.delegated else named.routes
+    wanted = settle_addressing(config, Addressing(named.ips, routes))
+    return find_faults(request, named, wanted, host, pod, bridge.index if bridge else 0)
 
 
 def _status(request: Request, store: Leases) -> Result:
-    if store.is_full(request.config.range_sets):
-        raise CniError(errors.NOT_AVAILABLE, f"network {request.config.name} has no address left")
+    check_available(request, store)
     return None
 
 
 def _gc(request: Request, store: Leases) -> Result:
     """Remove every attachment that the runtime does not name as valid; goes on after a failure, which it reports."""
-    valid = request.config.valid_attachments
+    from dataclasses import replace
+
+    from netsim_cni.delegate import delegate
+
+    config, valid = request.config, request.config.valid_attachments
     if valid is None:
         raise CniError(errors.INVALID_CONFIG, "cni.dev/valid-attachments is missing: GC would remove every pod")
     failed = []
     for holder in store.holders():
-        if (holder.container_id, holder.ifname) in valid:
+        key = (holder.container_id, holder.ifname)
+        if key in valid:
             continue
-        gone = Request("DEL", holder.container_id, "", holder.ifname, {}, request.config)
+        env = {**request.env, "CNI_CONTAINERID": key[0], "CNI_IFNAME": key[1], "CNI_NETNS": ""}
+        gone = replace(request, command="DEL", container_id=key[0], ifname=key[1], netns="", env=env)
         try:
             _del(gone, store)
         except CniError as error:
-            failed.append(f"{holder.container_id} {holder.ifname}: {error}")
+            failed.append(f"{key[0]} {key[1]}: {error}")
+    families = config.ipam.families or (4, 6)
+    steps: list[Callable[[], object]] = [lambda: remove_stale(config.name, set(valid), families)]
+    if config.ipam.delegated:
+        steps.append(lambda: delegate("GC", request))
+    for step in steps:
+        try:
+            step()
+        except CniError as error:
+            failed.append(str(error))
     if failed:
         raise CniError(errors.WIRING_FAILED, "GC could not remove everything", "; ".join(failed))
     return None
@@ -154,7 +206,7 @@ _COMMANDS: dict[str, Callable[[Request, Leases], Result]] = {
 }
 
 
-def run(stdin: str, env: Mapping[str, str]) -> tuple[int, dict[str, Any] | None]:
+def run(stdin: str | bytes, env: Mapping[str, str]) -> tuple[int, dict[str, Any] | None]:
     """One command of the exec protocol: exit status, and the object to print on stdout if there is one."""
     import json
 
@@ -165,12 +217,15 @@ def run(stdin: str, env: Mapping[str, str]) -> tuple[int, dict[str, Any] | None]
             raise CniError(errors.DECODING_FAILURE, "the configuration on stdin is not a JSON object")
         version = str(config.get("cniVersion") or version)
         return 0, invoke(command, config, env)
-    except json.JSONDecodeError as error:
-        failure = CniError(errors.DECODING_FAILURE, "the configuration on stdin is not JSON", str(error))
     except CniError as error:
         failure = error
+    except (ValueError, RecursionError) as error:
+        failure = CniError(errors.DECODING_FAILURE, "the configuration on stdin is not JSON", str(error))
     except OSError as error:
         failure = CniError(errors.IO_FAILURE, f"{command} failed", str(error))
+    except Exception as error:  # a runtime reads the object on stdout: whatever went wrong, it is told there
+        traceback.print_exc()
+        failure = CniError(errors.INTERNAL, f"{command} failed in the plugin itself", repr(error))
     return 1, failure.document(version if version in VERSIONS else VERSIONS[-1])
 
 
@@ -178,7 +233,7 @@ def main() -> None:
     """Entry point `netsim-cni`: configuration on stdin, variables in the environment, result on stdout."""
     import json
 
-    status, document = run(sys.stdin.read(), os.environ)
+    status, document = run(sys.stdin.buffer.read(), os.environ)
     if document is not None:
         print(json.dumps(document, indent=2))
     sys.exit(status)

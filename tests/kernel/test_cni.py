@@ -329,8 +329,8 @@ def test_masquerade_hides_pods_outside_and_shows_them_inside(machine: Machine) -
     _, first = machine.add("node-1", "web-1", conf)
     assert machine.ping("web-1", "172.30.0.12"), "node-2 has no route to the pod: only a masqueraded ping is answered"
     rules = machine.rules("node-1")
-    assert f"-A POSTROUTING -s {first}/32 -j CNI-netsim-" in rules
-    assert "-d 10.244.0.0/16 -j RETURN" in rules
+    assert f"-A POSTROUTING -s {first}/32 -m comment --comment " in rules and "-j CNI-netsim-" in rules
+    assert "-d 10.244.0.0/16 -m comment" in rules
     machine.cni("DEL", "node-1", "web-1", conf)
     assert machine.rules("node-1") == "*nat\nCOMMIT"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from netsim_cni.config import Request, parse_request
+from netsim_cni.request import Request, parse_request
 
 MakeRequest = Callable[..., Request]
 

@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim_cni import errors
-from netsim_cni.config import VERSIONS, Request, RouteSpec, parse_args, parse_config, parse_request
+from netsim_cni.addressing import RouteSpec
+from netsim_cni.bridge_config import Bridge
+from netsim_cni.config import KNOWN, VERSIONS, parse_config
 from netsim_cni.errors import CniError
+from netsim_cni.request import Request, parse_args, parse_request
 
 Conf = Callable[..., dict[str, Any]]
 json = st.recursive(
@@ -22,26 +25,7 @@ json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-FIELDS = [
-    "cniVersion",
-    "name",
-    "mode",
-    "mtu",
-    "bridge",
-    "isGateway",
-    "isDefaultGateway",
-    "hairpinMode",
-    "promiscMode",
-    "ipMasq",
-    "nonMasqueradeCIDRs",
-    "linkGroup",
-    "ipam",
-    "dns",
-    "runtimeConfig",
-    "args",
-    "prevResult",
-    "cni.dev/valid-attachments",
-]
+FIELDS = [*KNOWN, "cni.dev/valid-attachments"]
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), json), st.sampled_from(VERSIONS))
@@ -50,10 +34,10 @@ def test_any_document_is_read_or_refused_with_a_cni_error(changes: dict[str, Any
     try:
         config = parse_config(base | changes)
     except CniError as error:
-        assert error.code in (errors.INCOMPATIBLE_VERSION, errors.INVALID_CONFIG)
+        assert error.code in (errors.INCOMPATIBLE_VERSION, errors.INVALID_CONFIG, errors.UNSUPPORTED_FIELD)
         assert error.msg
     else:
-        assert config.range_sets and config.data_dir.startswith("/")
+        assert config.data_dir.startswith("/") and (config.ipam.range_sets or config.ipam.kind != "host-local")
 
 
 @given(st.dictionaries(st.text("abcAB_", min_size=1), st.text("abc=1./", max_size=9)))
@@ -63,8 +47,8 @@ def test_args_round_trip(args: dict[str, str]) -> None:
 
 def test_defaults(conf: Conf) -> None:
     config = parse_config(conf())
-    assert (config.mode, config.mtu, config.bridge, config.data_dir) == ("routed", 0, "cni0", "/run/netsim-cni")
-    assert not (config.is_gateway or config.ip_masq or config.hairpin or config.promiscuous)
+    assert (config.mode, config.mtu, config.data_dir) == ("routed", 0, "/run/netsim-cni")
+    assert config.bridge == Bridge() and not config.ip_masq
 
 
 def test_fields_of_the_bridge_plugin(conf: Conf) -> None:
@@ -78,21 +62,21 @@ def test_fields_of_the_bridge_plugin(conf: Conf) -> None:
             nonMasqueradeCIDRs=["10.0.0.0/8"],
         )
     )
-    assert (config.mode, config.bridge, config.mtu, config.no_masq) == ("bridge", "br7", 1450, ("10.0.0.0/8",))
-    assert config.is_gateway and config.is_default_gateway and config.hairpin
+    assert (config.mode, config.bridge.name, config.mtu, config.no_masq) == ("bridge", "br7", 1450, ("10.0.0.0/8",))
+    assert config.bridge.is_gateway and config.bridge.is_default_gateway and config.bridge.hairpin
 
 
 def test_routes_and_capabilities(conf: Conf) -> None:
     ipam = {"subnet": "10.1.0.0/24", "routes": [{"dst": "0.0.0.0/0"}, {"dst": "10.9.0.0/16", "gw": "10.1.0.7"}]}
     config = parse_config(conf(ipam=ipam, runtimeConfig={"ips": ["10.1.0.9/24"], "mac": "0A:58:00:00:00:01"}))
-    assert config.routes == (RouteSpec("0.0.0.0/0"), RouteSpec("10.9.0.0/16", "10.1.0.7"))
-    assert [str(ip) for ip in config.ips] == ["10.1.0.9"]
+    assert config.ipam.routes == (RouteSpec("0.0.0.0/0"), RouteSpec("10.9.0.0/16", "10.1.0.7"))
+    assert [str(ip) for ip in config.ipam.requested] == ["10.1.0.9"]
     assert config.mac == "0a:58:00:00:00:01"
 
 
 def test_address_from_the_arguments(make_request: Callable[..., Request]) -> None:
     request = make_request(args="IgnoreUnknown=1;IP=10.244.1.7")
-    assert [str(ip) for ip in request.config.ips] == ["10.244.1.7"]
+    assert [str(ip) for ip in request.config.ipam.requested] == ["10.244.1.7"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +89,6 @@ def test_address_from_the_arguments(make_request: Callable[..., Request]) -> Non
         ({"mtu": True}, "mtu True"),
         ({"bridge": "a-bridge-of-16-ch"}, "bridge 'a-bridge-of-16-ch'"),
         ({"ipMasq": "yes"}, "ipMasq 'yes': expected true or false"),
-        ({"ipam": {"type": "dhcp"}}, "ipam.type 'dhcp'"),
         ({"ipam": {"subnet": "10.1.0.0/24", "dataDir": "x"}}, "an absolute path"),
         ({"ipam": {"subnet": "10.1.0.0/24", "routes": [{"gw": "1.1.1.1"}]}}, "ipam.routes"),
         ({"runtimeConfig": {"mac": "zz"}}, "runtimeConfig.mac"),
@@ -169,9 +152,9 @@ def test_the_readmes_example_is_a_configuration() -> None:
     conflist = jsonlib.loads(found.group(1))
     (plugin,) = conflist["plugins"]
     config = parse_config(plugin | {key: conflist[key] for key in ("cniVersion", "name")})
-    assert (config.name, config.mode, str(config.range_sets[0][0].subnet)) == ("pods", "routed", "10.244.1.0/24")
+    assert (config.name, config.mode, str(config.ipam.range_sets[0][0].subnet)) == ("pods", "routed", "10.244.1.0/24")
 
 
 def test_the_readme_names_every_field() -> None:
     text = README.read_text(encoding="utf-8")
-    assert [field for field in FIELDS if field not in text] == []
+    assert [field for field in KNOWN if field not in text] == []

@@ -13,7 +13,7 @@ import pytest
 
 from netsim_cni import errors, ipam
 from netsim_cni.errors import CniError
-from netsim_cni.ipam import Leases, leases_at
+from netsim_cni.ipam import Holder, Leases, leases_at
 from netsim_cni.ranges import parse_range_sets
 
 SETS = parse_range_sets({"ranges": [[{"subnet": "10.1.0.0/29"}], [{"subnet": "fd00::/64"}]]})
@@ -41,10 +41,11 @@ def test_one_address_of_each_set_and_the_next_after_the_last(leases: Leases) -> 
 
 def test_what_is_known_of_an_attachment(leases: Leases) -> None:
     ips(leases, "a")
-    assert [str(lease.ip) for lease in leases.of(("a", "eth0"), SETS)] == ["10.1.0.2", "fd00::2"]
-    assert leases.link_of(("a", "eth0")) == "veth-a"
-    assert leases.link_of(("a", "eth1")) is None
-    assert [(h.container_id, h.ifname, h.link) for h in leases.holders()] == [("a", "eth0", "veth-a")]
+    leases.enter(("b", "eth0"), "", (), ("ports4", "bandwidth"))
+    assert [str(ip) for ip in leases.addresses_of(("a", "eth0"))] == ["10.1.0.2", "fd00::2"]
+    assert leases.find(("a", "eth1")) is None
+    assert leases.holders() == [Holder("a", "eth0", "veth-a"), Holder("b", "eth0", "", ("ports4", "bandwidth"))]
+    assert leases.find(("b", "eth0")) == leases.holders()[1] and leases.addresses_of(("b", "eth0")) == []
 
 
 def test_exhaustion_names_the_range_and_leaves_nothing(leases: Leases) -> None:
@@ -76,10 +77,18 @@ def test_an_attachment_has_one_lease(leases: Leases) -> None:
     assert len(leases.allocate(SETS, ("a", "eth1"), "veth", ())) == 2
 
 
+def test_an_address_of_the_configuration_is_nobody_elses(leases: Leases) -> None:
+    leases.enter(("a", "eth0"), "l", (ip_address("10.9.0.5"),))
+    with pytest.raises(CniError, match=r"10\.9\.0\.5 is leased to another pod") as caught:
+        leases.enter(("b", "eth0"), "l", (ip_address("10.9.0.6"), ip_address("10.9.0.5")))
+    assert caught.value.code == errors.ADDRESS_TAKEN and leases.find(("b", "eth0")) is None
+    assert leases.release(("a", "eth0")) == [ip_address("10.9.0.5")] and leases.holders() == []
+
+
 def test_the_database_itself_forbids_a_second_lease(leases: Leases) -> None:
     ips(leases, "a")
     with pytest.raises(ipam.sqlite3.IntegrityError):
-        leases._db.execute("INSERT INTO lease VALUES ('10.1.0.2', 0, 'x', 'eth0', 'l')")
+        leases._db.execute("INSERT INTO address VALUES ('10.1.0.2', 0, 'x', 'eth0')")
 
 
 def test_a_file_put_in_the_place_of_the_database_is_opened_anew(tmp_path: Path) -> None:
@@ -126,7 +135,7 @@ def test_processes_at_once_some_of_them_killed(tmp_path: Path) -> None:
     store = Leases(path)
     try:
         assert len(store.holders()) == 3 * 30 + 15
-        held = [row[0] for row in store._db.execute("SELECT ip FROM lease")]
+        held = [row[0] for row in store._db.execute("SELECT ip FROM address")]
         assert len(held) == len(set(held)) == 3 * 30 + 15
     finally:
         store.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -12,16 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim.host.netlink import Netlink
-from netsim_cni.config import Config, Request
-from netsim_cni.plan import HOST_MAC, Op, Plan, alias_of, link_name, mac_of, plan_add, render_result
-from netsim_cni.ranges import Lease
+from netsim_cni.addressing import Addressing, Assigned
+from netsim_cni.config import Config
+from netsim_cni.plan import HOST_MAC, Op, Plan, alias_of, link_name, mac_of, plan_add, settle_addressing
+from netsim_cni.request import Request
 
 MakeRequest = Callable[..., Request]
 DUAL = {"ranges": [[{"subnet": "10.244.1.0/24"}], [{"subnet": "fd00:1::/64"}]]}
 
 
-def leases(config: Config, number: int = 5) -> list[Lease]:
-    return [Lease(ip_address(int(one[0].subnet[0]) + number), one[0]) for one in config.range_sets]
+def leases(config: Config, number: int = 5) -> Addressing:
+    """What host-local would give, the fifth address of each subnet, ready for the plan."""
+    firsts = [one[0] for one in config.ipam.range_sets]
+    ips = [Assigned(one.subnet[number], one.subnet.prefixlen, one.gateway) for one in firsts]
+    return settle_addressing(config, Addressing(tuple(ips), config.ipam.routes))
 
 
 def every(plan: Plan) -> tuple[Op, ...]:
@@ -39,7 +42,8 @@ def verbs(ops: tuple[Op, ...]) -> list[tuple[Any, ...]]:
 def test_every_operation_is_a_call_that_netlink_takes(
     make_request: MakeRequest, mode: str, ipam: dict[str, Any]
 ) -> None:
-    request = make_request(mode=mode, ipam=ipam, isDefaultGateway=True, hairpinMode=True, promiscMode=True)
+    more = {"promiscMode": True, "portIsolation": True} if mode == "bridge" else {"hairpinMode": True}
+    request = make_request(mode=mode, ipam=ipam, isDefaultGateway=True, enabledad=True, **more)
     for op in every(plan_add(request, leases(request.config))):
         inspect.signature(getattr(Netlink, op.verb)).bind(None, **op.args)
 
@@ -68,7 +72,8 @@ def test_routed(make_request: MakeRequest) -> None:
 def test_bridge(make_request: MakeRequest) -> None:
     request = make_request(mode="bridge", bridge="br7", isGateway=True, hairpinMode=True)
     plan = plan_add(request, leases(request.config))
-    assert verbs(plan.bridge) == [("add_bridge",), ("set_link",), ("add_address", "10.244.1.1/24")]
+    assert verbs(plan.bridge) == [("add_bridge",), ("set_link",)]
+    assert plan.gateways == ("10.244.1.1/24",)
     assert plan.host[0].args["master"] == "br7" and plan.host[0].args["hairpin"] is True
     assert verbs(plan.pod) == [("set_link",), ("add_address", "10.244.1.5/24")]
 
@@ -116,11 +121,45 @@ def test_macs_are_local_unicast(ip: Any) -> None:
     assert len(mac_of(ip)) == 17
 
 
-@pytest.mark.parametrize(("version", "family"), [("0.3.1", True), ("0.4.0", True), ("1.0.0", False), ("1.1.0", False)])
-def test_result_in_the_version_asked(make_request: MakeRequest, version: str, family: bool) -> None:
-    request = make_request(cniVersion=version, dns={"nameservers": ["10.96.0.10"]})
-    result = render_result(request, leases(request.config), HOST_MAC)
-    assert result["cniVersion"] == version
-    assert ("version" in result["ips"][0]) is family
-    assert result["ips"][0]["interface"] == 1 and result["interfaces"][1]["sandbox"] == "/ns"
-    assert result["dns"] == {"nameservers": ["10.96.0.10"]}
+def test_a_routed_pod_without_gateway_has_a_next_hop_all_the_same(make_request: MakeRequest) -> None:
+    request = make_request(ipam={"type": "static", "addresses": [{"address": "10.9.0.5/24"}]})
+    plan = plan_add(request, settle_addressing(request.config, Addressing(request.config.ipam.addresses)))
+    assert ("add_address", "169.254.1.1/32") in verbs(plan.host)
+    assert verbs(plan.pod)[-1] == ("add_route", "0.0.0.0/0", "169.254.1.1")
+
+
+def test_routes_have_what_they_ask_and_the_first_of_a_kind_counts(make_request: MakeRequest) -> None:
+    routes = [
+        {"dst": "0.0.0.0/0", "mtu": 1400, "priority": 7},
+        {"dst": "10.9.0.0/16", "gw": "10.244.1.9", "table": 1000, "advmss": 1200},
+        {"dst": "10.9.0.0/16", "gw": "10.244.1.8", "table": 1000},
+        {"dst": "10.8.0.0/16", "scope": 253},
+        {"dst": "fd00::/8"},
+    ]
+    request = make_request(ipam={"subnet": "10.244.1.0/24", "routes": routes})
+    pod = plan_add(request, leases(request.config)).pod
+    asked = [{k: v for k, v in op.args.items() if k != "dev"} for op in pod if op.verb == "add_route"]
+    assert asked == [
+        {"dst": "10.244.1.1/32"},
+        {"dst": "0.0.0.0/0", "via": "10.244.1.1", "mtu": 1400, "metric": 7},
+        {"dst": "10.9.0.0/16", "via": "10.244.1.9", "advmss": 1200, "table": 1000},
+        {"dst": "10.8.0.0/16", "via": "", "scope": 253},
+        {"dst": "fd00::/8", "via": ""},
+    ]
+
+
+def test_layer_2_only(make_request: MakeRequest) -> None:
+    request = make_request(mode="bridge", ipam={})
+    plan = plan_add(request, Addressing())
+    assert verbs(plan.pod) == [("set_link",)] and plan.gateways == ()
+    down = make_request(ipam={}, disableContainerInterface=True)
+    assert plan_add(down, Addressing()).pod == ()
+
+
+def test_port_settings(make_request: MakeRequest) -> None:
+    request = make_request(portIsolation=True, enabledad=True, ipam=DUAL, forceAddress=True, isGateway=True)
+    plan = plan_add(request, leases(request.config))
+    assert plan.host[0].args["isolated"] is True and plan.force
+    assert [op.args.get("dad") for op in plan.pod if op.verb == "add_address"] == [None, True]
+    assert plan.settle == ("fd00:1::5",)
+    assert plan.gateways == ("10.244.1.1/24", "fd00:1::1/64")

@@ -1,4 +1,4 @@
-"""The exec protocol's answers, as far as they need no namespace; masquerade's rules and CHECK's findings."""
+"""The exec protocol's answers, as far as they need no namespace, and CHECK's findings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import pytest
 
 from netsim.host.netlink import Address, Link, Route
 from netsim_cni import errors, ipam
-from netsim_cni.check import Side, find_faults, prev_result_faults
-from netsim_cni.config import Request
+from netsim_cni.addressing import Addressing, Assigned, RouteSpec
+from netsim_cni.check import Side, find_faults
 from netsim_cni.errors import CniError
-from netsim_cni.masquerade import chain_name, render_rules
 from netsim_cni.plugin import invoke, run
-from netsim_cni.ranges import Lease
+from netsim_cni.request import Request
 
 Conf = Callable[..., dict[str, Any]]
 
@@ -32,9 +31,16 @@ def test_version() -> None:
 
 @pytest.mark.parametrize(
     ("stdin", "code"),
-    [("{", errors.DECODING_FAILURE), ("", errors.DECODING_FAILURE), ("[]", errors.DECODING_FAILURE), ("{}", 1)],
+    [
+        ("{", errors.DECODING_FAILURE),
+        ("", errors.DECODING_FAILURE),
+        ("[]", errors.DECODING_FAILURE),
+        (b'{"cniVersion": "\xff"}', errors.DECODING_FAILURE),
+        ("[" * 100_000, errors.DECODING_FAILURE),
+        ("{}", errors.INCOMPATIBLE_VERSION),
+    ],
 )
-def test_what_is_no_configuration(stdin: str, code: int) -> None:
+def test_what_is_no_configuration(stdin: str | bytes, code: int) -> None:
     status, document = run(stdin, {"CNI_COMMAND": "ADD"})
     assert status == 1 and document is not None
     assert (document["code"], document["cniVersion"]) == (code, "1.1.0")
@@ -49,6 +55,35 @@ def test_errors_are_in_the_version_asked(conf: Conf, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["", "add", "UPDATE"])
+def test_what_is_no_command(conf: Conf, command: str) -> None:
+    status, document = run(json.dumps(conf()), {"CNI_COMMAND": command})
+    assert status == 1 and document is not None
+    assert document["code"] == errors.INVALID_ENVIRONMENT and "CNI_COMMAND" in document["msg"]
+
+
+def test_every_wrong_variable_is_named(conf: Conf) -> None:
+    _, document = run(json.dumps(conf(name="")), {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "a/b"})
+    assert document is not None and document["code"] == errors.INVALID_ENVIRONMENT
+    assert all(name in document["msg"] for name in ("CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS"))
+
+
+def test_a_damaged_or_locked_store_is_told(conf: Conf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ranges = {"subnet": "10.1.0.0/24", "dataDir": str(tmp_path)}
+    (tmp_path / "pods.sqlite").write_bytes(b"no database at all" * 99)
+    _, document = run(json.dumps(conf(ipam=ranges)), {"CNI_COMMAND": "STATUS"})
+    assert document is not None and document["code"] == errors.IO_FAILURE and "pods.sqlite" in document["msg"]
+    (tmp_path / "pods.sqlite").unlink()
+    monkeypatch.setattr(ipam, "LOCK_SECONDS", 0.01)
+    holder = ipam.Leases(str(tmp_path / "pods.sqlite"))
+    with holder._transaction():
+        env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c", "CNI_IFNAME": "eth0", "CNI_NETNS": "/nowhere"}
+        _, document = run(json.dumps(conf(ipam=ranges)), env)
+    assert document is not None and document["code"] == errors.TRY_AGAIN
+    holder.close()
+    ipam.close_all()
+
+
 def test_gc_without_a_list_would_be_a_massacre(conf: Conf, tmp_path: Path) -> None:
     ranges = {"subnet": "10.1.0.0/24", "dataDir": str(tmp_path)}
     with pytest.raises(CniError, match="valid-attachments is missing"):
@@ -57,23 +92,9 @@ def test_gc_without_a_list_would_be_a_massacre(conf: Conf, tmp_path: Path) -> No
     ipam.close_all()
 
 
-def _lease(request: Request) -> Lease:
-    return Lease(ip_address("10.244.1.5"), request.config.range_sets[0][0])
-
-
-def test_masquerade_rules(make_request: Callable[..., Request]) -> None:
-    request = make_request(ipMasq=True, nonMasqueradeCIDRs=["10.244.0.0/16", "fd00::/8"])
-    chain = chain_name(request)
-    assert len(chain) <= 28
-    assert render_rules(request, [_lease(request)]).decode().splitlines() == [
-        "*nat",
-        f":{chain} - [0:0]",
-        f"-A {chain} -d 10.244.1.0/24 -j RETURN",
-        f"-A {chain} -d 10.244.0.0/16 -j RETURN",
-        f"-A {chain} ! -d 224.0.0.0/4 -j MASQUERADE",
-        f"-A POSTROUTING -s 10.244.1.5/32 -j {chain}",
-        "COMMIT",
-    ]
+def _named(gateway: str = "10.244.1.1", prefix: int = 24) -> Addressing:
+    routes = (RouteSpec("0.0.0.0/0", gateway),)
+    return Addressing((Assigned(ip_address("10.244.1.5"), prefix, ip_address(gateway)),), routes)
 
 
 def _link(index: int, *, up: bool = True, master: int = 0) -> Link:
@@ -85,29 +106,35 @@ def _route(dst: str, via: str = "") -> Route:
 
 
 def test_check_findings(make_request: Callable[..., Request]) -> None:
-    request = make_request()
-    leases = [_lease(request)]
+    request, named = make_request(), _named()
     host = Side(_link(9), [], [_route("10.244.1.5/32")])
     pod = Side(_link(2), [Address(2, 2, "10.244.1.5/32", "global")], [_route("0.0.0.0/0", "10.244.1.1")])
     bare, gone, down = Side(_link(2), [], []), Side(None, [], []), Side(_link(2, up=False), [], [])
-    assert find_faults(request, leases, host, pod, 0) == []
-    assert find_faults(request, leases, bare, bare, 0) == [
+    assert find_faults(request, named, named, host, pod, 0) == []
+    assert find_faults(request, named, named, bare, bare, 0) == [
         "pod address 10.244.1.5/32 is missing",
         "pod route 0.0.0.0/0 via 10.244.1.1 is missing",
         "host route 10.244.1.5/32 on the link is missing",
     ]
-    assert find_faults(request, leases, gone, down, 0) == ["pod interface eth0 is down", "host interface is missing"]
+    assert find_faults(request, named, named, gone, down, 0) == [
+        "pod interface eth0 is down",
+        "host interface is missing",
+    ]
+
+
+def test_check_misses_no_route_that_a_later_plugin_removed_from_the_result(
+    make_request: Callable[..., Request],
+) -> None:
+    request, wanted = make_request(), _named()
+    named = Addressing(wanted.ips)
+    host = Side(_link(9), [], [_route("10.244.1.5/32")])
+    pod = Side(_link(2), [Address(2, 2, "10.244.1.5/32", "global")], [])
+    assert find_faults(request, named, wanted, host, pod, 0) == []
 
 
 @pytest.mark.parametrize(("master", "bridge", "whole"), [(7, 7, True), (0, 0, False), (7, 8, False), (0, 7, False)])
 def test_check_of_a_bridge_port(make_request: Callable[..., Request], master: int, bridge: int, whole: bool) -> None:
-    request = make_request(mode="bridge")
+    request, named = make_request(mode="bridge"), Addressing(_named().ips)
     pod = Side(_link(2), [Address(2, 2, "10.244.1.5/24", "global")], [])
-    faults = find_faults(request, [_lease(request)], Side(_link(9, master=master), [], []), pod, bridge)
+    faults = find_faults(request, named, named, Side(_link(9, master=master), [], []), pod, bridge)
     assert faults == ([] if whole else ["host interface is no port of bridge cni0"])
-
-
-def test_prev_result_must_name_the_lease(make_request: Callable[..., Request]) -> None:
-    leases = [_lease(make_request())]
-    assert prev_result_faults({"ips": [{"address": "10.244.1.5/32"}]}, leases) == []
-    assert prev_result_faults({}, leases) == ["address 10.244.1.5 is not in prevResult"]
