@@ -111,7 +111,8 @@ class Responder:
         if len(data) < HEADER_SIZE:
             return None
         try:
-            return self._known(data, stream) or self._answer(data, stream)
+            again = self.forwarder.recall(data, stream) if self.forwarder else None
+            return again or self._known(data, stream) or self._answer(data, stream)
         except Malformed as failure:
             return data[:2] + error_message(int.from_bytes(data[2:4], "big"), failure)
         except Exception:

@@ -29,6 +29,9 @@ class Forwarder(Protocol):
         It has the query's id, question and OPT, and the size the client takes. The future ends without exception.
         """
 
+    def recall(self, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None] | None:
+        """The answer to a query that came before byte by byte, and that no change of the cluster makes its own."""
+
 
 class Exchange(NamedTuple):
     """One query as received, its answer as sent (None: none was), and from where: a socket address, or its bytes."""

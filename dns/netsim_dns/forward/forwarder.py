@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 
 from ..config import ConfigError
 from ..names import IN_ADDR_ARPA, IP6_ARPA, Labels, labels_of, lower, under
 from ..telemetry.metrics import Metrics
 from ..types import SERVFAIL
-from ..wire import AA, TCP_LIMIT, Query
+from ..wire import Query
 from .config import ForwardConfig, ForwardZone
 from .loop import HINFO, LoopGuard, OnLoop
-from .render import read_asked, refusal, render
+from .render import read_asked, refusal
 from .resolver import Clock, Found, Resolver
+from .route import Route
 
 LOG = logging.getLogger(__name__)
+# queries remembered for each transport, and the longest of them in bytes
+ROUTES_MAX = 8192
+QUERY_MAX = 512
 
 
 class Forwarder:
@@ -44,6 +47,7 @@ class Forwarder:
         self.resolvers: dict[Labels, Resolver] = {}
         self._inside: frozenset[Labels] = frozenset()
         self._guard: LoopGuard | None = None
+        self._routes: tuple[dict[bytes, Route], dict[bytes, Route]] = ({}, {})
         self.reconfigure(config)
 
     def reconfigure(self, config: ForwardConfig) -> None:
@@ -54,6 +58,8 @@ class Forwarder:
         old = self.resolvers
         self.resolvers = {zone.labels: self._resolver(zone, old) for zone in config.zones}
         self._inside = frozenset(z for z in self.resolvers if any(z != s and under(z, s) for s in self._served))
+        for routes in self._routes:
+            routes.clear()
         for labels, resolver in old.items():
             if self.resolvers.get(labels) is not resolver:
                 resolver.retire()
@@ -76,16 +82,35 @@ class Forwarder:
     def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:
         """See `seams.Forwarder`."""
         qname = lower(query.question.qname)
-        resolver = self._find(qname)
-        if resolver is None:
+        route = Route(query, read_asked(query, self._udp_max), self._find(qname), stream)
+        if route.resolver is None:
             return data[:2] + refusal(query, SERVFAIL)
-        asked = read_asked(query, self._udp_max)
         looped = query.question.qtype == HINFO and self._guard is not None and self._guard.saw(qname)
-        found = resolver.find(asked, stream, join=not looped)
-        limit = TCP_LIMIT if stream else asked.size
-        if isinstance(found, Found):
-            return data[:2] + _written(found, query, limit, resolver.zone)
-        return _later(found, query, data[:2], limit, resolver.zone)
+        found = route.resolver.find(route.asked, stream, join=not looped)
+        if not isinstance(found, Found):
+            return _later(found, route, data[:2])
+        if found.kept and self._always_ours(qname):
+            self._remember(data, route)
+        return data[:2] + route.write(found)
+
+    def recall(self, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None] | None:
+        """See `seams.Forwarder`."""
+        route = self._routes[stream].get(data[2:])
+        if route is None or route.resolver is None:
+            return None
+        found = route.resolver.find(route.asked, stream)
+        return data[:2] + route.write(found) if isinstance(found, Found) else _later(found, route, data[:2])
+
+    def _always_ours(self, qname: Labels) -> bool:
+        """Can no change of the cluster make the name its own?"""
+        return self.owns(qname) or not any(under(qname, zone) for zone in self._served)
+
+    def _remember(self, data: bytes, route: Route) -> None:
+        routes = self._routes[route.stream]
+        if len(data) <= QUERY_MAX:
+            if len(routes) >= ROUTES_MAX:
+                routes.clear()
+            routes[data[2:]] = route
 
     def _resolver(self, zone: ForwardZone, old: dict[Labels, Resolver]) -> Resolver:
         before = old.get(zone.labels)
@@ -100,9 +125,7 @@ class Forwarder:
         return None
 
 
-def _later(
-    task: asyncio.Task[Found], query: Query, number: bytes, limit: int, zone: ForwardZone
-) -> asyncio.Future[bytes | None]:
+def _later(task: asyncio.Task[Found], route: Route, number: bytes) -> asyncio.Future[bytes | None]:
     """The answer to one of those who wait for a question; cancelling it leaves the others theirs."""
     future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
 
@@ -114,17 +137,9 @@ def _later(
             return
         failure = task.exception()
         if failure:
-            LOG.error("dns: forwarding %s failed", query.question, exc_info=failure)
+            LOG.error("dns: forwarding %s failed", route.query.question, exc_info=failure)
         found = Found(rcode=SERVFAIL) if failure else task.result()
-        future.set_result(number + _written(found, query, limit, zone))
+        future.set_result(number + route.write(found))
 
     task.add_done_callback(done)
     return future
-
-
-def _written(found: Found, query: Query, limit: int, zone: ForwardZone) -> bytes:
-    message = found.message
-    if message is None:
-        return refusal(query, found.rcode)
-    authoritative = zone.cache.authoritative if found.kept else False
-    return render(message, query, limit, found.ttl, authoritative or bool(message.flags & AA), random.shuffle)
