@@ -30,6 +30,7 @@ from netsim.agent.plan import (
 )
 from netsim.agent.runtime.launch import container_id
 from netsim.agent.runtime.processes import CreateFailed, Ended
+from netsim.agent.runtime.sysctls import forbidden
 from netsim.agent.runtime.workload_client import WorkloadError, WorkloadHostGone
 from netsim.api.errors import StatusError
 from netsim.api.kinds import PODS
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 START_ERROR = 128
+WARNINGS = ("Evicted", "SysctlForbidden")
 LOST = 255
 
 
@@ -81,6 +83,9 @@ class PodActions:
         if state is None:
             meta = pod["metadata"]
             state = self.worker.state = PodState(meta["uid"], meta["namespace"], meta["name"], now)
+            if why := forbidden(pod):
+                self._end(EndPod("Failed", "SysctlForbidden", why))
+                return
         try:
             state.sandbox = await self.engine.create_sandbox(pod)
             state.ips = list(state.sandbox.ips)
@@ -276,7 +281,7 @@ class PodActions:
         if state is not None:
             state.ended, state.ended_reason, state.ended_message = action.phase, action.reason, action.message
             if action.reason:
-                self.worker.event(action.reason, action.message)
+                self.worker.event(action.reason, action.message, warning=action.reason in WARNINGS)
             self.worker.save()
 
     async def _finish(self, action: DeletePod | ForgetPod) -> None:

@@ -14,6 +14,7 @@ from netsim.agent.cni_chain import CniChain, Plugin
 from netsim.agent.config import AgentConfig
 from netsim.agent.context import Context
 from netsim.agent.eventlog import EventLog
+from netsim.agent.eviction import watch_storage
 from netsim.agent.model import Obj
 from netsim.agent.node import Machine, NodeKeeper, read_machine
 from netsim.agent.node_events import STARTING, node_events, subject
@@ -72,6 +73,7 @@ async def run_agent(
             await agent.adopt()
             tasks.create_task(agent.refresh_volumes())
             tasks.create_task(agent.measurer.run())
+            tasks.create_task(watch_storage(agent))
     finally:
         await agent.close()
 

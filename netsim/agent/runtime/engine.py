@@ -22,7 +22,7 @@ from netsim.agent.runtime import crilog, rootfs
 from netsim.agent.runtime.catalogue import Image, image_id, is_in_process, server_header, version_of
 from netsim.agent.runtime.launch import arguments, container_id, helper_id, listen_ports, pause_id
 from netsim.agent.runtime.making import Making
-from netsim.agent.runtime.pod_files import PodFiles
+from netsim.agent.runtime.pod_files import PodFiles, fs_group
 from netsim.agent.runtime.processes import Processes
 from netsim.agent.runtime.sandboxes import Sandboxes
 from netsim.agent.runtime.spec import DEFAULT_PATH
@@ -158,7 +158,7 @@ class Engine:
     async def refresh_volumes(self, pod: Obj) -> None:
         """Bring the pod's volumes of files up to date. Raises ConfigError, StatusError, OSError."""
         for directory, content in (await self.files.contents(pod)).items():
-            await self.call(write_files, directory, content.files)
+            await self.call(write_files, directory, content.files, fs_group(pod))
 
     # exec
 

@@ -19,6 +19,7 @@ from netsim.agent.runtime.processes import Processes, own_capabilities, terminal
 from netsim.agent.runtime.sandboxes import Sandboxes
 from netsim.agent.runtime.spec import HOST, ProcessSpec, oci_config
 from netsim.agent.runtime.storage import Storage
+from netsim.agent.runtime.sysctls import of_ipc
 from netsim.agent.runtime.users import Accounts, choose_user, merged_security, parse_accounts
 
 # As process 1 of a shared PID namespace it takes in what others orphan, which `sleep` alone would not.
@@ -113,7 +114,7 @@ class Making:
             args, env, root, self.files.hostname(pod), f"{self.config.cgroup}/pods/{uid}/{container[:16]}",
             sandbox.netns, "" if pod["spec"].get("hostIPC") else ipc, uts, self._pids(pod, spec, state, container),
             spec.get("workingDir") or image.cwd or "/", bool(spec.get("tty")), binds, spec, security,
-            own_capabilities(), choose_user(security, image.user, read_accounts(root)),
+            own_capabilities(), choose_user(security, image.user, read_accounts(root)), of_ipc(pod),
         )  # fmt: skip
 
     def _pids(self, pod: Obj, spec: Obj, state: PodState, container: str) -> str:

@@ -13,7 +13,7 @@ from netsim.agent.model import Obj, Sandbox
 from netsim.agent.objects import PodObjects
 from netsim.agent.runtime.spec import Bind
 from netsim.agent.runtime.storage import Storage
-from netsim.agent.runtime.volume_files import check_path, ensure_host_path
+from netsim.agent.runtime.volume_files import check_path, ensure_host_path, own_by_group
 
 HOST_RESOLV, HOST_HOSTS = "/etc/resolv.conf", "/etc/hosts"
 RESOLVER_FILES = ("resolv.conf", "hostname", "hosts")
@@ -67,6 +67,8 @@ class PodFiles:
             content = volumes.volume_files(volume, pod, fetch, self.capacity)
             for request, mode in content.tokens:
                 content.files[request.path] = ((await self.objects.token(pod, request)).encode(), mode)
+            if fs_group(pod) is not None:
+                content.files = {name: (data, mode | 0o440) for name, (data, mode) in content.files.items()}
             found[self.storage.volume_dir(podspec.uid(pod), volume["name"])] = content
         return found
 
@@ -117,14 +119,19 @@ class PodFiles:
         if "hostPath" in volume:
             return ensure_host_path(volume)
         if "emptyDir" in volume:
-            directory = self.storage.empty_dir(uid, volume["name"], (volume["emptyDir"] or {}).get("medium") or "")
-            os.makedirs(directory, exist_ok=True)
-            os.chmod(directory, 0o777)
+            directory = self.storage.ensure_empty_dir(uid, volume["name"], volume["emptyDir"] or {})
+            own_by_group(directory, fs_group(pod), read_only=False)
             return directory
         if volumes.is_files(volume):
             return self.storage.volume_dir(uid, volume["name"])
         kind = next((k for k in volume if k != "name"), "nothing")
         raise ConfigError(f"volume {volume['name']!r} is of type {kind}, which netsim's agent does not have")
+
+
+def fs_group(pod: Obj) -> int | None:
+    """The group that is to own the pod's volumes (securityContext.fsGroup)."""
+    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
+    return None if group is None else int(group)
 
 
 def expand_path(text: str, env: Mapping[str, str]) -> str:

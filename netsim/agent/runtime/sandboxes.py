@@ -11,6 +11,7 @@ from netsim.agent.cni_chain import CniChain, cni_args
 from netsim.agent.config import AgentConfig
 from netsim.agent.model import Obj, Sandbox
 from netsim.agent.runtime.launch import capabilities
+from netsim.agent.runtime.sysctls import of_network
 from netsim.host import netns
 from netsim.host.sysctl import write_sysctl
 
@@ -30,7 +31,7 @@ class Sandboxes:
             netns.delete(path)
         netns.create(path)
         try:
-            netns.run_in(path, _allow_unprivileged)
+            netns.run_in(path, _prepare_network, of_network(pod))
             ips = self.chain.add(uid, path, cni_args(meta["namespace"], meta["name"], uid, uid), capabilities(pod))
         except BaseException:
             netns.delete(path)
@@ -65,8 +66,12 @@ class Sandboxes:
         return f"{self.config.run_dir}/ns/ipc-{uid}", f"{self.config.run_dir}/ns/uts-{uid}"
 
 
-def _allow_unprivileged() -> None:
-    """As containerd does for pods (enable_unprivileged_ports, _icmp): ports below 1024 and ping need no privileges."""
+def _prepare_network(asked: dict[str, str]) -> None:
+    """As containerd does for pods (enable_unprivileged_ports, _icmp): ports below 1024 and ping need no privileges.
+    What the pod asks for comes after that.
+    """
     with suppress(FileNotFoundError):  # kernels before 4.11
         write_sysctl("net.ipv4.ip_unprivileged_port_start", "0")
     write_sysctl("net.ipv4.ping_group_range", "0 2147483647")
+    for name, value in asked.items():
+        write_sysctl(name, value)

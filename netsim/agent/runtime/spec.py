@@ -79,6 +79,7 @@ class ProcessSpec:
     security: Obj = field(default_factory=dict)
     capabilities: frozenset[str] = frozenset()
     user: User = field(default_factory=User)
+    sysctls: dict[str, str] = field(default_factory=dict)
 
 
 def oci_config(spec: ProcessSpec) -> Obj:
@@ -93,7 +94,7 @@ def oci_config(spec: ProcessSpec) -> Obj:
             "resources": _resources(spec.container.get("resources") or {}, bool(security.get("privileged"))),
             "cgroupsPath": "/" + spec.cgroup,
             "namespaces": _namespaces(spec),
-            "sysctl": {s["name"]: s["value"] for s in security.get("sysctls") or ()},
+            "sysctl": spec.sysctls,
             **({} if security.get("privileged") else {"maskedPaths": list(MASKED), "readonlyPaths": list(READ_ONLY)}),
         },
     }

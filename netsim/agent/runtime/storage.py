@@ -12,6 +12,8 @@ import shutil
 import threading
 
 from netsim.agent.config import AgentConfig
+from netsim.agent.model import Obj
+from netsim.api.quantity import parse_quantity
 from netsim.host import mount
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,18 @@ class Storage:
     def empty_dir(self, uid: str, name: str, medium: str) -> str:
         """The directory of an emptyDir volume, in memory only when its medium says so."""
         return self.volume_dir(uid, name) if medium == "Memory" else f"{self.state_dir}/pods/{uid}/volumes/{name}"
+
+    def ensure_empty_dir(self, uid: str, name: str, source: Obj) -> str:
+        """An emptyDir's directory, made when missing; one in memory is a tmpfs of its own, as big as its sizeLimit."""
+        medium = str(source.get("medium") or "")
+        directory = self.empty_dir(uid, name, medium)
+        if not os.path.isdir(directory):
+            os.makedirs(directory)
+            os.chmod(directory, 0o777)
+        if medium == "Memory" and not os.path.ismount(directory):
+            limit = int(parse_quantity(source.get("sizeLimit") or 0))
+            mount.mount("tmpfs", directory, "tmpfs", "mode=0777" + (f",size={limit}" if limit else ""))
+        return directory
 
     def bundle(self, container: str) -> str:
         """The OCI bundle: configuration, conmon's files, mount point of the root."""
@@ -64,6 +78,10 @@ class Storage:
 
     def remove_pod(self, uid: str) -> None:
         """Remove a pod's files, its volumes' content with them."""
+        volumes = f"{self.pod_dir(uid)}/volumes"
+        for name in _entries(volumes):
+            if os.path.ismount(f"{volumes}/{name}"):
+                mount.unmount(f"{volumes}/{name}")
         for directory in (self.run_dir, self.state_dir):
             _remove(f"{directory}/pods/{uid}")
 

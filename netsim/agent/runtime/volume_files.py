@@ -14,8 +14,11 @@ from netsim.agent.model import Obj
 DATA = "..data"
 
 
-def write_files(directory: str, files: dict[str, tuple[bytes, int]]) -> bool:
-    """Make a volume's directory hold exactly these files (relative path -> bytes, mode); False when it does already."""
+def write_files(directory: str, files: dict[str, tuple[bytes, int]], group: int | None = None) -> bool:
+    """Make a volume's directory hold exactly these files (relative path -> bytes, mode); False when it does already.
+
+    With `group`, they belong to it.
+    """
     os.makedirs(directory, exist_ok=True)
     if _read(directory) == files:
         return False
@@ -23,6 +26,7 @@ def write_files(directory: str, files: dict[str, tuple[bytes, int]]) -> bool:
     for path, (data, mode) in files.items():
         _write(f"{directory}/{fresh}/{check_path(path)}", data, mode)
     os.makedirs(f"{directory}/{fresh}", exist_ok=True)
+    own_by_group(f"{directory}/{fresh}", group, read_only=True)
     old = os.readlink(f"{directory}/{DATA}") if os.path.islink(f"{directory}/{DATA}") else None
     os.symlink(fresh, f"{directory}/{DATA}.new")
     os.replace(f"{directory}/{DATA}.new", f"{directory}/{DATA}")
@@ -30,6 +34,23 @@ def write_files(directory: str, files: dict[str, tuple[bytes, int]]) -> bool:
     if old:
         shutil.rmtree(f"{directory}/{old}")
     return True
+
+
+def own_by_group(directory: str, group: int | None, *, read_only: bool) -> None:
+    """Give a volume to a group (fsGroup), as kubelet does: all below it readable, and writable unless `read_only`.
+
+    New files get the group by the directories' set-group-id. A directory that has the group already is left alone.
+    """
+    if group is None or os.stat(directory).st_gid == group:
+        return
+    mask = 0o440 if read_only else 0o660
+    for folder, _, names in os.walk(directory, topdown=False):
+        for path in [f"{folder}/{name}" for name in names]:
+            if not os.path.islink(path):
+                os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | mask)
+            os.chown(path, -1, group, follow_symlinks=False)
+        os.chown(folder, -1, group)
+        os.chmod(folder, stat.S_IMODE(os.stat(folder).st_mode) | mask | 0o110 | stat.S_ISGID)
 
 
 def check_path(path: str) -> str:
