@@ -50,7 +50,7 @@ class Hit:
 class Cache:
     """Answers by key, in two tables of bounded size, one for denials and failures. The oldest entry makes room.
 
-    `evicted` counts the entries that had to, by table.
+    `evicted` counts the entries that had to, by table, until somebody sets it to zero.
     """
 
     config: CacheConfig

@@ -44,13 +44,14 @@ async def ask_udp(upstream: Listen, message: bytes, accept: Accept[T], patience:
         with socket.socket(_family(upstream), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
             sock.connect(upstream)
             sock.send(message)
-            loop.add_reader(sock, _receive, sock, accept, future)
+            # by number: asyncio makes a text of a socket object each time
+            loop.add_reader(sock.fileno(), _receive, sock, accept, future)
             timer = loop.call_later(patience, _expire, future, patience)
             try:
                 return await future
             finally:
                 timer.cancel()
-                loop.remove_reader(sock)
+                loop.remove_reader(sock.fileno())
     except OSError as failure:
         raise Refused(failure.strerror or str(failure)) from failure
 

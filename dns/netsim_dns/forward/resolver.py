@@ -131,10 +131,15 @@ class Resolver:
             return task
         task = asyncio.get_running_loop().create_task(self._resolve(asked, stream, fallback))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         if join:
             self._flights[key] = task
-            task.add_done_callback(lambda _: self._flights.pop(key, None))
+
+        def ended(task: asyncio.Task[Found]) -> None:
+            self._tasks.discard(task)
+            if join:
+                del self._flights[key]
+
+        task.add_done_callback(ended)
         return task
 
     async def _resolve(self, asked: Asked, stream: bool, fallback: Hit | None) -> Found:
@@ -201,13 +206,12 @@ class Resolver:
     def _keep(self, asked: Asked, message: Message) -> None:
         if not asked.cacheable:
             return
-        before = dict(self.cache.evicted)
         self.cache.put(asked.key, message, self._clock())
-        for name, count in self.cache.evicted.items():
-            if count > before[name]:
-                self._metrics.add("cache_evictions_total", *self._type_labels[name], amount=count - before[name])
-        self._metrics.set("cache_entries", len(self.cache.success), *self._type_labels["success"])
-        self._metrics.set("cache_entries", len(self.cache.denial), *self._type_labels["denial"])
+        for name, table in (("success", self.cache.success), ("denial", self.cache.denial)):
+            self._metrics.set("cache_entries", len(table), *self._type_labels[name])
+            if self.cache.evicted[name]:
+                self._metrics.add("cache_evictions_total", *self._type_labels[name], amount=self.cache.evicted[name])
+                self.cache.evicted[name] = 0
 
     def _log(self, asked: Asked, rcode: int, why: str) -> None:
         question = asked.question
