@@ -18,6 +18,8 @@ Config = dict[str, Any]
 Plugin = Callable[[str, Config, Mapping[str, str]], Config | None]
 IFNAME = "eth0"
 TIMEOUT = 30.0
+# What the agent passes on for a pod, where a plugin declares it.
+CAPABILITIES = {"portMappings": True, "bandwidth": True}
 
 
 class CniFailed(Exception):
@@ -167,7 +169,7 @@ def cni_args(namespace: str, name: str, uid: str, container: str) -> str:
 def node_conflist(cidr: str, data_dir: str, mtu: int = 0) -> Config:
     """The conflist of a node whose podCIDR is known and that has none yet; `mtu` of its pods, 0 for the default."""
     ipam = {"type": "host-local", "subnet": cidr, "dataDir": data_dir}
-    plugin = {"type": "netsim", **({"mtu": mtu} if mtu else {}), "ipam": ipam}
+    plugin = {"type": "netsim", "capabilities": CAPABILITIES, **({"mtu": mtu} if mtu else {}), "ipam": ipam}
     return {"cniVersion": "1.0.0", "name": "netsim", "plugins": [plugin]}
 
 

@@ -6,7 +6,6 @@ import hashlib
 import os
 import sys
 
-from netsim.agent import podspec
 from netsim.agent.env import CreateError
 from netsim.agent.model import Obj
 from netsim.agent.runtime.catalogue import Image
@@ -53,19 +52,3 @@ def listen_ports(spec: Obj, image: Image) -> tuple[tuple[int, str], ...]:
     taken = {protocol for _, protocol in usable}
     own = [p for p in image.ports if p[1] not in taken]
     return tuple(dict.fromkeys([*usable, *own]))
-
-
-def capabilities(pod: Obj) -> Obj:
-    """The CNI capability arguments a pod asks for: its hostPorts."""
-    ports = [
-        {
-            "hostPort": p["hostPort"],
-            "containerPort": p["containerPort"],
-            "protocol": str(p.get("protocol") or "TCP").lower(),
-        }
-        | ({"hostIP": p["hostIP"]} if p.get("hostIP") else {})
-        for c in podspec.all_containers(pod)
-        for p in c.get("ports") or []
-        if p.get("hostPort")
-    ]
-    return {"portMappings": ports} if ports else {}

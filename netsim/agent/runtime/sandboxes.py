@@ -7,13 +7,20 @@ import time
 from contextlib import suppress
 
 from netsim.agent import podspec
-from netsim.agent.cni_chain import CniChain, cni_args
+from netsim.agent.cni_capabilities import capabilities
+from netsim.agent.cni_chain import CniChain, CniFailed, cni_args
 from netsim.agent.config import AgentConfig
 from netsim.agent.model import Obj, Sandbox
-from netsim.agent.runtime.launch import capabilities
 from netsim.agent.runtime.sysctls import of_network
 from netsim.host import netns
 from netsim.host.sysctl import write_sysctl
+
+
+def _asked(pod: Obj) -> Obj:
+    try:
+        return capabilities(pod)
+    except ValueError as error:
+        raise CniFailed(str(error)) from error
 
 
 class Sandboxes:
@@ -32,7 +39,7 @@ class Sandboxes:
         netns.create(path)
         try:
             netns.run_in(path, _prepare_network, of_network(pod))
-            ips = self.chain.add(uid, path, cni_args(meta["namespace"], meta["name"], uid, uid), capabilities(pod))
+            ips = self.chain.add(uid, path, cni_args(meta["namespace"], meta["name"], uid, uid), _asked(pod))
         except BaseException:
             netns.delete(path)
             raise
