@@ -75,19 +75,19 @@ class Lab:
     def netns(self, name: str) -> str:
         return f"/run/netsim/{self.name}/netns/{name}"
 
-    def _pids(self) -> list[int]:
+    def pids(self) -> list[int]:
         """The lab's processes, found by its cgroups."""
         groups = Path("/sys/fs/cgroup").glob(f"**/netsim/{self.name}/**/cgroup.procs")
         return sorted({int(pid) for group in groups for pid in group.read_text().split()})
 
     def largest(self) -> int:
         """The process with most memory of its own: the server, also of a lab with one real node."""
-        return max(self._pids(), key=_pss)
+        return max(self.pids(), key=_pss)
 
     def pss(self) -> dict[str, float]:
         """MiB of proportional set size of each of the lab's processes; not of one that ends meanwhile."""
         found = {}
-        for pid in self._pids():
+        for pid in self.pids():
             with contextlib.suppress(ProcessLookupError, FileNotFoundError):
                 found[f"{pid} {_title(pid)}"] = _pss(pid)
         return found
