@@ -90,14 +90,17 @@ def answer_context(context: Context, local: frozenset[bytes]) -> Answer:
 
 
 def _fall_through(context: Context, denied: Answer) -> Answer:
-    """A denial becomes SERVFAIL where it cannot be known: before the first sync, and beyond the cluster's addresses."""
+    """A denial becomes SERVFAIL where it cannot be known: before the first sync, and beyond the cluster's addresses.
+
+    An upstream is asked for either kind of reverse name, as CoreDNS does.
+    """
     if not context.index.synced:
         return denied._replace(rcode=SERVFAIL)
     if context.zone not in (IN_ADDR_ARPA, IP6_ARPA) or not context.config.fallthrough:
         return denied
     address = names.parse_reverse(context.question.qname, context.zone)
     if address is not None and in_cluster(address, context.config.cluster_cidrs):
-        return denied
+        return denied._replace(elsewhere=True)
     return LEFT
 
 
