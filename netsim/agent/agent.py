@@ -14,6 +14,7 @@ from netsim.agent.env import ConfigError
 from netsim.agent.hooks import post_start, set_ready
 from netsim.agent.measuring import Measurer
 from netsim.agent.model import Obj, PodState
+from netsim.agent.restoring import restore_state
 from netsim.agent.runtime.launch import helper_id, pause_id
 from netsim.agent.worker import PodWorker
 from netsim.api.errors import StatusError
@@ -46,7 +47,8 @@ class Agent:
     def _worker(self, uid: str, pod: Obj | None) -> PodWorker:
         worker = self.workers.get(uid)
         if worker is None:
-            worker = self.workers[uid] = PodWorker(self.context, uid, pod, self.states.pop(uid, None))
+            state = self.states.pop(uid, None) or (restore_state(pod, time.time()) if pod is not None else None)
+            worker = self.workers[uid] = PodWorker(self.context, uid, pod, state)
             self._resume(worker)
             self.tasks[uid] = asyncio.create_task(self._run(worker))
         return worker

@@ -37,7 +37,7 @@ def source_of(volume: Obj, claim: Obj) -> Obj:
     if "hostPath" in spec:
         return {"name": name, "hostPath": spec["hostPath"]}
     if "local" in spec:
-        return {"name": name, "hostPath": {"path": spec["local"]["path"], "type": "Directory"}}
+        return {"name": name, "hostPath": {"path": spec["local"]["path"], "type": "Directory"}, "local": spec["local"]}
     known = ("capacity", "accessModes", "claimRef", "storageClassName", "volumeMode", "nodeAffinity", "mountOptions")
     kind = next((k for k in spec if k not in (*known, "persistentVolumeReclaimPolicy")), "nothing")
     raise ConfigError(f'volume "{name}" is of type {kind}, which netsim\'s agent does not have; use local or hostPath')

@@ -60,6 +60,9 @@ class ForgetPod:
 
 
 PULL_ERROR_SECONDS = 1.0
+MINIMUM_GRACE = 2.0
+"""Seconds a sidecar gets although the containers before it have used up the pod's grace period."""
+EVICTION_GRACE = 1.0
 Action = CreateSandbox | StartContainer | KillContainer | BackOffPull | RemoveSandbox | EndPod | DeletePod | ForgetPod
 
 
@@ -82,22 +85,42 @@ def plan_pod(pod: Obj | None, state: PodState | None, now: float) -> Plan:
     if pod is None:
         return _tear_down(state, 0.0, "the pod is gone from the API", ForgetPod()) if state else Plan()
     if podspec.is_deleted(pod):
-        return _tear_down(state, podspec.grace_seconds(pod), "the pod was deleted", DeletePod())
+        return _tear_down(state, podspec.grace_seconds(pod), "the pod was deleted", DeletePod(), pod, now)
     if state is None:
         # A pod that ended before this agent's records began is not run again.
         ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
         return Plan() if ended else Plan((CreateSandbox(),))
     if state.ended:
-        return _tear_down(state, podspec.grace_seconds(pod), "the pod has ended", None)
+        grace = EVICTION_GRACE if state.ended_reason == "Evicted" else podspec.grace_seconds(pod)
+        return _tear_down(state, grace, "the pod has ended", None, pod, now)
     return _plan_live(pod, state, now)
 
 
-def _tear_down(state: PodState | None, grace: float, why: str, last: DeletePod | ForgetPod | None) -> Plan:
+def _tear_down(
+    state: PodState | None,
+    grace: float,
+    why: str,
+    last: DeletePod | ForgetPod | None,
+    pod: Obj | None = None,
+    now: float = 0.0,
+) -> Plan:
     if state is not None and state.running:
-        return Plan(tuple(KillContainer(c.name, grace, why) for c in state.running))
+        return Plan(tuple(KillContainer(name, left, why) for name, left in _first_to_end(state, grace, pod, now)))
     if state is not None and state.sandbox is not None:
         return Plan((RemoveSandbox(),))
     return Plan((last,)) if last else Plan()
+
+
+def _first_to_end(state: PodState, grace: float, pod: Obj | None, now: float) -> list[tuple[str, float]]:
+    """The containers to end now with their grace: all but the sidecars, then those one by one, the last first."""
+    sidecars = [c["name"] for c in podspec.init_containers(pod) if podspec.is_sidecar(c)] if pod is not None else []
+    running = [c.name for c in state.running]
+    others = [name for name in running if name not in sidecars]
+    if others:
+        return [(name, grace) for name in others]
+    deadline = podspec.deletion_deadline(pod) if pod is not None else None
+    left = grace if deadline is None else max(min(grace, deadline - now), min(grace, MINIMUM_GRACE))
+    return [([name for name in sidecars if name in running][-1], left)]
 
 
 def _plan_live(pod: Obj, state: PodState, now: float) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netsim.agent.model import Obj, PodState
+from netsim.api.times import parse_time
 
 
 def uid(pod: Obj) -> str:
@@ -71,6 +72,12 @@ def grace_seconds(pod: Obj) -> float:
     deletion = pod["metadata"].get("deletionGracePeriodSeconds")
     value = deletion if deletion is not None else pod["spec"].get("terminationGracePeriodSeconds", 30)
     return float(value)
+
+
+def deletion_deadline(pod: Obj) -> float | None:
+    """When (epoch seconds) a deleted pod's grace is over: its deletionTimestamp, which is that far in the future."""
+    stamp = pod["metadata"].get("deletionTimestamp")
+    return parse_time(stamp).timestamp() if stamp else None
 
 
 def newest(watched: Obj | None, answer: Obj | None) -> Obj:

@@ -31,7 +31,7 @@ def build_status(pod: Obj, state: PodState, now: float, host_ip: str) -> Obj:
         status["initContainerStatuses"] = container_statuses(podspec.init_containers(pod), pod, state)
     if podspec.ephemeral_containers(pod):
         status["ephemeralContainerStatuses"] = ephemeral_statuses(pod, state)
-    if state.ended_reason:
+    if state.ended_reason and not state.running:
         status |= {"reason": state.ended_reason, "message": state.ended_message}
     return status
 
@@ -46,8 +46,13 @@ def pod_phase(pod: Obj, state: PodState) -> str:
 
 
 def end_phase(pod: Obj, state: PodState) -> str:
-    """Succeeded or Failed for a pod that has ended, also for a deleted one whose containers have; else ""."""
-    if state.ended or not podspec.is_deleted(pod) or not state.containers or state.running:
+    """Succeeded or Failed for a pod whose containers have all ended, be it for good or as it was deleted; else "".
+
+    What comes of a pod is not told while one of its containers (a sidecar, or one past a deadline) still runs.
+    """
+    if state.running:
+        return ""
+    if state.ended or not podspec.is_deleted(pod) or not state.containers:
         return state.ended
     own = [c for c in state.containers.values() if not podspec.is_ephemeral(pod, c.name)]
     codes = [c.exit.code for c in own if c.exit is not None]
@@ -55,7 +60,7 @@ def end_phase(pod: Obj, state: PodState) -> str:
 
 
 def conditions(pod: Obj, state: PodState) -> list[Obj]:
-    """The five conditions a kubelet owns, without transition times."""
+    """The five conditions a kubelet owns, without transition times, and what it says of a pod that it evicts."""
     unready = unready_containers(pod, state)
     containers_ready = _ready_condition("ContainersReady", unready, end_phase(pod, state))
     ready = dict(containers_ready, type="Ready")
@@ -71,7 +76,14 @@ def conditions(pod: Obj, state: PodState) -> list[Obj]:
         ready,
         containers_ready,
         {"type": "PodScheduled", "status": "True"},
+        *([_disrupted(state)] if state.ended_reason == "Evicted" else []),
     ]
+
+
+def _disrupted(state: PodState) -> Obj:
+    """The pod ended because the node could not keep it (KEP-3329)."""
+    told = {"reason": "TerminationByKubelet", "message": state.ended_message}
+    return {"type": "DisruptionTarget", "status": "True", **told}
 
 
 def _bool(value: bool) -> str:
@@ -123,7 +135,8 @@ def merge_conditions(old: list[Obj], new: list[Obj], now: str) -> list[Obj]:
         same = prior is not None and prior["status"] == condition["status"]
         since = prior.get("lastTransitionTime") if same and prior is not None else None
         merged.append({**condition, "lastTransitionTime": since or now})
-    return merged + [c for c in old if c["type"] not in OWN_CONDITIONS]
+    own = {*OWN_CONDITIONS, *(c["type"] for c in new)}
+    return merged + [c for c in old if c["type"] not in own]
 
 
 def qos_class(pod: Obj) -> str:

@@ -117,7 +117,9 @@ class PodFiles:
         uid = podspec.uid(pod)
         volume = self._claimed.get(uid, {}).get(volume["name"], volume)
         if "hostPath" in volume:
-            return ensure_host_path(volume)
+            path = ensure_host_path(volume)
+            own_by_group(path, fs_group(pod) if "local" in volume else None, read_only=False)
+            return path
         if "emptyDir" in volume:
             directory = self.storage.ensure_empty_dir(uid, volume["name"], volume["emptyDir"] or {})
             own_by_group(directory, fs_group(pod), read_only=False)
