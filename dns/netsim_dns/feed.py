@@ -8,23 +8,32 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from netsim.api.kinds import ENDPOINT_SLICES, NAMESPACES, SERVICES, Kind
+from netsim.api.kinds import ENDPOINT_SLICES, NAMESPACES, PODS, SERVICES, Kind
 from netsim.client.cache import Cache
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
 
-from .index import Index
-from .records import Obj
+from .index import VIEWS, Index
+from .records import ENDED_PHASES, Obj, key_of, terminating
 
 LOG = logging.getLogger(__name__)
 WATCHED: tuple[Kind, ...] = (NAMESPACES, SERVICES, ENDPOINT_SLICES)
+RUNNING = ",".join(f"status.phase!={phase}" for phase in ENDED_PHASES)
+_KEPT_METADATA = ("namespace", "name", "uid", "resourceVersion", "deletionTimestamp")
+
+
+def slim(obj: Obj) -> Obj:
+    """What the cache holds of an object: enough to tell it from another, and what DNS reads of it as `view`."""
+    metadata = {name: obj["metadata"][name] for name in _KEPT_METADATA if name in obj["metadata"]}
+    return {"kind": obj["kind"], "metadata": metadata, "view": VIEWS[obj["kind"]](obj)}
 
 
 class Feed:
-    """Keeps an index up to date between `start` and `close`."""
+    """Keeps an index up to date between `start` and `close`; with `pods` it watches pods too."""
 
-    def __init__(self, client: Client, index: Index) -> None:
+    def __init__(self, client: Client, index: Index, pods: bool = False) -> None:
         self._client = client
+        self._kinds = (*WATCHED, PODS) if pods else WATCHED
         self._index = index
         self._caches: list[Cache] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -32,11 +41,13 @@ class Feed:
 
     async def start(self) -> None:
         """Begin to list and watch; returns at once."""
-        for kind in WATCHED:
+        for kind in self._kinds:
             cache = Cache()
             cache.on_change(self._applier(kind))
             self._caches.append(cache)
-            self._run(Reflector(self._client, kind, cache).run(), f"watch of {kind.plural}")
+            fields = RUNNING if kind is PODS else ""
+            reflector = Reflector(self._client, kind, cache, field_selector=fields, keep=slim)
+            self._run(reflector.run(), f"watch of {kind.plural}")
         self._synced = self._run(self._mark_synced(), "first sync")
 
     async def wait_synced(self, seconds: float) -> bool:
@@ -63,7 +74,9 @@ class Feed:
 
     def _applier(self, kind: Kind) -> Callable[[str, Obj | None, Obj | None], None]:
         def apply(_key: str, old: Obj | None, new: Obj | None) -> None:
-            self._index.apply(kind.kind, old, new, int(time.time()))
+            obj = new or old
+            if obj and not (new and kind is PODS and terminating(new)):
+                self._index.put(kind.kind, key_of(obj), new and new["view"], int(time.time()))
 
         return apply
 

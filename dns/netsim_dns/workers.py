@@ -39,7 +39,8 @@ Work = Callable[[Worker], int]
 
 
 def run_workers(count: int, work: Work) -> int:
-    """Run `work` in so many processes until SIGTERM or SIGINT, which they get too; the worst of their exit statuses.
+    """Run `work` in so many processes until SIGTERM or SIGINT, which they get too; the exit status of the first that
+    failed.
 
     With one it runs in this process. Must be called before there are threads or an event loop.
     """
@@ -96,7 +97,7 @@ class _Supervisor:
 
     def _ended(self, number: int, forked: float, code: int) -> None:
         if self.stopping:
-            self.status = max(self.status, abs(code))
+            self.status = self.status or (0 if -code in _STOPPING else abs(code))
         elif time.monotonic() - forked < STARTED_SECONDS:
             self.status = abs(code) or 1
             self._pass_on(signal.SIGTERM)

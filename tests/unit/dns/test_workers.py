@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -21,7 +23,7 @@ def work(worker):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     if len(sys.argv) > 1:
         return int(sys.argv[1])
-    print(worker.number, worker.count, len(worker.links), os.getpid(), flush=True)
+    os.write(1, f"{worker.number} {worker.count} {len(worker.links)} {os.getpid()}\\n".encode())
     return signal.sigwait({signal.SIGTERM}) - signal.SIGTERM
 
 workers.STARTED_SECONDS = 0 if len(sys.argv) == 1 else 60
@@ -29,8 +31,13 @@ sys.exit(workers.run_workers(2, work))
 """
 
 
-def start(*words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, *words], stdout=subprocess.PIPE, text=True)
+@contextmanager
+def started(*words: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, *words], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 def next_worker(process: subprocess.Popen[str]) -> list[int]:
@@ -40,7 +47,7 @@ def next_worker(process: subprocess.Popen[str]) -> list[int]:
 
 
 def test_a_dead_worker_is_forked_again_and_a_signal_ends_all() -> None:
-    with start() as process:
+    with started() as process:
         first = sorted(next_worker(process) for _ in range(2))
         assert [words[:3] for words in first] == [[0, 2, 1], [1, 2, 1]]
         os.kill(first[1][3], signal.SIGKILL)
@@ -52,7 +59,7 @@ def test_a_dead_worker_is_forked_again_and_a_signal_ends_all() -> None:
 
 
 def test_workers_that_cannot_start_end_all_with_their_status() -> None:
-    with start("3") as process:
+    with started("3") as process:
         assert process.wait(20) == 3
 
 
@@ -61,7 +68,7 @@ def test_one_worker_is_this_process() -> None:
 
 
 def test_workers_share_a_port_that_must_be_given() -> None:
-    with pytest.raises(ConfigError, match="port 0 of 127.0.0.1 cannot be shared"):
+    with pytest.raises(ConfigError, match=r"port 0 of 127\.0\.0\.1 cannot be shared"):
         open_pair(("127.0.0.1", 0), share=True)
     pair = open_pair(("127.0.0.1", 0))
     port = pair[0].getsockname()[1]
