@@ -190,7 +190,7 @@ async def run_dns(settings: Settings, client: Client, config: ConfigFile | None 
     from .feed import Feed
 
     index = Index()
-    feed, process = Feed(client, index), Process(settings, index, config)
+    feed, process = Feed(client, index, settings.dns.pods == "verified"), Process(settings, index, config)
     try:
         await feed.start()
         stop = stop_signal()
