@@ -35,12 +35,14 @@ _netsim() {{
         COMPREPLY=($(compgen -W "$options" -- "$word"))
     elif [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$word"))
+    elif [ "$verb" = dns ] && [ "$COMP_CWORD" = 2 ]; then
+        COMPREPLY=($(compgen -W "lookup" -- "$word"))
     elif [ "$verb" = rules ] && [ "$before" = --to ]; then
         COMPREPLY=($(compgen -W "clusterip nodeport lb external" -- "$word"))
     elif [ "$verb" = rules ] && [ "$before" != --from ] && [ "$before" != --node ]; then
         options=$(netsim kubectl get services -o name 2>/dev/null | cut -d/ -f2)
         COMPREPLY=($(compgen -W "$options" -- "$word"))
-    elif [[ $verb == @(exec|capture|rules) ]]; then
+    elif [[ $verb == @(exec|capture|rules|dns) ]]; then
         local places
         places=$(netsim kubectl get nodes,pods -o name 2>/dev/null | cut -d/ -f2)
         COMPREPLY=($(compgen -W "client $places" -- "$word"))
@@ -55,13 +57,21 @@ complete -F _netsim netsim
 @app.command(epilog="Example: netsim completion > /etc/bash_completion.d/netsim")
 def completion() -> None:
     """Print a bash completion script."""
-    print(render_script({verb: _options(module) for verb, (module, _, _) in VERBS.items() if module}), end="")
+    options = {verb: _options(module) for verb, (module, _, _) in VERBS.items() if module}
+    print(render_script({**options, "dns": [*_options("dns_lookup"), *_server_options()]}), end="")
 
 
 def render_script(options: dict[str, list[str]]) -> str:
     """The script, from every verb's options."""
     cases = "\n".join(f'        {verb}) options="{" ".join(names)}" ;;' for verb, names in options.items())
     return SCRIPT.format(verbs=" ".join(VERBS), cases=cases)
+
+
+def _server_options() -> list[str]:
+    """Those of `netsim dns` itself, which has a parser of its own."""
+    from netsim_dns.options import OPTIONS
+
+    return ["--config", "--file", "--kubeconfig", *(f"--{option.name}" for option in OPTIONS)]
 
 
 def _options(module: str) -> list[str]:

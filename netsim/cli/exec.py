@@ -36,7 +36,7 @@ def run_inside(
     need_root("exec")
     spec, paths = running_lab(lab)
     found = find_place(place, spec, paths)
-    _enter(found, spec)
+    _enter(found, spec, paths)
     argv = [*(command or [])][(command or [""])[0] == "--" :] or [os.environ.get("SHELL", "/bin/sh")]
     try:
         os.execvpe(argv[0], argv, {**os.environ, "NETSIM_LAB": paths.lab, "NETSIM_PLACE": found.name})
@@ -72,13 +72,17 @@ def pod_place(pod: Obj, spec: LabSpec, paths: LabPaths) -> Place:
     return Place(name, netns, pod)
 
 
-def _enter(place: Place, spec: LabSpec) -> None:
+def _enter(place: Place, spec: LabSpec, paths: LabPaths) -> None:
     from netsim.host import netns, private
 
+    files = _resolver_files(place.pod, spec, paths) if place.pod is not None else {}
     netns.enter(place.netns)
     private.own_mounts()
-    if place.pod is not None:
-        from netsim.agent.resolv import Resolv, pod_resolv
+    for path, text in files.items():
+        private.replace_file(path, text)
 
-        resolv, _ = pod_resolv(place.pod, Resolv(), (spec.dns_ip,), spec.cluster_domain)
-        private.replace_file("/etc/resolv.conf", resolv.render())
+
+def _resolver_files(pod: Obj, spec: LabSpec, paths: LabPaths) -> dict[str, str]:
+    from netsim.cli.pod_resolver import HOST_HOSTS, HOST_RESOLV, pod_hosts_file, pod_resolv_conf
+
+    return {HOST_RESOLV: pod_resolv_conf(pod, spec, paths), HOST_HOSTS: pod_hosts_file(pod, spec, paths)}

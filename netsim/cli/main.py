@@ -27,7 +27,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "server": ("server", "Run the API server, controllers and scheduler alone.", "Components"),
     "node": ("node", "Run a node (agent and service proxy) alone.", "Components"),
     "proxy": ("proxy", "Run the service proxy alone, or render its rules.", "Components"),
-    "dns": ("", "Run the cluster DNS server alone.", "Components"),
+    "dns": ("", "Run the cluster DNS server alone; `dns lookup`: one name in steps.", "Components"),
     "workloads": ("workloads", "Run a node's workload host alone.", "Components"),
     "token": ("token", "Make a join token on the control plane's machine.", "Components"),
 }
@@ -49,6 +49,10 @@ def main() -> NoReturn:
     if arguments[0] not in VERBS:
         print(f"netsim: {unknown_verb(arguments[0])}", file=sys.stderr)
         sys.exit(2)
+    if arguments[:2] == ["dns", "lookup"]:
+        from netsim.cli.run import run_verb
+
+        run_verb(importlib.import_module("netsim.cli.dns_lookup").app, "dns lookup", arguments[2:])
     if arguments[0] == "dns":  # runs in every DNS pod, where an option parser's memory would count
         from netsim_dns.main import main as run_dns
 

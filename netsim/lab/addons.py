@@ -75,7 +75,7 @@ def _service(spec: LabSpec) -> Obj:
 def _settings(spec: LabSpec) -> Obj:
     """What may be changed while the servers run (dns/README.md). Without uplink there is nobody to forward to."""
     ranges = "".join(f"- {cidr}\n" for cidr in (spec.service_cidr, spec.pod_cidr))
-    text = f"zone: {spec.cluster_domain}\ncluster-cidr:\n{ranges}pods: insecure\nttl: 30\ncache: 30\nforward: []\nlog: []\n"
+    text = f"zone: {spec.cluster_domain}\ncluster-cidr:\n{ranges}pods: insecure\nttl: 30\ncache: 30\nforward: []\n"
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta("coredns"), "data": {DNS_SETTINGS: text}}
 
 

@@ -44,6 +44,8 @@ def test_a_mistyped_verb_is_answered_with_the_nearest():
         (["node", "--server", "http://x"], "expected https://ADDRESS:PORT"),
         (["down", "--lab", "no-such-lab"], "there is no lab `no-such-lab`"),
         (["kubeconfig", "--lab", "no-such-lab"], "no lab `no-such-lab` is running"),
+        (["dns", "lookup", "x", "-o", "xml"], "unknown format"),
+        (["dns", "--config", "/nonexistent.yaml"], "--config /nonexistent.yaml: No such file"),
     ],
 )
 def test_wrong_input_is_one_clear_message(arguments: list[str], says: str):
@@ -58,8 +60,8 @@ def test_completion_knows_verbs_and_their_options():
         [sys.executable, "-m", "netsim.cli", "completion"], capture_output=True, text=True, check=True, timeout=60
     ).stdout
     ask = 'COMP_WORDS=(netsim {}); COMP_CWORD={}; _netsim; echo "${{COMPREPLY[*]}}"'
-    asked = [ask.format("do", 1), ask.format("up --no", 2)]
+    asked = [ask.format("do", 1), ask.format("up --no", 2), ask.format("dns lo", 2), ask.format("dns lookup --fr", 3)]
     shell = subprocess.run(
         ["bash", "-c", f"{script}\n" + "\n".join(asked)], capture_output=True, text=True, check=True, timeout=60
     )
-    assert shell.stdout.splitlines() == ["down doctor", "--nodes"]
+    assert shell.stdout.splitlines() == ["down doctor", "--nodes", "lookup", "--from"]
