@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from struct import pack
 
 from ..types import OPT, SERVFAIL
-from ..wire import AA, CD, DO, HEADER_SIZE, PLAIN_LIMIT, QR, RD, TC, Query
+from ..wire import CD, DO, HEADER_SIZE, PLAIN_LIMIT, QR, RD, TC, Query
 from .message import Message
 
 RA, AD = 0x0080, 0x0020
@@ -75,15 +75,15 @@ def answers(message: Message, question: bytes) -> bool:
     return same_kind and bool(message.flags & QR) and theirs[:-4].lower() == question[:-4].lower()
 
 
-def render(message: Message, query: Query, limit: int, ttl: int | None, authoritative: bool, shuffle: Shuffle) -> bytes:
+def render(message: Message, query: Query, limit: int, ttl: int | None, bits: int, shuffle: Shuffle) -> bytes:
     """A message as answer to a query, without id, in at most `limit` bytes with it.
 
-    `ttl` (seconds) becomes that of every record, None leaves them as they came. `authoritative` is the AA bit. What
-    does not fit is cut at a record's edge, and TC set.
+    `ttl` (seconds) becomes that of every record, None leaves them as they came. `bits` are the answer's AA and CD.
+    What does not fit is cut at a record's edge, and TC set.
     """
     body = _adapted(message, query, ttl, shuffle)
     opt, rcode = _opt(message, query)
-    flags = query.reply_flags | message.flags & (RA | TC) | rcode | (AA if authoritative else 0)
+    flags = query.reply_flags & ~CD | bits | message.flags & (RA | TC) | rcode
     if query.flags & AD or (query.edns and query.edns.do):
         flags |= message.flags & AD
     question, counts = query.raw_question, message.counts

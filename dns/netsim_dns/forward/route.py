@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from ..types import SERVFAIL
-from ..wire import AA, TCP_LIMIT, Query
+from ..wire import AA, CD, TCP_LIMIT, Query
 from .message import Message
 from .render import Asked, refusal, render
 from .resolver import Found, Resolver
@@ -31,11 +31,15 @@ class Route:
             return refusal(self.query, found.rcode or SERVFAIL)
         if message is self._message and found.ttl == self._ttl and found.kept:
             return self._written
-        authoritative = found.kept and self.resolver.zone.cache.authoritative
         limit = TCP_LIMIT if self.stream else self.asked.size
-        written = render(
-            message, self.query, limit, found.ttl, authoritative or bool(message.flags & AA), random.shuffle
-        )
+        written = render(message, self.query, limit, found.ttl, self._bits(message, found.kept), random.shuffle)
         if found.kept and not message.groups:
             self._message, self._ttl, self._written = message, found.ttl, written
         return written
+
+    def _bits(self, message: Message, kept: bool) -> int:
+        """AA and CD: the upstream's own in its answer, the query's CD in one that was kept."""
+        if not kept:
+            return message.flags & (AA | CD)
+        quirk = AA if self.resolver and self.resolver.zone.cache.authoritative else message.flags & AA
+        return quirk | self.query.flags & CD

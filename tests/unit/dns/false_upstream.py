@@ -11,6 +11,7 @@ from typing import Any
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
@@ -25,15 +26,18 @@ Answer = Callable[[dns.message.Message, str], "dns.message.Message | bytes | Seq
 def reply(
     query: dns.message.Message, *records: str, rcode: int = 0, authority: Sequence[str] = (), flags: int = 0
 ) -> dns.message.Message:
-    """A recursive server's answer with these records, each `OWNER TTL IN TYPE DATA` (`@`: the name asked for)."""
+    """A recursive server's answer with these records, each `OWNER TTL IN TYPE DATA`, in the class asked for.
+
+    As owner, `@` stands for the name asked for.
+    """
     message = dns.message.make_response(query, recursion_available=True)
     message.set_rcode(dns.rcode.Rcode(rcode))
     message.flags |= flags
-    name = query.question[0].name.to_text()
+    name, rclass = query.question[0].name.to_text(), dns.rdataclass.to_text(query.question[0].rdclass)
     for section, texts in ((message.answer, records), (message.authority, authority)):
         for text in texts:
             owner, ttl, _, rtype, data = text.replace("@", name).split(" ", 4)
-            section.append(dns.rrset.from_text(owner, int(ttl), "IN", rtype, data))
+            section.append(dns.rrset.from_text(owner, int(ttl), rclass, rtype, data))
     return message
 
 

@@ -183,7 +183,7 @@ def test_an_answer_is_passed_on_whole_or_cut_at_an_edge(
     made = reply(upstream_query, *first, authority=second)
     client_query, query = asked("wWw.eXample.TEST.", use_edns=0, payload=limit) if edns else asked("wWw.eXample.TEST.")
     written = client_query.to_wire()[:2] + render(
-        parse_message(made.to_wire(max_size=65535)), query, limit, 17, True, random.Random(seed).shuffle
+        parse_message(made.to_wire(max_size=65535)), query, limit, 17, 0x0400, random.Random(seed).shuffle
     )
     assert len(written) <= limit
     shown = dns.message.from_wire(written)
@@ -211,7 +211,7 @@ def test_an_extended_rcode_needs_an_opt() -> None:
     made.set_rcode(dns.rcode.Rcode(23))
     read = parse_message(made.to_wire())
     for query, expected in ((asked(use_edns=0)[1], 23), (asked()[1], 2)):
-        assert dns.message.from_wire(b"\0\0" + render(read, query, 512, None, False, list.reverse)).rcode() == expected
+        assert dns.message.from_wire(b"\0\0" + render(read, query, 512, None, 0, list.reverse)).rcode() == expected
 
 
 @settings(max_examples=50, deadline=None)
@@ -230,7 +230,7 @@ def test_mangled_messages_are_refused_or_readable(data: st.DataObject) -> None:
         except BadMessage:
             continue
         _, query = asked(use_edns=0, payload=4096)
-        written = b"\0\0" + render(got, query, 4096, 9, False, list.reverse)
+        written = b"\0\0" + render(got, query, 4096, 9, 0, list.reverse)
         try:
             dns.message.from_wire(cut)
         except (dns.exception.DNSException, ValueError):
