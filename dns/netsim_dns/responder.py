@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from .aliases import add_followed, target_query
 from .answer import LEFT, Context, answer_context, make_context
 from .config import CACHE_TTL_MIN, DnsConfig
 from .index import Index
 from .kept import VOLATILE, Keeper, Kept, Ready, Varied
-from .names import lower
+from .names import Labels, lower
 from .reply import (
     PLAIN_OPT,
     QUESTION_TAIL,
@@ -33,6 +35,7 @@ from .wire import (
     HEADER_SIZE,
     OPCODE_NOTIFY,
     PLAIN_LIMIT,
+    TC,
     TCP_LIMIT,
     Malformed,
     Query,
@@ -167,6 +170,8 @@ class Responder:
         found = self._find(question, context)
         if found.elsewhere and self.forwarder:
             return self.forwarder.ask(query, data, stream)
+        if found.follow is not None and self.forwarder and zone is not None:
+            return self._follow(query, zone, found, data, stream)
         exact = not _serves_any_case(question, found)
         if exact and asked != question and zone is not None:
             found = self._find(asked, make_context(asked, self.index, self.config, zone))
@@ -174,6 +179,28 @@ class Responder:
             found = found._replace(ttl=CACHE_TTL_MIN)
         touched = made_from(context.subject, self.index) if context else None
         return Kept(build_body(asked if exact else question, found, zone or ()), exact, touched)
+
+    def _follow(self, query: Query, zone: Labels, found: Answer, data: bytes, stream: bool) -> Answered:
+        """The answer to a question for an alias, whose target an upstream is asked for."""
+        assert self.forwarder is not None
+        assert found.follow is not None
+        found = self._find(query.question, make_context(query.question, self.index, self.config, zone))
+        target, inner = target_query(query, found.follow or (), data[:2])
+        message = self.forwarder.recall(inner, stream) or self.forwarder.ask(target, inner, stream)
+        if isinstance(message, bytes):
+            return self._joined(query, found, data, message, stream)
+
+        async def later() -> bytes | None:
+            return self._joined(query, found, data, await message, stream)
+
+        return asyncio.ensure_future(later())
+
+    def _joined(self, query: Query, found: Answer, data: bytes, message: bytes | None, stream: bool) -> bytes:
+        whole = add_followed(found, message) if message else found
+        body = build_body(query.question, whole, ())
+        body.flags |= message[2] << 8 & TC if message else 0
+        asker = asker_of(query, _limit(query, self.config.udp_max, stream))
+        return data[:2] + render(body, asker, self._serial, shuffled)
 
     def _find(self, question: Question, context: Context | None) -> Answer:
         if not self.config.quirks.class_ignored and question.qclass != IN:
