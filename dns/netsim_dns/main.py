@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .config import ConfigError
 from .options import OPTIONS, Words, parse_document, parse_words
-from .process import ConfigFile, ReadFile, run_dns, run_dns_objects
-from .reload import read_file
-from .settings import Settings, make_settings
+
+# What serves is imported once it is known that there is something to serve: --help is quick without it.
+if TYPE_CHECKING:
+    from .process import ConfigFile, ReadFile
+    from .settings import Settings
+    from .workers import Worker
 
 ABOUT = """\
 The cluster's DNS server: answers from Services, EndpointSlices and Namespaces.
@@ -60,6 +63,9 @@ def read_settings(flags: Words, path: str, text: str) -> Settings:
     """Settings from the text of a configuration file and the flags, which win. Raises ConfigError, OSError."""
     import yaml
 
+    from .reload import read_file
+    from .settings import make_settings
+
     try:
         words = parse_document(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.YAMLError as failure:
@@ -72,6 +78,10 @@ def read_settings(flags: Words, path: str, text: str) -> Settings:
 
 def load_settings(flags: Words, path: str | None) -> tuple[Settings, ConfigFile | None]:
     """The settings, and the configuration file to follow if there is one. Raises ConfigError, OSError."""
+    from .process import ConfigFile
+    from .reload import read_file
+    from .settings import make_settings
+
     if path is None:
         return make_settings(parse_words(flags, "--{}".format), read_file), None
     file = _read(path, "--config")
@@ -80,17 +90,22 @@ def load_settings(flags: Words, path: str | None) -> tuple[Settings, ConfigFile 
 
 
 def _read(path: str, what: str) -> ReadFile:
+    from .process import ReadFile
+    from .reload import read_file
+
     try:
         return ReadFile(path, read_file(path))
     except (OSError, UnicodeDecodeError) as failure:
         raise ConfigError(f"{what} {path}: {getattr(failure, 'strerror', None) or failure}") from failure
 
 
-async def serve(options: argparse.Namespace) -> None:
+async def serve(options: argparse.Namespace, worker: Worker) -> None:
     """Serve from a file or from an API until told to stop."""
+    from .process import run_dns, run_dns_objects
+
     settings, config = load_settings(given_words(options), options.config)
     if options.file:
-        await run_dns_objects(settings, _read(options.file, "dns objects file"), config)
+        await run_dns_objects(settings, _read(options.file, "dns objects file"), config, worker)
         return
     from netsim.client.kubeconfig import KubeconfigError, in_cluster_client, load_client
 
@@ -99,9 +114,25 @@ async def serve(options: argparse.Namespace) -> None:
     except KubeconfigError as failure:
         raise ConfigError(f"{failure}; give --kubeconfig or -f, see --help") from failure
     try:
-        await run_dns(settings, client, config)
+        await run_dns(settings, client, config, worker)
     finally:
         await client.close()
+
+
+def run_worker(options: argparse.Namespace, worker: Worker) -> int:
+    """Serve as one of the workers; the exit status."""
+    import asyncio
+
+    try:
+        asyncio.run(serve(options, worker))
+    except (ConfigError, OSError) as failure:
+        return _fail(failure)
+    return 0
+
+
+def _fail(failure: Exception, status: int = 1) -> int:
+    print(f"netsim dns: {failure}", file=sys.stderr)
+    return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,11 +142,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parse_words(given_words(options), "--{}".format)
     except ConfigError as failure:
-        print(f"netsim dns: {failure}", file=sys.stderr)
-        return 2
+        return _fail(failure, status=2)
+    from .workers import run_workers
+
     try:
-        asyncio.run(serve(options))
+        settings, _ = load_settings(given_words(options), options.config)
     except (ConfigError, OSError) as failure:
-        print(f"netsim dns: {failure}", file=sys.stderr)
-        return 1
-    return 0
+        return _fail(failure)
+    return run_workers(settings.workers, lambda worker: run_worker(options, worker))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .config import ConfigError, Listen
-from .telemetry.query_log import CLASSES, FORMATS
+from .telemetry.registry import LOG_CLASSES, LOG_FORMATS
 
 Words = dict[str, list[str]]
 """What was given: option name → its values as texts."""
@@ -83,10 +82,11 @@ OPTIONS = (
     Option("forward-policy", "|".join(_POLICIES), "order in which upstreams are asked (random)", _one_of(*_POLICIES)),
     Option("stub-domain", "ZONE=ADDRESS,…", "upstreams for one zone; again for more", _stub_domain, True),
     Option("cache", "SECONDS", "most that an answer's TTL and its time in the cache may be, 0: no cache (30)", _whole),
-    Option("log", "|".join(CLASSES), "write a line for each query of a class; again for more (none)",
-           _one_of(*CLASSES), True),
-    Option("log-format", "|".join(FORMATS), "of these lines (text: CoreDNS's)", _one_of(*FORMATS)),
+    Option("log", "|".join(LOG_CLASSES), "write a line for each query of a class; again for more (none)",
+           _one_of(*LOG_CLASSES), True),
+    Option("log-format", "|".join(LOG_FORMATS), "of these lines (text: CoreDNS's)", _one_of(*LOG_FORMATS)),
     Option("udp-max", "BYTES", "largest answer by UDP, 512 to 65507 (4096)", _whole),
+    Option("workers", "NUMBER", "processes that answer, 1 to 64 (1)", _whole, fixed=True),
     Option("health", _PLACE, "serve /health there (nowhere)", parse_listen, fixed=True),
     Option("ready", _PLACE, "serve /ready there (nowhere)", parse_listen, fixed=True),
     Option("metrics", _PLACE, "serve /metrics there (nowhere)", parse_listen, fixed=True),
@@ -108,6 +108,8 @@ def parse_document(document: object) -> Words:
 
 def _known(key: object) -> str:
     if key not in BY_NAME:
+        import difflib
+
         near = difflib.get_close_matches(str(key), BY_NAME, 1)
         mend = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(BY_NAME)}"
         raise ConfigError(f"unknown setting `{key}`; {mend}")

@@ -18,14 +18,18 @@ from .probes import metrics_page, poll_health, probe, serve_page
 from .reload import digest, follow_file
 from .server import DnsServer, make_responder
 from .settings import Settings, keep_fixed
-from .telemetry.observer import Observer, new_metrics, render_process
+from .telemetry.links import Links, Report, answer_link
+from .telemetry.metrics import merged
+from .telemetry.observer import Observer, new_metrics, process_values, render_process
 from .telemetry.tally import server_label
+from .workers import Worker
 
 if TYPE_CHECKING:
     from netsim.client.rest import Client
 
 LOG = logging.getLogger(__name__)
 SAY_WAITING_SECONDS = 0.5
+ALONE = Worker()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,10 @@ class ConfigFile:
 class Process:
     """A server with its probes, metrics, forwarder and watched files. Raises ConfigError."""
 
-    def __init__(self, settings: Settings, index: Index, config: ConfigFile | None = None) -> None:
-        self.settings, self._index, self._config = settings, index, config
+    def __init__(
+        self, settings: Settings, index: Index, config: ConfigFile | None = None, worker: Worker = ALONE
+    ) -> None:
+        self.settings, self._index, self._config, self._worker = settings, index, config, worker
         self.metrics = new_metrics()
         self._observer = Observer(settings, self.metrics)
         self._responder = make_responder(index, settings.dns)
@@ -56,7 +62,8 @@ class Process:
         self._forwarder = Forwarder(settings.forward, settings.dns.zone, settings.dns.udp_max, self.metrics, server)
         self._choose_forwarder()
         observed = bool(settings.metrics_listen or settings.log or config)
-        self._server = DnsServer(self._responder, self._observer if observed else None)
+        self._server = DnsServer(self._responder, self._observer if observed else None, share=worker.count > 1)
+        self._links: Links | None = None
         self._pages: list[asyncio.Server] = []
         self._ready: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -65,7 +72,20 @@ class Process:
         self._looped = ""
 
     async def open(self) -> None:
-        """Serve the pages, follow the configuration file. Raises OSError."""
+        """Serve the pages or, as another worker than the first, its metrics to that; follow files. Raises OSError."""
+        if self._worker.number:
+            self._start(answer_link(self._worker.links[0], self._report))
+        else:
+            self._links = Links(self._worker.links)
+            await self._open_pages()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, self._poke)
+        loop.add_signal_handler(signal.SIGHUP, LOG.info, "dns: SIGHUP is ignored; SIGUSR1 looks at the files now")
+        if self._config:
+            self._tell_version(self._config.file.text)
+            self.follow(self._config.file, self._reload)
+
+    async def _open_pages(self) -> None:
         dns = self.settings.dns
         if dns.health_listen:
             self._pages.append(await serve_page(dns.health_listen, "/health", probe(str)))
@@ -75,12 +95,6 @@ class Process:
         if self.settings.metrics_listen:
             page = metrics_page(self._render_metrics)
             self._pages.append(await serve_page(self.settings.metrics_listen, "/metrics", page))
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR1, self._poke)
-        loop.add_signal_handler(signal.SIGHUP, LOG.info, "dns: SIGHUP is ignored; SIGUSR1 looks at the files now")
-        if self._config:
-            self._tell_version(self._config.file.text)
-            self.follow(self._config.file, self._reload)
 
     def follow(self, file: ReadFile, changed: Callable[[str], None]) -> None:
         """Call `changed` with the file's text whenever it has changed, if files are looked at."""
@@ -124,10 +138,15 @@ class Process:
         self._synced = self._synced or self._index.synced
         return "" if self._synced else "kubernetes"
 
-    async def _render_metrics(self) -> str:
+    def _report(self) -> Report:
         self._observer.flush()
         self.metrics.set("panics_total", self._responder.failures)
-        return self.metrics.render() + render_process()
+        return Report(self.metrics, process_values())
+
+    async def _render_metrics(self) -> str:
+        reports = [self._report(), *(await self._links.collect() if self._links else [])]
+        total = merged(report.metrics for report in reports)
+        return total.render() + render_process([report.process for report in reports])
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -181,7 +200,7 @@ def _report(task: asyncio.Task[None]) -> None:
         LOG.error("dns: background work failed", exc_info=failure)
 
 
-async def run_dns(settings: Settings, client: Client, config: ConfigFile | None = None) -> None:
+async def run_dns(settings: Settings, client: Client, config: ConfigFile | None = None, worker: Worker = ALONE) -> None:
     """Serve the cluster behind `client` until SIGTERM or SIGINT, then for `lameduck` seconds more.
 
     Ports open once every watched kind was listed, or after `startup_timeout`: what is known is then answered, and
@@ -213,12 +232,14 @@ async def _wait_synced(wait: Callable[[float], Coroutine[Any, Any, bool]], secon
     return await wait(0)
 
 
-async def run_dns_objects(settings: Settings, file: ReadFile, config: ConfigFile | None = None) -> None:
+async def run_dns_objects(
+    settings: Settings, file: ReadFile, config: ConfigFile | None = None, worker: Worker = ALONE
+) -> None:
     """Serve the objects of a file, without an API; a changed file is taken over if it can be read."""
     index, known = Index(), Keyed()
     known = replace_objects(index, known, parse_objects(file.path, file.text), int(time.time()))
     index.set_synced()
-    process = Process(settings, index, config)
+    process = Process(settings, index, config, worker)
 
     def changed(text: str) -> None:
         nonlocal known

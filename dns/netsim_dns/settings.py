@@ -18,12 +18,13 @@ from .forward.config import (
 )
 
 ReadFile = Callable[[str], str]
+WORKERS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`log` are the classes of queries that get a line, in `log_format`; `metrics_listen` is None for off; `reload`
-    the seconds between looks at changed files (0: never)."""
+    the seconds between looks at changed files (0: never); `workers` how many processes answer."""
 
     dns: DnsConfig = field(default_factory=DnsConfig)
     forward: ForwardConfig = field(default_factory=ForwardConfig)
@@ -31,6 +32,11 @@ class Settings:
     log_format: str = "text"
     metrics_listen: Listen | None = None
     reload: float = 2.0
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.workers <= WORKERS_MAX:
+            raise ConfigError(f"dns workers: {self.workers} is out of range, use 1 to {WORKERS_MAX}")
 
 
 def make_settings(values: Mapping[str, Any], read_file: ReadFile) -> Settings:
@@ -43,6 +49,7 @@ def make_settings(values: Mapping[str, Any], read_file: ReadFile) -> Settings:
         log_format=values.get("log-format", default.log_format),
         metrics_listen=values.get("metrics"),
         reload=values.get("reload", default.reload),
+        workers=values.get("workers", default.workers),
     )
 
 
@@ -95,11 +102,11 @@ def _upstreams(text: str, read_file: ReadFile) -> tuple[Listen, ...]:
 def keep_fixed(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
     """New settings with what can only be set at the start as it was; and the names of those that would have changed."""
     dns = replace(new.dns, **{name: getattr(old.dns, name) for name in _FIXED_DNS})
-    kept = replace(new, dns=dns, metrics_listen=old.metrics_listen, reload=old.reload)
+    kept = replace(new, dns=dns, **{name: getattr(old, name) for name in _FIXED})
     changed = [option for name, option in _FIXED_DNS.items() if getattr(old.dns, name) != getattr(new.dns, name)]
-    changed += ["metrics"] if old.metrics_listen != new.metrics_listen else []
-    return kept, changed + (["reload"] if old.reload != new.reload else [])
+    return kept, changed + [option for name, option in _FIXED.items() if getattr(old, name) != getattr(new, name)]
 
 
 _FIXED_DNS = {"listen": "listen", "zone": "zone", "pods": "pods", "startup_timeout": "startup-timeout",
               "health_listen": "health", "ready_listen": "ready"}  # fmt: skip
+_FIXED = {"metrics_listen": "metrics", "reload": "reload", "workers": "workers"}

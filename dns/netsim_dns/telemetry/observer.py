@@ -80,16 +80,32 @@ def new_metrics() -> Metrics:
     return metrics
 
 
-def render_process() -> str:
-    """The usual metrics of a process: CPU time, memory, files, start."""
+_PROCESS = {
+    "cpu_seconds_total": ("counter", "CPU time, user and system, of all workers"),
+    "open_fds": ("gauge", "Open files of all workers"),
+    "resident_memory_bytes": ("gauge", "Memory in use by all workers, what they share counted each time"),
+    "start_time_seconds": ("gauge", "When the first worker started, in epoch seconds"),
+}
+
+
+def process_values() -> dict[str, float]:
+    """The usual values of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     with open("/proc/self/statm", encoding="ascii") as file:
         pages = int(file.read().split()[1])
-    values = (
-        ("cpu_seconds_total", "counter", "CPU time, user and system", usage.ru_utime + usage.ru_stime),
-        ("open_fds", "gauge", "Open files", len(os.listdir("/proc/self/fd"))),
-        ("resident_memory_bytes", "gauge", "Memory in use", pages * resource.getpagesize()),
-        ("start_time_seconds", "gauge", "When it started, in epoch seconds", _STARTED),
-    )
-    rows = (render_metric(f"process_{name}", kind, text, [({}, value, None)]) for name, kind, text, value in values)
-    return "".join(f"{line}\n" for lines in rows for line in lines)
+    return {
+        "cpu_seconds_total": usage.ru_utime + usage.ru_stime,
+        "open_fds": len(os.listdir("/proc/self/fd")),
+        "resident_memory_bytes": pages * resource.getpagesize(),
+        "start_time_seconds": _STARTED,
+    }
+
+
+def render_process(workers: Sequence[dict[str, float]]) -> str:
+    """The processes' values in Prometheus' text format."""
+    lines: list[str] = []
+    for name, (kind, text) in _PROCESS.items():
+        values = [worker[name] for worker in workers]
+        value = min(values) if name == "start_time_seconds" else sum(values)
+        lines += render_metric(f"process_{name}", kind, text, [({}, value, None)])
+    return "".join(f"{line}\n" for line in lines)

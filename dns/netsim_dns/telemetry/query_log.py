@@ -13,8 +13,6 @@ from ..types import CNAME, NOERROR, NS, NXDOMAIN, PTR, SOA, SRV
 from ..wire import HEADER_SIZE, PLAIN_LIMIT, TCP_LIMIT, Malformed, Query, parse_query
 from .registry import class_name, rcode_name, type_name
 
-CLASSES = ("success", "denial", "error", "all")
-FORMATS = ("text", "json")
 _FLAGS = (("qr", 1 << 15), ("aa", 1 << 10), ("tc", 1 << 9), ("rd", 1 << 8), ("ra", 1 << 7), ("z", 1 << 6),
           ("ad", 1 << 5), ("cd", 1 << 4))  # fmt: skip
 MX = 15

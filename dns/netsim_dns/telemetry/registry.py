@@ -1,7 +1,10 @@
-"""Numbers of the DNS registries as texts, for metrics and logs (RFC 6895, section 3; unknown types as in RFC 3597)."""
+"""Numbers of the DNS registries as texts, for metrics and logs (RFC 6895, section 3; unknown types as in RFC 3597);
+and what may be logged how."""
 
 from __future__ import annotations
 
+LOG_CLASSES = ("success", "denial", "error", "all")
+LOG_FORMATS = ("text", "json")
 TYPES = {
     1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 10: "NULL", 12: "PTR", 13: "HINFO", 15: "MX", 16: "TXT", 17: "RP",
     24: "SIG", 25: "KEY", 28: "AAAA", 29: "LOC", 33: "SRV", 35: "NAPTR", 39: "DNAME", 41: "OPT", 43: "DS",

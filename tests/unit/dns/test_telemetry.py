@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import socket
 
 import dns.flags
 import dns.message
@@ -15,6 +17,8 @@ from hypothesis import strategies as st
 from netsim_dns.config import DnsConfig
 from netsim_dns.responder import Responder
 from netsim_dns.seams import Exchange
+from netsim_dns.telemetry import links as links_module
+from netsim_dns.telemetry.links import Links, Report, answer_link
 from netsim_dns.telemetry.metrics import METRICS, PREFIX, Metrics, merged
 from netsim_dns.telemetry.query_log import QueryLog, classify, render_lines, uncompressed_size
 from netsim_dns.telemetry.tally import KEYS_MAX, Tally, server_label
@@ -209,3 +213,32 @@ def test_nothing_in_an_answer_breaks_the_log(answer: bytes) -> None:
     for data in (query, answer):
         lines = list(render_lines("udp", [Exchange(data, answer, V4)], 0.1, ["all"], "text"))
         assert len(lines) <= 1 and "\n" not in "".join(lines)
+
+
+async def test_the_first_worker_adds_up_what_the_others_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after one of them died in the middle of an answer, and without one that says nothing."""
+    pairs = [socket.socketpair() for _ in range(3)]
+    links = Links([first for first, _ in pairs])
+
+    def report() -> Report:
+        metrics = Metrics()
+        metrics.add("panics_total")
+        return Report(metrics, {"open_fds": 3})
+
+    answering = [asyncio.create_task(answer_link(other, report)) for _, other in pairs[:2]]
+    try:
+        pairs[0][1].send(b"half an answer of one that died")
+        pairs[2][1].close()
+        found = await links.collect()
+        assert len(found) == 2, "the third has gone"
+        assert merged(each.metrics for each in found).values["panics_total"][()] == 2
+        answering.pop().cancel()
+        monkeypatch.setattr(links_module, "ANSWER_SECONDS", 0.3)
+        pairs[1][1].send((1).to_bytes(8, "big") + (4).to_bytes(4, "big") + b"late")
+        assert len(await links.collect()) <= 1, "a late answer to another question is none"
+    finally:
+        for task in answering:
+            task.cancel()
+        await asyncio.gather(*answering, return_exceptions=True)
+        for sock in (end for pair in pairs for end in pair):
+            sock.close()
