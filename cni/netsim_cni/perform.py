@@ -126,22 +126,29 @@ def _ensure_bridge(host: Netlink, plan: Plan) -> None:
 
 def _ensure_gateway(host: Netlink, plan: Plan, address: str) -> None:
     """Have the address on the bridge, alone in its subnet: another one there gives way or is an error."""
+    if not _add_unless_there(host, plan.bridge_name, address):
+        return
+    wanted = ip_interface(address)
+    there = [ip_interface(other.address) for other in host.addresses(plan.bridge_name)]
+    near = [ip for ip in there if ip != wanted and ip.version == wanted.version and ip.network.overlaps(wanted.network)]
+    if near and not plan.force:
+        host.del_address(plan.bridge_name, address)
+        text = f"bridge {plan.bridge_name!r} has address {near[0]}, not the gateway's {wanted}"
+        raise CniError(INVALID_CONFIG, text, "forceAddress replaces it")
+    for ip in near:
+        host.del_address(plan.bridge_name, str(ip))
+        # With the first address of a subnet the kernel removes the later ones of it.
+        _add_unless_there(host, plan.bridge_name, address)
+
+
+def _add_unless_there(host: Netlink, dev: str, address: str) -> bool:
     try:
-        host.add_address(plan.bridge_name, address)
+        host.add_address(dev, address)
     except NetlinkError as error:
         if error.errno != errno.EEXIST:
             raise
-        return
-    wanted = ip_interface(address)
-    for other in host.addresses(plan.bridge_name):
-        there = ip_interface(other.address)
-        if there == wanted or there.version != wanted.version or not there.network.overlaps(wanted.network):
-            continue
-        if not plan.force:
-            host.del_address(plan.bridge_name, address)
-            text = f"bridge {plan.bridge_name!r} has address {there}, not the gateway's {wanted}"
-            raise CniError(INVALID_CONFIG, text, "forceAddress replaces it")
-        host.del_address(plan.bridge_name, other.address)
+        return False
+    return True
 
 
 def _settle(pod: Netlink, plan: Plan) -> None:
