@@ -18,6 +18,7 @@ from netsim.agent.images.provider import Had, NoImage
 from netsim.agent.killing import Killer
 from netsim.agent.model import Container, Exit, Obj, PodState
 from netsim.agent.plan import (
+    POST_START,
     Action,
     BackOffPull,
     CreateSandbox,
@@ -170,14 +171,14 @@ class PodActions:
         spec = podspec.find_container(pod, name) if pod is not None else None
         container = state.containers.get(name) if state is not None else None
         hook = post_start(spec) if spec is not None else None
-        if spec is None or container is None or not container.running or not hook:
+        if pod is None or spec is None or container is None or not container.running or not hook:
             return
         try:
             await run_hook(self.worker, spec, hook)
         except HookFailed as error:
-            text = f"PostStartHook failed: {error}"
-            self.worker.event("FailedPostStartHook", text, warning=True, container=name)
-            container.unhealthy = "postStart hook"
+            log.warning("pod %s: postStart hook of container %s: %s", podspec.full_name(pod), name, error)
+            self.worker.event("FailedPostStartHook", "PostStartHook failed", warning=True, container=name)
+            container.unhealthy = POST_START
         if container.running and not container.unhealthy:
             set_ready(spec, container)
         self.worker.save()

@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from netsim.agent.env import ConfigError
+from netsim.agent.http_get import ask
 from netsim.agent.model import Container, Obj
-from netsim.agent.probes import http_request, http_verdict, resolve_port
+from netsim.agent.probes import resolve_port
 from netsim.agent.runtime.processes import CreateFailed
 from netsim.api.errors import StatusError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class HookFailed(Exception):
-    """A hook did not succeed; the text is for the pod's Event."""
+    """A hook did not succeed; the text is for the node's log: events do not show it, since it may hold secrets."""
 
 
 def post_start(spec: Obj) -> Obj | None:
@@ -51,15 +52,7 @@ async def _execute(worker: PodWorker, spec: Obj, action: Obj) -> None:
 
 
 async def _get(worker: PodWorker, spec: Obj, action: Obj) -> None:
-    if str(action.get("scheme") or "HTTP").upper() != "HTTP":
-        raise HookFailed("httpGet hooks over HTTPS are not served; use scheme HTTP or exec")
     own = worker.state.ips[0] if worker.state is not None and worker.state.ips else worker.context.config.node_ip
-    host, port = action.get("host") or own, resolve_port(action["port"], spec)
-    reader, writer = await asyncio.open_connection(host, port)
-    try:
-        writer.write(http_request(action, host, port))
-        good, message = http_verdict(await reader.readline())
-    finally:
-        writer.close()
+    good, message = await ask(action, action.get("host") or own, resolve_port(action.get("port") or 80, spec))
     if not good:
         raise HookFailed(message)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from netsim.agent import podspec
 from netsim.agent.hooks import HookFailed, run_hook
 from netsim.agent.model import Container
-from netsim.agent.plan import KillContainer
+from netsim.agent.plan import POST_START, KillContainer
 from netsim.agent.runtime.processes import Ended
 from netsim.agent.runtime.workload_client import WorkloadHostGone
 
@@ -51,7 +51,8 @@ class Killer:
         container = state.containers.get(action.name) if state is not None else None
         if container is None or not container.running:
             return
-        why = action.why if "restarted" in action.why else f"Stopping container {action.name}"
+        told = "restarted" in action.why or action.why == POST_START
+        why = action.why if told else f"Stopping container {action.name}"
         self.worker.event("Killing", why, container=action.name)
         self._exits[action.name] = asyncio.Event()
         try:
@@ -119,8 +120,8 @@ class Killer:
         return max(MINIMUM_SECONDS, grace - (time.monotonic() - begun))
 
     def _hook_failed(self, name: str, why: str) -> None:
-        text = f"PreStopHook failed: {why}"
-        self.worker.event("FailedPreStopHook", text, warning=True, container=name)
+        log.warning("pod %s: preStop hook of container %s: %s", self.worker.uid, name, why)
+        self.worker.event("FailedPreStopHook", "PreStopHook failed", warning=True, container=name)
 
 
 def stop_signal(name: str) -> int:

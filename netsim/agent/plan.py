@@ -63,6 +63,8 @@ PULL_ERROR_SECONDS = 1.0
 MINIMUM_GRACE = 2.0
 """Seconds a sidecar gets although the containers before it have used up the pod's grace period."""
 EVICTION_GRACE = 1.0
+POST_START = "FailedPostStartHook"
+"""What makes a container unhealthy whose postStart hook failed; kubelet's message as it kills it."""
 Action = CreateSandbox | StartContainer | KillContainer | BackOffPull | RemoveSandbox | EndPod | DeletePod | ForgetPod
 
 
@@ -197,13 +199,8 @@ def _plan_running(spec: Obj, actual: Container, pod: Obj) -> Plan:
         why = f"Container {actual.name} definition changed, will be restarted"
         return Plan((KillContainer(actual.name, grace, why),))
     if actual.unhealthy:
-        return Plan(
-            (
-                KillContainer(
-                    actual.name, grace, f"Container {actual.name} failed {actual.unhealthy}, will be restarted"
-                ),
-            )
-        )
+        why = f"Container {actual.name} failed {actual.unhealthy}, will be restarted"
+        return Plan((KillContainer(actual.name, grace, POST_START if actual.unhealthy == POST_START else why),))
     return Plan()
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from collections.abc import Awaitable, Callable
 
+from netsim.agent.http_get import ask
 from netsim.agent.model import Container, Obj
 from netsim.agent.probes import (
     Probe,
     ProbeKind,
     ProbeState,
     fault,
-    http_request,
-    http_verdict,
     parse_probe,
     resolve_port,
     step,
@@ -113,24 +111,12 @@ class ProbeRunner:
             return await check_health(self.host, int(probe.fields["port"]), str(probe.fields.get("service") or ""))
         port = resolve_port(probe.fields["port"], self.spec)
         host = probe.fields.get("host") or self.host
-        reader, writer = await asyncio.open_connection(host, port, ssl=_tls(probe))
-        try:
-            if probe.handler == "tcpSocket":
-                return True, ""
-            writer.write(http_request(probe.fields, host, port))
-            return http_verdict(await reader.readline())
-        finally:
-            writer.close()
+        if probe.handler == "httpGet":
+            return await ask(probe.fields, host, port)
+        _, writer = await asyncio.open_connection(host, port)
+        writer.close()
+        return True, ""
 
 
 def _kind(name: str) -> ProbeKind:
     return "readiness" if name == "readiness" else "liveness"
-
-
-def _tls(probe: Probe) -> ssl.SSLContext | None:
-    """kubelet's HTTPS probes do not verify the certificate."""
-    if probe.handler != "httpGet" or str(probe.fields.get("scheme") or "HTTP").upper() != "HTTPS":
-        return None
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context

@@ -21,8 +21,9 @@ def build_status(pod: Obj, state: PodState, now: float, host_ip: str) -> Obj:
         "hostIPs": [{"ip": host_ip}],
         "startTime": old.get("startTime") or stamp(state.created_at),
         "qosClass": old.get("qosClass") or qos_class(pod),
-        "containerStatuses": container_statuses(podspec.containers(pod), pod, state),
     }
+    if state.containers or not state.ended:  # a pod that was refused has none
+        status["containerStatuses"] = container_statuses(podspec.containers(pod), pod, state)
     if generation := pod["metadata"].get("generation"):
         status["observedGeneration"] = generation
     if state.ips:

@@ -150,7 +150,11 @@ def _sub_path(volume: str, path: str) -> str:
     if not f"{inside}/".startswith(os.path.realpath(volume) + "/"):
         raise ConfigError(f"subPath {path!r} leads out of its volume by a symbolic link")
     if not os.path.exists(inside):
+        mode, made = os.stat(volume).st_mode & 0o7777, inside
         os.makedirs(inside)
+        while made != os.path.realpath(volume):  # as open as the volume itself
+            os.chmod(made, mode)
+            made = os.path.dirname(made)
     return inside
 
 
