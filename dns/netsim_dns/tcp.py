@@ -1,18 +1,31 @@
-"""The TCP side (RFC 7766): length-prefixed messages, answered in order, many to a connection."""
+"""The TCP side (RFC 7766): length-prefixed messages, many to a connection, answered in order."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import time
+from collections import deque
+from dataclasses import dataclass
 from ipaddress import ip_address
+from operator import attrgetter
+from typing import Any
 
-from .seams import Exchange, Observe, Respond
+from .seams import Answered, Exchange, Observe, Respond
 
 FIRST_TIMEOUT = 3.0
 IDLE_TIMEOUT = 10.0
 WRITE_TIMEOUT = 5.0
 BACKLOG = 1024
+# connections at a time
+STREAMS_MAX = 4096
+# of one connection in one turn of the loop: messages answered, and bytes after which no more are. Other connections
+# and UDP have theirs in between
+TURN = 128
+TURN_BYTES = 256 << 10
+# queries of one connection that wait for upstreams, or for one that does
+WAITING_MAX = 64
 
 
 def open_tcp(address: str, port: int, share: bool = False) -> socket.socket:
@@ -34,105 +47,178 @@ def open_tcp(address: str, port: int, share: bool = False) -> socket.socket:
     return sock
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """A query whose answer is not there yet, or may not be sent before an earlier one's."""
+
+    query: bytes
+    reply: Answered
+    began: float
+
+    @property
+    def ready(self) -> bool:
+        return not isinstance(self.reply, asyncio.Future) or self.reply.done()
+
+    def answer(self) -> bytes | None:
+        if isinstance(self.reply, asyncio.Future):
+            return None if self.reply.cancelled() else self.reply.result()
+        return self.reply
+
+
 class DnsStream(asyncio.Protocol):
-    """One connection. It is closed 3 s after it began without a message, 10 s after its last one, or when the
-    client takes nothing for 5 s."""
+    """One connection. Its queries are worked on at the same time, and answered in their order.
+
+    It is closed 3 s after it began without a message, 10 s after its last answer, or when the client takes nothing
+    for 5 s. With `STREAMS_MAX` connections open, the one that is nearest to its end makes room for a new one.
+    """
 
     def __init__(self, respond: Respond, open_streams: set[DnsStream], observe: Observe | None = None) -> None:
         self._respond = respond
         self._observe = observe
-        self._waited: asyncio.Future[bytes | None] | None = None
         self._open = open_streams
-        self._buffer = bytearray()
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._client: Any = None
+        self._unread = b""
+        self._waiting: deque[_Waiting] = deque()
         self._paused = False
         self._ended = False
+        self._turn: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.deadline = math.inf
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._client = transport.get_extra_info("peername")
+        if len(self._open) >= STREAMS_MAX:
+            min(self._open, key=attrgetter("deadline")).abort()
         self._open.add(self)
-        self._arm(FIRST_TIMEOUT)
+        self._end_in(FIRST_TIMEOUT)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        self._answer()
+        self._unread = self._unread + data if self._unread else data
+        if self._turn is None:
+            self._go_on()
 
     def eof_received(self) -> bool:
         """The client has asked all: what was asked is answered (also if it must wait), then the end."""
         self._ended = True
-        return self._paused or self._waited is not None
+        return self._paused or self._turn is not None or bool(self._waiting)
 
     def pause_writing(self) -> None:
         self._paused = True
-        if self._transport:
-            self._transport.pause_reading()
-        self._arm(WRITE_TIMEOUT)
+        self._end_in(WRITE_TIMEOUT)
 
     def resume_writing(self) -> None:
         self._paused = False
-        self._arm(IDLE_TIMEOUT)
-        self._answer()
+        self._end_in(IDLE_TIMEOUT)
         self._go_on()
-
-    def _go_on(self) -> None:
-        """Read on, or end as the client has, once nothing is waited for."""
-        if self._transport and not self._paused and self._waited is None:
-            self._transport.close() if self._ended else self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._open.discard(self)
-        if self._timer:
-            self._timer.cancel()
+        self._transport = None
+        self._waiting.clear()
+        for handle in (self._timer, self._turn):
+            if handle:
+                handle.cancel()
 
     def abort(self) -> None:
         """Drop the connection with whatever is unsent."""
+        self._open.discard(self)
         if self._transport:
             self._transport.abort()
 
-    def _answer(self) -> None:
-        """Answer every complete message, each length and answer in one piece, until the client must read first."""
-        while not self._paused and self._waited is None and len(self._buffer) >= 2:
-            end = 2 + int.from_bytes(self._buffer[:2], "big")
-            if len(self._buffer) < end:
-                return
-            message = bytes(self._buffer[2:end])
-            del self._buffer[:end]
-            start = time.perf_counter() if self._observe else 0.0
+    def _go_on(self) -> None:
+        """Send what is ready, answer what has come, and read on, end or wait, whatever it takes now."""
+        self._turn = None
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self._send_ready()
+        more = self._answer() if not self._busy else False
+        if more and not self._busy:
+            self._turn = self._loop.call_soon(self._go_on)
+        if more or self._busy:
+            transport.pause_reading()
+        elif not self._ended:
+            transport.resume_reading()
+        elif not self._waiting:
+            transport.close()
+
+    @property
+    def _busy(self) -> bool:
+        """Must the client or an upstream be waited for before more is answered?"""
+        return self._paused or len(self._waiting) >= WAITING_MAX
+
+    def _answer(self) -> bool:
+        """Answer as many complete messages as one turn may take; may there be more?"""
+        unread, start, frames, size, answered = self._unread, 0, list[bytes](), 0, list[Exchange]()
+        began = time.perf_counter()
+        for _ in range(TURN):
+            end = start + 2 + int.from_bytes(unread[start : start + 2], "big")
+            if end > len(unread) or size > TURN_BYTES or len(self._waiting) >= WAITING_MAX:
+                break
+            message, start = unread[start + 2 : end], end
             reply = self._respond(message)
-            if isinstance(reply, asyncio.Future):
-                self._wait(reply, message)
-                return
-            self._send(message, reply, start)
+            if self._waiting or isinstance(reply, asyncio.Future):
+                self._wait(_Waiting(message, reply, began))
+                continue
+            if reply is not None:
+                frames += (len(reply).to_bytes(2, "big"), reply)
+                size += len(reply)
+            if self._observe:
+                answered.append(Exchange(message, reply, self._client))
+        else:
+            end = start
+        self._unread = unread[start:]
+        self._send(frames, answered, began)
+        if start:
+            self._await_next()
+        return end <= len(unread) and len(unread) - start >= 2
 
-    def _send(self, message: bytes, reply: bytes | None, start: float) -> None:
-        if self._transport and reply is not None:
-            self._transport.write(len(reply).to_bytes(2, "big") + reply)
-        if self._transport and self._observe:
-            client = self._transport.get_extra_info("peername")
-            self._observe("tcp", [Exchange(message, reply, client)], time.perf_counter() - start)
-        if not self._paused:
-            self._arm(IDLE_TIMEOUT)
+    def _wait(self, waiting: _Waiting) -> None:
+        self._waiting.append(waiting)
+        self._end_in(math.inf)
+        if isinstance(waiting.reply, asyncio.Future):
+            waiting.reply.add_done_callback(self._arrived)
 
-    def _wait(self, reply: asyncio.Future[bytes | None], message: bytes) -> None:
-        """Answers go out in the order of the queries: what follows waits for this one."""
-        start, self._waited = time.perf_counter(), reply
-        if self._transport:
-            self._transport.pause_reading()
-        if self._timer:
-            self._timer.cancel()
+    def _arrived(self, _: asyncio.Future[bytes | None]) -> None:
+        if self._turn is None:
+            self._go_on()
 
-        def done(future: asyncio.Future[bytes | None]) -> None:
-            self._waited = None
-            if self._transport and not self._transport.is_closing():
-                self._send(message, None if future.cancelled() else future.result(), start)
-                self._answer()
-                self._go_on()
+    def _send_ready(self) -> None:
+        """Send the answers that were waited for, up to the first that is not there yet."""
+        while self._waiting and not self._paused and self._waiting[0].ready:
+            first = self._waiting.popleft()
+            reply = first.answer()
+            frames = [len(reply).to_bytes(2, "big"), reply] if reply is not None else []
+            self._send(frames, [Exchange(first.query, reply, self._client)], first.began)
+            self._await_next()
 
-        reply.add_done_callback(done)
+    def _send(self, frames: list[bytes], answered: list[Exchange], began: float) -> None:
+        """Write answers, each with its length before it and all in one piece."""
+        if frames and self._transport:
+            self._transport.write(b"".join(frames))
+        if answered and self._observe:
+            self._observe("tcp", answered, time.perf_counter() - began)
 
-    def _arm(self, seconds: float) -> None:
-        if self._timer:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
+    def _await_next(self) -> None:
+        """The client's time for its next query begins, unless it has answers to read or to wait for."""
+        if not self._paused and not self._waiting:
+            self._end_in(IDLE_TIMEOUT)
+
+    def _end_in(self, seconds: float) -> None:
+        """End the connection after this time, unless told otherwise until then."""
+        self.deadline = self._loop.time() + seconds
+        if seconds < math.inf and (self._timer is None or self._timer.when() > self.deadline):
+            if self._timer:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(self.deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        if self._loop.time() >= self.deadline:
+            self.abort()
+        elif self.deadline < math.inf:
+            self._timer = self._loop.call_at(self.deadline, self._expire)
