@@ -15,14 +15,21 @@ settings.register_profile("netsim", parent=settings(), deadline=None)
 settings.load_profile("netsim")
 
 
+LABS = "tests/lab/"
+
+
 class OneMachine(LoadScopeScheduling):
-    """With two workers (`-n 2`): tests of the machine run in one of them, one after the other; of the rest each file
-    stays together, for its server's sake. (Groups by marker, `--dist loadgroup`, have no
-    effect with pytest 9.2 and pytest-xdist 3.8.)"""
+    """With two workers (`-n 2`): tests with labs run in one of them, one after the other, and are begun with, since
+    they take longest; of the rest each file stays together, for its server's sake. (Groups by marker, `--dist
+    loadgroup`, have no effect with pytest 9.2 and pytest-xdist 3.8.)"""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return "machine" if path.startswith(("tests/kernel/", "tests/lab/")) else path
+        return LABS if nodeid.startswith(LABS) else nodeid.partition("::")[0]
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if LABS in self.workqueue:
+            self.workqueue.move_to_end(LABS, last=False)
+        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneMachine:

@@ -90,7 +90,7 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def machines() -> Iterator[dict[str, Any]]:
-    prefix = f"nsann-{uuid.uuid4().hex[:6]}"
+    prefix = f"pytest-ann-{uuid.uuid4().hex[:6]}"
     names = ("net", "n1", "n2", "client")
     made: dict[str, Machine] = {}
     try:

@@ -33,11 +33,11 @@ class Pair:
         return run("ip", "netns", "exec", self.client, "dig", f"@{address}", "+tries=1", "+time=5", *words)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
     if os.geteuid() or not shutil.which("dig"):
         pytest.skip("needs root and dig (Debian package bind9-dnsutils)")
-    mark = f"dnst{os.getpid()}"
+    mark = f"pytest-dns-{os.getpid()}"
     names = Pair(f"{mark}s", f"{mark}c")
     try:
         run("ip", "netns", "add", names.server)
@@ -57,7 +57,7 @@ def pair() -> Iterator[Pair]:
             subprocess.run(("ip", "netns", "delete", namespace), check=False, capture_output=True, timeout=20)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(pair: Pair) -> Iterator[Pair]:
     listen = ("--listen", "0.0.0.0:53", "--listen", "[::]:53", "--lameduck", "0")
     command = ("ip", "netns", "exec", pair.server, sys.executable, "-m", "netsim_dns", "-f", str(FIXTURE), *listen)

@@ -36,7 +36,7 @@ InNetns = Callable[..., Any]
 @pytest.fixture
 def inside() -> Iterator[InNetns]:
     """Calls functions in a network namespace of the test's own."""
-    name = f"nsproxy-{uuid.uuid4().hex[:8]}"
+    name = f"pytest-proxy-{uuid.uuid4().hex[:8]}"
     run(["ip", "netns", "add", name])
     yield lambda function, *args, **kwargs: netns.run_in(f"/run/netns/{name}", function, *args, **kwargs)
     run(["ip", "netns", "del", name])

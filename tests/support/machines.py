@@ -160,9 +160,10 @@ class Switch:
         return machine
 
     def close(self) -> None:
-        """Stop every service, take every lab down, and let go of the namespaces."""
+        """Stop every service (what was started last comes first, so that none waits for one that is gone), take every
+        lab down, and let go of the namespaces."""
         with self._stack:
-            for machine in reversed(self.machines.values()):
+            for machine in self.machines.values():
                 self._stack.callback(machine.run, "netsim", "down", check=False)
                 for name in list(machine.services):
                     self._stack.callback(machine.stop, name)
@@ -205,8 +206,9 @@ class Traces:
 
 
 def traces(labs: str) -> Traces:
-    """The root namespaces' network, and whatever carries a lab's name (they all start with `labs`)."""
-    show = "ip -br link; ip -br address; ip route; iptables-save | grep -v '^[#:]'; ip netns list"
+    """The root namespaces' network, but for namespaces of tests that run beside this one (`pytest-…`), and whatever
+    carries a lab's name (they all start with `labs`)."""
+    show = "ip -br link; ip -br address; ip route; iptables-save | grep -v '^[#:]'; ip netns list | grep -v ^pytest-"
     network = subprocess.run(["sh", "-c", show], capture_output=True, text=True, timeout=20).stdout
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     groups = [str(p) for root in Path("/sys/fs/cgroup").glob("**/netsim") for p in root.glob(f"{labs}*")]

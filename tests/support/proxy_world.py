@@ -197,7 +197,7 @@ def set_up_node() -> None:
 @contextmanager
 def make_world() -> Iterator[World]:
     """The namespaces with servers on the pods; everything ends with the block."""
-    prefix = f"nsproxy-{uuid.uuid4().hex[:6]}"
+    prefix = f"pytest-proxy-{uuid.uuid4().hex[:6]}"
     names = ("node", "p1", "p2", "client", "remote")
     servers, made = Servers(), World(prefix)
     try:
