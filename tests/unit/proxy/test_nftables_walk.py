@@ -42,6 +42,7 @@ def compiled(config: ProxyConfig, family: Family) -> tuple[Ruleset, Nftables]:
     return compile_objects(objects, config, ADDRESSES, family), compile_table(objects, config, ADDRESSES, family)
 
 
+@cache
 def destinations(family: Family) -> list[tuple[str, int, str]]:
     """Every way to every Service, some that lead nowhere, and ports that no Service has."""
     found: set[tuple[str, int, str]] = set()
@@ -55,6 +56,7 @@ def destinations(family: Family) -> list[tuple[str, int, str]]:
     return sorted(found)
 
 
+@cache
 def senders(family: Family) -> list[tuple[str, str]]:
     """Source addresses with the interface that they come in through: the node itself, its pods, others."""
     parts = cut_objects(every_kind(), CONFIG, ADDRESSES, family)
