@@ -32,7 +32,8 @@ def _delegated(request: Request, store: Leases) -> Addressing:
         if not found.ips:
             raise CniError(NO_ADDRESS, f"IPAM plugin {request.config.ipam.kind} gave no address")
     except CniError as error:
-        undo(error, lambda: give_back(request, store))
+        undo(error, lambda: delegate("DEL", request))
+        store.release(request.key)
         raise
     return found
 

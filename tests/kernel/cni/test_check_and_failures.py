@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from netsim.host.netlink import Netlink
-from netsim_cni import errors
+from netsim.host import conntrack, firewall
+from netsim.host._transport import Transport
+from netsim.host.exec import CommandFailed
+from netsim.host.netlink import Netlink, NetlinkError
+from netsim_cni import errors, perform
 from netsim_cni.errors import CniError
+from netsim_cni.extras import bandwidth, macspoof
 from netsim_cni.ipam import leases_at
-from support.cni_machine import Machine
+from support.cni_machine import MODES, Machine
 
 pytestmark = pytest.mark.root
 
@@ -94,3 +99,66 @@ def test_second_add_of_the_same_attachment_is_refused_and_harmless(machine: Mach
         machine.cni("ADD", "node-1", "web-1")
     assert caught.value.code == errors.DUPLICATE_ATTACHMENT
     assert machine.reaches("node-1", ip)
+
+
+class Trip:
+    """Lets the `at`-th of all changes that an ADD makes fail: messages to the kernel and commands alike."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, at: int) -> None:
+        self.at, self.count = at, 0
+        send = Transport._send
+
+        def tripping(transport: Transport, queue: list[Any]) -> None:
+            if self._is_now():
+                raise NetlinkError(12, f"fault {at}: {queue[0][2]}")
+            send(transport, queue)
+
+        patch.setattr(Transport, "_send", tripping)
+        for module in (firewall, conntrack, bandwidth, macspoof):
+            patch.setattr(module, "run", self._tripping(module.run))
+        patch.setattr(perform, "ensure_sysctl", self._tripping(perform.ensure_sysctl))
+
+    def _tripping(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            if self._is_now():
+                raise CommandFailed(["fault"], self.at, f"{args}")
+            return real(*args, **options)
+
+        return call
+
+    def _is_now(self) -> bool:
+        self.count += 1
+        return self.count == self.at
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_whichever_step_of_an_add_fails_nothing_is_left(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    machine.make("node-1")
+    port = {"hostPort": 8080, "containerPort": 80, "protocol": "udp"}
+    limits = {"ingressRate": 8_000_000, "ingressBurst": 800_000, "egressRate": 8_000_000, "egressBurst": 800_000}
+    runtime = {"portMappings": [port], "bandwidth": limits}
+    bridged = {"macspoofchk": True} if mode == "bridge" else {}
+    conf = machine.conf("node-1", mode, ipMasq=True, runtimeConfig=runtime, **bridged)
+    machine.add("node-1", "first", conf)  # makes the bridge and the shared chains, which stay
+    machine.cni("DEL", "node-1", "first", conf)
+    machine.make("web-1")
+
+    def state() -> tuple[object, ...]:
+        tables = machine.shown("node-1", "nft", "list", "tables")
+        return machine.facts("node-1"), machine.rules("node-1"), machine.shown("web-1", "ip", "link"), tables
+
+    before = state()
+    for at in range(1, 60):
+        with monkeypatch.context() as patch:
+            trip = Trip(patch, at)
+            try:
+                result = machine.cni("ADD", "node-1", "web-1", conf)
+                break
+            except (CniError, CommandFailed):
+                assert trip.count >= at
+        assert state() == before, f"after a fault in step {at}"
+        assert leases_at(machine.directory, "node-1").holders() == [], at
+    assert at > 9
+    machine.cni("CHECK", "node-1", "web-1", conf | {"prevResult": result})
