@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from .config import ConfigError
 from .options import OPTIONS, Words, parse_document, parse_words
@@ -31,6 +33,9 @@ examples:
 """
 
 
+_CONFIG = "YAML of the settings below, or a Corefile (by its name); of a directory its Corefile, else its dns.yaml"
+
+
 def parser() -> argparse.ArgumentParser:
     """The options and their help."""
     options = argparse.ArgumentParser(
@@ -39,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     source = options.add_mutually_exclusive_group()
     source.add_argument("-f", "--file", help="serve the objects of a YAML or JSON file, without an API")
     source.add_argument("--kubeconfig", metavar="FILE", help="the API to watch (the pod's own)")
-    options.add_argument("--config", metavar="FILE", help="a YAML file of the settings below; flags win over it")
+    options.add_argument("--config", metavar="FILE|DIRECTORY", help=_CONFIG)
     settings = options.add_argument_group("settings (default)")
     for option in OPTIONS:
         settings.add_argument(
@@ -61,40 +66,53 @@ def given_words(options: argparse.Namespace) -> Words:
 
 def read_settings(flags: Words, path: str, text: str) -> Settings:
     """Settings from the text of a configuration file and the flags, which win. Raises ConfigError, OSError."""
-    import yaml
-
     from .reload import read_file
     from .settings import make_settings
 
     try:
-        words = parse_document(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    except yaml.YAMLError as failure:
-        raise ConfigError(f"{path}: not valid YAML: {failure}") from None
+        values = _read_corefile(text) if "corefile" in os.path.basename(path).lower() else _read_yaml(path, text)
+        return make_settings(values | parse_words(flags, "--{}".format), read_file)
     except ConfigError as failure:
         raise ConfigError(f"{path}: {failure}") from None
-    values = parse_words(words, lambda name: f"{path}: {name}")
-    return make_settings(values | parse_words(flags, "--{}".format), read_file)
+
+
+def _read_yaml(path: str, text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as failure:
+        raise ConfigError(f"not valid YAML: {failure}") from None
+    return parse_words(parse_document(document), str)
+
+
+def _read_corefile(text: str) -> dict[str, Any]:
+    from .corefile.plugins import read_corefile
+    from .reload import read_file
+
+    return read_corefile(text, os.environ, read_file)
 
 
 def load_settings(flags: Words, path: str | None) -> tuple[Settings, ConfigFile | None]:
     """The settings, and the configuration file to follow if there is one. Raises ConfigError, OSError."""
     from .process import ConfigFile
-    from .reload import read_file
+    from .reload import find_config, read_file
     from .settings import make_settings
 
     if path is None:
         return make_settings(parse_words(flags, "--{}".format), read_file), None
-    file = _read(path, "--config")
-    config = ConfigFile(file, lambda text: read_settings(flags, path, text))
-    return config.parse(file.text), config
+    file = _read(lambda: find_config(path), "--config")
+    config = ConfigFile(file, partial(read_settings, flags))
+    return config.parse(file.path, file.text), config
 
 
-def _read(path: str, what: str) -> ReadFile:
+def _read(find: Callable[[], str], what: str) -> ReadFile:
     from .process import ReadFile
     from .reload import read_file
 
+    path = find()
     try:
-        return ReadFile(path, read_file(path))
+        return ReadFile(path, read_file(path), find)
     except (OSError, UnicodeDecodeError) as failure:
         raise ConfigError(f"{what} {path}: {getattr(failure, 'strerror', None) or failure}") from failure
 
@@ -105,7 +123,8 @@ async def serve(options: argparse.Namespace, worker: Worker) -> None:
 
     settings, config = load_settings(given_words(options), options.config)
     if options.file:
-        await run_dns_objects(settings, _read(options.file, "dns objects file"), config, worker)
+        objects = _read(lambda: options.file, "dns objects file")
+        await run_dns_objects(settings, objects, config, worker)
         return
     from netsim.client.kubeconfig import KubeconfigError, in_cluster_client, load_client
 

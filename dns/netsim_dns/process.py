@@ -34,18 +34,19 @@ ALONE = Worker()
 
 @dataclass(frozen=True, slots=True)
 class ReadFile:
-    """A file that was read at the start and may change: its name, its text."""
+    """A file that was read at the start and may change: its name and text, and what names it from then on."""
 
     path: str
     text: str
+    find: Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A configuration file, and how its text becomes settings (raises ConfigError, OSError)."""
+    """A configuration file, and how its path and text become settings (raises ConfigError, OSError)."""
 
     file: ReadFile
-    parse: Callable[[str], Settings]
+    parse: Callable[[str, str], Settings]
 
 
 class Process:
@@ -96,12 +97,12 @@ class Process:
             page = metrics_page(self._render_metrics)
             self._pages.append(await serve_page(self.settings.metrics_listen, "/metrics", page))
 
-    def follow(self, file: ReadFile, changed: Callable[[str], None]) -> None:
-        """Call `changed` with the file's text whenever it has changed, if files are looked at."""
+    def follow(self, file: ReadFile, changed: Callable[[str, str], None]) -> None:
+        """Call `changed` with the file's path and text whenever it has changed, if files are looked at."""
         if self.settings.reload:
             poke = asyncio.Event()
             self._pokes.append(poke)
-            self._start(follow_file(file.path, file.text, self.settings.reload, poke, changed))
+            self._start(follow_file(file.find, file.text, self.settings.reload, poke, changed))
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Answer until told to stop, and for the time of the lameduck after that. Raises OSError, ConfigError."""
@@ -157,11 +158,10 @@ class Process:
         for poke in self._pokes:
             poke.set()
 
-    def _reload(self, text: str) -> None:
+    def _reload(self, path: str, text: str) -> None:
         assert self._config is not None
-        path = self._config.file.path
         try:
-            new = self._config.parse(text)
+            new = self._config.parse(path, text)
             self._forwarder.reconfigure(new.forward)
         except (ConfigError, OSError) as failure:
             self.metrics.add("reload_failed_total")
@@ -241,14 +241,14 @@ async def run_dns_objects(
     index.set_synced()
     process = Process(settings, index, config, worker)
 
-    def changed(text: str) -> None:
+    def changed(path: str, text: str) -> None:
         nonlocal known
         try:
-            known = replace_objects(index, known, parse_objects(file.path, text), int(time.time()))
+            known = replace_objects(index, known, parse_objects(path, text), int(time.time()))
         except ConfigError as failure:
             LOG.error("%s; the objects before stay", failure)
         else:
-            LOG.info("dns: %d objects read from %s", len(known), file.path)
+            LOG.info("dns: %d objects read from %s", len(known), path)
 
     try:
         stop = stop_signal()

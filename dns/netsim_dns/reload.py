@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 LOG = logging.getLogger(__name__)
+COREFILE, YAML_FILE = "Corefile", "dns.yaml"
 
 
 def read_file(path: str) -> str:
@@ -24,9 +25,10 @@ def digest(text: str) -> str:
 
 
 async def follow_file(
-    path: str, text: str, seconds: float, poke: asyncio.Event, changed: Callable[[str], None]
+    find: Callable[[], str], text: str, seconds: float, poke: asyncio.Event, changed: Callable[[str, str], None]
 ) -> None:
-    """Call `changed` with the file's text for ever, when it is not the one before (`text` at first).
+    """Call `changed` with the path and text of the file that `find` names, for ever, when the text is not the one
+    before (`text` at first).
 
     It is looked at each `seconds`, and when `poke` is set. A ConfigMap's volume shows a new file at once by moving a
     link, so that no half of one is ever read. A file that cannot be read is told of once and looked for again.
@@ -34,13 +36,14 @@ async def follow_file(
     stamp, said = None, ""
     while True:
         try:
+            path = find()
             now = _stamp(path)
             if now != stamp:
                 found = read_file(path)
                 stamp, said = now, ""
                 if found != text:
                     text = found
-                    changed(found)
+                    changed(path, found)
         except (OSError, UnicodeDecodeError) as failure:
             if str(failure) != said:
                 said, stamp = str(failure), None
@@ -51,6 +54,14 @@ async def follow_file(
                 poke.clear()
 
 
-def _stamp(path: str) -> tuple[int, int, int]:
+def _stamp(path: str) -> tuple[str, int, int, int]:
     found = os.stat(path)
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    return path, found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def find_config(path: str) -> str:
+    """The file that a `--config` means: in a directory, such as a ConfigMap's, its Corefile, else its dns.yaml."""
+    if not os.path.isdir(path):
+        return path
+    corefile = f"{path}/{COREFILE}"
+    return corefile if os.path.exists(corefile) else f"{path}/{YAML_FILE}"

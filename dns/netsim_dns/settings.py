@@ -40,7 +40,10 @@ class Settings:
 
 
 def make_settings(values: Mapping[str, Any], read_file: ReadFile) -> Settings:
-    """Settings from parsed options; `read_file` gives the text of a resolv.conf. Raises ConfigError, OSError."""
+    """Settings from parsed options; `read_file` gives the text of a resolv.conf. Raises ConfigError, OSError.
+
+    `fallthrough` and `forward-config` (all that is forwarded, unless other options say so) are those of a Corefile.
+    """
     default = Settings()
     return Settings(
         dns=_dns_config(values),
@@ -66,6 +69,7 @@ def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
         cache_ttl=values.get("cache", default.cache_ttl),
         pods=values.get("pods", default.pods),
         cluster_cidrs=cidrs,
+        fallthrough=values.get("fallthrough", default.fallthrough),
         udp_max=values.get("udp-max", default.udp_max),
         startup_timeout=values.get("startup-timeout", default.startup_timeout),
         lameduck=values.get("lameduck", default.lameduck),
@@ -83,6 +87,9 @@ def _check_networks(cidrs: tuple[str, ...]) -> None:
 
 
 def _forward_config(values: Mapping[str, Any], read_file: ReadFile) -> ForwardConfig:
+    made: ForwardConfig | None = values.get("forward-config")
+    if made is not None and not {"forward", "forward-policy", "stub-domain"} & values.keys():
+        return made
     upstreams = tuple(up for text in values.get("forward", ()) for up in _upstreams(text, read_file))
     stubs: dict[str, list[str]] = {}
     for zone, addresses in values.get("stub-domain", ()):

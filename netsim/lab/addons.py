@@ -14,6 +14,11 @@ DNS_USER = 65532  # as in CoreDNS's image
 DNS_SETTINGS = "dns.yaml"
 _SCRAPED = {"prometheus.io/port": "9153", "prometheus.io/scrape": "true"}
 _SETTINGS_DIR = "/etc/coredns"
+_ABOUT_SETTINGS = """\
+# Changes are taken over within a minute; `netsim dns --help` lists all settings.
+# A Corefile, as a second key of this ConfigMap, is read in the place of this.
+"""
+_SETTINGS = "pods: insecure\nttl: 30\ncache: 30\nforward: []\n"
 
 
 def render_addons(spec: LabSpec, dns_user: int = DNS_USER) -> list[Obj]:
@@ -75,7 +80,7 @@ def _service(spec: LabSpec) -> Obj:
 def _settings(spec: LabSpec) -> Obj:
     """What may be changed while the servers run (dns/README.md). Without uplink there is nobody to forward to."""
     ranges = "".join(f"- {cidr}\n" for cidr in (spec.service_cidr, spec.pod_cidr))
-    text = f"zone: {spec.cluster_domain}\ncluster-cidr:\n{ranges}pods: insecure\nttl: 30\ncache: 30\nforward: []\n"
+    text = f"{_ABOUT_SETTINGS}zone: {spec.cluster_domain}\ncluster-cidr:\n{ranges}{_SETTINGS}"
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta("coredns"), "data": {DNS_SETTINGS: text}}
 
 
@@ -123,7 +128,7 @@ def _container(user: int) -> Obj:
         "name": "coredns",
         "image": "netsim/dns",
         "imagePullPolicy": "IfNotPresent",
-        "args": ["--config", f"{_SETTINGS_DIR}/{DNS_SETTINGS}", *_PLACES],
+        "args": ["--config", _SETTINGS_DIR, *_PLACES],
         "ports": [
             {"name": "dns", "containerPort": 53, "protocol": "UDP"},
             {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},

@@ -1,0 +1,64 @@
+"""Words of a Corefile as numbers, durations, places and zones. Pure."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+
+from ..config import Listen
+from ..names import IN_ADDR_ARPA, IP6_ARPA, labels_of, lower, under
+from ..options import parse_listen
+from .syntax import Directive
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+REVERSE = ("in-addr.arpa", "ip6.arpa")
+
+
+def only(directive: Directive, least: int, most: int) -> list[str]:
+    """The arguments, which must be so many. Raises ConfigError."""
+    if not least <= len(directive.arguments) <= most:
+        wanted = str(least) if least == most else f"{least} to {most}"
+        raise directive.error(f"{len(directive.arguments)} values, give {wanted}")
+    return directive.arguments
+
+
+def seconds(directive: Directive, text: str) -> float:
+    """A duration of Go, such as 5s, 500ms or 1m30s; a bare number is seconds. Raises ConfigError."""
+    if text.isascii() and text.isdigit():
+        return float(text)
+    if not text or _DURATION.sub("", text):
+        raise directive.error(f"{text!r} is not a duration such as 5s or 500ms")
+    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
+
+
+def whole(directive: Directive, text: str) -> int:
+    """A whole number. Raises ConfigError."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise directive.error(f"{text!r} is not a whole number such as 30")
+    return int(text)
+
+
+def place(directive: Directive, default: str) -> Listen:
+    """The (address, port) of the argument, such as `:9153`; without host it is every address. Raises ConfigError."""
+    text = (only(directive, 0, 1) or [default])[0]
+    host, _, port = text.rpartition(":")
+    return parse_listen(f"{'127.0.0.1' if host == 'localhost' else host or '0.0.0.0'}:{port}")
+
+
+def split_key(key: str) -> tuple[str, int]:
+    """Zone and port of a server block's key: `.:53`, `dns://corp.example`, `corp.example:5353`."""
+    zone, _, port = key.removeprefix("dns://").partition(":")
+    return zone.removesuffix(".").lower() or ".", int(port) if port.isascii() and port.isdigit() else 53
+
+
+def is_reverse(zone: str) -> bool:
+    """A reverse zone, or the range of one (10.96.0.0/16)."""
+    if "/" in zone:
+        try:
+            ip_network(zone)
+        except ValueError:
+            return False
+        return True
+    labels = lower(labels_of(zone)) if zone != "." else ()
+    return under(labels, IN_ADDR_ARPA) or under(labels, IP6_ARPA)

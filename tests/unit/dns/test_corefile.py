@@ -1,0 +1,169 @@
+"""Corefiles: kubeadm's, what people add to it, and what is refused with the line and the mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from netsim_dns.config import ConfigError, DnsConfig
+from netsim_dns.corefile.plugins import read_corefile
+from netsim_dns.corefile.syntax import parse_corefile
+from netsim_dns.main import load_settings
+from netsim_dns.settings import Settings
+
+KUBEADM = """\
+.:53 {
+    errors
+    health {
+       lameduck 5s
+    }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+       pods insecure
+       fallthrough in-addr.arpa ip6.arpa
+       ttl 30
+    }
+    prometheus :9153
+    forward . /etc/resolv.conf {
+       max_concurrent 1000
+    }
+    cache 30 {
+       disable success cluster.local
+       disable denial cluster.local
+    }
+    loop
+    reload
+    loadbalance
+}
+"""
+
+
+def settings_of(tmp_path: Path, text: str, *flags: str) -> Settings:
+    path = tmp_path / "Corefile"
+    resolv = tmp_path / "resolv.conf"
+    resolv.write_text("nameserver 192.0.2.53\n")
+    path.write_text(text.replace("/etc/resolv.conf", str(resolv)))
+    words = {name.removeprefix("--"): [value] for name, value in zip(flags[::2], flags[1::2], strict=True)}
+    return load_settings(words, str(path))[0]
+
+
+def main_block(*lines: str) -> str:
+    return "\n".join([".:53 {", "kubernetes cluster.local", *lines, "}"])
+
+
+def test_kubeadms_own(tmp_path: Path) -> None:
+    found = settings_of(tmp_path, KUBEADM)
+    assert found.dns == DnsConfig(), "which is this profile"
+    (zone,) = found.forward.zones
+    assert (zone.zone, zone.upstreams, zone.max_concurrent) == (".", (("192.0.2.53", 53),), 1000)
+    assert (zone.cache.success_ttl, zone.cache.denial_ttl) == (30, 30)
+    assert found.metrics_listen == ("0.0.0.0", 9153) and found.log == () and found.reload == 2.0
+
+
+def test_coredns_defaults_are_not_kubeadms(tmp_path: Path) -> None:
+    found = settings_of(tmp_path, main_block()).dns
+    assert (found.ttl, found.pods, found.fallthrough, found.cache_ttl) == (5, "disabled", False, 0)
+    assert found.health_listen is None and found.ready_listen is None
+
+
+def test_flags_win(tmp_path: Path) -> None:
+    found = settings_of(tmp_path, KUBEADM, "--ttl", "9", "--forward", "192.0.2.1")
+    assert found.dns.ttl == 9 and found.forward.zones[0].upstreams == (("192.0.2.1", 53),)
+
+
+def test_what_people_add(tmp_path: Path) -> None:
+    more = "    errors { # all of them\n      stacktrace\n    }\n    log {\n class denial error\n}\n"
+    text = KUBEADM.replace("    errors\n", more)
+    text += """
+corp.example:53 b.example {
+    errors
+    cache 10 {
+        success 5000 60 7
+        prefetch 3 1m30s 20%
+        serve_stale 1h verify
+        servfail 1s
+    }
+    forward . 192.0.2.1 dns://192.0.2.2:5300 {
+        policy sequential
+        except x.corp.example
+        max_fails 3
+        expire 500ms
+        health_check 2s
+        prefer_udp
+        failover SERVFAIL refused
+    }
+}
+"""
+    found = settings_of(tmp_path, text)
+    assert found.log == ("denial", "error")
+    assert [zone.zone for zone in found.forward.zones] == [".", "corp.example", "b.example"]
+    corp = found.forward.zones[1]
+    assert corp.upstreams == (("192.0.2.1", 53), ("192.0.2.2", 5300))
+    assert (corp.policy, corp.excluded, corp.max_fails, corp.expire) == ("sequential", ("x.corp.example",), 3, 0.5)
+    assert (corp.health_interval, corp.prefer_udp, corp.failover) == (2.0, True, (2, 5))
+    cache = corp.cache
+    assert (cache.success_capacity, cache.success_ttl, cache.denial_ttl, cache.ttl_min) == (5000, 60, 10, 7)
+    assert (cache.prefetch, cache.prefetch_window, cache.prefetch_percent) == (3, 90.0, 20)
+    assert (cache.serve_stale, cache.stale_verify, cache.servfail_ttl) == (3600.0, True, 1.0)
+
+
+def test_places_and_variables() -> None:
+    text = main_block("bind 127.0.0.1 ::1", "health localhost:8081", "ready :8182", "bufsize 1232", "log")
+    found = read_corefile(text.replace(":53", ":{$PORT}"), {"PORT": "5353"}, str)
+    assert found["listen"] == [("127.0.0.1", 5353), ("::1", 5353)]
+    assert (found["health"], found["ready"], found["udp-max"], found["log"]) == (
+        ("127.0.0.1", 8081), ("0.0.0.0", 8182), 1232, ["all"],
+    )  # fmt: skip
+    ranged = main_block().replace("cluster.local", "cluster.local 10.96.0.0/16")
+    assert read_corefile(ranged, {}, str)["cluster-cidr"] == ["10.96.0.0/16"]
+
+
+def test_words_and_braces() -> None:
+    (block,) = parse_corefile('a.test,\nb.test {\n  p "two words" \\"x # c\n  q {\n    r 1\n  }\n}\n', {})
+    assert block.keys == ["a.test", "b.test"] and block.plugins[0].arguments == ["two words", '\\"x']
+    assert [(line.name, line.line) for line in block.plugins[1].body] == [("r", 5)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the server blocks have 0 different ports"),
+        (".:53 {", "line 1: the block that begins here has no closing brace"),
+        (".:53\n", "line 1: a server block begins with its zones"),
+        ("}\n", "line 1: a server block begins with its zones"),
+        (".:53 {\n p {\n x }\n }", "line 3: a brace that closes stands in a line of its own"),
+        (".:53 {\n errors\n}", "0 server blocks have the kubernetes plugin"),
+        (main_block() + "\nx.test:54 {\n}", "have 2 different ports"),
+        (main_block("template ANY ANY"), "line 3: template: this plugin is not served; leave it out, or run CoreDNS"),
+        (main_block("log example.org"), "line 3: log: names and formats are not served"),
+        (main_block("log {", "class most", "}"), "class 'most' is unknown, use success, denial, error, all"),
+        (main_block("health {", "lameduck soon", "}"), "line 4: lameduck: 'soon' is not a duration such as 5s"),
+        (main_block("forward ."), "line 3: forward: give a zone and its upstreams"),
+        (main_block("forward . tls://192.0.2.1"), "upstreams are asked by UDP and TCP only"),
+        (main_block("forward . 192.0.2.1 {", "policy best", "}"), "line 4: policy: not served as it is written"),
+        (main_block("forward . 192.0.2.1 {", "failover BAD", "}"), "'BAD' is not an rcode such as SERVFAIL"),
+        (main_block("forward . example.org"), "upstream 'example.org' is not an IP address"),
+        (main_block("cache 30 {", "colour red", "}"), "line 4: colour: not served as it is written; cache has"),
+        (main_block("cache 30 corp.example"), "corp.example: a cache is for all that its server block forwards"),
+        (main_block("prometheus :9153 :9154"), "line 3: prometheus: 2 values, give 0 to 1"),
+        (".:53 {\nkubernetes\n}", "kubernetes: 0 zones that are not reverse; give the"),
+        (".:53 {\nkubernetes a.test b.test\n}", "kubernetes: 2 zones that are not reverse"),
+        (".:53 {\nkubernetes a.test {\nnoendpoints\n}\n}", "line 3: noendpoints: not served; kubernetes has pods"),
+        (".:53 {\nkubernetes a.test {\nfallthrough\n}\n}", "only `fallthrough in-addr.arpa ip6.arpa` is served"),
+        (".:53 {\nkubernetes a.test {\nttl 5000\n}\n}", "ttl: 5000 is out of range"),
+        (".:53 {\nkubernetes a.test {\npods some\n}\n}", "pods: 'some' is not known"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as failure:
+        settings_of(tmp_path, text)
+    assert message in str(failure.value)
+    assert str(failure.value).startswith(f"{tmp_path}/Corefile: ")
+
+
+def test_a_directorys_corefile_wins(tmp_path: Path) -> None:
+    (tmp_path / "dns.yaml").write_text("ttl: 7\n")
+    assert load_settings({}, str(tmp_path))[0].dns.ttl == 7
+    (tmp_path / "Corefile").write_text(main_block())
+    assert load_settings({}, str(tmp_path))[0].dns.ttl == 5
