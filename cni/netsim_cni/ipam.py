@@ -10,6 +10,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,10 +120,29 @@ class Leases:
 
     def release(self, key: tuple[str, str]) -> list[Ip]:
         """Forget an attachment and give back its addresses; which they were, [] when it had none."""
+        return self.release_all([key])
+
+    def release_all(self, keys: list[tuple[str, str]]) -> list[Ip]:
+        """As `release`, for many at once."""
         query = "DELETE FROM address WHERE container = ? AND ifname = ? RETURNING ip"
         with self._transaction() as db:
-            db.execute("DELETE FROM attachment WHERE container = ? AND ifname = ?", key)
-            return [ip_address(row[0]) for row in db.execute(query, key).fetchall()]
+            db.executemany("DELETE FROM attachment WHERE container = ? AND ifname = ?", keys)
+            return [ip_address(row[0]) for key in keys for row in db.execute(query, key).fetchall()]
+
+    def retire(self, key: tuple[str, str]) -> None:
+        """Take an attachment from its container and give nothing back yet: its interface is still to be removed.
+
+        It is nobody's then: no container's id begins with a dot.
+        """
+        mark = f".{time.monotonic_ns()}"
+        with self._transaction() as db:
+            for table in ("attachment", "address"):
+                db.execute(f"UPDATE {table} SET container = ? WHERE container = ? AND ifname = ?", (mark, *key))
+
+    def retired(self, link: str | None = None) -> list[Holder]:
+        """Attachments that were retired; only those of a host-side interface if it is named."""
+        query = "SELECT * FROM attachment WHERE container >= '.' AND container < '/'"
+        return [holder for row in self._db.execute(query) if (holder := _holder(row)).link == link or link is None]
 
     def addresses_of(self, key: tuple[str, str]) -> list[Ip]:
         """The addresses that are kept for an attachment."""
@@ -173,7 +193,11 @@ _open = threading.local()
 
 def leases_at(data_dir: str, network: str) -> Leases:
     """The leases of a network; a thread keeps each database open, until its file is another one."""
-    path = f"{data_dir}/{network}.sqlite"
+    return leases_in(f"{data_dir}/{network}.sqlite")
+
+
+def leases_in(path: str) -> Leases:
+    """As `leases_at`, by the file's name."""
     known: dict[tuple[int, str], Leases] = _open.__dict__.setdefault("leases", {})
     # SQLite's connections do not survive a fork, so the process is part of the key.
     found = known.get((os.getpid(), path))

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from netsim_cni import errors
+from netsim_cni import errors, reaper
 from netsim_cni.addressing import Addressing
 from netsim_cni.config import VERSIONS
 from netsim_cni.errors import CniError
@@ -66,7 +66,7 @@ def _attach(request: Request, store: Leases) -> dict[str, Any]:
 
     config, link = request.config, link_name(request)
     extras = wanted_extras(config, config.ipam.families)
-    addressing = settle_addressing(config, obtain(request, store, link, extras))
+    addressing = settle_addressing(config, _obtain(request, store, link, extras))
     wired = None
     try:
         if config.mode == "routed" or config.bridge.is_gateway:
@@ -81,6 +81,18 @@ def _attach(request: Request, store: Leases) -> dict[str, Any]:
     pod = Interface(request.ifname, wired.pod_mac, wired.mtu, request.netns)
     interfaces = [*([wired.bridge] if wired.bridge else []), Interface(link, wired.host_mac, wired.mtu), pod]
     return render_result(config.version, interfaces, addressing, config.dns, config.mode == "routed")
+
+
+def _obtain(request: Request, store: Leases, link: str, extras: tuple[str, ...]) -> Addressing:
+    """Addresses; where those, or the interface's name, are still being given back, that is done first."""
+    if store.retired(link):
+        reaper.reap(store)
+    try:
+        return obtain(request, store, link, extras)
+    except CniError as error:
+        if error.code not in (errors.NO_ADDRESS, errors.ADDRESS_TAKEN) or not reaper.reap(store):
+            raise
+    return obtain(request, store, link, extras)
 
 
 def _adjust(request: Request, store: Leases, previous: dict[str, Any]) -> dict[str, Any]:
@@ -100,11 +112,15 @@ def _adjust(request: Request, store: Leases, previous: dict[str, Any]) -> dict[s
 def _take_down(request: Request, holder: Holder) -> None:
     from netsim_cni.perform import unwire
 
+    if holder.link:
+        unwire(holder.link)
+    _remove_extras(request, holder)
+
+
+def _remove_extras(request: Request, holder: Holder) -> None:
     link = holder.link or host_interface(request.config.prev_result or {})
     # The pair's own limits go with it.
     words = [word for word in holder.extras if word != BANDWIDTH or not holder.link]
-    if holder.link:
-        unwire(holder.link)
     remove_extras(request, words, link)
 
 
@@ -115,6 +131,10 @@ def _del(request: Request, store: Leases) -> Result:
     if holder is None:
         # Nobody knows of it: a second DEL, or the leases were lost. What it would have had is removed all the same.
         holder = Holder(*request.key, link_name(request), wanted_extras(config, config.ipam.families))
+    if holder.link and not config.ipam.delegated and reaper.is_running():
+        _remove_extras(request, holder)
+        if reaper.remove_later(store, request.key, holder.link):
+            return None
     _take_down(request, holder)
     give_back(request, store)
     return None
@@ -159,7 +179,12 @@ def _wiring_faults(request: Request, holder: Holder, named: Addressing) -> list[
 
 
 def _status(request: Request, store: Leases) -> Result:
-    check_available(request, store)
+    try:
+        check_available(request, store)
+    except CniError:
+        if not reaper.reap(store):
+            raise
+        check_available(request, store)
     return None
 
 

@@ -25,6 +25,8 @@ from netsim.cli.node_routes import NodeNetwork, run_node_routes
 from netsim.client.kubeconfig import load_client
 from netsim.client.rest import Client
 from netsim.host import netns
+from netsim_cni.reaper import start_reaper
+from netsim_cni.service import serve_cni
 from netsim_cni.vxlan.kernel import pod_mtu
 from netsim_proxy.config import ProxyConfig
 
@@ -73,12 +75,14 @@ async def serve_node(node: NodeProcess) -> None:
 
 async def _run_parts(node: NodeProcess, client: Client) -> None:
     netns.keep_ready(_READY_NAMESPACES)
+    start_reaper()
     tls = await _kubelet_tls(node, client)
     async with asyncio.TaskGroup() as parts:
         parts.create_task(run_agent(_agent(node), client, {"netsim": netsim_cni.plugin.invoke}, kubelet_ssl=tls))
         parts.create_task(run_node_proxy(_proxy(node), client))
         parts.create_task(run_node_routes(_network(node), client))
         parts.create_task(run_announcer(node.name, client))
+        parts.create_task(serve_cni(os.path.dirname(node.run_dir)))
 
 
 async def _say_not_ready(node: str, client: Client) -> None:
