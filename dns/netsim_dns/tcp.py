@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from ipaddress import ip_address
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from .seams import Answered, Exchange, Observe, Respond
 
@@ -88,8 +88,7 @@ class DnsStream(asyncio.Protocol):
         self.deadline = math.inf
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._client = transport.get_extra_info("peername")
         if len(self._open) >= STREAMS_MAX:
             min(self._open, key=attrgetter("deadline")).abort()
