@@ -46,6 +46,7 @@ class Forwarder:
         self._clock = clock
         self.resolvers: dict[Labels, Resolver] = {}
         self._inside: frozenset[Labels] = frozenset()
+        self._on_loop: OnLoop | None = None
         self._guard: LoopGuard | None = None
         self._routes: tuple[dict[bytes, Route], dict[bytes, Route]] = ({}, {})
         self.reconfigure(config)
@@ -63,9 +64,17 @@ class Forwarder:
         for labels, resolver in old.items():
             if self.resolvers.get(labels) is not resolver:
                 resolver.retire()
+        if self._on_loop:
+            self.start(self._on_loop)
 
     def start(self, on_loop: OnLoop) -> None:
-        """Look for upstreams that ask us what we ask them; `on_loop` is told of one. Call when the ports are open."""
+        """Look, now and after each change, for upstreams that ask us what we ask them; `on_loop` is told of one.
+
+        The ports must be open by then.
+        """
+        if self._guard:
+            self._guard.close()
+        self._on_loop = on_loop
         self._guard = LoopGuard(self.resolvers.values(), on_loop)
 
     def close(self) -> None:
@@ -85,8 +94,11 @@ class Forwarder:
         route = Route(query, read_asked(query, self._udp_max), self._find(qname), stream)
         if route.resolver is None:
             return data[:2] + refusal(query, SERVFAIL)
-        looped = query.question.qtype == HINFO and self._guard is not None and self._guard.saw(qname)
-        found = route.resolver.find(route.asked, stream, join=not looped)
+        probing = query.question.qtype == HINFO
+        if probing and self._guard is not None:
+            self._guard.saw(qname)
+        # a probe for a loop, ours or another server's, must go round to be seen
+        found = route.resolver.find(route.asked, stream, join=not probing)
         if not isinstance(found, Found):
             return _later(found, route, data[:2])
         if found.kept and self._always_ours(qname):

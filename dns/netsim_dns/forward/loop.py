@@ -38,16 +38,15 @@ class LoopGuard:
                 self._upstreams[(_random_label(), _random_label(), *resolver.zone.labels)] = (resolver, upstream)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def saw(self, qname: Labels) -> bool:
-        """Is a HINFO question for this name (lower case) one of ours, come back?"""
+    def saw(self, qname: Labels) -> None:
+        """A HINFO question for this name (lower case) has come in; it may be one of ours."""
         if qname not in self._upstreams:
-            return False
+            return
         self._seen[qname] = self._seen.get(qname, 0) + 1
         if self._seen[qname] == SEEN_MAX + 1:
             resolver, upstream = self._upstreams[qname]
             mend = "forward to a server that does not forward to this one"
             self._on_loop(f"dns forward {resolver.zone.zone}: upstream {upstream.text} is a loop, {mend}")
-        return True
 
     def close(self) -> None:
         """Stop probing."""

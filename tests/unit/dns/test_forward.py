@@ -405,21 +405,22 @@ async def test_without_upstreams_nothing_is_asked() -> None:
 
 async def test_a_loop_is_found() -> None:
     found: list[str] = []
-    async with upstream(lambda q, _: None) as looping, upstream(recorded) as good:
-        async with forwarding(looping) as forwarder:
-            looping.answer = lambda query, _: (
-                forwarder.ask(parse_query(query.to_wire()), query.to_wire(), False),
-                None,
-            )[1]  # type: ignore[arg-type]
-            forwarder.start(found.append)
-            await until(lambda: bool(found))
-            assert f"dns forward .: upstream 127.0.0.1:{looping.port} is a loop" in found[0]
-        async with forwarding(good) as forwarder:
-            forwarder.start(found.append)
-            await until(lambda: bool(good.asked))
-            await ask(forwarder)
-        assert len(found) == 1
+    async with upstream(recorded) as good, upstream(lambda q, _: None) as looping, forwarding(good) as forwarder:
+
+        def loop(query: dns.message.Message, _: str) -> None:
+            parsed = parse_query(query.to_wire())
+            assert parsed is not None
+            forwarder.ask(parsed, query.to_wire(), False)
+
+        looping.answer = loop
+        forwarder.start(found.append)
+        await until(lambda: bool(good.asked))
+        await ask(forwarder)
         assert good.asked[0][2] == "HINFO"
+        assert not found
+        forwarder.reconfigure(ForwardConfig((ForwardZone(upstreams=(looping.address,), **QUICK),)))
+        await until(lambda: bool(found))
+        assert f"dns forward .: upstream 127.0.0.1:{looping.port} is a loop" in found[0]
 
 
 async def test_nothing_stays_behind() -> None:
