@@ -1,0 +1,146 @@
+"""Upstreams that refuse, are silent, die, come back, are too slow or ask us: through real sockets on 127.0.0.1."""
+
+from __future__ import annotations
+
+import asyncio
+
+import dns.edns
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+
+from netsim_dns.forward.config import ForwardConfig, ForwardZone
+from netsim_dns.telemetry.metrics import Metrics
+from netsim_dns.wire import parse_query
+
+from .false_upstream import recorded, reply, upstream
+from .forwarding import PATIENT, QUICK, ask, data, forwarding, rcode, resolver, until
+
+
+async def test_a_closed_port_makes_the_next_upstream_be_asked_at_once() -> None:
+    loop = asyncio.get_running_loop()
+    async with upstream(recorded) as closed, upstream(recorded) as second:
+        await closed.stop()
+        async with forwarding(closed, second) as forwarder:
+            start = loop.time()
+            assert data(await ask(forwarder)) == ["203.0.113.1"]
+            assert data(await ask(forwarder, stream=True)) == ["203.0.113.1"]
+        async with forwarding(closed) as forwarder:
+            assert rcode(await ask(forwarder)) == "SERVFAIL"
+        assert loop.time() - start < PATIENT["read_timeout"]
+
+
+async def test_a_silent_upstream_is_passed_over_until_it_answers_probes() -> None:
+    silent = upstream(lambda query, _: None)
+    async with (
+        silent as first,
+        upstream(recorded) as second,
+        forwarding(first, second, read_timeout=0.2, health_timeout=0.02) as forwarder,
+    ):
+        assert data(await ask(forwarder)) == ["203.0.113.1"]
+        await until(lambda: resolver(forwarder).upstreams[0].down)
+        asked = len(first.asked)
+        assert data(await ask(forwarder, "a.test.")) == ["203.0.113.1"]
+        assert len(first.asked) == asked, "it is down"
+        await first.stop()
+        first.answer = recorded
+        await first.start()
+        await until(lambda: not resolver(forwarder).upstreams[0].down)
+        await ask(forwarder, "b.test.")
+        assert len(first.asked) == asked + 1
+        probes = first.probes
+        await ask(forwarder, "c.test.")
+        assert first.probes == probes, "what answers is not probed"
+
+
+async def test_a_single_silent_upstream_is_tried_until_the_budget_is_used_up() -> None:
+    async with upstream(lambda query, _: None) as server, forwarding(server, max_fails=0, **QUICK) as forwarder:
+        assert rcode(await ask(forwarder)) == "SERVFAIL"
+        asked = len(server.asked)
+        assert asked in (1, 2), "the second try is the last to begin in time"
+        assert server.probes == 0, "max_fails 0: no probes"
+        assert rcode(await ask(forwarder)) == "SERVFAIL"
+        assert len(server.asked) > asked, "a failure of our own is not kept"
+
+
+@pytest.mark.parametrize(("failfast", "asked"), [(False, 1), (True, 0)])
+async def test_with_all_down_one_is_asked_nevertheless(failfast: bool, asked: int) -> None:
+    metrics = Metrics()
+    async with upstream(recorded) as server, forwarding(server, metrics=metrics, failfast=failfast) as forwarder:
+        resolver(forwarder).upstreams[0].fails = 3
+        assert rcode(await ask(forwarder)) == ("SERVFAIL" if failfast else "NOERROR")
+        assert len(server.asked) == asked
+        assert metrics.values["forward_healthcheck_broken_total"] == {(): 1}
+
+
+async def test_too_many_at_a_time_are_refused() -> None:
+    metrics, gate = Metrics(), asyncio.Event()
+    limits = {"metrics": metrics, "max_concurrent": 2}
+    async with upstream(recorded, gate=gate) as server, forwarding(server, **limits) as forwarder:
+        asking = [asyncio.ensure_future(ask(forwarder, f"n{n}.test.")) for n in range(6)]
+        await until(lambda: sum(task.done() for task in asking) == 4)
+        gate.set()
+        assert sorted(map(rcode, await asyncio.gather(*asking))) == ["NOERROR"] * 2 + ["REFUSED"] * 4
+        assert metrics.values["forward_max_concurrent_rejects_total"] == {(): 4}
+        assert rcode(await ask(forwarder, "n7.test.")) == "NOERROR"
+
+
+async def test_failover_asks_the_next_upstream_once() -> None:
+    failing, refusing = upstream(lambda q, _: reply(q, rcode=2)), upstream(lambda q, _: reply(q, rcode=5))
+    async with failing as first, refusing as second, forwarding(first, second, failover=(2, 5)) as forwarder:
+        assert rcode(await ask(forwarder)) == "REFUSED", "the last one's answer"
+        assert (len(first.asked), len(second.asked)) == (1, 1)
+
+
+async def test_transport_is_the_clients_unless_told_otherwise() -> None:
+    async with upstream(recorded) as server:
+        async with forwarding(server) as forwarder:
+            cut = await ask(forwarder, "trunc.example.test.")
+            assert (dns.flags.to_text(cut.flags), cut.answer) == ("QR TC RD RA", [])
+            assert len(data(await ask(forwarder, "trunc.example.test.", stream=True))) == 60
+            kept = await ask(forwarder, "trunc.example.test.")
+            assert len(data(kept)) in (28, 29) and kept.flags & dns.flags.TC, "kept whole, cut for this client"
+        async with forwarding(server, prefer_udp=True) as forwarder:
+            assert len(data(await ask(forwarder, "trunc.example.test.", stream=True))) == 60
+        async with forwarding(server, force_tcp=True) as forwarder:
+            assert len(data(await ask(forwarder, "trunc.example.test."))) in (28, 29)
+        assert [proto for proto, *_ in server.asked] == ["udp", "tcp", "udp", "tcp", "tcp"]
+
+
+async def test_tcp_connections_are_used_again() -> None:
+    metrics = Metrics()
+    async with upstream(recorded) as server, forwarding(server, metrics=metrics) as forwarder:
+        for n in range(5):
+            await ask(forwarder, f"n{n}.test.", stream=True)
+        assert server.connections == 1
+        await server.stop()
+        await server.start()
+        assert data(await ask(forwarder, "n6.test.", stream=True)) == ["203.0.113.1"], "a dead one is replaced"
+        labels = ("forward", f"127.0.0.1:{server.port}", "tcp")
+        assert metrics.values["proxy_conn_cache_hits_total"] == {labels: 5}
+        assert metrics.values["proxy_conn_cache_misses_total"] == {labels: 2}
+    async with upstream(recorded) as server, forwarding(server, expire=0) as forwarder:
+        for n in range(3):
+            await ask(forwarder, f"n{n}.test.", stream=True)
+        assert server.connections == 3
+
+
+async def test_a_loop_is_found() -> None:
+    found: list[str] = []
+    async with upstream(recorded) as good, upstream(lambda q, _: None) as looping, forwarding(good) as forwarder:
+
+        def loop(query: dns.message.Message, _: str) -> None:
+            parsed = parse_query(query.to_wire())
+            assert parsed is not None
+            forwarder.ask(parsed, query.to_wire(), False)
+
+        looping.answer = loop
+        forwarder.start(found.append)
+        await until(lambda: bool(good.asked))
+        await ask(forwarder)
+        assert good.asked[0][2] == "HINFO"
+        assert not found
+        forwarder.reconfigure(ForwardConfig((ForwardZone(upstreams=(looping.address,), **QUICK),)))
+        await until(lambda: bool(found))
+        assert f"dns forward .: upstream 127.0.0.1:{looping.port} is a loop" in found[0]
