@@ -126,15 +126,14 @@ def _remove_extras(request: Request, holder: Holder) -> None:
 
 def _del(request: Request, store: Leases) -> Result:
     """The address is given back last: nobody may get it while a route to it is left."""
-    config = request.config
-    holder = store.find(request.key)
+    config, holder = request.config, store.find(request.key)
+    if holder is not None and holder.link and not config.ipam.delegated and reaper.is_running():
+        _remove_extras(request, holder)
+        reaper.remove_later(store, request.key)
+        return None
     if holder is None:
         # Nobody knows of it: a second DEL, or the leases were lost. What it would have had is removed all the same.
         holder = Holder(*request.key, link_name(request), wanted_extras(config, config.ipam.families))
-    if holder.link and not config.ipam.delegated and reaper.is_running():
-        _remove_extras(request, holder)
-        if reaper.remove_later(store, request.key, holder.link):
-            return None
     _take_down(request, holder)
     give_back(request, store)
     return None

@@ -1,14 +1,15 @@
 """Removing attachments in the background, many at once.
 
 The kernel waits for a grace period (some 15 ms) before it lets go of an interface, and once for all interfaces of a
-link group. So a process that stays, the node's, only marks them: DEL puts the host-side interface into group GROUP and
-notes in the database that the address is going. A thread then removes the group, and only after that are the addresses
-free. Whoever is killed in between leaves marks, which the next to need an address, a name or GC finds.
+link group; meanwhile it changes no other. So in a process that stays, the node's, DEL only notes in the database that
+an attachment is going. A thread then removes the interfaces of all that are, and only after that are their addresses
+free. Whoever is killed in between leaves notes, which the next to need an address or a name finds, and GC.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import sqlite3
@@ -21,29 +22,29 @@ from netsim_cni.ipam import Leases, leases_in
 
 log = logging.getLogger(__name__)
 GROUP = 0x6E73
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
 """So long it waits for others that go as well."""
 
 
 class Reaper:
-    """The thread that removes what is marked, in the network namespace of its creator."""
+    """The thread that removes what is going, in the network namespace of its creator."""
 
     def __init__(self) -> None:
         self._files: set[str] = set()
-        self._marked = threading.Event()
+        self._noted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cni-reaper", daemon=True)
         self._thread.start()
 
     def wake(self, store: Leases) -> None:
-        """Remove what is marked in this database."""
+        """Remove what is going by this database."""
         self._files.add(store.path)
-        self._marked.set()
+        self._noted.set()
 
     def _run(self) -> None:
         while True:
-            self._marked.wait()
+            self._noted.wait()
             time.sleep(PAUSE_SECONDS)
-            self._marked.clear()
+            self._noted.clear()
             for path in list(self._files):
                 self._reap(path)
 
@@ -51,7 +52,7 @@ class Reaper:
         try:
             if os.path.exists(path):  # opening would make it again, in a lab that is just being removed
                 reap(leases_in(path))
-        except (CniError, sqlite3.Error) as error:
+        except (CniError, OSError, sqlite3.Error) as error:
             log.warning("attachments that are gone keep their addresses in %s: %s", path, error)
 
 
@@ -69,38 +70,50 @@ def is_running() -> bool:
     return _Running.reaper is not None
 
 
-def remove_later(store: Leases, key: tuple[str, str], link: str) -> bool:
-    """Mark an attachment as going; False when there is no such interface any more. Needs a reaper."""
-    if _Running.reaper is None or not _mark(link):
-        return False
+def remove_later(store: Leases, key: tuple[str, str]) -> None:
+    """Note that an attachment is going; for a process that has a reaper."""
     store.retire(key)
-    _Running.reaper.wake(store)
-    return True
-
-
-def _mark(link: str) -> bool:
-    with Netlink() as host:
-        try:
-            host.set_link(link, group=GROUP)
-        except NetlinkError as error:
-            if error.errno == errno.ENODEV:
-                return False
-            raise CniError(WIRING_FAILED, str(error)) from error
-    return True
+    if _Running.reaper is not None:
+        _Running.reaper.wake(store)
 
 
 def reap(store: Leases) -> bool:
-    """Remove what is marked and free its addresses, now; whether there was anything. CniError as DEL.
+    """Remove what is going and free its addresses, now; whether there was anything. CniError as DEL.
 
-    Only what was noted before the group is removed is free afterwards.
+    One at a time: a second one that had read its list earlier might take a new interface for the old of the same name.
     """
-    retired = store.retired()
-    if not retired:
+    if not store.retired():
         return False
-    with Netlink() as host:
+    with open(store.path + ".reap", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        going = store.retired()
         try:
-            host.delete_group(GROUP)
+            _remove_links([holder.link for holder in going])
         except NetlinkError as error:
             raise CniError(WIRING_FAILED, str(error)) from error
-    store.release_all([(holder.container_id, holder.ifname) for holder in retired])
+        store.release_all([(holder.container_id, holder.ifname) for holder in going])
     return True
+
+
+def _remove_links(names: list[str]) -> None:
+    """Those that are still there: with a namespace its interfaces go by themselves."""
+    with Netlink() as host:
+        present = [name for name in names if _is_there(host, name)]
+        try:
+            with host.batch():
+                for name in present:
+                    host.set_link(name, group=GROUP)
+        except NetlinkError as error:
+            if error.errno != errno.ENODEV:  # one that went just now
+                raise
+        if present:
+            host.delete_group(GROUP)
+
+
+def _is_there(host: Netlink, name: str) -> bool:
+    try:
+        return bool(host.index(name))
+    except NetlinkError as error:
+        if error.errno == errno.ENODEV:
+            return False
+        raise
