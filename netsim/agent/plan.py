@@ -63,6 +63,7 @@ PULL_ERROR_SECONDS = 1.0
 MINIMUM_GRACE = 2.0
 """Seconds a sidecar gets although the containers before it have used up the pod's grace period."""
 EVICTION_GRACE = 1.0
+PROBES = {"liveness probe": "livenessProbe", "startup probe": "startupProbe"}
 POST_START = "FailedPostStartHook"
 """What makes a container unhealthy whose postStart hook failed; kubelet's message as it kills it."""
 Action = CreateSandbox | StartContainer | KillContainer | BackOffPull | RemoveSandbox | EndPod | DeletePod | ForgetPod
@@ -200,7 +201,9 @@ def _plan_running(spec: Obj, actual: Container, pod: Obj) -> Plan:
         return Plan((KillContainer(actual.name, grace, why),))
     if actual.unhealthy:
         why = f"Container {actual.name} failed {actual.unhealthy}, will be restarted"
-        return Plan((KillContainer(actual.name, grace, POST_START if actual.unhealthy == POST_START else why),))
+        own = (spec.get(PROBES.get(actual.unhealthy, "")) or {}).get("terminationGracePeriodSeconds")
+        left = grace if own is None else float(own)
+        return Plan((KillContainer(actual.name, left, POST_START if actual.unhealthy == POST_START else why),))
     return Plan()
 
 

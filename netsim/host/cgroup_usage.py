@@ -29,6 +29,23 @@ def read_usage(path: str) -> Usage | None:
         raise
 
 
+def oom_kills(path: str) -> int:
+    """How many processes of a group the kernel has killed for want of memory; 0 for a group that is not there."""
+    try:
+        return parse_flat(_text(oom_file(detect(), path))).get("oom_kill", 0)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV):
+            return 0
+        raise
+
+
+def oom_file(layout: CgroupLayout, path: str) -> str:
+    """The file that counts them: v1's (and a hybrid's) memory.oom_control, v2's memory.events (pure)."""
+    if "memory" in layout.controllers:
+        return f"{layout.controllers['memory']}/{check_path(path)}/memory.oom_control"
+    return f"{layout.tree}/{check_path(path)}/memory.events"
+
+
 def _read_v1(layout: CgroupLayout, path: str) -> Usage:
     cpu = int(_text(f"{layout.controllers['cpuacct']}/{check_path(path)}/cpuacct.usage"))
     memory = f"{layout.controllers['memory']}/{path}" if "memory" in layout.controllers else ""

@@ -108,7 +108,8 @@ class Images:
                 arguments = (self.store, reference, self.architecture, skopeo.machine_netns(), await auths())
                 kept = await asyncio.to_thread(skopeo.pull, *arguments)
             except (ImageError, OSError) as error:
-                raise NoImage("ErrImagePull", f"{error}; {self.catalogue().nearest(reference)}") from error
+                hint = f"nor is {reference!r} in netsim's image catalogue: {self.catalogue().nearest(reference)}"
+                raise NoImage("ErrImagePull", f"{error}; {hint}") from error
         return Had(self.described(reference, kept), time.monotonic() - begun, kept.size)
 
     def described(self, reference: str, kept: StoredImage) -> Image:

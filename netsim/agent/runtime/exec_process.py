@@ -33,6 +33,11 @@ def exec_argv(root: str, container: str, command: list[str], *, tty: bool) -> li
     return ["setsid", "--ctty", *plain] if tty else plain
 
 
+def has_shell(bundle: str) -> bool:
+    """Whether a container has /bin/sh: netsim's base always, an image perhaps not."""
+    return not os.path.exists(f"{bundle}/image.json") or os.path.lexists(f"{bundle}/rootfs/bin/sh")
+
+
 async def run_command(root: str, container: str, command: list[str]) -> tuple[int, str]:
     """Run a command to its end: exit status and what it wrote, cut to 64 KiB. Killed when the caller is cancelled."""
     process = await asyncio.create_subprocess_exec(
@@ -48,7 +53,8 @@ async def run_command(root: str, container: str, command: list[str]) -> tuple[in
 
 async def start_piped(root: str, container: str, command: list[str], *, stdin: bool) -> Process:
     """A command with stdout and stderr as pipes, and stdin if asked for."""
-    argv = piped_argv(root, container, command) if stdin else exec_argv(root, container, command, tty=False)
+    through_shell = stdin and has_shell(f"{os.path.dirname(root)}/containers/{container}")
+    argv = piped_argv(root, container, command) if through_shell else exec_argv(root, container, command, tty=False)
     return await asyncio.create_subprocess_exec(
         *argv,
         stdin=PIPE if stdin else DEVNULL,

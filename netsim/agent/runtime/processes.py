@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from netsim.agent.model import Obj
 from netsim.agent.runtime.spec import parse_capability_mask
 from netsim.agent.runtime.storage import Storage
-from netsim.host import cgroup
+from netsim.host import cgroup, cgroup_usage
 from netsim.host.exec import CommandFailed, CommandMissing, run
 
 CREATE_SECONDS = 30.0
@@ -175,7 +175,14 @@ class Processes:
                 text = file.read().strip()
         except FileNotFoundError:
             return None
-        return Ended(int(text), os.path.exists(f"{self.bundle(container)}/oom")) if text else None
+        return Ended(int(text), self._out_of_memory(container, int(text))) if text else None
+
+    def _out_of_memory(self, container: str, code: int) -> bool:
+        """conmon notes it, but may be late when the container's first process is the one that is killed."""
+        if os.path.exists(f"{self.bundle(container)}/oom"):
+            return True
+        path = self._cgroup(container) if code == 128 + signal.SIGKILL else ""
+        return bool(path) and cgroup_usage.oom_kills(path) > 0
 
     def remove(self, container: str) -> None:
         """Kill and remove all of a container: processes, cgroups, mounts, files. Nothing there is no error."""

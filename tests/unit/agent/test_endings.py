@@ -46,6 +46,12 @@ def test_a_pod_has_ended_when_its_sidecars_have(pod, state, container):
     assert build_status(made, found, 2000.0, "1.2.3.4")["phase"] == "Succeeded"
 
 
+@pytest.mark.parametrize(("probe", "grace"), [({}, 30), ({"terminationGracePeriodSeconds": 3}, 3)])
+def test_a_probes_own_grace_wins(pod, state, container, probe, grace):
+    made = pod({"name": "c", "image": "nginx", "livenessProbe": probe})
+    assert killed(plan_pod(made, state(container(unhealthy="liveness probe")), 2000.0)) == [("c", grace)]
+
+
 def test_an_evicted_pod_gets_a_second_and_a_condition(pod, state, container):
     found = state(container())
     found.ended, found.ended_reason, found.ended_message = "Failed", "Evicted", "too much"

@@ -8,8 +8,10 @@ import json
 import lzma
 import os
 import shutil
+import signal
 import stat
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -205,6 +207,27 @@ def test_of_a_broken_archive_nothing_is_kept(tmp_path: Path, store: ImageStore, 
     assert store.images() == []
     store.load(str(write_docker(tmp_path / "other.tar", "y", [layer({"y": b"1"})])), ARCHITECTURE)
     assert len(os.listdir(f"{store.directory}/layers")) == 1, "the next load removes what the first one left"
+
+
+KILLED = """
+import os, signal, sys
+from netsim.agent.images.store import ImageStore
+where, directory, saved, architecture = sys.argv[1:]
+setattr(os, where, lambda *_words, **_named: os.kill(os.getpid(), signal.SIGKILL))
+ImageStore(directory).load(saved, architecture)
+"""
+
+
+@pytest.mark.parametrize("where", ["utime", "rename", "replace"])
+def test_a_load_that_is_killed_leaves_nothing_that_counts(tmp_path: Path, store: ImageStore, where: str):
+    saved = write_docker(tmp_path / "saved.tar", "x", [layer({"a": None, "a/b": b"1"})])
+    argv = [sys.executable, "-c", KILLED, where, store.directory, str(saved), ARCHITECTURE]
+    assert subprocess.run(argv, check=False).returncode == -signal.SIGKILL
+    assert store.images() == []
+    [image] = store.load(str(saved), ARCHITECTURE)
+    assert Path(store.lowers(image)[0], "a/b").read_bytes() == b"1"
+    assert sorted(os.listdir(store.directory)) == ["index.json", "layers", "write.lock"]
+    assert len(os.listdir(f"{store.directory}/layers")) == 1
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from netsim.agent.stats import (
     render_resource_metrics,
     render_summary,
 )
-from netsim.host.cgroup_usage import parse_flat, working_set
+from netsim.host.cgroup import CgroupLayout
+from netsim.host.cgroup_usage import oom_file, parse_flat, working_set
 
 
 def at(seconds: float, cpu_seconds: float, memory: int = 100) -> Sample:
@@ -109,3 +110,27 @@ def test_every_kind_of_connection_is_metered() -> None:
 def test_cgroup_files() -> None:
     assert parse_flat("usage_usec 12\nuser_usec 7\nodd line here\n") == {"usage_usec": 12, "user_usec": 7}
     assert (working_set(10, 3), working_set(3, 10)) == (7, 0)
+
+
+V1 = {"memory": "/sys/fs/cgroup/memory", "pids": "/sys/fs/cgroup/pids"}
+
+
+@pytest.mark.parametrize(
+    ("layout", "file"),
+    [
+        (CgroupLayout("v1", "/sys/fs/cgroup/pids", V1), "/sys/fs/cgroup/memory/netsim/x/memory.oom_control"),
+        (CgroupLayout("hybrid", "/sys/fs/cgroup/unified", V1), "/sys/fs/cgroup/memory/netsim/x/memory.oom_control"),
+        (CgroupLayout("hybrid", "/sys/fs/cgroup/unified", {}), "/sys/fs/cgroup/unified/netsim/x/memory.events"),
+        (CgroupLayout("v2", "/sys/fs/cgroup", {}), "/sys/fs/cgroup/netsim/x/memory.events"),
+    ],
+)
+def test_where_each_layout_counts_kills_for_want_of_memory(layout: CgroupLayout, file: str) -> None:
+    assert oom_file(layout, "netsim/x") == file
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["oom_kill_disable 0\nunder_oom 0\noom_kill 2\n", "low 0\nhigh 0\nmax 9\noom 2\noom_kill 2\noom_group_kill 0\n"],
+)
+def test_kills_for_want_of_memory_are_read_from_both(text: str) -> None:
+    assert parse_flat(text)["oom_kill"] == 2
