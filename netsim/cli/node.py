@@ -18,7 +18,7 @@ from netsim.lab.paths import LabPaths
 from netsim.lab.topology import NETWORKS
 
 app = make_app()
-_TAKEN = ("netns", "pki", "logs")
+_TAKEN = ("netns", "pki", "logs", "images")
 _MOST_FAKES = 100_000
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from netsim.api.load_balancer import parse_pool
 from netsim.lab.pool import NONE, check_pool, default_pool
 
-RESERVED_NAMES = ("fabric", "control-plane", "client", "netns")
+RESERVED_NAMES = ("fabric", "control-plane", "client", "netns", "images")
 MAX_NODES = 200
 NETWORKS = ("host-gw", "vxlan")
 PROXY_MODES = ("iptables", "nftables")
