@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_interface
+from pathlib import Path
 
 import pytest
 
 from netsim_cni import errors
 from support.cni_machine import Machine
+from support.fault_cni import Held, overlaps, storm
 
 pytestmark = pytest.mark.root
 
@@ -31,15 +31,17 @@ def test_exec_protocol(machine: Machine) -> None:
         assert (removed.returncode, removed.stdout) == (0, "")
 
 
-def test_concurrent_processes_get_different_addresses(machine: Machine) -> None:
-    """Eight executables at once; the database is new, so they race for making it as well."""
+def test_processes_at_once_some_of_them_killed(machine: Machine, tmp_path: Path) -> None:
+    """A small run of scripts/fault-cni; the database is new, so the processes race for making it as well."""
+    made, attachments = storm(machine.directory, tmp_path, 120, 6, processes=4, each=30, share=3)
+    assert made.problems == [] and len(attachments) > 0
 
-    machine.make("node-1")
-    pods = [machine.make(f"web-{number}").rpartition("/")[2] for number in range(8)]
-    conf = json.dumps(machine.conf("node-1"))
-    with ThreadPoolExecutor(8) as pool:
-        done = list(pool.map(lambda pod: machine.execute("node-1", "ADD", pod, conf), pods))
-    assert [one.stdout for one in done if one.returncode != 0] == []
-    addresses = {json.loads(one.stdout)["ips"][0]["address"] for one in done}
-    assert len(addresses) == 8
-    assert all(machine.reaches("node-1", str(ip_interface(address).ip)) for address in addresses)
+
+def test_an_address_given_twice_is_found() -> None:
+    def held(container: str, ip: str, since: int, until: int = 0) -> Held:
+        return Held("p", ip, since, until, {"container": container})
+
+    twice = ["10.0.0.2 was given to b while a had it"]
+    assert overlaps([held("a", "10.0.0.2", 1, 5), held("b", "10.0.0.2", 6), held("c", "10.0.0.3", 2)]) == []
+    assert overlaps([held("b", "10.0.0.2", 4), held("a", "10.0.0.2", 1, 5)]) == twice
+    assert overlaps([held("a", "10.0.0.2", 1), held("b", "10.0.0.2", 9, 10)]) == twice
