@@ -14,25 +14,33 @@ from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
 
 from .index import VIEWS, Index
-from .records import ENDED_PHASES, Obj, key_of, terminating
+from .records import ENDED_PHASES, Obj, Slice, key_of, terminating
 
 LOG = logging.getLogger(__name__)
 WATCHED: tuple[Kind, ...] = (NAMESPACES, SERVICES, ENDPOINT_SLICES)
 RUNNING = ",".join(f"status.phase!={phase}" for phase in ENDED_PHASES)
+_LAST_CHANGE = "endpoints.kubernetes.io/last-change-trigger-time"
 _KEPT_METADATA = ("namespace", "name", "uid", "resourceVersion", "deletionTimestamp")
+
+
+Told = Callable[[Slice, str], None]
+"""Told of a slice that is answered from now, and of the time (RFC 3339) of the change of pods behind it."""
 
 
 def slim(obj: Obj) -> Obj:
     """What the cache holds of an object: enough to tell it from another, and what DNS reads of it as `view`."""
     metadata = {name: obj["metadata"][name] for name in _KEPT_METADATA if name in obj["metadata"]}
-    return {"kind": obj["kind"], "metadata": metadata, "view": VIEWS[obj["kind"]](obj)}
+    changed = (obj["metadata"].get("annotations") or {}).get(_LAST_CHANGE)
+    found = {"kind": obj["kind"], "metadata": metadata, "view": VIEWS[obj["kind"]](obj)}
+    return {**found, "changed": changed} if changed else found
 
 
 class Feed:
     """Keeps an index up to date between `start` and `close`; with `pods` it watches pods too."""
 
-    def __init__(self, client: Client, index: Index, pods: bool = False) -> None:
+    def __init__(self, client: Client, index: Index, pods: bool = False, told: Told | None = None) -> None:
         self._client = client
+        self._told = told
         self._kinds = (*WATCHED, PODS) if pods else WATCHED
         self._index = index
         self._caches: list[Cache] = []
@@ -77,6 +85,9 @@ class Feed:
             obj = new or old
             if obj and not (new and kind is PODS and terminating(new)):
                 self._index.put(kind.kind, key_of(obj), new and new["view"], int(time.time()))
+            changed = (new or {}).get("changed")
+            if new and new["view"] and changed and self._told and changed != (old or {}).get("changed"):
+                self._told(new["view"], changed)
 
         return apply
 

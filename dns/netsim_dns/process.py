@@ -207,9 +207,13 @@ async def run_dns(settings: Settings, client: Client, config: ConfigFile | None 
     what is not is SERVFAIL rather than denied. With the API lost the last data is served on.
     """
     from .feed import Feed
+    from .telemetry.api import ApiMetrics
 
     index = Index()
-    feed, process = Feed(client, index, settings.dns.pods == "verified"), Process(settings, index, config)
+    process = Process(settings, index, config, worker)
+    measured = ApiMetrics(process.metrics, index)
+    client.transport = measured.transport(client.transport)
+    feed = Feed(client, index, settings.dns.pods == "verified", measured.programmed)
     try:
         await feed.start()
         stop = stop_signal()

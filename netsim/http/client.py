@@ -56,6 +56,11 @@ class HttpClient:
         self._turns = asyncio.Semaphore(connections)
         self._most_idle = max(MAX_IDLE, connections)
 
+    @property
+    def authority(self) -> str:
+        """HOST:PORT of the server, or the path of its socket."""
+        return self._unix or f"{self._host}:{self._port}"
+
     def _parse_base(self, base: str, ssl: tls.SSLContext | None) -> None:
         if base.startswith("unix:"):
             self._unix, self._prefix, self._authority = base.removeprefix("unix:"), "", "localhost"

@@ -14,10 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsim.client.transport import InProcessTransport
+from netsim.http.types import Peer, Request, Response
 from netsim_dns.config import DnsConfig
+from netsim_dns.index import Index
+from netsim_dns.records import Slice
 from netsim_dns.responder import Responder
 from netsim_dns.seams import Exchange
 from netsim_dns.telemetry import links as links_module
+from netsim_dns.telemetry.api import ApiMetrics
 from netsim_dns.telemetry.links import Links, Report, answer_link
 from netsim_dns.telemetry.metrics import METRICS, PREFIX, Metrics, merged
 from netsim_dns.telemetry.query_log import QueryLog, classify, render_lines, uncompressed_size
@@ -242,3 +247,33 @@ async def test_the_first_worker_adds_up_what_the_others_tell(monkeypatch: pytest
         await asyncio.gather(*answering, return_exceptions=True)
         for sock in (end for pair in pairs for end in pair):
             sock.close()
+
+
+async def test_the_api_is_measured() -> None:
+    async def handler(request: Request) -> Response:
+        return Response(200 if request.path == "/api" else 503, [], b"{}")
+
+    metrics, index = Metrics(), Index()
+    measured = ApiMetrics(metrics, index)
+    transport = measured.transport(InProcessTransport(handler, Peer()))
+    for path in ("/api", "/api", "/other"):
+        await transport(Request("GET", path))
+    assert value(metrics.render(), "kubernetes_rest_client_requests_total", code="200", method="GET") == 2
+    assert value(metrics.render(), "kubernetes_rest_client_request_duration_seconds_count", verb="GET") == 3
+
+
+@pytest.mark.parametrize(
+    ("service", "changed", "counted"),
+    [
+        ("hdls", "2999-01-01T00:00:00.123456789Z", 1),
+        ("hdls", "2001-01-01T00:00:00Z", 0),
+        ("svc1", "2999-01-01T00:00:00Z", 0),
+        ("hdls", "yesterday", 0),
+    ],
+)
+def test_changes_of_headless_services_are_timed(service: str, changed: str, counted: int) -> None:
+    metrics = Metrics()
+    view = Slice((b"testns", service.encode()), (), ())
+    ApiMetrics(metrics, fixture_index()).programmed(view, changed)
+    name = "kubernetes_dns_programming_duration_seconds_count"
+    assert value(metrics.render(), name, service_kind="headless_with_selector") == counted
