@@ -15,7 +15,7 @@ from netsim.api.objects import resource_version
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 _CHANGES = ("ADDED", "MODIFIED", "DELETED")
 GONE = 410
-_REMEMBERED = 256
+_REMEMBERED = 16
 
 
 @dataclass(frozen=True, slots=True)
