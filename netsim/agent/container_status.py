@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from netsim.agent import podspec
 from netsim.agent.model import Container, Exit, Obj, PodState
@@ -12,6 +13,11 @@ SCHEME = "netsim://"
 
 def stamp(epoch: float) -> str:
     """Seconds since the epoch as the API writes times (RFC 3339, whole seconds, Z)."""
+    return _stamp(int(epoch))
+
+
+@lru_cache(256)
+def _stamp(epoch: int) -> str:
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

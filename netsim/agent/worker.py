@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Coroutine
@@ -99,9 +98,13 @@ class PodWorker:
         timeouts += [patience] if self.busy and (patience := self._patience()) else []
         if not self.busy:
             self._report()
-        with contextlib.suppress(TimeoutError):  # time to plan again
-            async with asyncio.timeout(min(timeouts, default=None)):
-                await self.changed.wait()
+        # Cheaper than asyncio.timeout, and this happens a dozen times for each pod.
+        timer = asyncio.get_running_loop().call_later(min(timeouts), self.changed.set) if timeouts else None
+        try:
+            await self.changed.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def _perform(self, key: str, action: Action) -> None:
         try:

@@ -189,9 +189,10 @@ class Reflector:
             raise StatusError(GONE, "Expired", event.message)
         if isinstance(event, Bookmark):
             self.cache.revision = event.revision
+        elif isinstance(event, Event) and event.type == "DELETED":
+            self.cache.drop(event.object, state.revision)
         elif isinstance(event, Event):
-            change = self.cache.drop if event.type == "DELETED" else self.cache.put
-            change(self._kept(event.object), state.revision)
+            self.cache.put(self._kept(event.object), state.revision)
 
     def _kept(self, obj: Obj) -> Obj:
         """What of an object the cache holds."""

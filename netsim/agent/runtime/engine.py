@@ -32,6 +32,7 @@ from netsim.agent.runtime.users import check_non_root
 from netsim.agent.runtime.volume_files import write_files
 from netsim.agent.runtime.workload_client import WorkloadClient
 from netsim.agent.runtime.workload_spec import WorkloadSpec
+from netsim.host import cgroup
 
 _T = TypeVar("_T")
 HOST_SECONDS = 5.0
@@ -198,8 +199,11 @@ class Engine:
         self.objects.forget(uid)
         self.files.forget(uid)
         self._locks.pop(uid, None)
-        await self.call(self.storage.remove_pod, uid)
-        await self.call(_remove_pod_cgroup, f"{self.config.cgroup}/pods/{uid}")
+        await self.call(self._remove_files, uid)
+
+    def _remove_files(self, uid: str) -> None:
+        self.storage.remove_pod(uid)
+        cgroup.remove(f"{self.config.cgroup}/pods/{uid}")
 
     def log_path(self, uid: str, name: str, attempt: int) -> str:
         return f"{self.storage.pod_dir(uid)}/logs/{name}/{attempt}.log"
@@ -223,12 +227,6 @@ class Engine:
     def close(self) -> None:
         for pool in (self.pool, self.sandbox_pool):
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _remove_pod_cgroup(path: str) -> None:
-    from netsim.host import cgroup
-
-    cgroup.remove(path)
 
 
 def _sandbox(state: PodState) -> Sandbox:
