@@ -48,6 +48,7 @@ TOOLS = (
     Tool("ping", "iputils-ping", "reaching pods and nodes by hand", required=False),
     Tool("curl", "curl", "requests by hand", required=False),
     Tool("tcpdump", "tcpdump", "capture filters", required=False),
+    Tool("skopeo", "skopeo", "pulling images", required=False),
     Tool("ip", "iproute2", "looking at interfaces and routes by hand", required=False),
 )
 

@@ -25,6 +25,7 @@ PAGES = sorted(
 )
 MARKDOWN = [page for page in PAGES if page.suffix == ".md"]
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+BELOW = {"proxy": ("render",), "image": ("ls", "load", "pull", "rm"), "container": ("diff",)}
 BEFORE = r"(?:^|[`$(>\"] ?|sudo (?:-E )?|show |&& |\|\| |NETSIM_LAB=\S+ )"
 COMMAND = re.compile(BEFORE + r"netsim ([a-z]+)([^`\n#;|&]*)", re.MULTILINE)
 
@@ -53,7 +54,8 @@ def test_every_command_that_is_told_exists(page: Path):
         assert verb in VERBS, f"netsim {verb}"
         if verb == "kubectl":
             continue
-        text = help_of("proxy", "render") if rest.split()[:1] == ["render"] else help_of(verb)
+        below = [word for word in rest.split()[:1] if word in BELOW.get(verb, ())]
+        text = help_of(verb, *below)
         for option in options(rest):
             assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text), f"netsim {verb} {option}"
 
