@@ -4,13 +4,15 @@ Kubernetes' words. Expressions are compiled only if nothing else is wrong."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from netsim.api.causes import invalid, required, shown, unsupported
+from netsim.api.causes import forbidden, invalid, required, shown, unsupported
 from netsim.api.errors import DUPLICATE, FORBIDDEN, INVALID, REQUIRED, Cause
 from netsim.api.structural import EMBEDDED, LIST_TYPE, RULES, Schema
 from netsim.api.structural_cel import RuleError, compile_message, compile_rule, field_path
 from netsim.api.structural_types import declared
+from netsim.cel.regex import MOST_READING
 from netsim.cel.types import Type, optional_of
 
 _REASONS = (DUPLICATE, FORBIDDEN, INVALID, REQUIRED)
@@ -58,7 +60,21 @@ def _has_breaks(text: str) -> bool:
     return "\n" in text or "\r" in text
 
 
-def expression_errors(schema: Schema, path: str, resource: bool = True, within: str = "") -> Iterator[Cause]:
+@dataclass(slots=True)
+class Reading:
+    """The steps that the patterns of a definition's rules may still take."""
+
+    left: int = MOST_READING
+
+    def spend(self, steps: int, where: str) -> Iterator[Cause]:
+        self.left -= steps
+        if self.left < 0:
+            yield forbidden(where, "the patterns of all rules are too large together")
+
+
+def expression_errors(
+    schema: Schema, path: str, reading: Reading, resource: bool = True, within: str = ""
+) -> Iterator[Cause]:
     """What does not compile at a place and below it. `within` is the path of a list above it whose items have no
     identity: what one was cannot be told."""
     if schema.get(RULES):
@@ -67,28 +83,40 @@ def expression_errors(schema: Schema, path: str, resource: bool = True, within: 
             yield Cause("InternalError", f"Internal error: {_NO_TYPE}", f"{path}.{RULES}")
         else:
             for index, rule in enumerate(schema[RULES]):
-                yield from _expression(schema, rule, here, f"{path}.{RULES}[{index}]", within)
+                yield from _expression(schema, rule, here, f"{path}.{RULES}[{index}]", reading, within)
     if isinstance(schema.get("items"), dict):
         inside = within or ("" if schema.get(LIST_TYPE) == "map" else path)
-        yield from expression_errors(schema["items"], f"{path}.items", bool(schema["items"].get(EMBEDDED)), inside)
+        yield from expression_errors(
+            schema["items"], f"{path}.items", reading, bool(schema["items"].get(EMBEDDED)), inside
+        )
     below = schema.get("additionalProperties")
     if isinstance(below, dict):
-        yield from expression_errors(below, f"{path}.additionalProperties", bool(below.get(EMBEDDED)), within)
+        yield from expression_errors(below, f"{path}.additionalProperties", reading, bool(below.get(EMBEDDED)), within)
     for name, facts in (schema.get("properties") or {}).items():
-        yield from expression_errors(facts, f"{path}.properties[{name}]", bool(facts.get(EMBEDDED)), within)
+        yield from expression_errors(facts, f"{path}.properties[{name}]", reading, bool(facts.get(EMBEDDED)), within)
 
 
-def _expression(schema: Schema, given: dict[str, Any], here: Type, where: str, within: str) -> Iterator[Cause]:
+def _expression(
+    schema: Schema, given: dict[str, Any], here: Type, where: str, reading: Reading, within: str
+) -> Iterator[Cause]:
+    if reading.left < 0:  # which has been told
+        return
     try:
         rule = compile_rule(schema, {**given, "messageExpression": ""}, here)
     except RuleError as error:
         yield _uncompiled(f"{where}.rule", given, str(error))
+        yield from reading.spend(error.reading, f"{where}.rule")
         return
+    yield from reading.spend(rule.program.reading if rule.program else 0, f"{where}.rule")
     if given.get("messageExpression"):
+        spent = 0
         try:
-            compile_message(given, {"self": here, "oldSelf": optional_of(here) if rule.optional_old else here})
+            variables = {"self": here, "oldSelf": optional_of(here) if rule.optional_old else here}
+            spent = compile_message(given, variables).reading
         except RuleError as error:
             yield _uncompiled(f"{where}.messageExpression", given, str(error))
+            spent = error.reading
+        yield from reading.spend(spent, f"{where}.messageExpression")
     if rule.uses_old and within:
         why = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {within}"
         yield invalid(f"{where}.rule", given["rule"], why)

@@ -22,6 +22,7 @@ from netsim.api.structural import (
     has_rules,
     prune,
 )
+from netsim.api.structural_patterns import patterns_too_large
 from netsim.api.structural_values import value_errors
 from netsim.cel.errors import EvaluationError
 from netsim.cel.regex import compiled
@@ -55,6 +56,8 @@ def schema_errors(schema: Any, path: str) -> list[Cause]:
     """Every rule that a version's openAPIV3Schema at `path` breaks, in the order of the fields' paths."""
     if not isinstance(schema, dict):
         return [required(path, "schemas are required")]
+    if too_large := patterns_too_large(schema, path):
+        return [too_large]
     problems = [*_level(schema, path, "root"), *_complete(schema, schema, path)]
     if not problems:
         problems = [cause for node, where in _places(schema, path) for cause in _default(node, where)]
@@ -65,10 +68,10 @@ def schema_errors(schema: Any, path: str) -> list[Cause]:
 
 def _rules(schema: Schema, path: str, *, compiling: bool) -> list[Cause]:
     """What is wrong with rules; they are compiled only where nothing else is. The language is loaded only for them."""
-    from netsim.api.structural_cel_rules import expression_errors, form_errors
+    from netsim.api.structural_cel_rules import Reading, expression_errors, form_errors
 
     problems = [cause for node, where in _places(schema, path) for cause in form_errors(node, where)]
-    return list(expression_errors(schema, path)) if compiling and not problems else problems
+    return list(expression_errors(schema, path, Reading())) if compiling and not problems else problems
 
 
 def _level(schema: Schema, path: str, level: str) -> Iterator[Cause]:

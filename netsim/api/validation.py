@@ -174,7 +174,8 @@ def _judge_of(custom: Custom) -> Callable[[Obj, Obj | None], list[Cause]] | None
     """(new, old) -> what the rules find; None if there are none. The language is loaded only for who uses it."""
     if not has_rules(custom.schema):
         return None
-    from netsim.api.structural_cel import compile_rules, rule_errors
+    from netsim.api.structural_cel import compile_rules
+    from netsim.api.structural_cel_judge import rule_errors
 
     rules = compile_rules(custom.schema)
     return lambda new, old: rule_errors(rules, new, old)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from netsim.cel.ast import Call, ListNode, Literal, Macro, MapNode, Name, Node, Select, children
 from netsim.cel.errors import CompileError, EvaluationError, Issue
 from netsim.cel.functions import Library, Overload
-from netsim.cel.regex import compiled
+from netsim.cel.regex import MOST_READING, compiled, reading_steps
 from netsim.cel.times import parse_duration, parse_timestamp
 from netsim.cel.types import (
     BOOL,
@@ -33,13 +33,14 @@ _READERS: dict[str, Callable[[str], object]] = {
 _BASIC = ("bool", "int", "uint", "double", "string", "bytes")
 
 
-def check(text: str, node: Node, library: Library, variables: Mapping[str, Type]) -> tuple[Type, set[str]]:
-    """(the type of the expression, the variables it uses); raises CompileError with everything that is wrong."""
+def check(text: str, node: Node, library: Library, variables: Mapping[str, Type]) -> tuple[Type, set[str], int]:
+    """(the type of the expression, the variables it uses, the steps that reading its patterns took); raises
+    CompileError with everything that is wrong."""
     checker = _Checker(library, variables)
     found = resolved(checker.type_of(node, dict(variables)), {})
     if checker.issues:
-        raise CompileError(text, checker.issues)
-    return found, checker.used
+        raise CompileError(text, checker.issues, checker.reading)
+    return found, checker.used, checker.reading
 
 
 class _Checker:
@@ -49,6 +50,7 @@ class _Checker:
         self._mixing = 0
         self.issues: list[Issue] = []
         self.used: set[str] = set()
+        self.reading = 0
 
     def _wrong(self, at: int, message: str) -> Type:
         self.issues.append(Issue(at, message))
@@ -134,6 +136,12 @@ class _Checker:
         read, argument = _READERS.get(node.function), node.arguments[-1] if node.arguments else None
         if read is None or not isinstance(argument, Literal) or argument.kind != "string":
             return
+        if read is compiled:
+            if self.reading > MOST_READING:
+                return
+            self.reading += reading_steps(argument.value)
+            if self.reading > MOST_READING:
+                self._wrong(argument.at, "the patterns are too large")
         try:
             read(argument.value)
         except EvaluationError:

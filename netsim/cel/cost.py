@@ -4,8 +4,12 @@ walk: functions that look at all of a value are charged for all of it, before th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
+from math import ceil
 from typing import Any
 
+from netsim.cel.errors import EvaluationError
+from netsim.cel.regex import Pattern, compiled, reading_steps
 from netsim.cel.values import Optional
 
 Charge = Callable[[Sequence[Any], int], int]
@@ -62,7 +66,61 @@ def _each_with_each(values: Sequence[Any], most: int) -> int:
     return len(one) * len(other) + min(len(one) * weight(other, most), len(other) * weight(one, most))
 
 
-CHARGES: dict[str, Charge] = {
+def _pattern_of(values: Sequence[Any]) -> Pattern | None:
+    """None where the call will fail."""
+    if not (isinstance(values[0], str) and isinstance(values[1], str)):
+        return None
+    try:
+        return compiled(values[1])
+    except EvaluationError:
+        return None
+
+
+def _matched(values: Sequence[Any], most: int) -> int:
+    """The length of the text times that of the pattern, with Kubernetes' factors (cel-go's runtime cost of `matches`,
+    k8s.io/apiserver's of `find`); a part that is repeated a thousand times is as long as that."""
+    pattern = _pattern_of(values)
+    if pattern is None:
+        return 0
+    return ceil((1 + len(values[0])) * 0.1) * ceil(max(len(values[1]), pattern.states) * 0.25)
+
+
+def _matched_again(values: Sequence[Any], most: int) -> int:
+    """Besides, every match may have needed a look at the rest of the text; a simple pattern's is a quick one."""
+    total, pattern = _matched(values, most), _pattern_of(values)
+    if pattern is None or total > most:
+        return total
+    left = len(values[0])
+    for found in islice(pattern.each(values[0]), values[2] if len(values) > 2 and values[2] >= 0 else None):
+        total += left * pattern.states // 2000
+        left -= len(found)
+        if total > most:
+            break
+    return total
+
+
+def _read_first(search: Charge) -> Charge:
+    """Also for compiling the pattern; a literal one of `matches` was compiled when the rule was checked."""
+
+    def charge(values: Sequence[Any], most: int) -> int:
+        reading = reading_steps(values[1]) if isinstance(values[1], str) else 0
+        return reading if reading > most else reading + search(values, most - reading)
+
+    return charge
+
+
+_SEARCHES: dict[str, Charge] = {"matches": _matched, "find": _matched, "findAll": _matched_again}
+
+
+def charge_of(function: str, literal: Sequence[bool]) -> Charge | None:
+    """What a call is charged besides what `shallow` counts; `literal` says which of its values stand in the text."""
+    search = _SEARCHES.get(function)
+    if search is not None:
+        return search if function == "matches" and literal[1] else _read_first(search)
+    return _CHARGES.get(function)
+
+
+_CHARGES: dict[str, Charge] = {
     "_==_": _compared,
     "_!=_": _compared,
     "@in": lambda values, most: _searched(values[1], values[0], most),

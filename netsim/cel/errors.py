@@ -15,10 +15,11 @@ class Issue:
 
 
 class CompileError(ValueError):
-    """An expression that is no expression, or not one of the types at hand. Its text shows where, as cel-go does."""
+    """An expression that is no expression, or not one of the types at hand. Its text shows where, as cel-go does;
+    `reading` are the steps that its patterns took."""
 
-    def __init__(self, text: str, issues: Iterable[Issue]) -> None:
-        self.issues = sorted(set(issues))
+    def __init__(self, text: str, issues: Iterable[Issue], reading: int = 0) -> None:
+        self.issues, self.reading = sorted(set(issues)), reading
         super().__init__("\n".join(_render(text, issue) for issue in self.issues))
 
 

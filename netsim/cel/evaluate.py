@@ -10,7 +10,7 @@ from typing import Any
 from netsim.cel.access import at, has, maybe
 from netsim.cel.ast import Call, ListNode, Literal, Macro, MapNode, Name, Node, Select, children
 from netsim.cel.checker import dotted
-from netsim.cel.cost import CHARGES, shallow
+from netsim.cel.cost import charge_of, shallow
 from netsim.cel.errors import CostExceeded, EvaluationError, no_such_overload
 from netsim.cel.functions import Library, Overload, call
 from netsim.cel.macros import MACROS
@@ -103,7 +103,7 @@ def _call(node: Call, library: Library, bound: frozenset[str]) -> Step:
     special = _SPECIAL.get(node.function)
     if special is not None:
         return special(*steps)
-    charge = CHARGES.get(node.function)
+    charge = charge_of(node.function, [isinstance(each, Literal) for each in children(node)])
     compute = _direct(node.chosen[0]) if node.sure and len(node.chosen) == 1 else partial(call, node.chosen)
 
     def run(frame: Frame) -> Any:

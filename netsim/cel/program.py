@@ -21,21 +21,27 @@ STANDARD = STANDARD | Library({}, _NAMED_TIMES)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled expression: its type, the variables it uses, and how it is computed."""
+    """A compiled expression: its type, the variables it uses, how it is computed, and the steps that reading its
+    patterns took."""
 
     text: str
     type: Type
     uses: frozenset[str]
     step: Step
+    reading: int = 0
 
     def value(self, variables: Mapping[str, Any], steps: int) -> tuple[Any, int]:
         """(the value, the steps left of `steps`); raises EvaluationError or CostExceeded."""
-        frame = Frame(dict(variables), steps)
+        frame = self.frame(variables, steps)
         return self.step(frame), frame.left
+
+    def frame(self, variables: Mapping[str, Any], steps: int) -> Frame:
+        """What `step` computes with."""
+        return Frame(dict(variables), steps)
 
 
 def compile_program(text: str, variables: Mapping[str, Type], functions: Library = STANDARD) -> Program:
     """The program of an expression; raises CompileError."""
     tree = parse(text)
-    found, used = check(text, tree, functions, variables)
-    return Program(text, found, frozenset(used), compiled(tree, functions, frozenset(variables)))
+    found, used, reading = check(text, tree, functions, variables)
+    return Program(text, found, frozenset(used), compiled(tree, functions, frozenset(variables)), reading)

@@ -36,9 +36,19 @@ _REFUSED_BY_GO = re.compile(
 """A single byte, and counts that C++'s engine takes for plain text since they are so large."""
 
 
+MOST_READING = 1_000_000
+"""Steps for reading the patterns of one expression, and of one definition: a second or so."""
+_MOST_TO_READ = 100_000
+"""Steps charged for a pattern that takes too much memory, besides those for its length."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
+    """`states` are how many places of the pattern a search may be at, at once; `size` is that of its program."""
+
     _engine: Any
+    states: int
+    size: int
 
     def found_in(self, text: str) -> bool:
         return self._engine.search(text) is not None
@@ -57,12 +67,27 @@ class Pattern:
             end = found.end()
 
 
-@lru_cache(maxsize=_KEPT)
 def compiled(pattern: str) -> Pattern:
     """The pattern ready to search with; EvaluationError, worded as by Go's regexp.Compile, for what is none in RE2's
     syntax (https://github.com/google/re2/wiki/Syntax) or takes too much memory."""
+    found = _read(pattern)
+    if isinstance(found, EvaluationError):
+        raise found.with_traceback(None)
+    return found
+
+
+def reading_steps(pattern: str) -> int:
+    """What it takes to compile a pattern: about a microsecond for each of the steps."""
+    found = _read(pattern)
+    if isinstance(found, EvaluationError):
+        return 10 * len(pattern) + (_MOST_TO_READ if "expression too large" in str(found) else 0)
+    return 10 * len(pattern) + found.size
+
+
+@lru_cache(maxsize=_KEPT)
+def _read(pattern: str) -> Pattern | EvaluationError:
     if len(pattern) > LONGEST:
-        raise _wrong("expression too large", f"{pattern[:100]}...")
+        return _wrong("expression too large", f"{pattern[:100]}...")
     import re2
 
     options = re2.Options()
@@ -71,10 +96,15 @@ def compiled(pattern: str) -> Pattern:
     options.max_mem = _MEMORY
     try:
         engine = re2.compile(pattern, options)
+        _refuse_what_go_refuses(pattern)
+        # Without UTF-8, in which one class of characters may be hundreds of states of which a few are in use.
+        options.encoding = re2.Options.Encoding.LATIN1
+        states = re2.compile(pattern.encode(), options).programsize
     except re2.error as error:
-        raise _in_go(error.args[0].decode("utf-8", "replace"), pattern) from None
-    _refuse_what_go_refuses(pattern)
-    return Pattern(engine)
+        return _in_go(error.args[0].decode("utf-8", "replace"), pattern)
+    except EvaluationError as error:
+        return error
+    return Pattern(engine, states, engine.programsize)
 
 
 def _in_go(problem: str, pattern: str) -> EvaluationError:

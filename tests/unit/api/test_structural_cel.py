@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from netsim.api.defaults import set_defaults
 from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS
 from netsim.api.objects import copy_json
 from netsim.api.structural import RULES
-from netsim.api.structural_cel import compile_rules, field_path, rule_errors
+from netsim.api.structural_cel import compile_rules, field_path
+from netsim.api.structural_cel_judge import rule_errors
 from netsim.api.structural_rules import schema_errors
 from netsim.api.structural_types import declared, escaped
 from netsim.api.validation import validate_update
@@ -281,6 +283,26 @@ def test_rules_that_are_refused(rule: Any, field: str, told: str) -> None:
     (problem,) = schema_errors(of(spec=ruled(of(n=INT), rule)), "s")
     assert problem.field == f"s.properties[spec].{RULES}[0].{field}"
     assert told in problem.message
+
+
+def test_a_definition_whose_patterns_take_too_long_to_read_is_refused() -> None:
+    """Of a few kilobytes of them each takes a tenth of a second."""
+    letters = [rf"[\pL\pN]{{150}}{number}" for number in range(1000)]
+    before = time.process_time()
+    (problem,) = schema_errors(of(**{f"f{n}": {"type": "string", "pattern": p} for n, p in enumerate(letters)}), "s")
+    assert problem.message == "Forbidden: the patterns of this schema are too large together"
+    assert problem.field.startswith("s.properties.f") and problem.field.endswith(".pattern")
+    asked = ruled(of(), *({"rule": f"'x'.matches(r'{p}')"} for p in letters))
+    (problem,) = schema_errors(of(spec=asked), "s")
+    assert "the patterns of all rules are too large together" in problem.message
+    assert time.process_time() - before < 10
+
+
+def test_rules_that_cannot_be_computed_use_up_the_budget_too() -> None:
+    schema = of(n=ruled(INT, *["[1, 2].all(x, [3].all(y, self / (x - x) > 0))"] * 30))
+    node = compile_rules(schema)
+    stopped = rule_errors(node, {"n": 1}, budget=100)
+    assert 0 < len(stopped) < 30 and "cost budget" in stopped[-1].message
 
 
 def test_expressions_wait_for_a_good_schema() -> None:

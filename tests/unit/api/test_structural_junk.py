@@ -14,7 +14,8 @@ from netsim.api import schema as types
 from netsim.api.defaults import set_defaults
 from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, Kind
 from netsim.api.structural import complete, prune, published
-from netsim.api.structural_cel import compile_rules, rule_errors
+from netsim.api.structural_cel import compile_rules
+from netsim.api.structural_cel_judge import rule_errors
 from netsim.api.structural_formats import fits_format
 from netsim.api.structural_types import converter
 from netsim.api.structural_values import value_errors

@@ -47,6 +47,46 @@ def test_what_grows_without_end_is_broken_off(text: str) -> None:
     assert time.process_time() - before < SECONDS
 
 
+UNEASY = "(a.{900}b)$c"  # of a text of a and b many places are in question at once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"self.ab.matches('{UNEASY}')",
+        f"self.ab.find('{UNEASY}') == ''",
+        f"self.ab.findAll('{UNEASY}') == []",
+        "self.ab.findAll('(?s).*c|[ab]').size() > 0",  # each match is looked for until the end
+        r"lists.range(1000).exists(i, 'x'.matches('[\\pL\\pN]{150}' + string(i)))",
+        r"lists.range(1000).exists(i, 'x'.matches('\\PN{1000}' + string(i)))",  # which is too large
+        r"lists.range(1000).exists(i, '-'.matches(self.letters + string(i)))",
+    ],
+)
+def test_patterns_are_charged_for_what_they_take(text: str) -> None:
+    given = {"ab": "ab" * 100_000, "letters": r"\pL|" * 2000}
+    program = compile_program(text, {"self": DYN})
+    before = time.process_time()
+    with pytest.raises(CostExceeded):
+        program.value({"self": given}, STEPS)
+    assert time.process_time() - before < SECONDS
+
+
+def test_usual_patterns_cost_little() -> None:
+    name = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+    text = (
+        f"self.all(x, x.matches('^{name}([.]{name})*$') && x.find('[0-9]+') != '' && x.findAll('[a-z]+').size() == 40)"
+    )
+    names = [".".join(f"name-{i}" for i in range(40))] * 10
+    assert compile_program(text, {"self": DYN}).value({"self": names}, STEPS)[0] is True
+
+
+def test_one_expression_reads_so_many_patterns_and_no_more() -> None:
+    before = time.process_time()
+    with pytest.raises(CompileError, match="the patterns are too large"):
+        value(" || ".join(rf"'x'.matches('[\\pL\\pN]{{150}}{number}')" for number in range(100)))
+    assert time.process_time() - before < SECONDS
+
+
 def test_a_map_of_many_numbers_is_made_in_time() -> None:
     before = time.process_time()
     assert value("lists.range(9000).transformMapEntry(i, v, {i: v}).size()") == 9000
