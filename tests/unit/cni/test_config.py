@@ -146,13 +146,18 @@ def test_del_needs_no_namespace(conf: Conf) -> None:
 README = Path(__file__).parents[3] / "cni" / "README.md"
 
 
-def test_the_readmes_example_is_a_configuration() -> None:
-    found = re.search(r"```json\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None
-    conflist = jsonlib.loads(found.group(1))
-    (plugin,) = conflist["plugins"]
-    config = parse_config(plugin | {key: conflist[key] for key in ("cniVersion", "name")})
-    assert (config.name, config.mode, str(config.ipam.range_sets[0][0].subnet)) == ("pods", "routed", "10.244.1.0/24")
+def test_the_readmes_examples_are_configurations() -> None:
+    found = re.findall(r"<<'END'\n(.*?)^END$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    conflists = [jsonlib.loads(text) for text in found]
+    own = [conflist["plugins"][0] | {"cniVersion": "1.0.0", "name": conflist["name"]} for conflist in conflists]
+    assert len(own) == 2
+    for plugin in own:
+        config = parse_config(plugin)
+        assert (config.name, config.mode, str(config.ipam.range_sets[0][0].subnet)) == (
+            "pods",
+            "routed",
+            "10.244.1.0/24",
+        )
 
 
 def test_the_readme_names_every_field() -> None:
