@@ -40,7 +40,7 @@ def wire(plan: Plan, netns: str) -> Wired:
         try:
             _run_all(host, plan.host)
             _run_all(pod, plan.pod)
-            host.link(plan.link)  # when asked, the kernel (from 6.8 on) first acts on the carrier: packets pass now
+            host.settle(plan.link)
             _settle(pod, plan)
             return _describe(plan, host, pod)
         except BaseException as error:

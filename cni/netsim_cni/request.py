@@ -17,6 +17,9 @@ ATTACHED = ("ADD", "DEL", "CHECK")
 STRICT = ("ADD", "CHECK", "STATUS")
 
 _CONTAINER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
+# What configurations say besides in CNI_ARGS.
+ARGS_READ = ("IP", "ip", "GATEWAY", "MAC")
+MAX_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,24 @@ def parse_request(command: str, document: Mapping[str, Any], env: Mapping[str, s
     if command in ATTACHED:
         _check_attachment(command, env)
     args = parse_args(env.get("CNI_ARGS", ""))
-    config = parse_config(document, args, strict=command in STRICT)
+    config = _config(document, args, command in STRICT)
     container, ifname = env.get("CNI_CONTAINERID", ""), env.get("CNI_IFNAME", "")
     return Request(command, container, env.get("CNI_NETNS", ""), ifname, args, config, document, env)
+
+
+_kept: dict[tuple[object, ...], Config] = {}
+
+
+def _config(document: Mapping[str, Any], args: dict[str, str], strict: bool) -> Config:
+    """The parsed configuration. All pods of a node have the same, which is read once."""
+    key = (repr(document), strict, *(args.get(name) for name in ARGS_READ))
+    found = _kept.get(key)
+    if found is None:
+        found = parse_config(document, args, strict=strict)
+        if len(_kept) >= MAX_KEPT:
+            _kept.clear()
+        _kept[key] = found
+    return found
 
 
 def _check_attachment(command: str, env: Mapping[str, str]) -> None:

@@ -57,6 +57,14 @@ class Links(Transport):
         fields, attrs = _link_key(dev)
         return self._ask(GETLINK, encode("ifinfmsg", fields, attrs), NEWLINK, parse_link, f"find link {dev}")
 
+    def settle(self, dev: Dev) -> None:
+        """Have packets pass a link that has just got its carrier; NetlinkError (ENODEV).
+
+        Asked for a link, the kernel (from 6.8 on) first acts on its carrier, which else takes it a moment.
+        """
+        fields, attrs = _link_key(dev)
+        self._ask(GETLINK, encode("ifinfmsg", fields, attrs), NEWLINK, len, f"find link {dev}")
+
     def vxlan(self, dev: Dev) -> Vxlan | None:
         """What is particular to a VXLAN interface, None for a link of another kind; NetlinkError (ENODEV)."""
         fields, attrs = _link_key(dev)

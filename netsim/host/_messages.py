@@ -136,14 +136,15 @@ def encode_whole(kind: str, fields: Fields, attrs: Attrs) -> bytes:
 
 def _shape(attrs: tuple[Any, ...]) -> tuple[Any, ...]:
     """What decides where values lie: names, nesting, and how long each text is. A kind of link is part of it."""
-    return tuple(
-        (name, _shape(value))
-        if isinstance(value, tuple)
-        else (name, value)
-        if name.endswith("_KIND") or name.islower()
-        else (name, _width(value))
-        for name, value in attrs
-    )
+    found: list[Any] = []
+    for name, value in attrs:
+        if isinstance(value, tuple):
+            found += name, _shape(value)
+        elif name.endswith("_KIND") or name.islower():
+            found += name, value
+        else:
+            found += name, _width(value)
+    return tuple(found)
 
 
 def _width(value: int | str | bytes) -> int | str:

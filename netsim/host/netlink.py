@@ -7,7 +7,6 @@ sendmsg, each still with its own acknowledgement. A name is looked up once and r
 from __future__ import annotations
 
 import socket
-from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from netsim.host._links import Dev, Links
@@ -69,16 +68,16 @@ class Netlink(Links):
         self._change(DELADDR, 0, self._address(dev, address, "global"), f"delete address {address} from {dev}")
 
     def _address(self, dev: Dev, address: str, scope: str, flags: int = IFA_F_NODAD) -> bytes:
-        net = ip_interface(address)
-        family = _family(address)
+        ip, length = _split(address)
+        family = _family(ip)
         fields: Fields = (
             ("family", family),
-            ("prefixlen", net.network.prefixlen),
+            ("prefixlen", length),
             ("flags", flags if family == socket.AF_INET6 else 0),
             ("scope", SCOPE_NUMBERS[scope]),
             ("index", self.index(dev)),
         )
-        attrs: Attrs = (("IFA_LOCAL", str(net.ip)), ("IFA_ADDRESS", str(net.ip)))
+        attrs: Attrs = (("IFA_LOCAL", ip), ("IFA_ADDRESS", ip))
         return encode("ifaddrmsg", fields, attrs)
 
     # --- routes -----------------------------------------------------------------------------------------------
@@ -207,9 +206,14 @@ def _route_key(dst: str | None, via: str) -> tuple[Fields, Attrs]:
     family = _family(dst or via)
     if dst is None or dst == "default":
         return (("family", family), ("dst_len", 0)), ()
-    net = ip_network(dst)
-    attrs: Attrs = (("RTA_DST", str(net.network_address)),) if net.prefixlen else ()
-    return (("family", family), ("dst_len", net.prefixlen)), attrs
+    ip, length = _split(dst)
+    return (("family", family), ("dst_len", length)), (("RTA_DST", ip),) if length else ()
+
+
+def _split(text: str) -> tuple[str, int]:
+    """An address and the length of its prefix, which is all of it where none is given; the kernel checks both."""
+    ip, slash, length = text.partition("/")
+    return ip, int(length) if slash else (128 if ":" in ip else 32)
 
 
 def _route_metrics(table: int, mtu: int, advmss: int) -> Attrs:
