@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 from netsim.agent import backoff, podspec
@@ -13,8 +12,8 @@ from netsim.agent.container_status import creating
 from netsim.agent.env import ConfigError, MountError
 from netsim.agent.hooks import HookFailed, post_start, run_hook, set_ready
 from netsim.agent.hosts import HostnameTooLong
-from netsim.agent.images.policy import pull_duration
-from netsim.agent.images.provider import Had, NoImage
+from netsim.agent.image_events import obtain_image, tell_no_image
+from netsim.agent.images.provider import NoImage
 from netsim.agent.killing import Killer
 from netsim.agent.model import Container, Exit, Obj, PodState
 from netsim.agent.plan import (
@@ -87,6 +86,8 @@ class PodActions:
             if why := forbidden(pod):
                 self._end(EndPod("Failed", "SysctlForbidden", why))
                 return
+        elif state.containers:
+            self.worker.event("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         try:
             state.sandbox = await self.engine.create_sandbox(pod)
             state.ips = list(state.sandbox.ips)
@@ -123,7 +124,7 @@ class PodActions:
         if previous is not None:
             await self.engine.clean(state.uid, previous)
         try:
-            had = await self._image(pod, spec)
+            had = await obtain_image(self.worker, pod, spec)
             container = await self.engine.start(pod, spec, state, action.attempt, had.image)
         except NoImage as error:
             self._fail_image(state, spec, error)
@@ -142,19 +143,6 @@ class PodActions:
         else:
             self._started(pod, state, spec, action, container)
         self.worker.save()
-
-    async def _image(self, pod: Obj, spec: Obj) -> Had:
-        """The container's image, and the events that tell where it came from."""
-        image, name = spec["image"], spec["name"]
-        pulling = partial(self.worker.event, "Pulling", f'Pulling image "{image}"', container=name)
-        had = await self.engine.image(pod, spec, pulling)
-        text = f'Container image "{image}" already present on machine and can be accessed by the pod'
-        if had.seconds is not None:
-            took = pull_duration(had.seconds)
-            text = f'Successfully pulled image "{image}" in {took} ({took} including waiting).'
-            text += f" Image size: {had.size} bytes."
-        self.worker.event("Pulled", text, container=name)
-        return had
 
     def _started(self, pod: Obj, state: PodState, spec: Obj, action: StartContainer, container: Container) -> None:
         self._inherit(state, action, container)
@@ -221,13 +209,10 @@ class PodActions:
 
     def _fail_image(self, state: PodState, spec: Obj, error: NoImage) -> None:
         """Only a failed pull is tried again with kubelet's back-off; what no registry was asked for, every second."""
-        image, name, pull = spec["image"], spec["name"], error.reason == "ErrImagePull"
-        log.warning("pod %s/%s, container %s: %s", state.namespace, state.name, name, error)
-        reasons = {"ErrImagePull": "Failed", "InvalidImageName": "InspectFailed"}
-        text = f'Failed to pull image "{image}": {error}' if pull else str(error)
-        self.worker.event(reasons.get(error.reason, error.reason), text, warning=True, container=name)
-        self.worker.event("Failed", f"Error: {error.reason}", warning=True, container=name)
-        self._wait(state, spec, error.reason, str(error), backoff.FIRST if pull else 1.0)
+        log.warning("pod %s/%s, container %s: %s", state.namespace, state.name, spec["name"], error)
+        tell_no_image(self.worker, spec, error)
+        first = backoff.FIRST if error.reason == "ErrImagePull" else 1.0
+        self._wait(state, spec, error.reason, str(error), first)
 
     def _back_off_pull(self, name: str) -> None:
         state = self.worker.state

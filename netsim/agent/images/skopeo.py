@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 
 from netsim.agent.images.oci import ImageError
-from netsim.agent.images.store import ImageStore
+from netsim.agent.images.store import PULL, ImageStore
 from netsim.agent.images.stored import StoredImage, full_name
 from netsim.agent.runtime.catalogue import parse_reference
 from netsim.host import netns
@@ -38,7 +38,7 @@ def pull(
     Raises ImageError, OSError.
     """
     os.makedirs(store.directory, mode=0o700, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="pull-", dir=store.directory) as scratch:
+    with tempfile.TemporaryDirectory(prefix=PULL, dir=store.directory) as scratch:
         argv = copy_argv(reference, architecture, f"{scratch}/layout")
         if auths:
             with open(f"{scratch}/auth.json", "w", encoding="utf-8") as file:

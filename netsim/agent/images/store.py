@@ -28,6 +28,8 @@ from netsim.agent.images.stored import StoredImage, find_image, image_names, loa
 NAME_LENGTH = 32
 """Hexadecimal digits of a digest in a layer's path: an overlay's options must fit into one page."""
 MAX_OPTIONS = 3500
+PULL, STALE_SECONDS = "pull-", 3600.0
+"""What a pull's directory is called, which is made without the lock, and after how long it is a killed one's."""
 
 
 class ImageStore:
@@ -176,6 +178,8 @@ class ImageStore:
         kept = {os.path.dirname(self.layer(digest)) for image in self.images() for digest in image.layers}
         layers = [f"{self.directory}/layers/{name}" for name in _entries(f"{self.directory}/layers")]
         drafts = [f"{self.directory}/{n}" for n in _entries(self.directory) if n.startswith(("new-", "archive."))]
+        pulls = [f"{self.directory}/{n}" for n in _entries(self.directory) if n.startswith(PULL)]
+        drafts += [path for path in pulls if _age(path) > STALE_SECONDS]
         for path in [p for p in layers if p not in kept] + drafts:
             if os.path.isdir(path):
                 shutil.rmtree(path)
@@ -204,6 +208,14 @@ class Hashing:
 def _size(layer: str) -> int:
     with open(f"{os.path.dirname(layer)}/size", encoding="ascii") as note:
         return int(note.read())
+
+
+def _age(path: str) -> float:
+    """Seconds since something changed in a directory, 0 when it has just gone."""
+    try:
+        return time.time() - os.stat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _hex(ident: str) -> str:
