@@ -5,10 +5,13 @@ With Python's own recvmsg and sendmsg a query costs a third more, see docs/decis
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import errno
 import os
 import socket
+
+from .seams import Exchange, Respond
 
 BATCH = 64
 QUERY_MAX = 4096
@@ -23,6 +26,10 @@ _PKTINFO = {socket.AF_INET: (socket.SOL_IP, IP_PKTINFO, 12), socket.AF_INET6: (s
 _NO_INTERFACE = bytes(4)
 _HEADER = socket.CMSG_LEN(0)
 Control = list[tuple[int, int, bytes]]
+Later = tuple[int, bytes, asyncio.Future[bytes | None]]
+"""Slot, query, and the answer on its way."""
+# what a named tuple's own constructor does, in half the time
+_new = tuple.__new__
 
 
 class _Iovec(ctypes.Structure):
@@ -60,9 +67,9 @@ class Datagrams:
         self._fd = sock.fileno()
         self._six = sock.family == socket.AF_INET6
         self._namelen = 28 if self._six else 16
+        self.failure: OSError | None = None
         self._from_asked = from_asked
         self._query_step, self._answer_step = QUERY_MAX + _APART, answer_max + _APART
-        self._answer_max = answer_max
         self._queries, queries = _buffer(BATCH * self._query_step)
         self._answers, answers = _buffer(BATCH * self._answer_step)
         self._names, names = _buffer(BATCH * _NAME)
@@ -87,39 +94,50 @@ class Datagrams:
             raise _failure()
         return count
 
-    def query(self, slot: int) -> bytes:
-        """A datagram received; of one longer than QUERY_MAX the beginning."""
-        start = slot * self._query_step
-        return self._queries[start : start + self._received[slot]].tobytes()
+    def answer(self, count: int, respond: Respond, exchanges: list[Exchange] | None) -> list[Later]:
+        """Answer the datagrams of the first slots; those whose answers come later are returned.
 
-    def put(self, slot: int, answer: bytes) -> None:
-        """Have an answer ready for `send`."""
-        length = len(answer)
-        if length > self._answer_max:
-            raise ValueError(f"an answer of {length} bytes, longer than {self._answer_max}")
-        start = slot * self._answer_step
-        self._answers[start : start + length] = answer
-        self._lengths[slot] = length
-        if self._from_asked and not self._six:
-            start = slot * _CONTROL + _HEADER
-            self._controls[start : start + 4] = _NO_INTERFACE
+        `exchanges`, if given, gets what was answered or will never be. What cannot be sent leaves its error in
+        `failure`.
+        """
+        queries, query_step, received = self._queries, self._query_step, self._received
+        answers, answer_step, lengths = self._answers, self._answer_step, self._lengths
+        controls = self._controls if self._from_asked and not self._six else None
+        first, later = 0, list[Later]()
+        for slot in range(count):
+            start = slot * query_step
+            data = queries[start : start + received[slot]].tobytes()
+            reply = respond(data)
+            if isinstance(reply, bytes):
+                start = slot * answer_step
+                answers[start : start + len(reply)] = reply
+                lengths[slot] = len(reply)
+                if controls:
+                    controls[slot * _CONTROL + _HEADER : slot * _CONTROL + _HEADER + 4] = _NO_INTERFACE
+            else:
+                self._send(first, slot)
+                first = slot + 1
+                if reply is not None:
+                    later.append((slot, data, reply))
+                    continue
+            if exchanges is not None:
+                exchanges.append(_new(Exchange, (data, reply, self.client(slot))))
+        self._send(first, count)
+        return later
 
-    def send(self, start: int, end: int) -> None:
-        """Send the answers of slots `start` to `end`, all of which have one; raises OSError for the first not sent."""
-        failed = None
+    def _send(self, start: int, end: int) -> None:
+        """Send the answers of slots `start` to `end`, all of which have one."""
         while start < end:
             first = ctypes.byref(self._out, start * ctypes.sizeof(_Message))
             sent: int = _LIBC.sendmmsg(self._fd, first, end - start, socket.MSG_DONTWAIT)
             if sent < 0:
-                failed = failed or _failure()
+                self.failure = _failure()
                 sent = 1
             start += sent
-        if failed:
-            raise failed
 
-    def client(self, slot: int) -> bytes:
-        """Where a datagram came from, as a struct sockaddr."""
-        return self._names[slot * _NAME : slot * _NAME + self._namelen].tobytes()
+    def client(self, slot: int) -> memoryview:
+        """Where a datagram came from, as a struct sockaddr, until others are received."""
+        return self._names[slot * _NAME : slot * _NAME + self._namelen]
 
     def control(self, slot: int) -> Control:
         """What `sendmsg` must be given to answer from the address asked."""

@@ -34,7 +34,8 @@ class Forwarder(Protocol):
 
 
 class Exchange(NamedTuple):
-    """One query as received, its answer as sent (None: none was), and from where: a socket address, or its bytes."""
+    """One query as received, its answer as sent (None: none was), and from where: a socket address, or, only as long
+    as an observer is being told, its bytes."""
 
     query: bytes
     answer: bytes | None
@@ -43,10 +44,10 @@ class Exchange(NamedTuple):
     @property
     def client(self) -> tuple[Any, ...]:
         """The client's socket address."""
-        return socket_address(self.whence) if isinstance(self.whence, bytes) else self.whence
+        return self.whence if isinstance(self.whence, tuple) else socket_address(self.whence)
 
 
-def socket_address(raw: bytes) -> tuple[Any, ...]:
+def socket_address(raw: bytes | memoryview) -> tuple[Any, ...]:
     """A socket address from a struct sockaddr_in or sockaddr_in6."""
     port = int.from_bytes(raw[2:4], "big")
     if int.from_bytes(raw[:2], sys.byteorder) == socket.AF_INET:

@@ -71,34 +71,27 @@ class UdpServer:
         for _ in range(TURN):
             try:
                 count = self._datagrams.receive()
-                self._answer(count)
             except OSError as failure:
                 _tolerate(failure)
                 return
+            self._answer(count)
             if count < BATCH:
                 return
 
     def _answer(self, count: int) -> None:
-        """Answer a batch; answers that come later interrupt the run of those sent together."""
-        datagrams, respond, observe = self._datagrams, self._respond, self._observe
-        query, put = datagrams.query, datagrams.put
-        began, exchanges, first = time.perf_counter() if observe else 0.0, [], 0
-        for slot in range(count):
-            data = query(slot)
-            reply = respond(data)
-            if isinstance(reply, bytes):
-                put(slot, reply)
-            else:
-                datagrams.send(first, slot)
-                first = slot + 1
-                if reply is not None:
-                    self._send_later(reply, data, slot)
-                    continue
-            if observe:
-                exchanges.append(Exchange(data, reply, datagrams.client(slot)))
-        datagrams.send(first, count)
-        if observe and exchanges:
-            observe("udp", exchanges, time.perf_counter() - began)
+        observe = self._observe
+        if observe is None:
+            later = self._datagrams.answer(count, self._respond, None)
+        else:
+            began, exchanges = time.perf_counter(), list[Exchange]()
+            later = self._datagrams.answer(count, self._respond, exchanges)
+            if exchanges:
+                observe("udp", exchanges, time.perf_counter() - began)
+        for slot, data, reply in later:
+            self._send_later(reply, data, slot)
+        if self._datagrams.failure:
+            _tolerate(self._datagrams.failure)
+            self._datagrams.failure = None
 
     def _send_later(self, reply: asyncio.Future[bytes | None], data: bytes, slot: int) -> None:
         began, control = time.perf_counter(), self._datagrams.control(slot)
