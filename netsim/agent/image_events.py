@@ -24,7 +24,9 @@ async def obtain_image(worker: PodWorker, pod: Obj, spec: Obj) -> Had:
     text = f'Container image "{image}" already present on machine and can be accessed by the pod'
     if had.seconds is not None:
         took = pull_duration(had.seconds)
-        text = f'Successfully pulled image "{image}" in {took} ({took} including waiting). Image size: {had.size} bytes.'
+        text = (
+            f'Successfully pulled image "{image}" in {took} ({took} including waiting). Image size: {had.size} bytes.'
+        )
     worker.event("Pulled", text, container=name)
     return had
 
