@@ -9,7 +9,6 @@ import pytest
 
 from netsim.host import netns
 from netsim.host.netlink import Netlink
-from netsim.host.sysctl import write_sysctl
 from netsim_cni import errors
 from netsim_cni.errors import CniError
 from netsim_cni.plugin import invoke
@@ -166,7 +165,6 @@ def test_duplicate_address_detection(machine: Machine) -> None:
     with Netlink(machine.path("web-1")) as pod:
         until(lambda: not any(one.tentative for one in pod.addresses("eth0")))
     machine.make("web-2")
-    netns.run_in(machine.path("web-2"), write_sysctl, "net.ipv6.conf.default.optimistic_dad", 0)
     with pytest.raises(CniError, match="fd00::5/64 is in use by another machine"):
         machine.cni("ADD", "node-1", "web-2", conf)
     machine.cni("DEL", "node-1", "web-1", first)

@@ -22,7 +22,14 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("podman") is None, reason="needs podman, which also makes the image"),
 ]
 
-OWN = ("/run/containers", "/run/containerd", "/run/netsim-cni", "/var/lib/containers", "/var/lib/containerd")
+OWN = (
+    "/run/containers",
+    "/run/containerd",
+    "/run/netsim-cni",
+    "/var/lib/cni",
+    "/var/lib/containers",
+    "/var/lib/containerd",
+)
 # What the reader's machine has and what is written to it, for this mount namespace alone; apt-get has done its part.
 SANDBOX = r"""
 set -eo pipefail
