@@ -162,8 +162,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parse_words(given_words(options), "--{}".format)
     except ConfigError as failure:
         return _fail(failure, status=2)
+    from .limits import raise_open_files
     from .workers import run_workers
 
+    raise_open_files()
     try:
         settings, _ = load_settings(given_words(options), options.config)
     except (ConfigError, OSError) as failure:

@@ -12,13 +12,14 @@ from ipaddress import ip_address
 from operator import attrgetter
 from typing import Any, cast
 
+from .limits import open_files_max
 from .seams import Answered, Exchange, Observe, Respond
 
 FIRST_TIMEOUT = 3.0
 IDLE_TIMEOUT = 10.0
 WRITE_TIMEOUT = 5.0
 BACKLOG = 1024
-# connections at a time
+# connections at a time, if they are no more than half of the files that may be open
 STREAMS_MAX = 4096
 # of one connection in one turn of the loop: messages answered, and bytes after which no more are. Other connections
 # and UDP have theirs in between
@@ -90,7 +91,7 @@ class DnsStream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._client = transport.get_extra_info("peername")
-        if len(self._open) >= STREAMS_MAX:
+        if len(self._open) >= min(STREAMS_MAX, open_files_max() // 2):
             min(self._open, key=attrgetter("deadline")).abort()
         self._open.add(self)
         self._end_in(FIRST_TIMEOUT)

@@ -7,9 +7,10 @@ nothing but what that upstream sends, so a forger must guess port and id (RFC 54
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..config import Listen
 from .message import BadMessage
@@ -18,6 +19,7 @@ DATAGRAM_MAX = 65535
 # datagrams read in one turn of the loop, of which all but the last are forged or late
 BATCH = 16
 IDLE_MAX = 64
+TIMED_OUT = "i/o timeout"
 
 T = TypeVar("T")
 Accept = Callable[[bytes], T | None]
@@ -36,24 +38,38 @@ class Silent(UpstreamError):
     """It did not answer in time."""
 
 
+class OutOfSockets(Refused):
+    """This process may open no more sockets, for which the upstream is not to blame."""
+
+
 async def ask_udp(upstream: Listen, message: bytes, accept: Accept[T], patience: float) -> T:
-    """Ask by UDP; raises UpstreamError."""
+    """Ask by UDP, and wait `patience` seconds; raises UpstreamError, in the words that CoreDNS logs."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
-    try:
-        with socket.socket(_family(upstream), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
+    with _socket(upstream) as sock:
+        try:
             sock.connect(upstream)
             sock.send(message)
             # by number: asyncio makes a text of a socket object each time
             loop.add_reader(sock.fileno(), _receive, sock, accept, future)
-            timer = loop.call_later(patience, _expire, future, patience)
+            timer = loop.call_later(patience, _expire, future)
             try:
                 return await future
             finally:
                 timer.cancel()
                 loop.remove_reader(sock.fileno())
+        except UpstreamError as failure:
+            between = f"{socket_text(sock.getsockname())}->{socket_text(upstream)}"
+            raise type(failure)(f"read udp {between}: {failure}") from failure
+        except OSError as failure:
+            raise Refused(f"udp {socket_text(upstream)}: {_words(failure)}") from failure
+
+
+def _socket(upstream: Listen) -> socket.socket:
+    try:
+        return socket.socket(_family(upstream), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     except OSError as failure:
-        raise Refused(failure.strerror or str(failure)) from failure
+        raise OutOfSockets(f"dial udp {socket_text(upstream)}: {_words(failure)}") from failure
 
 
 def _receive(sock: socket.socket, accept: Accept[T], future: asyncio.Future[T]) -> None:
@@ -67,14 +83,14 @@ def _receive(sock: socket.socket, accept: Accept[T], future: asyncio.Future[T]) 
     except BlockingIOError:
         return  # nothing more has come yet
     except OSError as failure:
-        future.set_exception(failure)
+        future.set_exception(Refused(f"read: {_words(failure)}"))
     except BadMessage as failure:
         future.set_exception(Refused(str(failure)))
 
 
-def _expire(future: asyncio.Future[T], patience: float) -> None:
+def _expire(future: asyncio.Future[T]) -> None:
     if not future.done():
-        future.set_exception(Silent(f"no answer within {patience:g} s"))
+        future.set_exception(Silent(TIMED_OUT))
 
 
 class TcpPool:
@@ -88,15 +104,19 @@ class TcpPool:
 
     async def ask(self, message: bytes, accept: Accept[T], patience: float, expire: float) -> T:
         """Ask by TCP; raises UpstreamError. The connection is kept `expire` seconds if the answer was good."""
+        where = f"tcp {socket_text(self._upstream)}"
         try:
             async with asyncio.timeout(patience):
                 return await self._ask(message, accept, expire)
         except TimeoutError:
-            raise Silent(f"no answer within {patience:g} s") from None
-        except (OSError, EOFError) as failure:
-            raise Refused(str(failure) or "closed without an answer") from failure
+            raise Silent(f"{where}: {TIMED_OUT}") from None
+        except OSError as failure:
+            kind = OutOfSockets if failure.errno in (errno.EMFILE, errno.ENFILE) else Refused
+            raise kind(f"{where}: {_words(failure)}") from failure
+        except EOFError:
+            raise Refused(f"{where}: EOF") from None
         except BadMessage as failure:
-            raise Refused(str(failure)) from failure
+            raise Refused(f"{where}: {failure}") from failure
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -159,3 +179,13 @@ class _Connection:
 
 def _family(upstream: Listen) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in upstream[0] else socket.AF_INET
+
+
+def socket_text(address: Any) -> str:
+    """`ADDRESS:PORT` of a socket address, an IPv6 address in brackets."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _words(failure: OSError) -> str:
+    return (failure.strerror or str(failure)).lower()

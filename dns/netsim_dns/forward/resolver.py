@@ -61,6 +61,8 @@ class Resolver:
         self._fetching = 0
         self._turn = -1
         self._failures = FailureLog()
+        for name in ("forward_healthcheck_broken_total", "forward_max_concurrent_rejects_total"):
+            metrics.add(name, amount=0.0)
 
     @property
     def busy(self) -> bool:
@@ -76,6 +78,7 @@ class Resolver:
             return Found(hit.message, hit.ttl, kept=True)
         if 0 < self.zone.max_concurrent <= self._waiting:
             self._metrics.add("forward_max_concurrent_rejects_total")
+            self._log(asked, REFUSED, f"concurrent queries exceeded maximum {self.zone.max_concurrent}")
             return Found(rcode=REFUSED)
         task = self._start(asked, stream, hit, join)
         self._waiting += 1
@@ -167,13 +170,13 @@ class Resolver:
         tries = Tries(
             self.zone, order(self.zone.policy, len(self.upstreams), self._turn, random.shuffle), self._clock()
         )
-        why: UpstreamError = Refused("all upstreams are down")
+        why: UpstreamError = Refused("no healthy upstreams")
         last: Message | None = None
         while (index := self._choose(tries, last)) is not None:
             try:
                 message = await self._ask_one(self.upstreams[index], asked, stream)
             except UpstreamError as failure:
-                why = type(failure)(f"{self.upstreams[index].text}: {failure}")
+                why = failure
                 if isinstance(failure, Refused):
                     tries.refused(index)
                 continue

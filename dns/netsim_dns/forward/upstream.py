@@ -14,7 +14,7 @@ from ..telemetry.registry import rcode_name
 from ..types import NS
 from ..wire import HEADER_SIZE, RD
 from .config import ForwardZone
-from .exchange import TcpPool, UpstreamError, ask_udp
+from .exchange import OutOfSockets, TcpPool, UpstreamError, ask_udp, socket_text
 from .message import Message, cut_message, parse_message
 
 LOG = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ class Upstream:
     @property
     def text(self) -> str:
         """`ADDRESS:PORT`, an IPv6 address in brackets."""
-        address, port = self.address
-        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return socket_text(self.address)
 
     @property
     def down(self) -> bool:
@@ -62,8 +61,9 @@ class Upstream:
         start = time.perf_counter()
         try:
             message = await self._exchange(number + question, stream, accept)
-        except UpstreamError:
-            self._suspect()
+        except UpstreamError as failure:
+            if not isinstance(failure, OutOfSockets):
+                self._suspect()
             raise
         labels = PROXY, self.text, rcode_name(message.rcode)
         self._metrics.observe("proxy_request_duration_seconds", time.perf_counter() - start, *labels)
@@ -115,6 +115,8 @@ class Upstream:
                 await self._pool.ask(number + _PROBE, accept, self.zone.health_timeout, 0)
             else:
                 await ask_udp(self.address, number + _PROBE, accept, self.zone.health_timeout)
+        except OutOfSockets:
+            return False
         except UpstreamError as failure:
             self._metrics.add("proxy_healthcheck_failures_total", PROXY, self.text)
             was_down = self.down
