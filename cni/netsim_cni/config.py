@@ -149,11 +149,11 @@ def _mac(document: Document, runtime: Document, args: Mapping[str, str]) -> str:
 
 
 def _attachments(document: Document) -> frozenset[tuple[str, str]] | None:
-    """Attachments that GC keeps; None when the configuration does not say."""
-    items = document.get("cni.dev/valid-attachments", document.get("cni.dev/attachments"))
-    if items is None:
+    """Attachments that GC keeps; None when the configuration does not say. libcni writes null for a list of none."""
+    key = next((key for key in ("cni.dev/valid-attachments", "cni.dev/attachments") if key in document), None)
+    if key is None:
         return None
     try:
-        return frozenset((str(item["containerID"]), str(item["ifname"])) for item in items)
+        return frozenset((str(item["containerID"]), str(item["ifname"])) for item in fields.items(document, key))
     except (TypeError, KeyError):
-        raise invalid("cni.dev/valid-attachments", items, 'a list of {"containerID", "ifname"}') from None
+        raise invalid(key, document[key], 'a list of {"containerID", "ifname"}') from None

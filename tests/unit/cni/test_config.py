@@ -138,6 +138,16 @@ def test_wrong_environment(conf: Conf, command: str, version: str, env: dict[str
     assert caught.value.code == code
 
 
+def test_what_gc_keeps(conf: Conf) -> None:
+    one = [{"containerID": "c1", "ifname": "eth0"}]
+    assert parse_config(conf()).valid_attachments is None
+    for key in ("cni.dev/valid-attachments", "cni.dev/attachments"):
+        assert parse_config(conf(**{key: one})).valid_attachments == {("c1", "eth0")}
+        assert parse_config(conf(**{key: None})).valid_attachments == frozenset()
+        with pytest.raises(CniError, match=key):
+            parse_config(conf(**{key: ["c1"]}))
+
+
 def test_del_needs_no_namespace(conf: Conf) -> None:
     request = parse_request("DEL", conf(), {"CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0", "CNI_NETNS": ""})
     assert request.key == ("c1", "eth0")

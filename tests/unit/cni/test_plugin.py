@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netsim.host.netlink import Address, Link, Route
 from netsim_cni import errors, ipam
 from netsim_cni.addressing import Addressing, Assigned, RouteSpec
 from netsim_cni.check import Side, find_faults
+from netsim_cni.config import KNOWN
 from netsim_cni.errors import CniError
 from netsim_cni.plugin import invoke, run
 from netsim_cni.request import Request
 
 Conf = Callable[..., dict[str, Any]]
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+SPECIFIED = {*range(1, 8), 11, 50, 51, *range(100, 105)}
 
 
 def test_version() -> None:
@@ -66,6 +76,16 @@ def test_every_wrong_variable_is_named(conf: Conf) -> None:
     _, document = run(json.dumps(conf(name="")), {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "a/b"})
     assert document is not None and document["code"] == errors.INVALID_ENVIRONMENT
     assert all(name in document["msg"] for name in ("CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS"))
+
+
+@given(st.dictionaries(st.sampled_from(KNOWN), json_values), st.sampled_from(["STATUS", "CHECK", "VERSION"]))
+def test_whatever_the_configuration_the_answer_is_the_specifications(changes: dict[str, Any], command: str) -> None:
+    env = {"CNI_COMMAND": command, "CNI_CONTAINERID": "c", "CNI_IFNAME": "eth0", "CNI_NETNS": "/nowhere"}
+    with tempfile.TemporaryDirectory() as directory:
+        base = {"cniVersion": "1.1.0", "name": "n", "ipam": {"subnet": "10.1.0.0/29"}, "dataDir": directory}
+        status, document = run(json.dumps({**base, **changes, "dataDir": directory}), env)
+        ipam.close_all()
+    assert status == 0 or (document is not None and document["code"] in SPECIFIED and document["msg"])
 
 
 def test_a_damaged_or_locked_store_is_told(conf: Conf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
