@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 from . import names
-from .candidates import Candidate, candidates, name_servers, relative
+from .candidates import Candidate, candidates, has_endpoints, name_servers, relative
 from .config import DnsConfig
 from .index import Index
 from .names import IN_ADDR_ARPA, IP6_ARPA, Labels, ServiceName
@@ -214,6 +214,8 @@ def _service(context: Context, name: ServiceName) -> Answer:
         return _denied(context)
     if service.external is not None:
         return _external(context, service.external) if name.bare else _denied(context)
+    if context.config.ignore_empty and not service.headless and not has_endpoints(index, key):
+        return _denied(context)
     return _addressed(context, candidates(index, service, name))
 
 

@@ -43,6 +43,11 @@ def _endpoints_of(index: Index, key: Key) -> Iterable[Endpoint]:
     return (endpoint for view in index.slices_of.get(key, {}).values() for endpoint in view.endpoints)
 
 
+def has_endpoints(index: Index, key: Key) -> bool:
+    """Has a Service a ready endpoint?"""
+    return any(True for _ in _endpoints_of(index, key))
+
+
 def relative(key: Key) -> Labels:
     """Labels of a Service below the zone."""
     return (key[1], key[0], b"svc")

@@ -46,6 +46,10 @@ class DnsConfig:
     wildcard); `udp_max` the largest UDP answer in bytes whatever the client advertises; `startup_timeout` seconds
     to wait for the API before answering what is known; `lameduck` seconds of service after SIGTERM;
     `health_listen`, `ready_listen` the HTTP probes, None for off.
+
+    What is answered from: `namespaces`, empty for all; Services, EndpointSlices and Pods that the selector `labels`
+    fits; `endpoints` no slices if false; with `endpoint_pod_names` endpoints without hostname are named as their pods;
+    with `ignore_empty` a Service with a cluster IP but no ready endpoint does not exist.
     """
 
     zone: str = "cluster.local"
@@ -62,6 +66,11 @@ class DnsConfig:
     health_listen: Listen | None = ("0.0.0.0", 8080)
     ready_listen: Listen | None = ("0.0.0.0", 8181)
     quirks: Quirks = Quirks()
+    namespaces: tuple[str, ...] = ()
+    labels: str = ""
+    endpoints: bool = True
+    endpoint_pod_names: bool = False
+    ignore_empty: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.ttl <= TTL_MAX:

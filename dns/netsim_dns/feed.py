@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from netsim.api.kinds import ENDPOINT_SLICES, NAMESPACES, PODS, SERVICES, Kind
@@ -13,7 +14,7 @@ from netsim.client.cache import Cache
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
 
-from .index import VIEWS, Index
+from .index import Index
 from .records import ENDED_PHASES, Obj, Slice, key_of, terminating
 
 LOG = logging.getLogger(__name__)
@@ -27,19 +28,24 @@ Told = Callable[[Slice, str], None]
 """Told of a slice that is answered from now, and of the time (RFC 3339) of the change of pods behind it."""
 
 
-def slim(obj: Obj) -> Obj:
+def slim(obj: Obj, views: Mapping[str, Callable[[Obj], Any]]) -> Obj:
     """What the cache holds of an object: enough to tell it from another, and what DNS reads of it as `view`."""
     metadata = {name: obj["metadata"][name] for name in _KEPT_METADATA if name in obj["metadata"]}
     changed = (obj["metadata"].get("annotations") or {}).get(_LAST_CHANGE)
-    found = {"kind": obj["kind"], "metadata": metadata, "view": VIEWS[obj["kind"]](obj)}
+    found = {"kind": obj["kind"], "metadata": metadata, "view": views[obj["kind"]](obj)}
     return {**found, "changed": changed} if changed else found
 
 
 class Feed:
-    """Keeps an index up to date between `start` and `close`; with `pods` it watches pods too."""
+    """Keeps an index up to date between `start` and `close`; with `pods` it watches pods too.
 
-    def __init__(self, client: Client, index: Index, pods: bool = False, told: Told | None = None) -> None:
-        self._client = client
+    `labels` is the selector of Services, EndpointSlices and Pods.
+    """
+
+    def __init__(
+        self, client: Client, index: Index, pods: bool = False, told: Told | None = None, labels: str = ""
+    ) -> None:
+        self._client, self._labels = client, labels
         self._told = told
         self._kinds = (*WATCHED, PODS) if pods else WATCHED
         self._index = index
@@ -54,7 +60,9 @@ class Feed:
             cache.on_change(self._applier(kind))
             self._caches.append(cache)
             fields = RUNNING if kind is PODS else ""
-            reflector = Reflector(self._client, kind, cache, field_selector=fields, keep=slim)
+            keep = partial(slim, views=self._index.views)
+            by_label = "" if kind is NAMESPACES else self._labels
+            reflector = Reflector(self._client, kind, cache, label_selector=by_label, field_selector=fields, keep=keep)
             self._run(reflector.run(), f"watch of {kind.plural}")
         self._synced = self._run(self._mark_synced(), "first sync")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -50,7 +50,7 @@ class Index:
     """`generation` rises with every change that can alter an answer; `changes` are what the last of them touched.
 
     `synced` is False until every watched kind was listed once: until then a missing name is unknown, not absent.
-    `serial` (Unix seconds) is the time of the last change.
+    `serial` (Unix seconds) is the time of the last change. `views` make the slim view of an object, by kind.
     """
 
     synced: bool = False
@@ -65,13 +65,14 @@ class Index:
     pods: dict[Key, Pod] = field(default_factory=dict)
     by_pod_ip: dict[Key, list[Key]] = field(default_factory=dict)
     changes: deque[tuple[Touched, ...]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    views: Mapping[str, Callable[[Obj], Any]] = field(default_factory=lambda: VIEWS)
 
     def apply(self, kind: str, old: Obj | None, new: Obj | None, now: int) -> bool:
         """Take over one object (new None: it is gone); kinds that DNS does not read change nothing.
 
         `now` (Unix seconds) becomes the SOA serial if an answer can have changed, which is what is returned.
         """
-        obj, view = new or old, VIEWS.get(kind)
+        obj, view = new or old, self.views.get(kind)
         if obj is None or view is None or (kind == "Pod" and new and terminating(new)):
             return False
         return self.put(kind, key_of(obj), view(new) if new else None, now)

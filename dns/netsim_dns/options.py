@@ -49,11 +49,18 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _switch(text: str) -> bool:
+    return _one_of(*_SWITCH)(text.lower()) == "true"
+
+
 def _stub_domain(text: str) -> tuple[str, tuple[str, ...]]:
     zone, _, upstreams = text.partition("=")
     if not zone or not upstreams:
         raise ConfigError(f"{text!r} is not ZONE=ADDRESS[,ADDRESS], such as corp.example=192.0.2.53")
     return zone, tuple(upstreams.split(","))
+
+
+_SWITCH = ("true", "false")
 
 
 class Option(NamedTuple):
@@ -77,6 +84,11 @@ OPTIONS = (
     Option("pods", "|".join(_PODS), "answer names made of an address, A-B-C-D.NAMESPACE.pod (insecure)",
            _one_of(*_PODS), fixed=True),
     Option("cluster-cidr", "CIDR", "range whose reverse names are the cluster's; again for more", str, True),
+    Option("namespaces", "NAMESPACE", "answer for this one only; again for more (all)", str, True, True),
+    Option("labels", "SELECTOR", "answer from Services, slices and pods that it fits (all)", str, fixed=True),
+    Option("endpoints", "|".join(_SWITCH), "answer from EndpointSlices: headless Services (true)", _switch, fixed=True),
+    Option("endpoint-pod-names", "|".join(_SWITCH), "name endpoints as their pods (false)", _switch, fixed=True),
+    Option("ignore-empty", "|".join(_SWITCH), "deny Services without a ready endpoint (false)", _switch),
     Option("forward", "ADDRESS[:PORT]|FILE", "upstream for other names, or a resolv.conf; again for more (none)",
            str, True),
     Option("forward-policy", "|".join(_POLICIES), "order in which upstreams are asked (random)", _one_of(*_POLICIES)),
@@ -124,8 +136,8 @@ def _texts(key: str, value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for each in value:
             yield from _texts(key, each)
-    elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        yield str(value)
+    elif isinstance(value, str | int | float):
+        yield str(value).lower() if isinstance(value, bool) else str(value)
     else:
         raise ConfigError(f"{key}: {value!r} is not a value; give a text, a number or a list of them")
 

@@ -16,6 +16,7 @@ from .forward.forwarder import Forwarder
 from .index import Index
 from .probes import metrics_page, poll_health, probe, serve_page
 from .reload import digest, follow_file
+from .selection import select_views
 from .server import DnsServer, make_responder
 from .settings import Settings, keep_fixed
 from .telemetry.links import Links, Report, answer_link
@@ -209,11 +210,11 @@ async def run_dns(settings: Settings, client: Client, config: ConfigFile | None 
     from .feed import Feed
     from .telemetry.api import ApiMetrics
 
-    index = Index()
+    index = Index(views=select_views(settings.dns))
     process = Process(settings, index, config, worker)
     measured = ApiMetrics(process.metrics, index)
     client.transport = measured.transport(client.transport)
-    feed = Feed(client, index, settings.dns.pods == "verified", measured.programmed)
+    feed = Feed(client, index, settings.dns.pods == "verified", measured.programmed, settings.dns.labels)
     try:
         await feed.start()
         stop = stop_signal()
@@ -240,7 +241,7 @@ async def run_dns_objects(
     settings: Settings, file: ReadFile, config: ConfigFile | None = None, worker: Worker = ALONE
 ) -> None:
     """Serve the objects of a file, without an API; a changed file is taken over if it can be read."""
-    index, known = Index(), Keyed()
+    index, known = Index(views=select_views(settings.dns)), Keyed()
     known = replace_objects(index, known, parse_objects(file.path, file.text), int(time.time()))
     index.set_synced()
     process = Process(settings, index, config, worker)

@@ -72,13 +72,16 @@ def view_service(obj: Obj) -> Service | None:
     return Service(key, False, packed, ports) if packed else None
 
 
-def view_slice(obj: Obj) -> Slice | None:
-    """Slim view of an EndpointSlice; None if it belongs to no Service or holds no IP addresses."""
+def view_slice(obj: Obj, pod_names: bool = False) -> Slice | None:
+    """Slim view of an EndpointSlice; None if it belongs to no Service or holds no IP addresses.
+
+    With `pod_names` endpoints without hostname are named as their pods.
+    """
     meta = obj["metadata"]
     service = (meta.get("labels") or {}).get(SERVICE_NAME_LABEL)
     if not service or obj.get("addressType") not in ("IPv4", "IPv6"):
         return None
-    endpoints = tuple(e for ep in obj.get("endpoints") or () if _ready(ep) for e in _endpoints(ep))
+    endpoints = tuple(e for ep in obj.get("endpoints") or () if _ready(ep) for e in _endpoints(ep, pod_names))
     return Slice((key_of(obj)[0], service.encode()), endpoints, _ports(obj.get("ports"), "port"))
 
 
@@ -86,12 +89,17 @@ def _ready(endpoint: Obj) -> bool:
     return (endpoint.get("conditions") or {}).get("ready") is not False
 
 
-def _endpoints(endpoint: Obj) -> Iterator[Endpoint]:
-    hostname = (endpoint.get("hostname") or "").lower().encode()
+def _endpoints(endpoint: Obj, pod_names: bool) -> Iterator[Endpoint]:
+    hostname = (endpoint.get("hostname") or (_pod_name(endpoint) if pod_names else "")).lower().encode()
     for text in endpoint.get("addresses") or ():
         packed = _packed(text)
         if packed is not None:
             yield Endpoint(hostname or endpoint_label(text), packed)
+
+
+def _pod_name(endpoint: Obj) -> str:
+    name = str((endpoint.get("targetRef") or {}).get("name") or "")
+    return name if len(name) < 64 else ""
 
 
 def _ports(ports: Iterable[Obj] | None, number: str) -> tuple[Port, ...]:

@@ -75,6 +75,11 @@ def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
         lameduck=values.get("lameduck", default.lameduck),
         health_listen=values.get("health"),
         ready_listen=values.get("ready"),
+        namespaces=tuple(values.get("namespaces", ())),
+        labels=values.get("labels", ""),
+        endpoints=values.get("endpoints", default.endpoints),
+        endpoint_pod_names=values.get("endpoint-pod-names", default.endpoint_pod_names),
+        ignore_empty=values.get("ignore-empty", default.ignore_empty),
     )
 
 
@@ -115,5 +120,6 @@ def keep_fixed(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
 
 
 _FIXED_DNS = {"listen": "listen", "zone": "zone", "pods": "pods", "startup_timeout": "startup-timeout",
-              "health_listen": "health", "ready_listen": "ready"}  # fmt: skip
+              "health_listen": "health", "ready_listen": "ready", "namespaces": "namespaces", "labels": "labels",
+              "endpoints": "endpoints", "endpoint_pod_names": "endpoint-pod-names"}  # fmt: skip
 _FIXED = {"metrics_listen": "metrics", "reload": "reload", "workers": "workers"}

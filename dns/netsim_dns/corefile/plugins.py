@@ -158,9 +158,35 @@ def _startup_timeout(line: Directive, server: _Server) -> None:
     server.values["startup-timeout"] = seconds(line, only(line, 1, 1)[0])
 
 
+def _namespaces(line: Directive, server: _Server) -> None:
+    server.values["namespaces"] = line.arguments
+
+
+def _labels(line: Directive, server: _Server) -> None:
+    server.values["labels"] = " ".join(line.arguments)
+
+
+def _noendpoints(line: Directive, server: _Server) -> None:
+    only(line, 0, 0)
+    server.values["endpoints"] = False
+
+
+def _endpoint_pod_names(line: Directive, server: _Server) -> None:
+    only(line, 0, 0)
+    server.values["endpoint-pod-names"] = True
+
+
+def _ignore(line: Directive, server: _Server) -> None:
+    if only(line, 1, 1) != ["empty_service"]:
+        raise line.error("unknown; it is `ignore empty_service`")
+    server.values["ignore-empty"] = True
+
+
 _Plugin = Callable[[Directive, _Server], None]
 _KUBERNETES: dict[str, _Plugin] = {
     "pods": _pods, "ttl": _ttl, "fallthrough": _fallthrough, "startup_timeout": _startup_timeout,
+    "namespaces": _namespaces, "labels": _labels, "noendpoints": _noendpoints,
+    "endpoint_pod_names": _endpoint_pod_names, "ignore": _ignore,
 }  # fmt: skip
 
 

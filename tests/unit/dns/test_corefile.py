@@ -119,6 +119,22 @@ def test_places_and_variables() -> None:
     assert read_corefile(ranged, {}, str)["cluster-cidr"] == ["10.96.0.0/16"]
 
 
+def test_what_the_kubernetes_plugin_answers_from(tmp_path: Path) -> None:
+    text = """.:53 {
+    kubernetes cluster.local {
+        namespaces shop default
+        labels app in (web, api)
+        noendpoints
+        endpoint_pod_names
+        ignore empty_service
+    }
+}
+"""
+    found = settings_of(tmp_path, text).dns
+    assert (found.namespaces, found.labels) == (("shop", "default"), "app in (web, api)")
+    assert (found.endpoints, found.endpoint_pod_names, found.ignore_empty) == (False, True, True)
+
+
 def test_words_and_braces() -> None:
     (block,) = parse_corefile('a.test,\nb.test {\n  p "two words" \\"x # c\n  q {\n    r 1\n  }\n}\n', {})
     assert block.keys == ["a.test", "b.test"] and block.plugins[0].arguments == ["two words", '\\"x']
@@ -149,7 +165,8 @@ def test_words_and_braces() -> None:
         (main_block("prometheus :9153 :9154"), "line 3: prometheus: 2 values, give 0 to 1"),
         (".:53 {\nkubernetes\n}", "kubernetes: 0 zones that are not reverse; give the"),
         (".:53 {\nkubernetes a.test b.test\n}", "kubernetes: 2 zones that are not reverse"),
-        (".:53 {\nkubernetes a.test {\nnoendpoints\n}\n}", "line 3: noendpoints: not served; kubernetes has pods"),
+        (".:53 {\nkubernetes a.test {\nmulticluster x\n}\n}", "line 3: multicluster: not served; kubernetes has pods"),
+        (".:53 {\nkubernetes a.test {\nignore all\n}\n}", "line 3: ignore: unknown; it is `ignore empty_service`"),
         (".:53 {\nkubernetes a.test {\nfallthrough\n}\n}", "only `fallthrough in-addr.arpa ip6.arpa` is served"),
         (".:53 {\nkubernetes a.test {\nttl 5000\n}\n}", "ttl: 5000 is out of range"),
         (".:53 {\nkubernetes a.test {\npods some\n}\n}", "pods: 'some' is not known"),
