@@ -1,4 +1,4 @@
-"""A DNS server on 127.0.0.1 that answers, lies, is late, silent or closed as a test says."""
+"""A DNS server on this host that answers, lies, is late, silent or closed as a test says."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class FalseUpstream:
 
     answer: Answer
     delay: float = 0.0
+    host: str = "127.0.0.1"
     port: int = 0
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     messages: list[dns.message.Message] = field(default_factory=list)
@@ -62,12 +63,12 @@ class FalseUpstream:
 
     @property
     def address(self) -> tuple[str, int]:
-        return "127.0.0.1", self.port
+        return self.host, self.port
 
     async def start(self) -> None:
         """Listen, on the same port as before if there was one."""
         loop = asyncio.get_running_loop()
-        udp, tcp = open_pair(("127.0.0.1", self.port))
+        udp, tcp = open_pair((self.host, self.port))
         self.port = udp.getsockname()[1]
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
         self._tcp = await asyncio.start_server(self._stream, sock=tcp)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import re
+import socket
 
 import dns.edns
 import dns.flags
@@ -18,7 +21,7 @@ from .false_upstream import recorded, reply, upstream
 from .forwarding import PATIENT, QUICK, ask, data, forwarding, rcode, resolver, until
 
 
-async def test_a_closed_port_makes_the_next_upstream_be_asked_at_once() -> None:
+async def test_a_closed_port_makes_the_next_upstream_be_asked_at_once(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.get_running_loop()
     async with upstream(recorded) as closed, upstream(recorded) as second:
         await closed.stop()
@@ -28,6 +31,8 @@ async def test_a_closed_port_makes_the_next_upstream_be_asked_at_once() -> None:
             assert data(await ask(forwarder, stream=True)) == ["203.0.113.1"]
         async with forwarding(closed) as forwarder:
             assert rcode(await ask(forwarder)) == "SERVFAIL"
+        words = rf"2 www\.example\.test\. A: read udp \S+:\d+->127\.0\.0\.1:{closed.port}: read: connection refused"
+        assert re.search(words, caplog.text)
         assert loop.time() - start < PATIENT["read_timeout"]
 
 
@@ -54,12 +59,15 @@ async def test_a_silent_upstream_is_passed_over_until_it_answers_probes() -> Non
         assert first.probes == probes, "what answers is not probed"
 
 
-async def test_a_single_silent_upstream_is_tried_until_the_budget_is_used_up() -> None:
+async def test_a_single_silent_upstream_is_tried_until_the_budget_is_used_up(caplog: pytest.LogCaptureFixture) -> None:
     async with upstream(lambda query, _: None) as server, forwarding(server, max_fails=0, **QUICK) as forwarder:
         assert rcode(await ask(forwarder)) == "SERVFAIL"
         asked = len(server.asked)
         assert asked in (1, 2), "the second try is the last to begin in time"
         assert server.probes == 0, "max_fails 0: no probes"
+        assert re.search(
+            rf"2 www\.example\.test\. A: read udp \S+->127\.0\.0\.1:{server.port}: i/o timeout", caplog.text
+        )
         assert rcode(await ask(forwarder)) == "SERVFAIL"
         assert len(server.asked) > asked, "a failure of our own is not kept"
 
@@ -144,3 +152,26 @@ async def test_a_loop_is_found() -> None:
         forwarder.reconfigure(ForwardConfig((ForwardZone(upstreams=(looping.address,), **QUICK),)))
         await until(lambda: bool(found))
         assert f"dns forward .: upstream 127.0.0.1:{looping.port} is a loop" in found[0]
+
+
+async def test_ipv6_upstreams() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as failure:
+        pytest.skip(f"no IPv6 on this machine: {failure}")
+    async with upstream(recorded, host="::1") as server, forwarding(server) as forwarder:
+        assert data(await ask(forwarder)) == ["203.0.113.1"]
+        assert data(await ask(forwarder, "a.test.", stream=True)) == ["203.0.113.1"]
+        assert [proto for proto, *_ in server.asked] == ["udp", "tcp"]
+
+
+async def test_our_own_lack_of_sockets_is_no_failure_of_the_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with upstream(recorded) as server, forwarding(server) as forwarder:
+        with monkeypatch.context() as patch:
+            patch.setattr("netsim_dns.forward.exchange.socket.socket", none_left)
+            assert rcode(await ask(forwarder)) == "SERVFAIL"
+        assert data(await ask(forwarder)) == ["203.0.113.1"]
+        assert server.probes == 0

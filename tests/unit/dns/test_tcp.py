@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from netsim_dns import tcp
 from netsim_dns.seams import Answered, Exchange
@@ -170,3 +172,51 @@ async def test_a_wait_for_an_upstream_is_no_idleness(server: Server) -> None:
         server.later[b"slow"].set_result(b"SLOW")
         assert await read(reader) == b"SLOW"
         assert 0 < stream.deadline - asyncio.get_running_loop().time() <= tcp.IDLE_TIMEOUT
+
+
+class Sink(asyncio.Transport):
+    """A transport that takes everything; its client always reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken, self.closed = b"", False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.taken += data
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return default
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.one_of(st.binary(max_size=40), st.sampled_from((b"", b"now", b"never"))), max_size=30),
+    st.lists(st.integers(1, 60), max_size=40),
+    st.integers(0, 30),
+)
+def test_however_a_stream_is_cut_its_answers_are_the_same(messages: list[bytes], cuts: list[int], rest: int) -> None:
+    """Also with a message at the end that never gets whole."""
+
+    async def run() -> None:
+        sink, stream = Sink(), tcp.DnsStream(lambda data: None if data == b"never" else data[::-1], set())
+        stream.connection_made(sink)
+        sent = framed(*messages) + framed(bytes(rest))[:rest]
+        for size in [*cuts, len(sent)]:
+            if sent[:size]:
+                stream.data_received(sent[:size])
+            sent = sent[size:]
+        assert sink.taken == framed(*(m[::-1] for m in messages if m != b"never"))
+        stream.eof_received()
+        stream.connection_lost(None)
+
+    asyncio.run(run())
