@@ -16,7 +16,7 @@ from netsim.api.objects import condition, name_of
 from netsim.cli.components import lab_components
 from netsim.cli.progress import Progress
 from netsim.cli.setup import api_ready, apply_addons
-from netsim.cli.wiring import Listeners, open_listeners, prepare_credentials
+from netsim.cli.wiring import Listeners, listen, open_listeners, prepare_credentials
 from netsim.client.rest import Client
 from netsim.host import cgroup
 from netsim.http.client import HttpClient
@@ -43,7 +43,7 @@ def bring_up(
     """Build the lab. On an error or interrupt the caller removes what was made so far."""
     apply_fabric(plan_fabric(spec), paths)
     progress.done(f"fabric {spec.fabric_cidr}, {len(spec.nodes)} nodes, an outside client at {spec.client_address}")
-    listeners = open_listeners(spec, paths, _choose_port(spec.api_port))
+    listeners = open_listeners(spec, paths, _listen_locally(spec.api_port))
     spec = dataclasses.replace(spec, api_port=listeners.api_port)
     prepare_credentials(spec, paths)
     supervisor = _start(spec, paths, listeners, etcd)
@@ -55,20 +55,17 @@ def bring_up(
         raise BringUpFailed(f"not ready after {timeout:.0f} s;{_last_words(paths)}") from None
 
 
-def _choose_port(wanted: int) -> int:
-    """The port for 127.0.0.1: the one asked for, or Kubernetes' own if it is free, else any."""
-    port = wanted or DEFAULT_API_PORT
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            if wanted:
-                raise BringUpFailed(
-                    f"port {wanted} on 127.0.0.1 is taken; give another --api-port, or none for a free one"
-                ) from None
-            return 0
-    return port
+def _listen_locally(wanted: int) -> socket.socket:
+    """On 127.0.0.1, on the port asked for; or on Kubernetes' own if it is free, else on any. What listens is taken: two
+    labs that are brought up at once get two ports."""
+    try:
+        return listen(socket.socket(), ("127.0.0.1", wanted or DEFAULT_API_PORT))
+    except OSError:
+        if wanted:
+            raise BringUpFailed(
+                f"port {wanted} on 127.0.0.1 is taken; give another --api-port, or none for a free one"
+            ) from None
+    return listen(socket.socket(), ("127.0.0.1", 0))
 
 
 def _start(spec: LabSpec, paths: LabPaths, listeners: Listeners, etcd: EtcdConfig | None) -> int:

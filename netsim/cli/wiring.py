@@ -41,21 +41,28 @@ class Listeners:
                 sock.close()
 
 
-def open_listeners(spec: LabSpec, paths: LabPaths, port: int) -> Listeners:
-    """Open and listen. They outlive every run of the server, so that no client is refused during its restart."""
+def open_listeners(spec: LabSpec, paths: LabPaths, local: socket.socket) -> Listeners:
+    """Open and listen, beside `local`, which does already.
+
+    They outlive every run of the server, so that no client is refused during its restart.
+    """
     unix = socket.socket(socket.AF_UNIX)
     unix.bind(paths.api_socket)
     os.chmod(paths.api_socket, 0o600)
-    local = _listen(socket.socket(), ("127.0.0.1", port))
     fabric = netns.open_socket(paths.netns(CONTROL_PLANE), socket.AF_INET, socket.SOCK_STREAM)
     unix.listen(_BACKLOG)
-    return Listeners(unix, local, _listen(fabric, (spec.control_plane_address, spec.fabric_port)))
+    return Listeners(unix, local, listen(fabric, (spec.control_plane_address, spec.fabric_port)))
 
 
-def _listen(sock: socket.socket, address: tuple[str, int]) -> socket.socket:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(address)
-    sock.listen(_BACKLOG)
+def listen(sock: socket.socket, address: tuple[str, int]) -> socket.socket:
+    """Have a socket listen; where the address is taken it is closed, and OSError raised."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
     return sock
 
 
