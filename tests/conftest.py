@@ -15,20 +15,23 @@ settings.register_profile("netsim", parent=settings(), deadline=None)
 settings.load_profile("netsim")
 
 
-LABS = "tests/lab/"
+LAB = "tests/lab/"
+APART = "tests/lab/apart/"
 
 
 class OneMachine(LoadScopeScheduling):
-    """With two workers (`-n 2`): tests with labs run in one of them, one after the other, and are begun with, since
-    they take longest; of the rest each file stays together, for its server's sake. (Groups by marker, `--dist
-    loadgroup`, have no effect with pytest 9.2 and pytest-xdist 3.8.)"""
+    """With two workers (`-n 2`): tests that share a lab run in one of them, one after the other; of the rest each file
+    stays together, for the sake of its server or of labs of its own. What has labs is begun with, since it takes
+    longest. (Groups by marker, `--dist loadgroup`, have no effect with pytest 9.2 and pytest-xdist 3.8.)"""
 
     def _split_scope(self, nodeid: str) -> str:
-        return LABS if nodeid.startswith(LABS) else nodeid.partition("::")[0]
+        path = nodeid.partition("::")[0]
+        return LAB if path.startswith(LAB) and not path.startswith(APART) else path
 
     def _assign_work_unit(self, node: Any) -> None:
-        if LABS in self.workqueue:
-            self.workqueue.move_to_end(LABS, last=False)
+        scopes = list(self.workqueue)
+        for scope in (*(s for s in scopes if s.startswith(APART)), *(s for s in scopes if s == LAB)):
+            self.workqueue.move_to_end(scope, last=False)
         super()._assign_work_unit(node)
 
 

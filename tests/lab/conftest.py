@@ -17,9 +17,9 @@ def lab() -> Iterator[Lab]:
     yield from _make(f"pytest-{os.getpid()}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_lab() -> Iterator[Lab]:
-    """A lab that a test may break."""
+    """A lab that the tests of a module may break."""
     yield from _make(f"pytest-own-{os.getpid()}")
 
 

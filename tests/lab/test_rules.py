@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from netsim.host import firewall, netns
+from netsim_proxy.config import ProxyConfig
 from netsim_proxy.iptables import State
+from netsim_proxy.render import render_objects
 from support.labs import Lab, field, until
 from support.rulesets import proxy_rules
 
@@ -52,23 +55,30 @@ spec: {type: NodePort, selector: {app: nobody}, ports: [{name: t, port: 80}, {na
 
 
 def in_kernel(lab: Lab, node: str) -> State:
-    return proxy_rules(lab.exec(node, "iptables-save").stdout)
+    return proxy_rules(netns.run_in(f"/run/netsim/{lab.name}/netns/{node}", firewall.save, 4))
 
 
-def compiled(lab: Lab, node: str, objects: Path) -> State:
-    address = lab.get("node", node)["status"]["addresses"][0]["address"]
-    words = ("--hostname-override", node, "--node-addresses", address, "--cluster-cidr", "10.244.0.0/16")
-    return proxy_rules(lab.netsim("proxy", "render", "-f", str(objects), *words).stdout)
+def compiled(objects: list[Any], node: str) -> State:
+    addresses = {obj["metadata"]["name"]: obj["status"]["addresses"] for obj in objects if obj["kind"] == "Node"}
+    config = ProxyConfig(node, cluster_cidr=("10.244.0.0/16",))
+    return proxy_rules(render_objects(objects, config, [addresses[node][0]["address"]]))
+
+
+def rendered(lab: Lab, node: str, file: Path) -> State:
+    words = ("--hostname-override", node, "--cluster-cidr", "10.244.0.0/16")
+    return proxy_rules(lab.netsim("proxy", "render", "-f", str(file), *words).stdout)
 
 
 def check_rules(lab: Lab, file: Path) -> None:
     """Every node's rules follow the API within the time limit, chain by chain."""
 
     def alike() -> bool:
-        file.write_text(lab.kubectl("get", "services,endpointslices,nodes", "-A", "-o", "yaml"))
-        return all(in_kernel(lab, node) == compiled(lab, node, file) for node in NODES)
+        file.write_text(lab.kubectl("get", "services,endpointslices,nodes", "-A", "-o", "json"))
+        objects = json.loads(file.read_text())["items"]
+        return all(in_kernel(lab, node) == compiled(objects, node) for node in NODES)
 
-    until(alike, 30, "the rules in the kernel are those that `netsim proxy render` prints")
+    until(alike, 30, "the rules in the kernel are those that the objects compile to")
+    assert rendered(lab, "node-1", file) == in_kernel(lab, "node-1")
 
 
 def test_rules_follow_the_api_through_churn(lab: Lab, namespace: str, tmp_path: Path):

@@ -213,7 +213,7 @@ def test_followed_logs_come_as_they_are_written_and_end_with_the_container(lab: 
     with kubectl.running("logs", "-f", name) as logs:
         assert logs.stdout is not None
         assert logs.stdout.readline() == "first\n"
-        assert kubectl("exec", name, "--", "touch", "/tmp/go").returncode == 0
+        assert kubectl("exec", name, "--", "touch", "/tmp/go").returncode in (0, 137)  # the container may be quicker
         assert logs.stdout.readline() == "second\n"
         assert logs.communicate(timeout=20)[0] == ""
         assert logs.returncode == 0

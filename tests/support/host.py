@@ -12,7 +12,7 @@ from pathlib import Path
 _SHOW = """
 ip -o link; ip -o address; ip route show table all; ip neigh
 iptables-save | grep -v '^[#:]'; ip6tables-save | grep -v '^[#:]'
-sysctl -a 2>/dev/null | grep -E '^net\\.ipv4\\.(ip_forward|conf\\.all)'
+grep -H . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/*
 """
 
 
@@ -57,7 +57,7 @@ class Snapshot:
 def snapshot(host: Host, lab: str) -> Snapshot:
     """Look at the host's network, and at the machine for what carries the lab's name."""
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    groups = [str(p) for root in Path("/sys/fs/cgroup").glob("**/netsim") for p in root.glob(f"{lab}/**")]
+    groups = [str(p) for root in cgroup_roots() for p in root.glob(f"{lab}/**")]
     files = [str(p) for root in ("/run/netsim", "/var/lib/netsim", "/tmp") for p in Path(root).glob(f"*{lab}*")]
     return Snapshot(
         host.run("sh", "-c", _SHOW).stdout,
@@ -66,6 +66,12 @@ def snapshot(host: Host, lab: str) -> Snapshot:
         tuple(sorted(files)),
         tuple(sorted(_processes(lab))),
     )
+
+
+def cgroup_roots() -> list[Path]:
+    """The parents of all labs' control groups, in the one hierarchy of v2 or in each of v1."""
+    top = Path("/sys/fs/cgroup")
+    return [*top.glob("netsim"), *top.glob("*/netsim")]
 
 
 def _processes(lab: str) -> Iterator[str]:

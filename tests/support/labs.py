@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 NETSIM = (sys.executable, "-m", "netsim.cli")
+_REQUESTS = str(Path(__file__).with_name("request_loop.py"))
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "course"
 
 
@@ -71,3 +73,19 @@ def field(answer: str, name: str) -> str:
     found = [line.partition(":")[2].strip() for line in answer.splitlines() if line.startswith(f"{name}:")]
     assert found, f"no {name!r} in {answer!r}"
     return found[0]
+
+
+@contextmanager
+def requests(lab: Lab, place: str, address: str, kinds: str = "kept,new") -> Iterator[dict[str, Any]]:
+    """Requests from a place while the block runs, over one kept connection and new ones; the result (of each kind how
+    many went well, and the texts of the `failures`) is filled in at its end."""
+    argv = [*NETSIM, "exec", place, "--", sys.executable, _REQUESTS, address, "80", kinds]
+    result: dict[str, Any] = {}
+    with subprocess.Popen(argv, env=lab.environ, text=True, stdin=-1, stdout=-1) as process:
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout.readline() == "started\n"
+        try:
+            yield result
+        finally:
+            process.stdin.close()
+            result.update(json.loads(process.stdout.readline() or "{}"))

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support.host import cgroup_roots
 from support.labs import until
 
 VAGRANTFILE = Path(__file__).parents[2] / "Vagrantfile"
@@ -206,12 +207,11 @@ class Traces:
 
 
 def traces(labs: str) -> Traces:
-    """The root namespaces' network, but for namespaces of tests that run beside this one (`pytest-…`), and whatever
-    carries a lab's name (they all start with `labs`)."""
-    show = "ip -br link; ip -br address; ip route; iptables-save | grep -v '^[#:]'; ip netns list | grep -v ^pytest-"
+    """The root namespaces' network, and whatever carries a lab's name (they all start with `labs`)."""
+    show = "ip -br link; ip -br address; ip route; iptables-save | grep -v '^[#:]'"
     network = subprocess.run(["sh", "-c", show], capture_output=True, text=True, timeout=20).stdout
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    groups = [str(p) for root in Path("/sys/fs/cgroup").glob("**/netsim") for p in root.glob(f"{labs}*")]
+    groups = [str(p) for root in cgroup_roots() for p in root.glob(f"{labs}*")]
     files = [str(p) for root in ("/run", "/var/lib") for p in Path(root, "netsim").glob(f"{labs}*")]
     return Traces(
         network, tuple(sorted(m for m in mounts if labs in m)), tuple(sorted(groups)), tuple(sorted(files)),
@@ -256,6 +256,8 @@ def switch(directory: Path, labs: str) -> Iterator[Switch]:
     finally:
         made.close()
     until(lambda: not processes_in(namespaces), 5, "processes are left in the machines' namespaces")
+    assert not {line.split()[3] for line in Path("/proc/self/mountinfo").read_text().splitlines()} & namespaces
     with suppress(AssertionError):  # what ends asynchronously has a moment; the comparison below shows the rest
         until(lambda: traces(labs) == before, 5)
-    assert traces(labs) == before
+    after = traces(labs)
+    assert after == before, f"{before}\n{after}"

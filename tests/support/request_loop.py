@@ -1,6 +1,6 @@
-"""Run inside a pod's network: requests over one kept connection and over new ones, until stdin ends.
+"""Run inside a pod's network: requests over one kept connection, over new ones or both, until stdin ends.
 
-    python request_loop.py ADDRESS PORT
+    python request_loop.py ADDRESS PORT kept|new|kept,new
 
 Prints one line of JSON: how many of each kind went well, and the text of every one that did not.
 """
@@ -34,25 +34,24 @@ def ask(sock: socket.socket, host: str) -> None:
         raise ConnectionError(head.decode(errors="replace"))
 
 
-def main(address: str, port: int) -> None:
-    counts, failures = {"kept": 0, "new": 0}, []
-    kept = socket.create_connection((address, port), TIMEOUT)
+def main(address: str, port: int, kinds: list[str]) -> None:
+    counts, failures = dict.fromkeys(kinds, 0), []
+    kept = socket.create_connection((address, port), TIMEOUT) if "kept" in kinds else None
     print("started", flush=True)
     while not select.select([sys.stdin], [], [], INTERVAL)[0]:
-        try:
-            ask(kept, address)
-            counts["kept"] += 1
-        except OSError as error:
-            failures.append(f"kept: {error!r}")
-            kept = socket.create_connection((address, port), TIMEOUT)
-        try:
-            with socket.create_connection((address, port), TIMEOUT) as fresh:
-                ask(fresh, address)
-            counts["new"] += 1
-        except OSError as error:
-            failures.append(f"new: {error!r}")
-    kept.close()
+        for kind in kinds:
+            try:
+                if kind == "kept":
+                    kept = kept or socket.create_connection((address, port), TIMEOUT)
+                    ask(kept, address)
+                else:
+                    with socket.create_connection((address, port), TIMEOUT) as fresh:
+                        ask(fresh, address)
+                counts[kind] += 1
+            except OSError as error:
+                failures.append(f"{kind}: {error!r}")
+                kept = None if kind == "kept" else kept
     print(json.dumps({**counts, "failures": failures}))
 
 
-main(sys.argv[1], int(sys.argv[2]))
+main(sys.argv[1], int(sys.argv[2]), sys.argv[3].split(","))

@@ -38,10 +38,13 @@ while True: server.accept()[0].close()
 """
 REACH = """
 import socket, sys
-for address in sys.argv[1:]:
+from concurrent.futures import ThreadPoolExecutor
+def reach(address):
     host, _, port = address.partition(":")
-    try: socket.create_connection((host, int(port)), 1).close(); print("reached", address)
-    except OSError as error: print("not", address, error)
+    try: socket.create_connection((host, int(port)), 1).close()
+    except OSError as error: return f"not {address} {error}"
+    return f"reached {address}"
+with ThreadPoolExecutor() as pool: print(*pool.map(reach, sys.argv[1:]), sep="\\n")
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
     for host in (a.partition(":")[0] for a in sys.argv[1:]):
         try: s.sendto(b"out", (host, 9))
