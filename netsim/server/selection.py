@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import orjson
+
 from netsim.api import fields
 from netsim.api.errors import bad_request
-from netsim.api.kinds import Kind, Obj
+from netsim.api.kinds import PODS, Kind, Obj
 from netsim.api.objects import labels_of
 from netsim.api.selectors import (
     FieldSelector,
@@ -21,13 +23,15 @@ from netsim.server.views import shown_form
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A compiled selection. `prefix` is the key prefix, `exact` the whole key when one name is asked for."""
+    """A compiled selection. `prefix` is the key prefix, `exact` the whole key when one name is asked for; `needle` is
+    in the stored bytes of everything selected, and so tells at once of most objects that they are not."""
 
     kind: Kind
     labels: LabelSelector
     fields: FieldSelector
     prefix: str
     exact: str = ""
+    needle: bytes = b""
 
     @property
     def everything(self) -> bool:
@@ -59,4 +63,10 @@ def compile_selection(kind: Kind, namespace: str, label_selector: str, field_sel
     space = namespace or (chosen.exact("metadata.namespace") or "" if kind.namespaced else "")
     name = chosen.exact("metadata.name") or ""
     exact = key_of(kind, space, name) if name and (space or not kind.namespaced) else ""
-    return Selection(kind, labels, chosen, prefix_of(kind, space), exact)
+    return Selection(kind, labels, chosen, prefix_of(kind, space), exact, _needle(kind, chosen))
+
+
+def _needle(kind: Kind, chosen: FieldSelector) -> bytes:
+    """What every agent asks for: the pods of one node."""
+    node = chosen.exact("spec.nodeName") if kind is PODS else None
+    return b'"nodeName":' + orjson.dumps(node) if node else b""

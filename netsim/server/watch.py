@@ -77,6 +77,9 @@ class Watch:
         return frame.event.type if self._everything else self._compared(frame)
 
     def _compared(self, frame: Frame) -> str:
+        needle, event = self.selection.needle, frame.event
+        if needle and not any(item and needle in item.value for item in (event.item, event.previous)):
+            return ""
         old, new = frame.before(self.core.decoder), frame.new(self.core.decoder)
         now = new is not None and self.selection.matches(new)
         before = old is not None and self.selection.matches(old)

@@ -57,6 +57,25 @@ async def test_leaving_the_selector_is_deleted_with_old_labels_and_new_revision(
     assert [line(event) for event in events] == [("ADDED", "w2", {"x": "2"}), ("DELETED", "w2", {"x": "2"})]
 
 
+async def test_a_nodes_pods_come_with_their_binding(api: Any) -> None:
+    pods = "/api/v1/namespaces/default/pods"
+    spec = {"containers": [{"name": "c", "image": "nginx", "env": [{"name": "nodeName", "value": "n1"}]}]}
+    start = await revision(api)
+    for name, node in (("here", "n1"), ("there", "n2"), ("nowhere", "")):
+        labels = {"nodeName": "n1"}  # says the same, and is something else
+        await api.post(pods, {"metadata": {"name": name, "labels": labels}, "spec": spec})
+        if node:
+            binding = {"metadata": {"name": name}, "target": {"kind": "Node", "name": node}}
+            await api.ok("POST", f"{pods}/{name}/binding", binding)
+    await api.merge(f"{pods}/here", {"metadata": {"labels": {"x": "1"}}})
+    await api.ok("DELETE", f"{pods}/here?gracePeriodSeconds=0")
+    events = await api.watch(f"{pods}?watch=1&fieldSelector=spec.nodeName=n1&resourceVersion={start}", 3)
+    found = [(event["type"], event["object"]["metadata"]["name"]) for event in events]
+    assert found == [("ADDED", "here"), ("MODIFIED", "here"), ("DELETED", "here")]
+    other = await api.watch(f"{pods}?watch=1&fieldSelector=spec.nodeName=n2&resourceVersion={start}", 1)
+    assert [event["object"]["metadata"]["name"] for event in other] == ["there"]
+
+
 async def test_without_revision_what_is_there_comes_first(api: Any) -> None:
     await api.post(MAPS, {"metadata": {"name": "w1"}})
     for query in ("watch=1", "watch=true&resourceVersion=0"):
