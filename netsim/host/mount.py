@@ -78,6 +78,13 @@ def mounts_under(prefix: str) -> list[str]:
     return found[::-1]
 
 
+def keep_in_memory(directory: str, mode: int) -> None:
+    """Let an empty directory be on a tmpfs, as /run is on most machines, but not in every container: what ends with the
+    boot ends then, Secrets meet no disk, and a disk's file system takes several times as long to make small files."""
+    if mount_of(read_mounts(), os.path.realpath(directory)).fstype not in ("tmpfs", "ramfs"):
+        mount("tmpfs", directory, "netsim", f"mode={mode:o}")
+
+
 def share_directory(directory: str) -> None:
     """Make what is mounted in `directory` go away everywhere when it is unmounted here.
 

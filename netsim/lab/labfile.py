@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 
+from netsim.host import mount
 from netsim.lab.paths import LabPaths
 from netsim.lab.topology import LabSpec, spec_from_json
 
@@ -32,6 +33,7 @@ def claim_lab(paths: LabPaths) -> None:
         _make_directory(paths.run)
     except FileExistsError:
         raise LabExists(f"lab `{paths.lab}` exists; {mend}") from None
+    mount.keep_in_memory(paths.run, 0o711)
     os.mkdir(f"{paths.run}/netns", 0o711)
     _make_directory(paths.state)
     os.mkdir(paths.logs, 0o750)

@@ -97,6 +97,15 @@ def test_delete_may_be_repeated_and_leaves_no_mount(make: Make, directory: str) 
     assert os.listdir(f"{directory}/netns") == []
 
 
+def test_what_ends_with_the_boot_is_in_memory(directory: str) -> None:
+    os.makedirs(directory)
+    for _ in range(2):
+        mount.keep_in_memory(directory, 0o711)
+        assert mount.mount_of(mount.read_mounts(), directory).fstype == "tmpfs"
+        assert os.stat(directory).st_mode & 0o777 == 0o711 or not mount.mounts_under(directory)
+    assert mount.mounts_under(directory) in ([], [directory]), "not mounted a second time"
+
+
 @pytest.mark.parametrize("propagation", ["unchanged", "slave"])
 def test_unmounting_reaches_other_mount_namespaces(make: Make, propagation: str) -> None:
     """A process with a mount namespace of its own would otherwise keep every namespace it had a copy of."""
