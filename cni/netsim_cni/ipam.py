@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS attachment (
     container TEXT NOT NULL, ifname TEXT NOT NULL, link TEXT NOT NULL, extras TEXT NOT NULL,
     PRIMARY KEY (container, ifname)
 ) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS attachment_link ON attachment (link) WHERE link <> '';
 CREATE TABLE IF NOT EXISTS address (
     ip TEXT PRIMARY KEY, range_set INTEGER NOT NULL, container TEXT NOT NULL, ifname TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -33,6 +34,10 @@ CREATE TABLE IF NOT EXISTS last (range_set INTEGER PRIMARY KEY, ip TEXT NOT NULL
 """
 # In the place of a range set's number, for an address that the configuration gives and no range does.
 STATIC_SET = -1
+
+
+class LinkTaken(Exception):
+    """The name of a host-side interface is another attachment's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class Leases:
     ) -> list[Lease]:
         """Enter an attachment with one address from each range set, all or none; `requested` ones where given.
 
-        CniError: NO_ADDRESS, ADDRESS_TAKEN, or DUPLICATE_ATTACHMENT when the attachment is there already.
+        CniError: NO_ADDRESS, ADDRESS_TAKEN, or DUPLICATE_ATTACHMENT when the attachment is there already. LinkTaken.
         """
         wanted = assign_requested(sets, requested)
         with self._transaction() as db:
@@ -173,6 +178,9 @@ def _enter(db: sqlite3.Connection, holder: Holder) -> None:
     try:
         db.execute("INSERT INTO attachment VALUES (?, ?, ?, ?)", row)
     except sqlite3.IntegrityError:
+        key = (holder.container_id, holder.ifname)
+        if not db.execute("SELECT 1 FROM attachment WHERE container = ? AND ifname = ?", key).fetchone():
+            raise LinkTaken(holder.link) from None
         text = f"container {holder.container_id} has {holder.ifname} in this network already"
         raise CniError(DUPLICATE_ATTACHMENT, text, "call DEL first") from None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import string
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
@@ -21,6 +22,7 @@ from netsim_cni.request import Request
 # Of every routed host-side veth: one is as good as many, since each is alone on its link with one pod.
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
 NAME_IN_LINK = 9
+DIGITS = string.digits + string.ascii_lowercase
 DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 # A routed pod's next hop where its addresses name none; it is never asked for, so it need be nobody's.
 NEXT_HOP = {4: ip_address("169.254.1.1"), 6: ip_address("fe80::1")}
@@ -55,11 +57,16 @@ class Plan:
     settle: tuple[str, ...] = ()
 
 
-def link_name(request: Request) -> str:
-    """Name of the host-side interface: says which pod it is, and is different for every attachment."""
-    digest = hashlib.sha1(f"{request.container_id}{request.ifname}".encode(), usedforsecurity=False).hexdigest()
+def link_name(request: Request, attempt: int = 0) -> str:
+    """Name of the host-side interface: says which pod it is, and follows from the attachment.
+
+    15 bytes cannot tell all attachments apart: where a name is another's, a further `attempt` has a further one.
+    """
+    text = f"{request.container_id}{request.ifname}" + (f"#{attempt}" if attempt else "")
+    number = int.from_bytes(hashlib.sha1(text.encode(), usedforsecurity=False).digest(), "big")
+    digest = "".join(DIGITS[number // len(DIGITS) ** place % len(DIGITS)] for place in range(8))
     pod = re.sub(r"[^a-z0-9-]", "", request.args.get("K8S_POD_NAME", "").lower())[:NAME_IN_LINK].strip("-")
-    return f"{pod}-{digest[:5]}" if pod else f"veth{digest[:8]}"
+    return f"{pod}-{digest[:5]}" if pod else f"veth{digest}"
 
 
 def alias_of(request: Request) -> str:
@@ -109,10 +116,9 @@ def _gateway(config: Config, one: Assigned) -> Ip | None:
     return one.subnet[1] if config.bridge.is_gateway else None
 
 
-def plan_add(request: Request, addressing: Addressing) -> Plan:
-    """Everything that ADD does to interfaces."""
-    config = request.config
-    link = link_name(request)
+def plan_add(request: Request, addressing: Addressing, link: str = "") -> Plan:
+    """Everything that ADD does to interfaces; `link` is the host-side one's name, else the first that is tried."""
+    config, link = request.config, link or link_name(request)
     veth = {
         "name": link,
         "peer": request.ifname,

@@ -14,7 +14,7 @@ from netsim_cni.addressing import Addressing
 from netsim_cni.config import VERSIONS
 from netsim_cni.errors import CniError
 from netsim_cni.extras import BANDWIDTH, add_extras, remove_extras, remove_stale, wanted_extras
-from netsim_cni.ipam import Holder, Leases, leases_at
+from netsim_cni.ipam import Holder, Leases, LinkTaken, leases_at
 from netsim_cni.ipam_config import NONE
 from netsim_cni.obtain import check_available, give_back, obtain, undo
 from netsim_cni.plan import link_name, plan_add, settle_addressing
@@ -30,6 +30,7 @@ from netsim_cni.result import (
 )
 
 Result = dict[str, Any] | None
+NAMES_TRIED = 20
 
 
 def invoke(command: str, config: dict[str, Any], env: Mapping[str, str]) -> Result:
@@ -64,14 +65,15 @@ def _attach(request: Request, store: Leases) -> dict[str, Any]:
     """Make the interface."""
     from netsim_cni.perform import ensure_forwarding, wire
 
-    config, link = request.config, link_name(request)
+    config = request.config
     extras = wanted_extras(config, config.ipam.families)
-    addressing = settle_addressing(config, _obtain(request, store, link, extras))
+    link, obtained = _obtain_named(request, store, extras)
+    addressing = settle_addressing(config, obtained)
     wired = None
     try:
         if config.mode == "routed" or config.bridge.is_gateway:
             ensure_forwarding(addressing.families)
-        wired = wire(plan_add(request, addressing), request.netns)
+        wired = wire(plan_add(request, addressing, link), request.netns)
         add_extras(request, addressing, link)
     except BaseException as error:
         if wired is not None:
@@ -81,6 +83,17 @@ def _attach(request: Request, store: Leases) -> dict[str, Any]:
     pod = Interface(request.ifname, wired.pod_mac, wired.mtu, request.netns)
     interfaces = [*([wired.bridge] if wired.bridge else []), Interface(link, wired.host_mac, wired.mtu), pod]
     return render_result(config.version, interfaces, addressing, config.dns, config.mode == "routed")
+
+
+def _obtain_named(request: Request, store: Leases, extras: tuple[str, ...]) -> tuple[str, Addressing]:
+    """A name for the host-side interface that no other attachment has, and addresses."""
+    for attempt in range(NAMES_TRIED):
+        link = link_name(request, attempt)
+        try:
+            return link, _obtain(request, store, link, extras)
+        except LinkTaken:
+            continue
+    raise CniError(errors.TRY_AGAIN, f"no name is free for the interface of {request.container_id}")
 
 
 def _obtain(request: Request, store: Leases, link: str, extras: tuple[str, ...]) -> Addressing:

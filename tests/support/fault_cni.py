@@ -191,7 +191,7 @@ class Storm:
         taken = 0
         try:
             for taken in range(free + 1):
-                store.allocate(sets, (f"rest-{taken}", "eth0"), "none")
+                store.allocate(sets, (f"rest-{taken}", "eth0"), "")
         except CniError as error:
             if error.code != NO_ADDRESS:
                 raise

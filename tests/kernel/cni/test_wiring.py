@@ -9,7 +9,7 @@ import pytest
 from netsim.host import netns
 from netsim.host.netlink import Netlink, NetlinkError
 from netsim.host.sysctl import read_sysctl
-from netsim_cni import errors
+from netsim_cni import errors, plugin
 from netsim_cni.errors import CniError
 from netsim_cni.ipam import leases_at
 from netsim_cni.plugin import invoke
@@ -168,3 +168,13 @@ def test_fixture_links_do_not_outlive_their_namespaces(machine: Machine) -> None
     machine.cni("DEL", "node-1", "web-1")
     with Netlink(machine.path("node-1")) as node, pytest.raises(NetlinkError):
         node.link(result["interfaces"][0]["name"])
+
+
+def test_interfaces_whose_names_would_be_the_same(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "link_name", lambda request, attempt=0: f"same-{attempt}")
+    machine.make("node-1")
+    results = [machine.add("node-1", f"web-{number}")[0] for number in range(3)]
+    assert [result["interfaces"][0]["name"] for result in results] == ["same-0", "same-1", "same-2"]
+    machine.cni("DEL", "node-1", "web-1")
+    assert machine.reaches("web-0", "10.244.1.4")
+    assert set(machine.facts("node-1")[0]) == {"lo", "same-0", "same-2"}  # type: ignore[call-overload]

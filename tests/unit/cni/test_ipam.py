@@ -13,7 +13,7 @@ import pytest
 
 from netsim_cni import errors, ipam
 from netsim_cni.errors import CniError
-from netsim_cni.ipam import Holder, Leases, leases_at
+from netsim_cni.ipam import Holder, Leases, LinkTaken, leases_at
 from netsim_cni.ranges import parse_range_sets
 
 SETS = parse_range_sets({"ranges": [[{"subnet": "10.1.0.0/29"}], [{"subnet": "fd00::/64"}]]})
@@ -80,9 +80,18 @@ def test_an_attachment_has_one_lease(leases: Leases) -> None:
 def test_an_address_of_the_configuration_is_nobody_elses(leases: Leases) -> None:
     leases.enter(("a", "eth0"), "l", (ip_address("10.9.0.5"),))
     with pytest.raises(CniError, match=r"10\.9\.0\.5 is leased to another pod") as caught:
-        leases.enter(("b", "eth0"), "l", (ip_address("10.9.0.6"), ip_address("10.9.0.5")))
+        leases.enter(("b", "eth0"), "m", (ip_address("10.9.0.6"), ip_address("10.9.0.5")))
     assert caught.value.code == errors.ADDRESS_TAKEN and leases.find(("b", "eth0")) is None
     assert leases.release(("a", "eth0")) == [ip_address("10.9.0.5")] and leases.holders() == []
+
+
+def test_an_interfaces_name_is_one_attachments(leases: Leases) -> None:
+    leases.enter(("a", "eth0"), "web-1a2b3")
+    with pytest.raises(LinkTaken):
+        leases.enter(("b", "eth0"), "web-1a2b3", (ip_address("10.9.0.5"),))
+    assert [holder.container_id for holder in leases.holders()] == ["a"]
+    for container in ("c", "d"):  # interfaces that others made
+        leases.enter((container, "eth0"), "")
 
 
 def test_the_database_itself_forbids_a_second_lease(leases: Leases) -> None:
@@ -120,7 +129,7 @@ wide = parse_range_sets({"subnet": "10.2.0.0/20"})
 for number in range(60):
     if number == die_at:
         os.kill(os.getpid(), signal.SIGKILL)
-    store.allocate(wide, (f"{name}-{number}", "eth0"), "l")
+    store.allocate(wide, (f"{name}-{number}", "eth0"), f"{name}-{number}")
     if number % 2:
         store.release((f"{name}-{number}", "eth0"))
 store.close()

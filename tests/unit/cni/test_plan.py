@@ -97,13 +97,14 @@ def test_dual_stack_turns_ipv6_on_and_shares_a_gateway_once(make_request: MakeRe
 
 @given(pod=st.text(max_size=40), container=st.from_regex(r"[a-z0-9]{1,64}", fullmatch=True))
 def test_link_names_fit_the_kernel_and_differ(pod: str, container: str) -> None:
-    def name(container_id: str) -> str:
+    def name(container_id: str, attempt: int = 0) -> str:
         request = Request("ADD", container_id, "/ns", "eth0", {"K8S_POD_NAME": pod}, None)  # type: ignore[arg-type]
-        return link_name(request)
+        return link_name(request, attempt)
 
     assert 0 < len(name(container).encode()) <= 15
     assert not set(name(container)) & set("/ :")
     assert name(container) != name(container + "x")
+    assert name(container) == name(container) != name(container, 1) != name(container, 2)
 
 
 def test_names_tell_whose_they_are(make_request: MakeRequest) -> None:
