@@ -27,7 +27,8 @@ class CacheConfig:
     `prefetch_window`, is fetched anew once no more than `prefetch_percent` of its TTL is left. `serve_stale` is how
     long after its end an entry is still served, with TTL 0, while it is fetched anew (0: not at all); with
     `stale_verify` it is only served if fetching fails. `keep_ttl`: TTLs are not counted down. `authoritative`: what
-    is answered from the cache has AA set, as with CoreDNS; off, it is as the upstream had it.
+    is answered from the cache has AA set, as with CoreDNS; off, it is as the upstream had it. `no_success`,
+    `no_denial` are zones whose answers or denials are not kept, though they get the TTLs (`.`: all).
     """
 
     success_ttl: int = 30
@@ -43,8 +44,12 @@ class CacheConfig:
     stale_verify: bool = False
     keep_ttl: bool = False
     authoritative: bool = True
+    no_success: tuple[str, ...] = ()
+    no_denial: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in (*self.no_success, *self.no_denial):
+            _check_zone(name)
         _within(self, "success_ttl", 0, TTL_LIMIT)
         _within(self, "denial_ttl", 0, TTL_LIMIT)
         _within(self, "ttl_min", 0, TTL_LIMIT)
@@ -66,7 +71,8 @@ class ForwardZone:
     listed. One try lasts `read_timeout`, and new ones begin until `budget` is used up. Questions beyond
     `max_concurrent` at a time are REFUSED (0: no limit). An upstream that fails is probed each `health_interval`
     until it answers, and is passed over after more than `max_fails` failed probes (0: never); if all are, one is
-    asked at random, or none with `failfast`. `failover` are rcodes after which the next upstream is asked.
+    asked at random, or none with `failfast`. Probes are for NS of `health_domain`, with RD unless `health_recursion`
+    is off; any answer will do. `failover` are rcodes after which the next upstream is asked.
 
     Questions go out by the transport they came by; with `force_tcp` always by TCP, with `prefer_udp` by UDP, and
     once more by TCP if the answer was cut. TCP connections are kept `expire` seconds for the next question.
@@ -84,6 +90,8 @@ class ForwardZone:
     max_fails: int = 2
     health_interval: float = 0.5
     health_timeout: float = 1.0
+    health_domain: str = "."
+    health_recursion: bool = True
     failfast: bool = False
     failover: tuple[int, ...] = ()
     force_tcp: bool = False
@@ -93,7 +101,7 @@ class ForwardZone:
     cache: CacheConfig = field(default_factory=CacheConfig)
 
     def __post_init__(self) -> None:
-        for name in (self.zone, *self.excluded):
+        for name in (self.zone, *self.excluded, self.health_domain):
             _check_zone(name)
         if not 1 <= len(self.upstreams) <= UPSTREAMS_MAX:
             raise ConfigError(f"dns forward {self.zone}: {len(self.upstreams)} upstreams, give 1 to {UPSTREAMS_MAX}")
@@ -116,7 +124,7 @@ class ForwardZone:
     @property
     def labels(self) -> Labels:
         """The zone in lower case; empty for `.`."""
-        return lower(labels_of(self.zone))
+        return zone_labels(self.zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +164,11 @@ def parse_resolv_conf(text: str) -> tuple[Listen, ...]:
 def parse_stub_domains(domains: Mapping[str, Iterable[str]]) -> tuple[ForwardZone, ...]:
     """Zones of `stubDomains` (zone → upstreams), as in kube-dns' ConfigMap, with default settings."""
     return tuple(ForwardZone(zone, tuple(map(parse_upstream, upstreams))) for zone, upstreams in domains.items())
+
+
+def zone_labels(name: str) -> Labels:
+    """Labels of a zone in lower case; none for `.`."""
+    return lower(labels_of(name))
 
 
 def _within(config: CacheConfig | ForwardZone, name: str, least: float, most: float) -> None:

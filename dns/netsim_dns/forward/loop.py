@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from ..names import Labels
 from ..wire import RD
 from .exchange import UpstreamError
+from .render import bare_question
 from .resolver import Resolver
 from .upstream import Upstream
 
@@ -57,8 +58,7 @@ class LoopGuard:
 
     async def _probe(self, qname: Labels) -> None:
         resolver, upstream = self._upstreams[qname]
-        name = b"".join(bytes((len(label),)) + label for label in qname) + b"\0"
-        question = RD.to_bytes(2, "big") + b"\0\1" + bytes(6) + name + HINFO.to_bytes(2, "big") + b"\0\1"
+        question = bare_question(RD, qname, HINFO)
         for _ in range(ATTEMPTS):
             try:
                 await upstream.ask(question, 512, resolver.zone.force_tcp)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from struct import pack
 
-from ..types import OPT, SERVFAIL
+from ..names import Labels
+from ..types import IN, OPT, SERVFAIL
 from ..wire import CD, DO, HEADER_SIZE, PLAIN_LIMIT, QR, RD, TC, Query
 from .message import Message
 
@@ -66,6 +67,12 @@ def read_asked(query: Query, udp_max: int) -> Asked:
     size = min(max(edns.size, PLAIN_LIMIT), udp_max)
     opt = pack("!BHHIH", 0, OPT, size, DO if edns.do else 0, len(edns.forwarded)) + edns.forwarded
     return Asked(key, head + _ONE_ADDITIONAL + question + opt, size)
+
+
+def bare_question(flags: int, qname: Labels, qtype: int) -> bytes:
+    """A question of our own, in class IN and without id."""
+    name = b"".join(bytes((len(label),)) + label for label in qname) + b"\0"
+    return pack("!HH", flags, 1) + _NO_RECORDS + name + pack("!HH", qtype, IN)
 
 
 def answers(message: Message, question: bytes) -> bool:

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..names import Labels, labels_of, lower
+from ..names import Labels
 from ..telemetry.metrics import Metrics
 from ..telemetry.query_log import name_text
 from ..telemetry.registry import type_name
 from ..types import FORMERR, REFUSED, SERVFAIL
 from ..wire import TC
 from .cache import Cache, Hit, Use, kept_for
-from .config import ForwardZone
+from .config import ForwardZone, zone_labels
 from .exchange import Refused, UpstreamError
 from .failures import FailureLog
 from .message import Kind, Message
@@ -50,7 +50,11 @@ class Resolver:
         self.zone = zone
         self.upstreams = [Upstream(address, zone, metrics) for address in zone.upstreams]
         self.cache = Cache(zone.cache)
-        self._excluded = frozenset(lower(labels_of(name)) for name in zone.excluded)
+        self._excluded = frozenset(map(zone_labels, zone.excluded))
+        self._unkept = {
+            Kind.SUCCESS: frozenset(map(zone_labels, zone.cache.no_success)),
+            Kind.DENIAL: frozenset(map(zone_labels, zone.cache.no_denial)),
+        }
         self._metrics = metrics
         self._clock = clock
         self._labels = (server, zone.zone, "")
@@ -87,7 +91,7 @@ class Resolver:
 
     def excludes(self, qname: Labels) -> bool:
         """Is a name (lower case) of this zone in one that is not asked for?"""
-        return bool(self._excluded) and any(qname[start:] in self._excluded for start in range(len(qname)))
+        return _within(qname, self._excluded)
 
     def close(self) -> None:
         """Give up everything under way."""
@@ -207,7 +211,8 @@ class Resolver:
         return message
 
     def _keep(self, asked: Asked, message: Message) -> None:
-        if not asked.cacheable:
+        unkept = self._unkept.get(message.kind)
+        if not asked.cacheable or (unkept and _within(_labels(asked.key), unkept)):
             return
         self.cache.put(asked.key, message, self._clock())
         for name, table in (("success", self.cache.success), ("denial", self.cache.denial)):
@@ -220,6 +225,11 @@ class Resolver:
         question = asked.question
         name, qtype = question[:-4], int.from_bytes(question[-4:-2], "big")
         self._failures.write(rcode, name_text(_labels(name)), type_name(qtype), why)
+
+
+def _within(qname: Labels, zones: frozenset[Labels]) -> bool:
+    """Is a name (lower case) in one of these zones?"""
+    return bool(zones) and any(qname[start:] in zones for start in range(len(qname) + 1))
 
 
 def _labels(name: bytes) -> Labels:

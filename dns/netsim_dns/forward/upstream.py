@@ -13,14 +13,13 @@ from ..telemetry.metrics import Metrics
 from ..telemetry.registry import rcode_name
 from ..types import NS
 from ..wire import HEADER_SIZE, RD
-from .config import ForwardZone
+from .config import ForwardZone, zone_labels
 from .exchange import OutOfSockets, TcpPool, UpstreamError, ask_udp, socket_text
 from .message import Message, cut_message, parse_message
+from .render import bare_question
 
 LOG = logging.getLogger(__name__)
 PROXY = "forward"
-# `.` NS, as CoreDNS asks: any answer will do
-_PROBE = RD.to_bytes(2, "big") + b"\0\1\0\0\0\0\0\0" + b"\0" + NS.to_bytes(2, "big") + b"\0\1"
 
 
 class Upstream:
@@ -34,6 +33,8 @@ class Upstream:
         self._probing: asyncio.Task[None] | None = None
         self._pool = TcpPool(address, self._count("tcp"))
         self._count_udp = self._count("udp")
+        flags = RD if zone.health_recursion else 0
+        self._probe_question = bare_question(flags, zone_labels(zone.health_domain), NS)
 
     @property
     def text(self) -> str:
@@ -112,9 +113,9 @@ class Upstream:
 
         try:
             if self.zone.force_tcp:
-                await self._pool.ask(number + _PROBE, accept, self.zone.health_timeout, 0)
+                await self._pool.ask(number + self._probe_question, accept, self.zone.health_timeout, 0)
             else:
-                await ask_udp(self.address, number + _PROBE, accept, self.zone.health_timeout)
+                await ask_udp(self.address, number + self._probe_question, accept, self.zone.health_timeout)
         except OutOfSockets:
             return False
         except UpstreamError as failure:

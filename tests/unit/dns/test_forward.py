@@ -91,6 +91,21 @@ async def test_what_is_kept(name: str, rcodes: str, hits: int) -> None:
         assert [bool(a.flags & dns.flags.AA) for a in answers] == [False, *[hits == 1] * 2]
 
 
+async def test_zones_whose_answers_are_not_kept() -> None:
+    """As recorded of `disable success`: the TTL is the cache's nevertheless."""
+    cache = CacheConfig(no_success=("Example.test.",), no_denial=(".",))
+    async with upstream(recorded) as server, forwarding(server, cache=cache) as forwarder:
+        answers = [await ask(forwarder, name) for name in ("www.example.test.", "a.test.", "nx.example.test.") * 2]
+        assert [a.answer[0].ttl for a in answers if a.answer] == [30] * 4
+        assert server.names() == [
+            "www.example.test.",
+            "a.test.",
+            "nx.example.test.",
+            "www.example.test.",
+            "nx.example.test.",
+        ]
+
+
 async def test_an_entry_asked_for_often_is_fetched_before_its_end() -> None:
     """As recorded of CoreDNS: asked at 0, 2, 4 and 6 s, with TTL 5 and 50 %, it is fetched each time."""
     times = iter(range(0, 8, 2))

@@ -72,6 +72,14 @@ async def test_a_single_silent_upstream_is_tried_until_the_budget_is_used_up(cap
         assert len(server.asked) > asked, "a failure of our own is not kept"
 
 
+async def test_probes_may_be_for_another_name() -> None:
+    settings = {"health_domain": "up.test.", "health_recursion": False, "read_timeout": 0.05, "budget": 0.01}
+    async with upstream(lambda query, _: None) as server, forwarding(server, **settings) as forwarder:
+        await ask(forwarder)
+        await until(lambda: ("udp", "up.test.", "NS") in server.asked)
+        assert server.messages[-1].flags == 0
+
+
 @pytest.mark.parametrize(("failfast", "asked"), [(False, 1), (True, 0)])
 async def test_with_all_down_one_is_asked_nevertheless(failfast: bool, asked: int) -> None:
     metrics = Metrics()
