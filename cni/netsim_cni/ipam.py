@@ -160,6 +160,10 @@ class Leases:
         row = self._db.execute(query, key).fetchone()
         return _holder(row) if row else None
 
+    def has_link(self, link: str) -> bool:
+        """Whether some attachment's host-side interface has that name."""
+        return self._db.execute("SELECT 1 FROM attachment WHERE link = ?", (link,)).fetchone() is not None
+
     def holders(self) -> list[Holder]:
         """Every attachment."""
         return [_holder(row) for row in self._db.execute("SELECT * FROM attachment ORDER BY container, ifname")]

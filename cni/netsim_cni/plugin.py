@@ -146,7 +146,9 @@ def _del(request: Request, store: Leases) -> Result:
         return None
     if holder is None:
         # Nobody knows of it: a second DEL, or the leases were lost. What it would have had is removed all the same.
-        holder = Holder(*request.key, link_name(request), wanted_extras(config, config.ipam.families))
+        link = link_name(request)
+        mine = "" if store.has_link(link) else link
+        holder = Holder(*request.key, mine, wanted_extras(config, config.ipam.families))
     _take_down(request, holder)
     give_back(request, store)
     return None
