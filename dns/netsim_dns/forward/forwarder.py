@@ -59,13 +59,17 @@ class Forwarder:
         old = self.resolvers
         self.resolvers = {zone.labels: self._resolver(zone, old) for zone in config.zones}
         self._inside = frozenset(z for z in self.resolvers if any(z != s and under(z, s) for s in self._served))
-        for routes in self._routes:
-            routes.clear()
+        self.forget()
         for labels, resolver in old.items():
             if self.resolvers.get(labels) is not resolver:
                 resolver.retire()
         if self._on_loop:
             self.start(self._on_loop)
+
+    def forget(self) -> None:
+        """Read queries anew that have come before: somebody else may answer them now."""
+        for routes in self._routes:
+            routes.clear()
 
     def start(self, on_loop: OnLoop) -> None:
         """Look, now and after each change, for upstreams that ask us what we ask them; `on_loop` is told of one.

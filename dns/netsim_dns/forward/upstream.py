@@ -31,6 +31,7 @@ class Upstream:
         self.fails = 0
         self._metrics = metrics
         self._probing: asyncio.Task[None] | None = None
+        self._closed = False
         self._pool = TcpPool(address, self._count("tcp"))
         self._count_udp = self._count("udp")
         flags = RD if zone.health_recursion else 0
@@ -71,7 +72,8 @@ class Upstream:
         return message
 
     def close(self) -> None:
-        """End connections and probes."""
+        """End connections and probes; what is being asked goes on, but begins no probe any more."""
+        self._closed = True
         self._pool.close()
         if self._probing:
             self._probing.cancel()
@@ -91,7 +93,7 @@ class Upstream:
         return count
 
     def _suspect(self) -> None:
-        if self.zone.max_fails and self._probing is None:
+        if self.zone.max_fails and self._probing is None and not self._closed:
             self._probing = asyncio.get_running_loop().create_task(self._probe())
 
     async def _probe(self) -> None:

@@ -183,3 +183,14 @@ async def test_our_own_lack_of_sockets_is_no_failure_of_the_upstream(monkeypatch
             assert rcode(await ask(forwarder)) == "SERVFAIL"
         assert data(await ask(forwarder)) == ["203.0.113.1"]
         assert server.probes == 0
+
+
+async def test_an_upstream_that_was_taken_out_is_not_probed() -> None:
+    async with upstream(lambda query, _: None) as server, forwarding(server, **QUICK) as forwarder:
+        asking = asyncio.ensure_future(ask(forwarder))
+        await until(lambda: bool(server.asked))
+        before = resolver(forwarder)
+        forwarder.reconfigure(ForwardConfig())
+        assert rcode(await asking) == "SERVFAIL", "what is under way comes to its end"
+        await until(lambda: not before.busy)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
