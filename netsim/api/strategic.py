@@ -60,10 +60,10 @@ def _retained(original: Obj, patch: Obj) -> Obj:
     if keys is None:
         return dict(original)
     if not isinstance(keys, list):
-        raise PatchError("$retainKeys must be a list of field names", 400)
+        raise PatchError("invalid patch format of retainKeys: a list of field names is expected", 400)
     extra = [key for key, value in patch.items() if not _is_directive(key) and value is not None and key not in keys]
     if extra:
-        raise PatchError(f"fields {extra} are in the patch but not in its $retainKeys", 400)
+        raise PatchError(f"patch content doesn't match retainKeys list: {extra} are not in it")
     return {key: value for key, value in original.items() if key in keys}
 
 

@@ -91,7 +91,8 @@ class Reflector:
     ) -> None:
         """`metadata_only` keeps apiVersion, kind and metadata of every object, and lets the rest go; `keep` gives what
         is kept of one."""
-        self._keep = _head_of if metadata_only else keep or cache.slim or _SHARED.get(kind, _whole)
+        little = _head_of if metadata_only else keep or cache.slim
+        self._keeps_little, self._keep = little is not None, little or _SHARED.get(kind, _whole)
         self._client, self._kind, self.cache = client, kind, cache
         self._namespace = namespace
         self._labels, self._fields = label_selector, field_selector
@@ -143,8 +144,8 @@ class Reflector:
 
     async def _page(self, token: str) -> Obj:
         # Pages keep small what is in memory at once. A selection is better judged by the server once than page by page,
-        # unless the cache asks for little of each object.
-        selected = bool(self._labels or self._fields) and self.cache.slim is None
+        # unless little is kept of each object.
+        selected = bool(self._labels or self._fields) and not self._keeps_little
         return await self._client.list(
             self._kind,
             self._namespace,

@@ -36,7 +36,7 @@ from netsim.controllers.topology_hints import (
     with_auto_hints,
 )
 from netsim.controllers.trigger_time import LAST_CHANGE, trigger_time, with_trigger_time
-from netsim.controllers.view import HINTS, View, selected
+from netsim.controllers.view import HINTS, NODE, View, selected
 from netsim.controllers.wakes import by_managed_slice, by_own_key
 from netsim.controllers.writes import Create, Note, Update, Write, Writes, delete_of, typed
 
@@ -83,7 +83,7 @@ def _hinted(view: View, service: Obj, owned: Sequence[Obj], change: SliceDiff) -
     enabled, about = has_hints(owned), typed(SERVICES, service)
     if not wants_auto_hints(service):
         gone = enabled and not service["spec"].get("trafficDistribution")
-        return change, [_note(about, DISABLED, family) for family in families_of(service) if gone]
+        return change, [_note(about, DISABLED, families_of(service)[0])] if gone else []
     shares = cpu_shares(view.values(NODES))
     total, notes = SliceDiff(deleted=change.deleted), []
     for family in families_of(service):
@@ -130,8 +130,13 @@ def _endpoints(
     for family in families:
         for pod in pods:
             address = address_of(pod, family)
-            if address:
+            if address and _has_its_node(view, service, pod):
                 yield family, ports_for(service, pod), endpoint_of(view, service, pod, address)
+
+
+def _has_its_node(view: View, service: Obj, pod: Obj) -> bool:
+    """A pod whose Node is not there is as good as gone, but for those who want to know of all addresses."""
+    return bool(service["spec"].get("publishNotReadyAddresses")) or view.get(NODES, pod["spec"]["nodeName"]) is not None
 
 
 def endpoint_of(view: View, service: Obj, pod: Obj, address: str) -> Obj:
@@ -172,11 +177,13 @@ def _update(item: Obj, labels: dict[str, str], when: str) -> Update:
     return Update(ENDPOINT_SLICES, {**item, "metadata": head})
 
 
-def _wake_hinted(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-    """A node's zone or CPUs changed: the Services whose hints follow them."""
-    if capacity_of(old) == capacity_of(new):
-        return ()
-    return [key_of(service) for service in view.by_index(SERVICES, HINTS, "auto")]
+def _wake_by_node(view: View, old: Obj | None, new: Obj | None) -> Iterator[str]:
+    """A node came or went: the Services of its pods. Its zone or CPUs changed: those whose hints follow them."""
+    if old is None or new is None:
+        for pod in view.by_index(PODS, NODE, name_of(new or old or {})):
+            yield from wake_services(view, None, pod)
+    if capacity_of(old) != capacity_of(new):
+        yield from (key_of(service) for service in view.by_index(SERVICES, HINTS, "auto"))
 
 
 CONTROLLER = Controller(
@@ -186,7 +193,7 @@ CONTROLLER = Controller(
         (SERVICES, by_own_key),
         (PODS, wake_services),
         (ENDPOINT_SLICES, by_managed_slice(MANAGER)),
-        (NODES, _wake_hinted),
+        (NODES, _wake_by_node),
     ),
     rest=0.03,
 )

@@ -107,12 +107,18 @@ def test_element_without_its_merge_key_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "patch", [[], {"metadata": {"$patch": "no"}}, {"metadata": {"$retainKeys": ["a"], "labels": {}}}]
+    ("patch", "code"),
+    [
+        ([], 400),
+        ({"metadata": {"$patch": "no"}}, 400),
+        ({"metadata": {"$retainKeys": "labels", "labels": {}}}, 400),
+        ({"metadata": {"$retainKeys": ["a"], "labels": {}}}, 422),
+    ],
 )
-def test_malformed_strategic_patches_are_refused(patch: Any) -> None:
+def test_malformed_strategic_patches_are_refused(patch: Any, code: int) -> None:
     with pytest.raises(PatchError) as refusal:
         strategic_merge_patch({"metadata": {"name": "a"}}, patch, POD)
-    assert refusal.value.code == 400
+    assert refusal.value.code == code
 
 
 json_values = st.recursive(

@@ -14,16 +14,16 @@ from netsim.client.cache import Cache
 from netsim.client.reflector import LAST_DELAY, Backoff, Reflector
 from netsim.client.rest import Client
 from netsim.client.transport import InProcessTransport
-from netsim.http.types import Peer
+from netsim.http.types import Peer, Request, Response
 
 Change = tuple[str, str | None, str | None]
 
 
 @asynccontextmanager
-async def reflecting(api: Any, **options: str | bool) -> AsyncIterator[Cache]:
+async def reflecting(api: Any, **options: Any) -> AsyncIterator[Cache]:
     cache = Cache()
     client = Client(InProcessTransport(api, Peer(trusted=True)))
-    task = asyncio.ensure_future(Reflector(client, CONFIG_MAPS, cache, **options).run())  # type: ignore[arg-type]
+    task = asyncio.ensure_future(Reflector(client, CONFIG_MAPS, cache, **options).run())
     try:
         await asyncio.wait_for(cache.wait_synced(), 5)
         yield cache
@@ -218,3 +218,26 @@ async def test_metadata_alone_is_kept_where_asked(api: Any) -> None:
         for obj in cache.values():
             assert obj.keys() == {"apiVersion", "kind", "metadata"} and obj["kind"] == "ConfigMap"
         assert agrees(api, cache)
+
+
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        ({}, {"1000"}),
+        ({"label_selector": "a=b"}, {""}),
+        ({"label_selector": "a=b", "metadata_only": True}, {"1000"}),
+        ({"label_selector": "a=b", "keep": dict}, {"1000"}),
+    ],
+)
+async def test_a_selection_comes_in_pages_where_little_is_kept_of_it(
+    api: Any, options: dict[str, Any], limits: set[str]
+) -> None:
+    asked: set[str] = set()
+
+    async def listening(request: Request) -> Response:
+        if "watch" not in dict(request.query):
+            asked.add(dict(request.query).get("limit", ""))
+        return await api(request)  # type: ignore[no-any-return]
+
+    async with reflecting(listening, **options):
+        assert asked == limits

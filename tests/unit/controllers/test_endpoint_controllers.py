@@ -23,6 +23,8 @@ def service(name: str = "web", **spec: Any) -> Obj:
 
 def add_pod(cluster: Any, name: str, ip: str, *, ready: bool = True, node: str = "node-1", **spec: Any) -> Obj:
     head = {"name": name, "namespace": "ns", "labels": {"app": "web"}}
+    if (NODES.resource, node) not in cluster.objects:
+        cluster.create(NODES, {"metadata": {"name": node}})
     made = cluster.create(PODS, {"metadata": head, "spec": {"containers": [], **spec}})
     cluster.set_pod(made, ready=ready, node=node, ip=ip)
     return made
@@ -250,6 +252,26 @@ def test_a_slice_that_would_go_is_used_for_one_to_be_made() -> None:
     (item,) = change.updated
     assert (item["metadata"]["name"], item["ports"], len(item["endpoints"])) == ("a", list(ports), 2)
     assert (change.created, change.deleted) == ([], [])
+
+
+def test_pods_of_a_node_that_is_not_there_are_left_out_until_it_is(cluster: Any) -> None:
+    cluster.create(SERVICES, service())
+    cluster.create(SERVICES, service("all", publishNotReadyAddresses=True))
+    add_pod(cluster, "a", "10.244.1.2")
+    add_pod(cluster, "b", "10.244.2.2", node="node-2")
+    cluster.delete(NODES, "node-2", "")
+    for key in ("ns/web", "ns/all"):
+        settle(cluster, key=key)
+    assert {item["metadata"]["generateName"]: len(item["endpoints"]) for item in cluster.all(ENDPOINT_SLICES)} == {
+        "web-": 1, "all-": 2,
+    }  # fmt: skip
+    made = cluster.create(NODES, {"metadata": {"name": "node-2"}})
+    cluster.sync()
+    wake = next(wake for kind, wake in endpointslice.CONTROLLER.watches if kind is NODES)
+    assert set(wake(cluster.view(), None, made)) == set(wake(cluster.view(), made, None)) == {"ns/web", "ns/all"}
+    assert not list(wake(cluster.view(), made, made))
+    settle(cluster)
+    assert len(endpoints_in(cluster)) == 2
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,18 @@ def test_the_annotation_goes_before_traffic_distribution_and_its_end_is_told(clu
     assert [note.message for note in notes] == ["Topology Aware Hints has been disabled, addressType: IPv4"]
 
 
+def test_the_end_of_hints_in_both_families_is_told_once(cluster: Any) -> None:
+    for made in (node("a1", "a"), node("b1", "b")):
+        cluster.create(NODES, made)
+    add_service(cluster, ipFamilies=["IPv4", "IPv6"])
+    add_pods(cluster, "a1", 2)
+    settle(cluster)
+    cluster.patch(SERVICES, "web", "ns", {"metadata": {"annotations": None}})
+    cluster.sync()
+    told = [write.message for write in endpointslice.reconcile("ns/web", cluster.view()) if isinstance(write, Note)]
+    assert told == ["Topology Aware Hints has been disabled, addressType: IPv4"]
+
+
 def test_the_older_annotation_counts_first(cluster: Any) -> None:
     for made in (node("a1", "a"), node("b1", "b")):
         cluster.create(NODES, made)
