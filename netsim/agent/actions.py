@@ -12,8 +12,8 @@ from netsim.agent.container_status import creating
 from netsim.agent.env import ConfigError, MountError
 from netsim.agent.hooks import HookFailed, post_start, run_hook, set_ready
 from netsim.agent.hosts import HostnameTooLong
-from netsim.agent.image_events import obtain_image, tell_no_image
-from netsim.agent.images.provider import NoImage
+from netsim.agent.image_events import obtain_image, tell_back_off, tell_no_image, tell_present
+from netsim.agent.images.provider import Had, NoImage
 from netsim.agent.killing import Killer
 from netsim.agent.model import Container, Exit, Obj, PodState
 from netsim.agent.plan import (
@@ -125,7 +125,7 @@ class PodActions:
             await self.engine.clean(state.uid, previous)
         try:
             had = await obtain_image(self.worker, pod, spec)
-            container = await self.engine.start(pod, spec, state, action.attempt, had.image)
+            container = await self._create(pod, state, spec, action.attempt, had)
         except NoImage as error:
             self._fail_image(state, spec, error)
         except MountError as error:
@@ -143,6 +143,18 @@ class PodActions:
         else:
             self._started(pod, state, spec, action, container)
         self.worker.save()
+
+    async def _create(self, pod: Obj, state: PodState, spec: Obj, attempt: int, had: Had) -> Container:
+        """Start it. That its image is here is not told as long as its volumes are not: a kubelet mounts them first."""
+        mounted = True
+        try:
+            return await self.engine.start(pod, spec, state, attempt, had.image)
+        except MountError:
+            mounted = False
+            raise
+        finally:
+            if mounted:
+                tell_present(self.worker, spec, had)
 
     def _started(self, pod: Obj, state: PodState, spec: Obj, action: StartContainer, container: Container) -> None:
         self._inherit(state, action, container)
@@ -200,30 +212,28 @@ class PodActions:
         """The pod waits for a volume's content: to a user, its containers are not being made yet."""
         log.warning("pod %s/%s: %s", state.namespace, state.name, message)
         self.worker.event("FailedMount", message, warning=True)
-        self._wait(state, spec, creating(pod), "", 1.0)
+        self._wait(state, spec, creating(pod), "", 1.0, backoff.MOUNT)
 
-    def _wait(self, state: PodState, spec: Obj, reason: str, message: str, first: float) -> None:
-        name, now = spec["name"], time.time()
-        failed = backoff.fail(state.failures.get(name), reason, message, now, image=spec["image"], first=first)
-        state.failures[name] = failed
+    def _wait(
+        self, state: PodState, spec: Obj, reason: str, why: str, first: float, most: float = backoff.SYNC
+    ) -> None:
+        last, image = state.failures.get(spec["name"]), spec["image"]
+        failed = backoff.fail(last, reason, why, time.time(), image=image, first=first, longest=most)
+        state.failures[spec["name"]] = failed
 
     def _fail_image(self, state: PodState, spec: Obj, error: NoImage) -> None:
         """Only a failed pull is tried again with kubelet's back-off; what no registry was asked for, every second."""
         log.warning("pod %s/%s, container %s: %s", state.namespace, state.name, spec["name"], error)
         tell_no_image(self.worker, spec, error)
-        first = backoff.FIRST if error.reason == "ErrImagePull" else 1.0
-        self._wait(state, spec, error.reason, str(error), first)
+        first, most = (backoff.FIRST, backoff.MAX) if error.reason == "ErrImagePull" else (1.0, backoff.SYNC)
+        self._wait(state, spec, error.reason, str(error), first, most)
 
     def _back_off_pull(self, name: str) -> None:
         state = self.worker.state
         failure = state.failures.get(name) if state is not None else None
-        if failure is None:
-            return
-        text = f'Back-off pulling image "{failure.image}"'
-        failure.reason, failure.message = "ImagePullBackOff", f"{text}: ErrImagePull: {failure.message}"
-        self.worker.event("BackOff", text, container=name)
-        self.worker.event("Failed", "Error: ImagePullBackOff", warning=True, container=name)
-        self.worker.save()
+        if failure is not None:
+            tell_back_off(self.worker, name, failure)
+            self.worker.save()
 
     # ends
 

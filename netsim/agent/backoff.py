@@ -7,6 +7,10 @@ from netsim.agent.model import Container, Failure
 FIRST = 10.0
 MAX = 300.0
 FORGET = 600.0
+SYNC = 10.0
+"""How often a kubelet tries again what no back-off is told of: a missing ConfigMap, an image with policy Never."""
+MOUNT = 122.0
+"""The longest that a kubelet waits before it tries a volume again."""
 
 
 def restart_at(container: Container) -> float:
@@ -31,9 +35,16 @@ def _forgotten(container: Container) -> bool:
 
 
 def fail(
-    previous: Failure | None, reason: str, message: str, now: float, *, image: str = "", first: float = FIRST
+    previous: Failure | None,
+    reason: str,
+    message: str,
+    now: float,
+    *,
+    image: str = "",
+    first: float = FIRST,
+    longest: float = MAX,
 ) -> Failure:
-    """The failure to record after another unsuccessful try: the delay doubles from `first` to 300 s."""
+    """The failure to record after another unsuccessful try: the delay doubles from `first` to `longest` seconds."""
     same = previous is not None and previous.image == image
-    delay = min(previous.delay * 2, MAX) if previous is not None and same else first
+    delay = min(previous.delay * 2, longest) if previous is not None and same else first
     return Failure(reason, message, delay, now + delay, image, now)

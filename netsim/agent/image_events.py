@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsim.agent.images.policy import pull_duration
 from netsim.agent.images.provider import Had, NoImage
-from netsim.agent.model import Obj
+from netsim.agent.model import Failure, Obj
 
 if TYPE_CHECKING:
     from netsim.agent.worker import PodWorker
@@ -21,14 +21,18 @@ async def obtain_image(worker: PodWorker, pod: Obj, spec: Obj) -> Had:
     image, name = spec["image"], spec["name"]
     pulling = partial(worker.event, "Pulling", f'Pulling image "{image}"', container=name)
     had = await worker.context.engine.image(pod, spec, pulling)
-    text = f'Container image "{image}" already present on machine and can be accessed by the pod'
     if had.seconds is not None:
         took = pull_duration(had.seconds)
-        text = (
-            f'Successfully pulled image "{image}" in {took} ({took} including waiting). Image size: {had.size} bytes.'
-        )
-    worker.event("Pulled", text, container=name)
+        text = f'Successfully pulled image "{image}" in {took} ({took} including waiting).'
+        worker.event("Pulled", f"{text} Image size: {had.size} bytes.", container=name)
     return had
+
+
+def tell_present(worker: PodWorker, spec: Obj, had: Had) -> None:
+    """That an image did not have to be pulled."""
+    if had.seconds is None:
+        text = f'Container image "{spec["image"]}" already present on machine and can be accessed by the pod'
+        worker.event("Pulled", text, container=spec["name"])
 
 
 def tell_no_image(worker: PodWorker, spec: Obj, error: NoImage) -> None:
@@ -36,3 +40,11 @@ def tell_no_image(worker: PodWorker, spec: Obj, error: NoImage) -> None:
     text = f'Failed to pull image "{spec["image"]}": {error}' if error.reason == "ErrImagePull" else str(error)
     worker.event(FAILED.get(error.reason, error.reason), text, warning=True, container=spec["name"])
     worker.event("Failed", f"Error: {error.reason}", warning=True, container=spec["name"])
+
+
+def tell_back_off(worker: PodWorker, name: str, failure: Failure) -> None:
+    """A failed pull has been reported as such; from now on it is one that waits."""
+    text = f'Back-off pulling image "{failure.image}"'
+    failure.reason, failure.message = "ImagePullBackOff", f"{text}: ErrImagePull: {failure.message}"
+    worker.event("BackOff", text, container=name)
+    worker.event("Failed", "Error: ImagePullBackOff", warning=True, container=name)

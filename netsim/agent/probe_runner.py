@@ -39,8 +39,8 @@ class ProbeRunner:
     async def run(self) -> None:
         """First the startup probe until it succeeds, then readiness and liveness side by side, until cancelled."""
         startup = self._parse("startup")
-        if startup is not None and not self.container.started:
-            await self._repeat(startup, self._startup_done)
+        if startup is not None and not self.container.started and not await self._repeat(startup, self._startup_done):
+            return
         self._set_started()
         running = [self._repeat(p, None) for k in ("readiness", "liveness") if (p := self._parse(_kind(k)))]
         await asyncio.gather(*running)
@@ -57,7 +57,8 @@ class ProbeRunner:
             self.container.ready = True
         self.changed()
 
-    async def _repeat(self, probe: Probe, done: Callable[[ProbeState], bool] | None) -> None:
+    async def _repeat(self, probe: Probe, done: Callable[[ProbeState], bool] | None) -> bool:
+        """Ask again and again; True once it is done, False when the container has to be restarted."""
         state = ProbeState()
         await asyncio.sleep(probe.delay)
         if probe.kind == "readiness" and probe.handler != "exec" and not self.container.ready:
@@ -69,7 +70,9 @@ class ProbeRunner:
                 self.unhealthy(f"{probe.kind.capitalize()} probe failed: {message}")
             self._judge(probe, state)
             if done is not None and done(state):
-                return
+                return True
+            if probe.kind != "readiness" and state.verdict is False:
+                return False
             # Spread out, as probes of pods that started together would all come at once for ever.
             await asyncio.sleep(probe.period * random.uniform(0.95, 1.05))
 

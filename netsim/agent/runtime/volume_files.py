@@ -8,7 +8,7 @@ import stat
 import time
 from collections.abc import Callable
 
-from netsim.agent.env import ConfigError
+from netsim.agent.env import ConfigError, MountError
 from netsim.agent.model import Obj
 
 DATA = "..data"
@@ -61,15 +61,19 @@ def check_path(path: str) -> str:
 
 
 def ensure_host_path(volume: Obj) -> str:
-    """The path of a hostPath volume, made if its type says so. Raises ConfigError when it is not of that type."""
+    """The path of a hostPath volume, made if its type says so, and as a directory if it has none.
+
+    Raises MountError, in kubelet's words, when it is not of its type.
+    """
     path, kind = str(volume["hostPath"]["path"]), str(volume["hostPath"].get("type") or "")
-    if kind == "DirectoryOrCreate":
+    if kind == "DirectoryOrCreate" or (not kind and not os.path.exists(path)):
         os.makedirs(path, mode=0o755, exist_ok=True)
     if kind == "FileOrCreate" and not os.path.exists(path):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
-    test, what = HOST_PATH_TYPES.get(kind, (os.path.exists, "on the node"))
+    test, what = HOST_PATH_TYPES.get(kind, (os.path.exists, "there"))
     if not test(path):
-        raise ConfigError(f"hostPath {path!r} of volume {volume['name']!r} is not {what}")
+        why = f"hostPath type check failed: {path} is not {what}"
+        raise MountError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {why}')
     return path
 
 
@@ -78,13 +82,13 @@ def _is_sort(check: Callable[[int], bool]) -> Callable[[str], bool]:
 
 
 HOST_PATH_TYPES: dict[str, tuple[Callable[[str], bool], str]] = {
-    "Directory": (os.path.isdir, "a directory on the node"),
-    "DirectoryOrCreate": (os.path.isdir, "a directory on the node"),
-    "File": (os.path.isfile, "a file on the node"),
-    "FileOrCreate": (os.path.isfile, "a file on the node"),
-    "Socket": (_is_sort(stat.S_ISSOCK), "a unix socket on the node"),
-    "CharDevice": (_is_sort(stat.S_ISCHR), "a character device on the node"),
-    "BlockDevice": (_is_sort(stat.S_ISBLK), "a block device on the node"),
+    "Directory": (os.path.isdir, "a directory"),
+    "DirectoryOrCreate": (os.path.isdir, "a directory"),
+    "File": (os.path.isfile, "a file"),
+    "FileOrCreate": (os.path.isfile, "a file"),
+    "Socket": (_is_sort(stat.S_ISSOCK), "a socket file"),
+    "CharDevice": (_is_sort(stat.S_ISCHR), "a character device"),
+    "BlockDevice": (_is_sort(stat.S_ISBLK), "a block device"),
 }
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 
 import pytest
 
+from netsim.agent import backoff
 from netsim.agent.images.policy import is_reference, pull_duration, pull_policy
 from netsim.agent.images.skopeo import clean, copy_argv
 from netsim.agent.killing import stop_signal
 from netsim.agent.objects import parse_auths
 from netsim.agent.plan import EndPod, KillContainer, plan_pod
+from netsim.agent.probe_runner import ProbeRunner
 from netsim.agent.restoring import restore_state
 from netsim.agent.runtime.termination import FALLBACK_BYTES, last_words, read_message
 from netsim.agent.status import build_status
@@ -154,3 +157,23 @@ def test_registry_credentials():
     assert parse_auths({".dockerconfigjson": b'{"auths": {"r": {"auth": "eA=="}}}'}) == {"r": {"auth": "eA=="}}
     assert parse_auths({".dockercfg": b'{"r": {}}'}) == {"r": {}}
     assert parse_auths({".dockerconfigjson": b"nonsense"}) == {} == parse_auths({"key": b"x"})
+
+
+def test_what_no_back_off_is_told_of_is_tried_again_soon():
+    failure = None
+    for _ in range(8):
+        failure = backoff.fail(failure, "CreateContainerConfigError", "", 100.0, first=1.0, longest=backoff.SYNC)
+    assert failure is not None and failure.retry_at == 100.0 + backoff.SYNC
+
+
+async def test_a_container_that_has_to_be_restarted_is_asked_no_more(container):
+    asked, made = [], container()
+
+    async def execute(_command: list[str]) -> tuple[int, str]:
+        asked.append(1)
+        return 1, "no"
+
+    probe = {"exec": {"command": ["x"]}, "periodSeconds": 0.01, "failureThreshold": 2}
+    runner = ProbeRunner({"name": "c", "startupProbe": probe}, made, "", execute, lambda: None, lambda _text: None)
+    await asyncio.wait_for(runner.run(), 10)
+    assert (len(asked), made.unhealthy, made.started) == (2, "startup probe", False)

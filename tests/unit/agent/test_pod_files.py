@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netsim.agent.env import ConfigError
+from netsim.agent.env import ConfigError, MountError
 from netsim.agent.runtime.pod_files import _sub_path
 from netsim.agent.runtime.processes import terminal_args
 from netsim.agent.runtime.volume_files import ensure_host_path
@@ -18,23 +18,33 @@ def host_path(path: Path, kind: str = "") -> dict[str, object]:
     return {"name": "v", "hostPath": {"path": str(path), **({"type": kind} if kind else {})}}
 
 
-@pytest.mark.parametrize(("kind", "check"), [("DirectoryOrCreate", os.path.isdir), ("FileOrCreate", os.path.isfile)])
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    [("DirectoryOrCreate", os.path.isdir), ("FileOrCreate", os.path.isfile), ("", os.path.isdir)],
+)
 def test_what_is_to_be_created_is_of_its_type(tmp_path: Path, kind: str, check):
     assert ensure_host_path(host_path(tmp_path / "new", kind)) == str(tmp_path / "new")
     assert check(tmp_path / "new")
     assert ensure_host_path(host_path(tmp_path / "new", kind)) == str(tmp_path / "new")
 
 
-@pytest.mark.parametrize("kind", ["", "Directory", "File", "Socket", "CharDevice", "BlockDevice"])
-def test_a_missing_host_path_is_named(tmp_path: Path, kind: str):
-    with pytest.raises(ConfigError, match=f"{tmp_path}/gone.* of volume 'v' is not .*on the node"):
+SORTS = {
+    "Directory": "a directory", "File": "a file", "Socket": "a socket file", "CharDevice": "a character device",
+    "BlockDevice": "a block device",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "what"), SORTS.items())
+def test_a_missing_host_path_is_named(tmp_path: Path, kind: str, what: str):
+    text = f'MountVolume.SetUp failed for volume "v" : hostPath type check failed: {tmp_path}/gone is not {what}$'
+    with pytest.raises(MountError, match=text):
         ensure_host_path(host_path(tmp_path / "gone", kind))
     assert not (tmp_path / "gone").exists()
 
 
 @pytest.mark.parametrize("kind", ["File", "FileOrCreate", "Socket", "BlockDevice"])
 def test_a_directory_is_nothing_else(tmp_path: Path, kind: str):
-    with pytest.raises(ConfigError, match="is not a"):
+    with pytest.raises(MountError, match="is not a"):
         ensure_host_path(host_path(tmp_path, kind))
 
 
