@@ -86,4 +86,8 @@ class DnsConfig:
     @property
     def effective_ttl(self) -> int:
         """The TTL that clients see: the records' own, through the cache's floor and cap."""
-        return min(max(self.ttl, CACHE_TTL_MIN), self.cache_ttl) if self.cache_ttl else self.ttl
+        return self.through_cache(self.ttl)
+
+    def through_cache(self, ttl: int) -> int:
+        """A TTL as it comes out of the cache: not below its floor, not above its cap."""
+        return min(max(ttl, CACHE_TTL_MIN), self.cache_ttl) if self.cache_ttl else ttl

@@ -93,6 +93,8 @@ OPTIONS = (
            str, True),
     Option("forward-policy", "|".join(_POLICIES), "order in which upstreams are asked (random)", _one_of(*_POLICIES)),
     Option("stub-domain", "ZONE=ADDRESS,…", "upstreams for one zone; again for more", _stub_domain, True),
+    Option("hosts", "\"ADDRESS NAME…\"|FILE", "a line of a hosts table that is answered first, or a file of them"
+           " (a path with /); again for more (none)", str, True),
     Option("cache", "SECONDS", "most that an answer's TTL and its time in the cache may be, 0: no cache (30)", _whole),
     Option("log", "|".join(LOG_CLASSES), "write a line for each query of a class; again for more (none)",
            _one_of(*LOG_CLASSES), True),

@@ -8,12 +8,13 @@ import signal
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .config import ConfigError
 from .files import Keyed, parse_objects, replace_objects
-from .forward.forwarder import Forwarder
 from .index import Index
+from .plugged import Plugged
 from .probes import metrics_page, poll_health, probe, serve_page
 from .reload import digest, follow_file
 from .selection import select_views
@@ -22,7 +23,6 @@ from .settings import Settings, keep_fixed
 from .telemetry.links import Links, Report, answer_link
 from .telemetry.metrics import merged
 from .telemetry.observer import Observer, new_metrics, process_values, render_process
-from .telemetry.tally import server_label
 from .workers import Worker
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 SAY_WAITING_SECONDS = 0.5
 ALONE = Worker()
+Followed = tuple[asyncio.Task[None], asyncio.Event]
+"""A task that looks at a file, and what has it look at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,7 @@ class Process:
         self.metrics = new_metrics()
         self._observer = Observer(settings, self.metrics)
         self._responder = make_responder(index, settings.dns)
-        server = server_label(settings.dns.listen)
-        self._forwarder = Forwarder(settings.forward, settings.dns.zone, settings.dns.udp_max, self.metrics, server)
-        self._choose_forwarder()
+        self._plugged = Plugged(settings, self._responder, self.metrics)
         observed = bool(settings.metrics_listen or settings.log or config)
         self._server = DnsServer(self._responder, self._observer if observed else None, share=worker.count > 1)
         self._links: Links | None = None
@@ -70,6 +70,7 @@ class Process:
         self._ready: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._pokes: list[asyncio.Event] = []
+        self._hosts: list[Followed] = []
         self._synced = False
         self._looped = ""
 
@@ -86,6 +87,7 @@ class Process:
         if self._config:
             self._tell_version(self._config.file.text)
             self.follow(self._config.file, self._reload)
+        self._follow_hosts()
 
     async def _open_pages(self) -> None:
         dns = self.settings.dns
@@ -98,12 +100,23 @@ class Process:
             page = metrics_page(self._render_metrics)
             self._pages.append(await serve_page(self.settings.metrics_listen, "/metrics", page))
 
-    def follow(self, file: ReadFile, changed: Callable[[str, str], None]) -> None:
+    def follow(self, file: ReadFile, changed: Callable[[str, str], None]) -> Followed | None:
         """Call `changed` with the file's path and text whenever it has changed, if files are looked at."""
-        if self.settings.reload:
-            poke = asyncio.Event()
-            self._pokes.append(poke)
-            self._start(follow_file(file.find, file.text, self.settings.reload, poke, changed))
+        if not self.settings.reload:
+            return None
+        poke = asyncio.Event()
+        self._pokes.append(poke)
+        return self._start(follow_file(file.find, file.text, self.settings.reload, poke, changed)), poke
+
+    def _follow_hosts(self) -> None:
+        """Follow the files of the hosts in use, and no others."""
+        for task, poke in self._hosts:
+            task.cancel()
+            self._tasks.remove(task)
+            self._pokes.remove(poke)
+        files = [ReadFile(path, "", partial(str, path)) for path in self.settings.hosts.files]
+        followed = (self.follow(file, self._plugged.hosts_changed) for file in files)
+        self._hosts = [each for each in followed if each is not None]
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Answer until told to stop, and for the time of the lameduck after that. Raises OSError, ConfigError."""
@@ -115,7 +128,7 @@ class Process:
             stop.set()
 
         await self._server.start()
-        self._forwarder.start(looped)
+        self._plugged.start(looped)
         listen = self.settings.dns.listen
         where = ", ".join(f"{at[0]}:{port}" for at, port in zip(listen, self._server.ports, strict=True))
         LOG.info("dns: zone %s on %s, %s", self.settings.dns.zone, where, _say_forward(self.settings))
@@ -131,7 +144,7 @@ class Process:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._forwarder.close()
+        self._plugged.close()
         await self._server.close()
         for page in (*self._pages, *([self._ready] if self._ready else [])):
             page.close()
@@ -150,10 +163,11 @@ class Process:
         total = merged(report.metrics for report in reports)
         return total.render() + render_process([report.process for report in reports])
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         task.add_done_callback(_report)
         self._tasks.append(task)
+        return task
 
     def _poke(self) -> None:
         for poke in self._pokes:
@@ -163,22 +177,18 @@ class Process:
         assert self._config is not None
         try:
             new = self._config.parse(path, text)
-            self._forwarder.reconfigure(new.forward)
+            settings, fixed = keep_fixed(self.settings, new)
+            self._plugged.configure(settings)
         except (ConfigError, OSError) as failure:
             self.metrics.add("reload_failed_total")
             LOG.error("dns: %s has changed but cannot be used: %s; the configuration before stays", path, failure)
             return
-        self.settings, fixed = keep_fixed(self.settings, new)
-        self._responder.config = self.settings.dns
-        self._choose_forwarder()
-        self._responder.forget()
+        self.settings = settings
+        self._follow_hosts()
         self._observer.configure(self.settings)
         for name in fixed:
             LOG.warning("dns: %s: %s has changed, which needs a new start; it stays as it was", path, name)
         self._tell_version(text)
-
-    def _choose_forwarder(self) -> None:
-        self._responder.forwarder = self._forwarder if self.settings.forward.zones else None
 
     def _tell_version(self, text: str) -> None:
         versions = self.metrics.values["reload_version_info"]

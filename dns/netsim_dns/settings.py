@@ -16,6 +16,7 @@ from .forward.config import (
     parse_stub_domains,
     parse_upstream,
 )
+from .hosts import HostsConfig
 
 ReadFile = Callable[[str], str]
 WORKERS_MAX = 64
@@ -28,6 +29,7 @@ class Settings:
 
     dns: DnsConfig = field(default_factory=DnsConfig)
     forward: ForwardConfig = field(default_factory=ForwardConfig)
+    hosts: HostsConfig = field(default_factory=HostsConfig)
     log: tuple[str, ...] = ()
     log_format: str = "text"
     metrics_listen: Listen | None = None
@@ -48,6 +50,7 @@ def make_settings(values: Mapping[str, Any], read_file: ReadFile) -> Settings:
     return Settings(
         dns=_dns_config(values),
         forward=_forward_config(values, read_file),
+        hosts=_hosts_config(values),
         log=tuple(values.get("log", ())),
         log_format=values.get("log-format", default.log_format),
         metrics_listen=values.get("metrics"),
@@ -81,6 +84,16 @@ def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
         endpoint_pod_names=values.get("endpoint-pod-names", default.endpoint_pod_names),
         ignore_empty=values.get("ignore-empty", default.ignore_empty),
     )
+
+
+def _hosts_config(values: Mapping[str, Any]) -> HostsConfig:
+    """`hosts-config` is that of a Corefile, unless the option says otherwise."""
+    given: list[str] = values.get("hosts", [])
+    made: HostsConfig = values.get("hosts-config", HostsConfig())
+    if not given:
+        return made
+    files = tuple(text for text in given if text.startswith(("/", "./", "../")))
+    return HostsConfig(tuple(text for text in given if text not in files), files)
 
 
 def _check_networks(cidrs: tuple[str, ...]) -> None:

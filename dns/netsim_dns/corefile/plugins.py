@@ -8,6 +8,7 @@ from typing import Any
 
 from ..config import ConfigError, Listen
 from ..forward.config import POLICIES, CacheConfig, ForwardConfig, ForwardZone, parse_resolv_conf, parse_upstream
+from ..hosts import HOSTS_TTL, HostsConfig
 from ..telemetry.registry import LOG_CLASSES, RCODES
 from .syntax import Block, Directive, parse_corefile
 from .values import REVERSE, is_reverse, only, place, seconds, split_key, whole
@@ -111,6 +112,29 @@ def _reload(directive: Directive, server: _Server) -> None:
     """Files are looked at as often as is asked for, but at least each two seconds: no restart is needed, nor jitter."""
     interval = seconds(directive, (only(directive, 0, 2) or ["2s"])[0])
     server.values["reload"] = min(interval, 2.0)
+
+
+def _hosts(directive: Directive, server: _Server) -> None:
+    files = [word for word in only(directive, 0, 1) if word.startswith("/")]
+    if len(files) != len(directive.arguments):
+        raise directive.error("give a file, and the addresses and names in the body")
+    lines: list[str] = []
+    ttl, reverse, through = HOSTS_TTL, True, False
+    for line in directive.body:
+        match line.name, line.arguments:
+            case "fallthrough", []:
+                through = True
+            case "ttl", [number]:
+                ttl = whole(line, number)
+            case "no_reverse", []:
+                reverse = False
+            case "reload", [_]:
+                pass  # files are looked at as often as the configuration
+            case _:
+                lines.append(" ".join([line.name, *line.arguments]))
+    if not through:
+        raise directive.error("without `fallthrough` every other name would be SERVFAIL; write it into the body")
+    server.values["hosts-config"] = HostsConfig(tuple(lines), tuple(files), ttl, reverse)
 
 
 def _bind(directive: Directive, server: _Server) -> None:
@@ -220,8 +244,7 @@ def _cache_option(line: Directive, cache: CacheConfig) -> dict[str, Any]:
         case "servfail", [time]:
             found = {"servfail_ttl": seconds(line, time)}
         case "disable", ["success" | "denial" as kind, *zones]:
-            # kubeadm disables them for the cluster's own zone, whose answers are never in this cache
-            found = {} if zones else {f"{kind}_ttl": 0}
+            found = {f"no_{kind}": tuple(zone.removesuffix(".") or "." for zone in zones or ("."))}
         case "keepttl", []:
             found = {"keep_ttl": True}
         case _:
@@ -265,8 +288,9 @@ def _forward_option(line: Directive) -> dict[str, Any]:
             found = {name: whole(line, number)}
         case "expire", [time]:
             found = {"expire": seconds(line, time)}
-        case "health_check", [time, *_]:
-            found = {"health_interval": seconds(line, time)}
+        case "health_check", [time, *rest] if not set(rest[:1]) - {"no_rec", "domain"}:
+            found = {"health_interval": seconds(line, time), "health_recursion": "no_rec" not in rest}
+            found |= {"health_domain": rest[rest.index("domain") + 1]} if rest[-2:-1] == ["domain"] else {}
         case "failfast_all_unhealthy_upstreams", []:
             found = {"failfast": True}
         case "failover", codes:
@@ -287,5 +311,5 @@ def _rcode(line: Directive, code: str, numbers: Mapping[str, int]) -> int:
 PLUGINS: dict[str, _Plugin] = {
     "errors": _nothing, "loop": _nothing, "loadbalance": _nothing, "log": _log, "health": _health, "ready": _ready,
     "prometheus": _prometheus, "reload": _reload, "bind": _bind, "bufsize": _bufsize, "kubernetes": _kubernetes,
-    "cache": _cache,
+    "cache": _cache, "hosts": _hosts,
 }  # fmt: skip

@@ -135,6 +135,14 @@ def test_what_the_kubernetes_plugin_answers_from(tmp_path: Path) -> None:
     assert (found.endpoints, found.endpoint_pod_names, found.ignore_empty) == (False, True, True)
 
 
+def test_hosts(tmp_path: Path) -> None:
+    body = ("hosts {", "192.0.2.7 db.example db2.example", "ttl 60", "no_reverse", "reload 5s", "fallthrough", "}")
+    hosts = settings_of(tmp_path, main_block(*body)).hosts
+    assert (hosts.lines, hosts.files) == (("192.0.2.7 db.example db2.example",), ())
+    assert (hosts.ttl, hosts.reverse) == (60, False)
+    assert settings_of(tmp_path, main_block("hosts /etc/hosts {", "fallthrough", "}")).hosts.files == ("/etc/hosts",)
+
+
 def test_words_and_braces() -> None:
     (block,) = parse_corefile('a.test,\nb.test {\n  p "two words" \\"x # c\n  q {\n    r 1\n  }\n}\n', {})
     assert block.keys == ["a.test", "b.test"] and block.plugins[0].arguments == ["two words", '\\"x']
@@ -155,6 +163,7 @@ def test_words_and_braces() -> None:
         (main_block("log example.org"), "line 3: log: names and formats are not served"),
         (main_block("log {", "class most", "}"), "class 'most' is unknown, use success, denial, error, all"),
         (main_block("health {", "lameduck soon", "}"), "line 4: lameduck: 'soon' is not a duration such as 5s"),
+        (main_block("hosts {", "192.0.2.7 a", "}"), "line 3: hosts: without `fallthrough` every other name would be"),
         (main_block("forward ."), "line 3: forward: give a zone and its upstreams"),
         (main_block("forward . tls://192.0.2.1"), "upstreams are asked by UDP and TCP only"),
         (main_block("forward . 192.0.2.1 {", "policy best", "}"), "line 4: policy: not served as it is written"),

@@ -1,0 +1,46 @@
+"""Plugged in where a forwarder is: names of the hosts table are answered here, all others as before."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from .forward.render import refusal
+from .hosts import HostsTable
+from .names import Labels, lower
+from .reply import Body, asker_of, render
+from .seams import Forwarder
+from .types import SERVFAIL
+from .wire import AA, PLAIN_LIMIT, TCP_LIMIT, Query
+
+
+class HostsFirst:
+    """Implements `seams.Forwarder` before another one, or before none."""
+
+    def __init__(self, table: HostsTable, ttl: int, udp_max: int, after: Forwarder | None) -> None:
+        self._table, self._ttl, self._udp_max, self._after = table, ttl, udp_max, after
+
+    def owns(self, qname: Labels) -> bool:
+        """See `seams.Forwarder`."""
+        return qname in self._table.records or (self._after is not None and self._after.owns(qname))
+
+    def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:
+        """See `seams.Forwarder`."""
+        name = lower(query.question.qname)
+        if name in self._table.records:
+            return data[:2] + self._answer(query, name, stream)
+        if self._after is None:
+            return data[:2] + refusal(query, SERVFAIL)
+        return self._after.ask(query, data, stream)
+
+    def recall(self, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None] | None:
+        """See `seams.Forwarder`."""
+        return self._after.recall(data, stream) if self._after else None
+
+    def _answer(self, query: Query, name: Labels, stream: bool) -> bytes:
+        records = self._table.answer(name, query.question.qtype, self._ttl)
+        random.shuffle(records)
+        size = max(query.edns.size, PLAIN_LIMIT) if query.edns else PLAIN_LIMIT
+        limit = TCP_LIMIT if stream else min(size, self._udp_max)
+        body = Body(AA, tuple(records), size=sum(map(len, records)))
+        return render(body, asker_of(query, limit), b"", list)

@@ -1,0 +1,70 @@
+"""What is plugged into a responder by the settings in use: the hosts table, and the forwarder behind it."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from .config import ConfigError
+from .forward.forwarder import Forwarder
+from .forward.loop import OnLoop
+from .hosts import HostsConfig, HostsTable, make_table
+from .hosts_first import HostsFirst
+from .reload import read_file
+from .responder import Responder
+from .settings import Settings
+from .telemetry.metrics import Metrics
+from .telemetry.tally import server_label
+
+LOG = logging.getLogger(__name__)
+
+
+class Plugged:
+    """Hosts and forwarder of one responder. Raises ConfigError, OSError."""
+
+    def __init__(self, settings: Settings, responder: Responder, metrics: Metrics) -> None:
+        dns = settings.dns
+        self._settings, self._responder, self._metrics = settings, responder, metrics
+        self._forwarder = Forwarder(settings.forward, dns.zone, dns.udp_max, metrics, server_label(dns.listen))
+        self._table = self._read(settings.hosts)
+        self._plug()
+
+    def start(self, on_loop: OnLoop) -> None:
+        """Look for upstreams that ask us what we ask them. Call when the ports are open."""
+        self._forwarder.start(on_loop)
+
+    def close(self) -> None:
+        """Give up everything under way."""
+        self._forwarder.close()
+
+    def configure(self, settings: Settings) -> None:
+        """Take over new settings, or raise ConfigError or OSError and change nothing."""
+        table = self._read(settings.hosts)
+        self._forwarder.reconfigure(settings.forward)
+        self._settings, self._table = settings, table
+        self._plug()
+
+    def hosts_changed(self, path: str, _text: str) -> None:
+        """Read the hosts again, one of whose files has changed."""
+        try:
+            self._table = self._read(self._settings.hosts)
+        except (ConfigError, OSError) as failure:
+            LOG.error("dns: %s has changed but cannot be used: %s; the hosts before stay", path, failure)
+            return
+        self._plug()
+
+    def _read(self, hosts: HostsConfig) -> HostsTable:
+        lines = [*hosts.lines, *(line for path in hosts.files for line in read_file(path).splitlines())]
+        table = make_table(lines, hosts.reverse)
+        if hosts:
+            self._metrics.set("hosts_entries", len(table))
+            self._metrics.set("hosts_reload_timestamp_seconds", time.time())
+        return table
+
+    def _plug(self) -> None:
+        """Have the responder answer by the settings; without hosts and upstreams there is nobody to ask."""
+        self._responder.config = self._settings.dns
+        dns, forwarder = self._settings.dns, self._forwarder if self._settings.forward.zones else None
+        first = HostsFirst(self._table, dns.through_cache(self._settings.hosts.ttl), dns.udp_max, forwarder)
+        self._responder.forwarder = first if self._table.records else forwarder
+        self._responder.forget()
