@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import Any
 
 import pytest
 
-from netsim.host import netns
+from netsim.host import firewall, netns
 from netsim.host.netlink import Netlink
 from netsim_cni import errors
 from netsim_cni.errors import CniError
@@ -55,6 +56,20 @@ def test_host_ports_lead_to_the_pod_from_everywhere(machine: Machine, mode: str)
     assert ask(outside, TCP, "172.30.0.11", 8080, seconds=15) == "ConnectionRefusedError"
 
 
+def test_host_ports_of_both_families(machine: Machine) -> None:
+    machine.make("node-1")
+    conf = machine.conf("node-1", runtimeConfig=mappings({"hostPort": 8080, "containerPort": 80}))
+    conf["ipam"]["ranges"].append([{"subnet": "fd00:244:1::/64"}])
+    machine.add("node-1", "web-1", conf)
+    with Netlink(machine.path("node-1")) as node:
+        node.add_address("lo", "fd00:9::1/128")
+    with answering(machine.path("web-1"), TCP, 80, "::"):
+        assert ask(machine.path("node-1"), TCP, "fd00:9::1", 8080, seconds=15) == "fd00:9::1"
+        assert ask(machine.path("node-1"), TCP, "127.0.0.1", 8080, seconds=15) == "::ffff:10.244.1.1"
+    machine.cni("DEL", "node-1", "web-1", conf)
+    assert "CNI-DN-" not in netns.run_in(machine.path("node-1"), firewall.save, 6, "nat")
+
+
 def test_a_datagram_flow_that_began_before_the_mapping_follows_it(machine: Machine) -> None:
     machine.fabric()
     conf = machine.conf("node-1", runtimeConfig=mappings({"hostPort": 5300, "containerPort": 53, "protocol": "udp"}))
@@ -100,6 +115,23 @@ def test_bandwidth_is_limited_both_ways(machine: Machine, mode: str) -> None:
     machine.run("web-1", "tc", "qdisc", "del", "dev", "eth0", "root")
     with pytest.raises(CniError, match="egress limit of eth0 is missing"):
         machine.cni("CHECK", "node-1", "web-1", checked)
+
+
+@pytest.mark.parametrize("way", ["ingress", "egress"])
+def test_what_is_sent_faster_than_the_limit_waits(machine: Machine, way: str) -> None:
+    machine.make("node-1")
+    limits = {f"{way}Rate": 8_000_000, f"{way}Burst": 80_000}
+    result, ip = machine.add("node-1", "web-1", machine.conf("node-1", runtimeConfig={"bandwidth": limits}))
+    ends = {"ingress": ("node-1", result["interfaces"][0]["name"], ip), "egress": ("web-1", "eth0", "10.244.1.1")}
+    where, dev, to = ends[way]
+    with netns.open_socket(machine.path(where), socket.AF_INET, UDP) as sender:
+        for _ in range(40):
+            sender.sendto(b"x" * 1000, (to, 9))
+    shown = machine.shown(where, "tc", "-s", "qdisc", "show", "dev", dev)
+    found = re.search(r"overlimits (\d+)", shown)
+    assert found is not None and int(found.group(1)) > 0
+    other = ends["egress" if way == "ingress" else "ingress"]
+    assert "tbf" not in machine.shown(other[0], "tc", "qdisc", "show", "dev", other[1])
 
 
 def test_mac_spoof_check_and_port_isolation(machine: Machine) -> None:
