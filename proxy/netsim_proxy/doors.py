@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,10 +15,12 @@ from netsim_proxy.config import ProxyConfig
 from netsim_proxy.flags import render_configuration
 from netsim_proxy.health import Answer
 from netsim_proxy.listeners import open_listener
+from netsim_proxy.metrics import render_indicators
 from netsim_proxy.tally import HealthChecks
 from netsim_proxy.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
+RETRY_SECONDS = 1.0
 _TEXT = [("Content-Type", "text/plain; charset=utf-8")]
 
 
@@ -36,13 +39,18 @@ def health_handler(telemetry: Telemetry) -> Handler:
 
 
 def metrics_handler(config: ProxyConfig, render: Callable[[], Awaitable[str]]) -> Handler:
-    """/metrics (what `render` gives), /healthz, /proxyMode and /configz."""
+    """/metrics (what `render` gives), /metrics/slis, /healthz, /proxyMode and /configz."""
+    pings = 0
 
     async def handle(request: Request) -> Response:
+        nonlocal pings
         match request.path:
             case "/metrics":
                 return Response(200, [("Content-Type", CONTENT_TYPE)], (await render()).encode())
+            case "/metrics/slis":
+                return Response(200, [("Content-Type", CONTENT_TYPE)], render_indicators(pings).encode())
             case "/healthz":
+                pings += 1
                 return Response(200, _TEXT, b"ok")
             case "/proxyMode":
                 return Response(200, _TEXT, config.mode.encode())
@@ -119,12 +127,20 @@ class ServiceHealthServers:
 async def keep_health_servers(
     telemetry: Telemetry, servers: ServiceHealthServers, addresses: Callable[[], Awaitable[Sequence[str]]]
 ) -> None:
-    """Bring the listeners up to date whenever health checks change, until cancelled."""
+    """Bring the listeners up to date whenever health checks change, until cancelled. While addresses cannot be read
+    they stay as they are."""
     try:
         while True:
             await telemetry.health_changed.wait()
             telemetry.health_changed.clear()
             wanted = telemetry.health_checks
-            await servers.update(wanted, await addresses() if wanted else ())
+            try:
+                places = await addresses() if wanted else ()
+            except OSError as error:
+                log.warning("addresses for health checks of Services cannot be read: %s; another try follows", error)
+                telemetry.health_changed.set()
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            await servers.update(wanted, places)
     finally:
         await servers.close()

@@ -90,3 +90,16 @@ class Metrics:
 
 def _row(metric: Metric, labels: tuple[str, ...], value: float) -> Row:
     return dict(zip(metric.labels, labels, strict=True)), value, None
+
+
+def render_indicators(pings: int) -> str:
+    """/metrics/slis (KEP-3466): how often /healthz of the same port was asked, which always does well."""
+    labels = {"name": "ping", "type": "healthz"}
+    lines = (
+        *render_metric("kubernetes_healthcheck", "gauge", "The result of a health check", [(labels, 1, None)]),
+        *render_metric(
+            "kubernetes_healthchecks_total", "counter", "The results of a health check",
+            [(labels | {"status": "success"}, pings, None)],
+        ),
+    )  # fmt: skip
+    return "\n".join(lines) + "\n" if pings else ""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from netsim.host.netlink import NetlinkError
 from netsim.http.types import Request, Response
-from netsim_proxy import listeners
-from netsim_proxy.doors import ServiceHealthServers
+from netsim_proxy import doors, listeners
+from netsim_proxy.config import ProxyConfig
+from netsim_proxy.doors import ServiceHealthServers, keep_health_servers, metrics_handler
 from netsim_proxy.health import Answer
 
 
@@ -85,3 +90,45 @@ async def test_health_checks_open_and_close_and_the_taken_one_is_tried_with_each
     with pytest.raises(ConnectionRefusedError):
         await ask(port)
     await servers.close()
+
+
+async def test_addresses_that_cannot_be_read_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doors, "RETRY_SECONDS", 0.01)
+    failures = [NetlinkError(105, "RTM_GETADDR"), NetlinkError(4, "RTM_GETADDR")]
+
+    async def addresses() -> Sequence[str]:
+        if failures:
+            raise failures.pop()
+        return ["127.0.0.1"]
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    changed = asyncio.Event()
+    changed.set()
+    telemetry: Any = SimpleNamespace(health_changed=changed, health_checks={"ns/a": (port, 1)})
+    servers = ServiceHealthServers(lambda key, local: (200, [], f"{key} {local}".encode()), lambda *what: None)
+    task = asyncio.ensure_future(keep_health_servers(telemetry, servers, addresses))
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                assert (await ask(port)).endswith(b"ns/a 1")
+                break
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task])
+    assert not failures
+
+
+async def test_indicators_count_how_often_health_was_asked_for() -> None:
+    async def render() -> str:
+        return ""
+
+    handler = metrics_handler(ProxyConfig("node1"), render)
+    assert (await handler(Request("GET", "/metrics/slis"))).body == b""
+    for _ in range(2):
+        await handler(Request("GET", "/healthz"))
+    lines = (await handler(Request("GET", "/metrics/slis"))).body.decode().splitlines()
+    assert 'kubernetes_healthcheck{name="ping",type="healthz"} 1' in lines
+    assert 'kubernetes_healthchecks_total{name="ping",status="success",type="healthz"} 2' in lines
