@@ -68,3 +68,4 @@ class Plugged:
         first = HostsFirst(self._table, dns.through_cache(self._settings.hosts.ttl), dns.udp_max, forwarder)
         self._responder.forwarder = first if self._table.records else forwarder
         self._responder.forget()
+        self._forwarder.forget()
