@@ -74,6 +74,9 @@ class ForwardZone:
     asked at random, or none with `failfast`. Probes are for NS of `health_domain`, with RD unless `health_recursion`
     is off; any answer will do. `failover` are rcodes after which the next upstream is asked.
 
+    `then` is where names are asked for that this zone excludes, and questions again that were answered with one of
+    `next_rcodes`; it has the same zone.
+
     Questions go out by the transport they came by; with `force_tcp` always by TCP, with `prefer_udp` by UDP, and
     once more by TCP if the answer was cut. TCP connections are kept `expire` seconds for the next question.
     `random_case` spells questions at random and takes only answers that repeat the spelling (called 0x20): more to
@@ -94,11 +97,13 @@ class ForwardZone:
     health_recursion: bool = True
     failfast: bool = False
     failover: tuple[int, ...] = ()
+    next_rcodes: tuple[int, ...] = ()
     force_tcp: bool = False
     prefer_udp: bool = False
     expire: float = 10.0
     random_case: bool = False
     cache: CacheConfig = field(default_factory=CacheConfig)
+    then: ForwardZone | None = None
 
     def __post_init__(self) -> None:
         for name in (self.zone, *self.excluded, self.health_domain):
@@ -116,10 +121,9 @@ class ForwardZone:
         _within(self, "health_interval", 0.001, 3600)
         _within(self, "health_timeout", 0.001, 60)
         _within(self, "expire", 0, 3600)
-        if not all(0 < rcode < 4096 for rcode in self.failover):
-            raise ConfigError(
-                f"dns forward failover: {self.failover} are not rcodes of failures, use such as 2 (SERVFAIL)"
-            )
+        for name, rcodes in (("failover", self.failover), ("next", self.next_rcodes)):
+            if not all(0 < rcode < 4096 for rcode in rcodes):
+                raise ConfigError(f"dns forward {name}: {rcodes} are not rcodes of failures, use such as 2 (SERVFAIL)")
 
     @property
     def labels(self) -> Labels:

@@ -133,12 +133,12 @@ class Forwarder:
         return before if before and before.zone == zone else Resolver(zone, self._metrics, self._server, self._clock)
 
     def _find(self, qname: Labels) -> Resolver | None:
-        """The longest forwarded zone a name is in, unless the name is excluded from it."""
-        for start in range(len(qname) + 1):
-            resolver = self.resolvers.get(qname[start:])
-            if resolver is not None:
-                return None if resolver.excludes(qname) else resolver
-        return None
+        """The longest forwarded zone a name is in, or what comes after it if the name is excluded from it."""
+        starts = range(len(qname) + 1)
+        resolver = next((found for start in starts if (found := self.resolvers.get(qname[start:]))), None)
+        while resolver and resolver.excludes(qname):
+            resolver = resolver.then
+        return resolver
 
 
 def _later(task: asyncio.Task[Found], route: Route, number: bytes) -> asyncio.Future[bytes | None]:

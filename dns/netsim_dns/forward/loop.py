@@ -34,9 +34,12 @@ class LoopGuard:
         self._on_loop = on_loop
         self._seen: dict[Labels, int] = {}
         self._upstreams: dict[Labels, tuple[Resolver, Upstream]] = {}
-        for resolver in resolvers:
-            for upstream in resolver.upstreams:
-                self._upstreams[(_random_label(), _random_label(), *resolver.zone.labels)] = (resolver, upstream)
+        for first in resolvers:
+            resolver: Resolver | None = first
+            while resolver:
+                for upstream in resolver.upstreams:
+                    self._upstreams[(_random_label(), _random_label(), *resolver.zone.labels)] = (resolver, upstream)
+                resolver = resolver.then
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def saw(self, qname: Labels) -> None:

@@ -44,11 +44,15 @@ class Found:
 
 
 class Resolver:
-    """One zone. Equal questions that are asked at the same time are asked once (RFC 5452, section 5)."""
+    """One zone. Equal questions that are asked at the same time are asked once (RFC 5452, section 5).
+
+    `then` is that of the zone's `then`.
+    """
 
     def __init__(self, zone: ForwardZone, metrics: Metrics, server: str, clock: Clock = time.monotonic) -> None:
         self.zone = zone
         self.upstreams = [Upstream(address, zone, metrics) for address in zone.upstreams]
+        self.then = Resolver(zone.then, metrics, server, clock) if zone.then else None
         self.cache = Cache(zone.cache)
         self._excluded = frozenset(map(zone_labels, zone.excluded))
         self._unkept = {
@@ -97,12 +101,16 @@ class Resolver:
         """Give up everything under way."""
         for task in tuple(self._tasks):
             task.cancel()
+        if self.then:
+            self.then.close()
         self.retire()
 
     def retire(self) -> None:
         """Ask nothing new; what is under way comes to its end."""
         for upstream in self.upstreams:
             upstream.close()
+        if self.then:
+            self.then.retire()
 
     def _look_up(self, asked: Asked) -> Hit | None:
         hit = self.cache.get(asked.key, self._clock()) if asked.cacheable else None
@@ -151,7 +159,7 @@ class Resolver:
 
     async def _resolve(self, asked: Asked, stream: bool, fallback: Hit | None) -> Found:
         try:
-            message = await self._ask(asked, stream)
+            message = await self.ask(asked, stream)
         except UpstreamError as failure:
             self.cache.fetched(asked.key)
             if fallback:
@@ -167,6 +175,13 @@ class Resolver:
             return Found(fallback.message, 0, kept=True)
         self._keep(asked, message)
         return Found(message, int(kept_for(message, self.zone.cache)) or None)
+
+    async def ask(self, asked: Asked, stream: bool) -> Message:
+        """Ask upstreams, and those of `then` if they answer so; raises UpstreamError."""
+        message = await self._ask(asked, stream)
+        if self.then and message.rcode in self.zone.next_rcodes:
+            return await self.then.ask(asked, stream)
+        return message
 
     async def _ask(self, asked: Asked, stream: bool) -> Message:
         """The first usable answer; else the last one that has a rcode to go on after; else raises UpstreamError."""

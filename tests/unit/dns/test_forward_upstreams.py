@@ -194,3 +194,16 @@ async def test_an_upstream_that_was_taken_out_is_not_probed() -> None:
         assert rcode(await asking) == "SERVFAIL", "what is under way comes to its end"
         await until(lambda: not before.busy)
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_comes_after_is_asked_for_excluded_names_and_after_rcodes() -> None:
+    async with upstream(recorded) as first, upstream(lambda q, _: reply(q, "@ 60 IN A 203.0.113.2")) as second:
+        then = ForwardZone(upstreams=(second.address,), excluded=("never.test",))
+        excluded = ("lan.test", "never.test")
+        async with forwarding(first, then=then, excluded=excluded, next_rcodes=(3,)) as forwarder:
+            names = ("www.example.test.", "nx.example.test.", "servfail.example.test.", "a.lan.test.", "a.never.test.")
+            found = [(rcode(answer), data(answer)) for answer in [await ask(forwarder, name) for name in names]]
+            other, failed = ("NOERROR", ["203.0.113.2"]), ("SERVFAIL", [])
+            assert found == [("NOERROR", ["203.0.113.1"]), other, failed, other, failed]
+            assert (await ask(forwarder, "nx.example.test.")).flags & dns.flags.AA
+            assert second.names() == ["nx.example.test.", "a.lan.test."], "and it is kept"
