@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,10 +20,9 @@ from netsim_proxy.config import ProxyConfig
 from netsim_proxy.iptables import parse_save
 from netsim_proxy.model import Node
 from netsim_proxy.programmer import Programmer
-from support import proxy_storm
 from support.labs import until
 from support.proxy_api import Api, ProxyThread
-from support.proxy_storm import SERVICES, some_input
+from support.proxy_storm import kill_storm, names, some_input
 from support.proxy_world import endpoints, service
 from support.rulesets import comparable
 
@@ -197,16 +192,9 @@ def test_a_storm_of_changes_is_merged_and_what_came_last_is_programmed(alone: No
 
 def test_killed_at_any_instant_the_next_one_makes_everything_right(alone: NodeAlone) -> None:
     rng = random.Random(7)
-    wanted = {f"ns/{name}": some_input(rng, name) for name in SERVICES}
+    wanted = {f"ns/{name}": some_input(rng, name) for name in names(60)}
     for attempt in range(3):
-        argv = [sys.executable, proxy_storm.__file__, alone.path, str(attempt)]
-        with subprocess.Popen(
-            argv, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": ":".join(sys.path)}
-        ) as storm:
-            assert storm.stdout is not None and storm.stdout.readline() == b"ready\n"
-            with pytest.raises(subprocess.TimeoutExpired):
-                storm.wait(rng.uniform(0.05, 0.3))
-            storm.send_signal(signal.SIGKILL)
+        kill_storm(alone.path, attempt, "iptables", 60, rng.uniform(0.05, 0.3))
         programmer = netns.run_in(alone.path, Programmer, ProxyConfig("node1"), 4)
 
         def at_rest(programmer: Programmer = programmer) -> bool:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import random
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from netsim.host import firewall, netns
 from netsim.host.exec import run
 from netsim_proxy.config import ProxyConfig
+from netsim_proxy.model import Node
 from netsim_proxy.nftables.kernel import read_table
+from netsim_proxy.nftables.programmer import NftablesProgrammer
 from netsim_proxy.render import cut_objects
 from netsim_proxy.report import PortReport, Question, one_port
 from netsim_proxy.report_nftables import nftables_report
 from support.labs import until
+from support.proxy_storm import kill_storm, names, some_input
 from support.proxy_world import (
     CIDRS,
     NODE,
@@ -160,3 +166,32 @@ def test_connections_are_counted_and_damage_is_told(world: World) -> None:
     netns.run_in(world.path("node"), nft, "delete", "table", "ip", "kube-proxy")
     gone = report(world, "live")
     assert gone.missing == sum(len(chain.rules) for chain in gone.chains) > 0
+
+
+def test_killed_at_any_instant_under_load_the_next_one_makes_everything_right() -> None:
+    """Amid the load of 2,000 Services or just after it; compared with a table that one programmer made in peace."""
+    rng, node, config = random.Random(7), Node("node1"), ProxyConfig("node1", mode="nftables")
+    wanted = {f"ns/{name}": some_input(rng, name) for name in names(2000)}
+    with ExitStack() as stack:
+        path, peaceful = (f"/run/pytest-storm-{uuid.uuid4().hex[:8]}" for _ in "ab")
+        for each in (path, peaceful):
+            netns.create(each)
+            stack.callback(netns.delete, each)
+
+        def programmer(place: str) -> NftablesProgrammer:
+            made: NftablesProgrammer = netns.run_in(place, NftablesProgrammer, config, 4)
+            stack.callback(made.close)
+            return made
+
+        netns.run_in(peaceful, programmer(peaceful).sync, wanted, node)
+        for attempt in range(3):
+            kill_storm(path, attempt, "nftables", 2000, rng.uniform(0, 0.6))
+            netns.run_in(path, programmer(path).sync, wanted, node, check=True)
+            assert listing(path) == listing(peaceful)
+            assert netns.run_in(path, programmer(path).sync, wanted, node, check=True).lines == 0
+
+
+def listing(path: str) -> list[str]:
+    """A namespace's table without its counters, its parts in one order."""
+    text = str(netns.run_in(path, nft, "-s", "list", "table", "ip", "kube-proxy"))
+    return sorted(part.strip(" \t,{}") for line in text.splitlines() for part in line.split(", "))
