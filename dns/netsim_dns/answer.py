@@ -13,7 +13,7 @@ from . import names
 from .candidates import Candidate, candidates, has_endpoints, name_servers, relative
 from .config import DnsConfig
 from .index import Index
-from .names import IN_ADDR_ARPA, IP6_ARPA, Labels, ServiceName
+from .names import Labels, ServiceName
 from .records import NO_PORT
 from .types import (
     AAAA,
@@ -77,7 +77,7 @@ def answer(question: Question, index: Index, config: DnsConfig, local: frozenset
     """
     if not config.quirks.class_ignored and question.qclass != 1:
         return Answer(REFUSED, authoritative=False)
-    zone = find_zone(names.lower(question.qname), config.zone)
+    zone = find_zone(names.lower(question.qname), config.zones)
     return LEFT if zone is None else answer_context(make_context(question, index, config, zone), local)
 
 
@@ -96,7 +96,7 @@ def _fall_through(context: Context, denied: Answer) -> Answer:
     """
     if not context.index.synced:
         return denied._replace(rcode=SERVFAIL)
-    if context.zone not in (IN_ADDR_ARPA, IP6_ARPA) or not context.config.fallthrough:
+    if not names.is_reverse(context.zone) or not context.config.fallthrough:
         return denied
     address = names.parse_reverse(context.question.qname, context.zone)
     if address is not None and in_cluster(address, context.config.cluster_cidrs):

@@ -37,13 +37,15 @@ class Quirks:
 class DnsConfig:
     """Settings of one server.
 
-    `zone` the cluster domain; `listen` the (address, port) pairs of UDP and TCP, port 0 for any free one;
+    `zone` the cluster domain, which names of addresses point into; `more_zones` further ones; `reverse_zones` those of
+    addresses; `listen` the (address, port) pairs of UDP and TCP, port 0 for any free one;
     `ttl` seconds of every record (0..3600); `cache_ttl` the cap of the cache that kubeadm puts in front (0: no
     cache), which also lifts a TTL below 5 to 5; `pods` how `a-b-c-d.NS.pod` names are answered; `cluster_cidrs` the
     ranges whose reverse names belong to the cluster: with `fallthrough` other reverse names unknown here are not
     denied but left to an upstream, and there is none, so they are SERVFAIL; `local_addresses` this server's own
     addresses, by which it finds the Service it stands behind (for NS; None: the host's, when listening on a
-    wildcard); `udp_max` the largest UDP answer in bytes whatever the client advertises; `startup_timeout` seconds
+    wildcard); `udp_max` the largest UDP answer in bytes whatever the client advertises;
+    `bufsize` the most that what it advertises counts for, and is repeated as (0: as it says); `startup_timeout` seconds
     to wait for the API before answering what is known; `lameduck` seconds of service after SIGTERM;
     `health_listen`, `ready_listen` the HTTP probes, None for off.
 
@@ -53,6 +55,8 @@ class DnsConfig:
     """
 
     zone: str = "cluster.local"
+    more_zones: tuple[str, ...] = ()
+    reverse_zones: tuple[str, ...] = ("in-addr.arpa", "ip6.arpa")
     listen: tuple[Listen, ...] = (("0.0.0.0", 53),)
     ttl: int = 30
     cache_ttl: int = 30
@@ -61,6 +65,7 @@ class DnsConfig:
     fallthrough: bool = True
     local_addresses: tuple[str, ...] | None = None
     udp_max: int = 4096
+    bufsize: int = 0
     startup_timeout: float = 5.0
     lameduck: float = 5.0
     health_listen: Listen | None = ("0.0.0.0", 8080)
@@ -79,9 +84,16 @@ class DnsConfig:
             raise ConfigError(f"dns pods: {self.pods!r} is not known, use disabled, insecure or verified")
         if not 512 <= self.udp_max <= 65507:
             raise ConfigError(f"dns udp_max: {self.udp_max} is out of range, use 512 to 65507 bytes")
-        labels = self.zone.strip(".").split(".")
-        if not all(0 < len(label) < 64 for label in labels) or len(self.zone) > 200:
-            raise ConfigError(f"dns zone: {self.zone!r} is not a domain name such as cluster.local")
+        if self.bufsize and not 512 <= self.bufsize <= 4096:
+            raise ConfigError(f"dns bufsize: {self.bufsize} is out of range, use 512 to 4096 bytes")
+        for zone in self.zones:
+            if not all(0 < len(label) < 64 for label in zone.strip(".").split(".")) or len(zone) > 200:
+                raise ConfigError(f"dns zone: {zone!r} is not a domain name such as cluster.local")
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """All zones served."""
+        return (self.zone, *self.more_zones, *self.reverse_zones)
 
     @property
     def effective_ttl(self) -> int:

@@ -146,12 +146,18 @@ def parse_pod_address(label: bytes) -> bytes | None:
     return _ipv4(text) if "." in text else _ipv6(text)
 
 
+def is_reverse(zone: Labels) -> bool:
+    """Is a zone (lower case) one of addresses?"""
+    return zone[-2:] in (IN_ADDR_ARPA, IP6_ARPA)
+
+
 def parse_reverse(qname: Labels, zone: Labels) -> bytes | None:
-    """Address (4 or 16 bytes) of a complete name under `in-addr.arpa` or `ip6.arpa`, None otherwise."""
-    rest = lower(qname[: len(qname) - len(zone)])
-    if zone == IN_ADDR_ARPA and len(rest) == 4:
+    """Address (4 or 16 bytes) of a complete name in a zone under `in-addr.arpa` or `ip6.arpa`, None otherwise."""
+    base = zone[-2:]
+    rest = lower(qname[: len(qname) - len(base)])
+    if base == IN_ADDR_ARPA and len(rest) == 4:
         return _ipv4(b".".join(reversed(rest)).decode("ascii", "replace"))
-    if zone == IP6_ARPA and len(rest) == 32 and all(len(nibble) == 1 for nibble in rest):
+    if base == IP6_ARPA and len(rest) == 32 and all(len(nibble) == 1 for nibble in rest):
         digits = b"".join(reversed(rest)).decode("ascii", "replace")
         return _ipv6(":".join(digits[i : i + 4] for i in range(0, 32, 4)))
     return None

@@ -157,6 +157,15 @@ def parse_plain_asker(data: bytes, end: int, udp_max: int, stream: bool) -> Aske
     return Asker(own, data[HEADER_SIZE:end], opt, TCP_LIMIT if stream else limit)
 
 
+def with_size_at_most(data: bytes, most: int) -> bytes:
+    """A query as if it had asked for no larger answers over UDP, where an OPT follows its question."""
+    at = data.find(0, HEADER_SIZE) + QUESTION_TAIL
+    size = at + len(_OPT_HEAD)
+    if data[at:size] != _OPT_HEAD or int.from_bytes(data[size : size + 2], "big") <= most:
+        return data
+    return data[:size] + most.to_bytes(2, "big") + data[size + 2 :]
+
+
 def asker_of(query: Query, limit: int) -> Asker:
     """What an answer to this query, of at most `limit` bytes, begins and ends with."""
     return Asker(query.reply_flags, query.raw_question, query.edns.reply() if query.edns else b"", limit)

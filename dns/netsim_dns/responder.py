@@ -27,6 +27,7 @@ from .reply import (
     lower_question,
     parse_plain_asker,
     render,
+    with_size_at_most,
 )
 from .seams import Answered, Forwarder
 from .sources import made_from
@@ -113,6 +114,8 @@ class Responder:
     def _respond(self, data: bytes, stream: bool) -> Answered:
         if len(data) < HEADER_SIZE:
             return None
+        if self.config.bufsize:
+            data = with_size_at_most(data, self.config.bufsize)
         try:
             again = self.forwarder.recall(data, stream) if self.forwarder else None
             return again or self._known(data, stream) or self._answer(data, stream)
@@ -165,7 +168,7 @@ class Responder:
         question = asked._replace(qname=lower(asked.qname))
         if self.forwarder and self.forwarder.owns(question.qname):
             return self.forwarder.ask(query, data, stream)
-        zone = find_zone(question.qname, self.config.zone)
+        zone = find_zone(question.qname, self.config.zones)
         context = make_context(question, self.index, self.config, zone) if zone is not None else None
         found = self._find(question, context)
         if found.elsewhere and self.forwarder:

@@ -6,19 +6,32 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from . import names
-from .names import IN_ADDR_ARPA, IP6_ARPA, Labels
+from .names import Labels
 
 
 @lru_cache(maxsize=16)
-def _zones(zone: str) -> tuple[Labels, ...]:
+def _zones(zones: tuple[str, ...]) -> tuple[Labels, ...]:
     """Served zones, longest first."""
-    own = names.lower(names.labels_of(zone))
-    return tuple(sorted((own, IN_ADDR_ARPA, IP6_ARPA), key=len, reverse=True))
+    return tuple(sorted((names.lower(names.labels_of(zone)) for zone in zones), key=len, reverse=True))
 
 
-def find_zone(qname: Labels, zone: str) -> Labels | None:
+def find_zone(qname: Labels, zones: tuple[str, ...]) -> Labels | None:
     """The longest served zone that a lower-case name is under, or None."""
-    return next((z for z in _zones(zone) if names.under(qname, z)), None)
+    return next((z for z in _zones(zones) if names.under(qname, z)), None)
+
+
+def reverse_zones(cidr: str) -> tuple[str, ...]:
+    """The reverse zones of a range, at the next boundary of a label: an octet of IPv4, four bits of IPv6."""
+    network = ip_network(cidr, strict=False)
+    bits = 8 if network.version == 4 else 4
+    prefix = -(-network.prefixlen // bits) * bits
+    return tuple(_reverse_zone(part, prefix // bits) for part in network.subnets(new_prefix=prefix))
+
+
+def _reverse_zone(network: IPv4Network | IPv6Network, count: int) -> str:
+    """The name that the addresses of a range have in common: the last `count` labels before the base."""
+    labels = network.network_address.reverse_pointer.split(".")
+    return ".".join(labels[len(labels) - 2 - count :])
 
 
 @lru_cache(maxsize=16)

@@ -10,6 +10,7 @@ from ..config import ConfigError, Listen
 from ..forward.config import POLICIES, CacheConfig, ForwardConfig, ForwardZone, parse_resolv_conf, parse_upstream
 from ..hosts import HOSTS_TTL, HostsConfig
 from ..telemetry.registry import LOG_CLASSES, RCODES
+from ..zones import reverse_zones
 from .syntax import Block, Directive, parse_corefile
 from .values import REVERSE, is_reverse, only, place, seconds, split_key, whole
 
@@ -62,13 +63,13 @@ def _read_block(block: Block, read_file: ReadFile) -> _Server:
 
 
 def _forwarded(server: _Server) -> list[ForwardZone]:
-    """The zones that a block forwards: those of its `forward`, no wider than its own."""
+    """The zones that a block forwards: those of each `forward`, no wider than its own; equal ones in a chain."""
     cache = server.cache or CacheConfig(success_ttl=0, denial_ttl=0, servfail_ttl=0)
-    found = []
-    for forward in server.forwards:
-        zones = server.zones if forward.zone == "." else [forward.zone]
-        found += [replace(forward, zone=zone, cache=cache) for zone in zones]
-    return found
+    found: dict[str, ForwardZone] = {}
+    for forward in reversed(server.forwards):
+        for zone in server.zones if forward.zone == "." else [forward.zone]:
+            found[zone] = replace(forward, zone=zone, cache=cache, then=found.get(zone))
+    return list(found.values())
 
 
 def _most(cache: CacheConfig | None) -> int:
@@ -142,7 +143,7 @@ def _bind(directive: Directive, server: _Server) -> None:
 
 
 def _bufsize(directive: Directive, server: _Server) -> None:
-    server.values["udp-max"] = whole(directive, (only(directive, 0, 1) or ["1232"])[0])
+    server.values["bufsize"] = whole(directive, (only(directive, 0, 1) or ["1232"])[0])
 
 
 # kubernetes
@@ -151,10 +152,12 @@ def _bufsize(directive: Directive, server: _Server) -> None:
 def _kubernetes(directive: Directive, server: _Server) -> None:
     zones = [zone.removesuffix(".") for zone in directive.arguments or server.zones]
     own = [zone for zone in zones if zone and not is_reverse(zone)]
-    if len(own) != 1:
-        raise directive.error(f"{len(own)} zones that are not reverse; give the cluster's, such as cluster.local")
+    if not own:
+        raise directive.error("0 zones that are not reverse; give the cluster's, such as cluster.local")
     ranges = [zone for zone in zones if "/" in zone]
+    reverse = [name for zone in zones if is_reverse(zone) for name in (reverse_zones(zone) if "/" in zone else (zone,))]
     server.values |= {"zone": own[0], "ttl": 5, "pods": "disabled", "fallthrough": False}
+    server.values |= {"more-zones": own[1:], "reverse-zones": reverse}
     server.values |= {"cluster-cidr": ranges} if ranges else {}
     for line in directive.body:
         option = _KUBERNETES.get(line.name)
@@ -296,8 +299,13 @@ def _forward_option(line: Directive) -> dict[str, Any]:
         case "failover", codes:
             numbers = {name: number for number, name in RCODES.items()}
             found = {"failover": tuple(_rcode(line, code, numbers) for code in codes)}
+        case "next", codes:
+            numbers = {name: number for number, name in RCODES.items()}
+            found = {"next_rcodes": tuple(_rcode(line, code, numbers) for code in codes)}
         case _:
-            options = "except, force_tcp, prefer_udp, policy, max_fails, max_concurrent, expire, health_check, failover"
+            options = (
+                "except, force_tcp, prefer_udp, policy, max_fails, max_concurrent, expire, health_check, failover, next"
+            )
             raise line.error(f"not served as it is written; forward has {options}: {_INSTEAD}")
     return found
 
