@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from netsim_cni import fields
 from netsim_cni.bridge_config import FIELDS as BRIDGE_FIELDS
 from netsim_cni.bridge_config import Bridge, parse_bridge
-from netsim_cni.errors import INCOMPATIBLE_VERSION, INVALID_CONFIG, CniError
+from netsim_cni.errors import INCOMPATIBLE_VERSION, CniError
 from netsim_cni.fields import Document, invalid
 from netsim_cni.ipam_config import NONE, Ipam, parse_ipam
 from netsim_cni.runtime_config import Bandwidth, PortMapping, parse_bandwidth, parse_dns, parse_ports
@@ -62,7 +62,7 @@ def parse_config(document: Document, args: Mapping[str, str] | None = None, *, s
     mode = _mode(document)
     ipam = parse_ipam(document, args, strict)
     bridge = parse_bridge(document, mode == "bridge")
-    _check_layer(mode, ipam, bridge, document)
+    _check_layer(ipam, bridge, document)
     return Config(
         version=version,
         name=check_name(document),
@@ -110,16 +110,13 @@ def _mode(document: Document) -> Literal["routed", "bridge"]:
     return cast(Literal["routed", "bridge"], mode)
 
 
-def _check_layer(mode: str, ipam: Ipam, bridge: Bridge, document: Document) -> None:
+def _check_layer(ipam: Ipam, bridge: Bridge, document: Document) -> None:
     """What cannot be had without, or together with, addresses."""
     if bridge.disable_container_interface and ipam.kind != NONE:
         raise invalid("disableContainerInterface", True, "no ipam beside it: an interface that is down has no address")
     if bridge.filters_vlans and bridge.is_gateway:
         hint = "the bridge's own address is in no VLAN: use isGateway or vlan, not both"
         raise fields.unsupported("vlan", document.get("vlan", document.get("vlanTrunk")), hint)
-    if mode == "routed" and ipam.kind == NONE and not document.get("prevResult"):
-        text = 'give ipam.ranges, such as [[{"subnet": "10.244.1.0/24"}]]; only "mode": "bridge" goes without addresses'
-        raise CniError(INVALID_CONFIG, "ipam has no range", text)
 
 
 def _masquerade(document: Document) -> bool:

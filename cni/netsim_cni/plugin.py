@@ -55,9 +55,11 @@ def invoke(command: str, config: dict[str, Any], env: Mapping[str, str]) -> Resu
 
 def _add(request: Request, store: Leases) -> Result:
     previous = request.config.prev_result
-    there = previous is not None and find_interface(previous, request.ifname) is not None
-    if previous is not None and there and request.config.ipam.kind == NONE:
-        return _adjust(request, store, previous)
+    if request.config.mode == "routed" and request.config.ipam.kind == NONE:
+        if previous is not None and find_interface(previous, request.ifname) is not None:
+            return _adjust(request, store, previous)
+        text = 'give ipam.ranges, such as [[{"subnet": "10.244.1.0/24"}]]; only a bridged pod goes without addresses'
+        raise CniError(errors.INVALID_CONFIG, "ipam has no range", text)
     return join_results(previous, _attach(request, store))
 
 

@@ -64,7 +64,6 @@ def test_the_rest_of_the_bridge_plugins_fields(conf: Conf) -> None:
         ({"mode": "routed", "vlan": 5}, 'expected "mode": "bridge"', errors.INVALID_CONFIG),
         ({"hairpinMode": True, "promiscMode": True}, "hairpinMode and promiscMode", errors.INVALID_CONFIG),
         ({"disableContainerInterface": True}, "no ipam beside it", errors.INVALID_CONFIG),
-        ({"mode": "routed", "ipam": {}}, "ipam has no range", errors.INVALID_CONFIG),
         ({"vlan": 5, "isGateway": True}, "vlan: 5", errors.UNSUPPORTED_FIELD),
     ],
 )

@@ -104,6 +104,17 @@ def test_a_damaged_or_locked_store_is_told(conf: Conf, tmp_path: Path, monkeypat
     ipam.close_all()
 
 
+def test_a_routed_pod_needs_an_address_unless_it_has_an_interface(conf: Conf, tmp_path: Path) -> None:
+    loopback = {"interfaces": [{"name": "lo", "sandbox": "/nowhere"}]}
+    env = {"CNI_CONTAINERID": "c", "CNI_IFNAME": "eth0", "CNI_NETNS": "/nowhere"}
+    for more in ({}, {"prevResult": loopback}):
+        with pytest.raises(CniError, match="ipam has no range") as caught:
+            invoke("ADD", conf(ipam={}, dataDir=str(tmp_path), **more), env)
+        assert caught.value.code == errors.INVALID_CONFIG
+    assert invoke("STATUS", conf(ipam={}, dataDir=str(tmp_path)), env) is None
+    ipam.close_all()
+
+
 def test_gc_without_a_list_would_be_a_massacre(conf: Conf, tmp_path: Path) -> None:
     ranges = {"subnet": "10.1.0.0/24", "dataDir": str(tmp_path)}
     with pytest.raises(CniError, match="valid-attachments is missing"):
