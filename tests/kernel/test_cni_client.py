@@ -185,8 +185,8 @@ def answer_all(listener: socket.socket, said: bytes) -> None:
             client.sendall(said)
 
 
-def test_what_a_killed_node_process_left_to_do_is_done_by_the_next(node: Node) -> None:
-    """All five addresses are going when it is killed; each is given again, and none of the old pairs is left."""
+def test_addresses_and_names_that_are_going_are_there_for_the_next_pod(node: Node) -> None:
+    """All five addresses are in use, all pods go, and come again at once: with the same process, and with the next."""
     process = node.serve()
     pods = [f"web-{number}" for number in range(5)]
     for pod in pods:
@@ -195,12 +195,21 @@ def test_what_a_killed_node_process_left_to_do_is_done_by_the_next(node: Node) -
     assert node.call("STATUS", pods[0])[1]["code"] == 50
     for pod in pods:
         assert node.call("DEL", pod) == (0, None)
+    assert node.call("STATUS", pods[0]) == (0, None)
+    assert sorted(address(node.call("ADD", pod)) for pod in pods) == [f"10.7.0.{n}/32" for n in range(2, 7)]
+    for pod in pods:
+        assert node.call("DEL", pod) == (0, None)
     process.kill()
     process.wait()
-    results = [node.call("ADD", pods[0]), *(node.call_here("ADD", pod) for pod in pods[1:])]
-    assert [status for status, _ in results] == [0] * 5
-    assert sorted(result["ips"][0]["address"] for _, result in results) == [f"10.7.0.{n}/32" for n in range(2, 7)]
+    again = [node.call("ADD", pods[0]), *(node.call_here("ADD", pod) for pod in pods[1:])]
+    assert sorted(map(address, again)) == [f"10.7.0.{n}/32" for n in range(2, 7)]
     assert len(node.links()) == 5
+
+
+def address(answer: Answer) -> str:
+    status, document = answer
+    assert status == 0, document
+    return str(document["ips"][0]["address"])
 
 
 def test_a_copy_that_has_no_netsim_beside_it_says_so(node: Node, tmp_path: Path) -> None:
