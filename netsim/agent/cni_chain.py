@@ -44,7 +44,7 @@ class CniChain:
             self.delete(container)
             raise
         self._save(container, {**record, "result": result})
-        return [str(ip["address"]).partition("/")[0] for ip in result.get("ips") or []]
+        return pod_addresses(result)
 
     def _add_all(self, container: str, record: Config) -> Config:
         result: Config | None = None
@@ -156,6 +156,13 @@ def plugin_config(conflist: Config, plugin: Config, previous: Config | None, cap
     if wanted:
         config["runtimeConfig"] = wanted
     return {**config, "prevResult": previous} if previous is not None else config
+
+
+def pod_addresses(result: Config) -> list[str]:
+    """The addresses of the pod's interface IFNAME, as containerd takes them: another plugin may tell of `lo` too."""
+    names = [interface.get("name") for interface in result.get("interfaces") or []]
+    found = [(ip.get("interface"), str(ip["address"]).partition("/")[0]) for ip in result.get("ips") or []]
+    return [ip for index, ip in found if index is None or names[index : index + 1] in ([IFNAME], [])]
 
 
 def cni_args(namespace: str, name: str, uid: str, container: str) -> str:

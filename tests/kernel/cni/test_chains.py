@@ -113,7 +113,7 @@ def test_netsim_gives_an_earlier_plugins_interface_host_ports_and_limits(machine
 @needs_plugins
 def test_after_loopback_both_results_are_told(machine: Machine) -> None:
     node = Node(machine, [{"type": "loopback"}, own(machine)])
-    node.add("web-1")
+    assert node.add("web-1") == ["10.244.1.2"]
     record = json.loads(Path(machine.directory, "cache", "web-1.json").read_text(encoding="utf-8"))
     names = [one["name"] for one in record["result"]["interfaces"]]
     assert names[0] == "lo" and names[-1] == "eth0"

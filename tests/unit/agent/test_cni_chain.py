@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from netsim.agent.cni_chain import CniChain, CniFailed, cni_args, ensure_conflist
+from netsim.agent.cni_chain import CniChain, CniFailed, cni_args, ensure_conflist, pod_addresses
 
 
 class Recorder:
@@ -45,6 +45,17 @@ def test_add_chains_and_del_goes_back_after_a_restart(tmp_path):
     assert again.attached() == []
     again.delete("c1")
     assert len(one.calls) == 2
+
+
+def test_a_pods_addresses_are_those_of_its_own_interface():
+    interfaces = [{"name": "lo"}, {"name": "veth1"}, {"name": "eth0"}]
+    ips = [
+        {"address": "127.0.0.1/8", "interface": 0},
+        {"address": "10.0.0.9/24", "interface": 2},
+        {"address": "fd00::9/64"},
+    ]
+    assert pod_addresses({"interfaces": interfaces, "ips": ips}) == ["10.0.0.9", "fd00::9"]
+    assert pod_addresses({"ips": ips[1:]}) == ["10.0.0.9", "fd00::9"] and pod_addresses({}) == []
 
 
 def test_a_failed_add_is_undone(tmp_path):
