@@ -78,7 +78,14 @@ def answer(question: Question, index: Index, config: DnsConfig, local: frozenset
     if not config.quirks.class_ignored and question.qclass != 1:
         return Answer(REFUSED, authoritative=False)
     zone = find_zone(names.lower(question.qname), config.zones)
-    return LEFT if zone is None else answer_context(make_context(question, index, config, zone), local)
+    if zone is None:
+        return outside(config)
+    return answer_context(make_context(question, index, config, zone), local)
+
+
+def outside(config: DnsConfig) -> Answer:
+    """For a name in no zone."""
+    return LEFT if config.catch_all else LEFT._replace(rcode=REFUSED)
 
 
 def answer_context(context: Context, local: frozenset[bytes]) -> Answer:

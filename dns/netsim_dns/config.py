@@ -45,8 +45,9 @@ class DnsConfig:
     denied but left to an upstream, and there is none, so they are SERVFAIL; `local_addresses` this server's own
     addresses, by which it finds the Service it stands behind (for NS; None: the host's, when listening on a
     wildcard); `udp_max` the largest UDP answer in bytes whatever the client advertises;
-    `bufsize` the most that what it advertises counts for, and is repeated as (0: as it says); `startup_timeout` seconds
-    to wait for the API before answering what is known; `lameduck` seconds of service after SIGTERM;
+    `bufsize` the most that what it advertises counts for, and is repeated as (0: as it says);
+    `catch_all` off: names outside all zones are REFUSED, not SERVFAIL, where no upstream is asked;
+    `startup_timeout` seconds to wait for the API before answering what is known; `lameduck` seconds of service after SIGTERM;
     `health_listen`, `ready_listen` the HTTP probes, None for off.
 
     What is answered from: `namespaces`, empty for all; Services, EndpointSlices and Pods that the selector `labels`
@@ -66,6 +67,7 @@ class DnsConfig:
     local_addresses: tuple[str, ...] | None = None
     udp_max: int = 4096
     bufsize: int = 0
+    catch_all: bool = True
     startup_timeout: float = 5.0
     lameduck: float = 5.0
     health_listen: Listen | None = ("0.0.0.0", 8080)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .aliases import add_followed, target_query
-from .answer import LEFT, Context, answer_context, make_context
+from .answer import Context, answer_context, make_context, outside
 from .config import CACHE_TTL_MIN, DnsConfig
 from .index import Index
 from .kept import VOLATILE, Keeper, Kept, Ready, Varied
@@ -208,7 +208,7 @@ class Responder:
     def _find(self, question: Question, context: Context | None) -> Answer:
         if not self.config.quirks.class_ignored and question.qclass != IN:
             return Answer(REFUSED, authoritative=False)
-        return LEFT if context is None else answer_context(context, self.local)
+        return outside(self.config) if context is None else answer_context(context, self.local)
 
 
 def shuffled(records: Sequence[bytes]) -> list[bytes]:

@@ -60,7 +60,7 @@ class Row:
 def _in_turn(servers: Sequence[Server], questions: Path, how: Sequence[str], rounds: int, seconds: float) -> list[Rate]:
     """Of each server the median of some rounds, one round of each after the other; before that all is asked once."""
     for server in servers:
-        server.ask(questions, seconds / 2, *how)
+        server.ask_all(questions)
     found = [[server.ask(questions, seconds, *how) for server in servers] for _ in range(rounds)]
     return [
         Rate(
@@ -109,20 +109,19 @@ def _latency(ours: float, knots: float) -> Row:
     return Row("one question at a time, median", "us", ours, knots, ours, 45, False, "knot, now; goal CoreDNS's")
 
 
-def measure_workers(directory: Path, seconds: float) -> list[Row]:
-    """One process with half a core against two with half a core each."""
+def measure_workers(directory: Path, rounds: int, seconds: float) -> list[Row]:
+    """One process with half a core and two with half a core each, in turn."""
+    objects, questions, many = directory / "small.json", directory / "small.txt", ("-c", "16", "-q", "200")
     found = []
-    for count in (1, 2):
-        with netsim(directory / "small.json", "--workers", str(count)) as server, half_cores(server) as limited:
-            if not limited:
+    with netsim(objects, "--workers", "1") as one, netsim(objects, "--workers", "2") as two:
+        one.ask_all(questions)
+        two.ask_all(questions, 2)
+        with half_cores(one) as first, half_cores(two) as second:
+            if not (first and second):
                 return []
-            server.ask(directory / "small.txt", seconds / 2, "-c", "16", "-q", "100")
-            found.append(server.ask(directory / "small.txt", seconds, "-c", "16", "-q", "100").per_second)
-    return [
-        Row(
-            "two workers of half a core", "/s", found[1], found[0], found[1] / found[0], 1.7, True, "one of half a core"
-        )
-    ]
+            found = [[server.ask(questions, seconds, *many).per_second for server in (one, two)] for _ in range(rounds)]
+    alone, both = (statistics.median(column) for column in zip(*found, strict=True))
+    return [Row("two workers of half a core", "/s", both, alone, both / alone, 1.7, True, "one of half a core")]
 
 
 def measure_large(directory: Path, rounds: int, seconds: float) -> list[Row]:
@@ -131,7 +130,7 @@ def measure_large(directory: Path, rounds: int, seconds: float) -> list[Row]:
     dns_load.write_questions(directory / "large.txt", _LARGE[0])
     with netsim(directory / "small.json") as small, netsim(directory / "large.json") as large:
         for server, name in ((small, "small"), (large, "large")):
-            server.ask(directory / f"{name}.txt", seconds, *_UDP)
+            server.ask_all(directory / f"{name}.txt")
         pairs = [
             (small.ask(directory / "small.txt", seconds, *_UDP), large.ask(directory / "large.txt", seconds, *_UDP))
             for _ in range(rounds)
@@ -203,7 +202,7 @@ def main() -> None:
         directory = Path(name)
         parts: Sequence[Callable[[], list[Row]]] = (
             lambda: measure_rates(directory, options.rounds, options.seconds),
-            lambda: measure_workers(directory, options.seconds),
+            lambda: measure_workers(directory, options.rounds, options.seconds),
             lambda: measure_large(directory, options.rounds, options.seconds),
             measure_index,
         )

@@ -159,6 +159,10 @@ class Server:
         times = [float(m) * 1e6 for m in re.findall(r"^> \S+ \S+ \S+ ([\d.]+)$", told, re.M)]
         return Rate(rate, answered / max(used, 0.01), statistics.median(times) if times else 0.0)
 
+    def ask_all(self, questions: Path, times: int = 1) -> None:
+        """Ask each question, so that what is measured then has been asked before."""
+        self.ask(questions, 60, "-n", str(times), "-c", "4", "-q", "100")
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(20)
@@ -221,8 +225,7 @@ def half_cores(server: Server) -> Iterator[bool]:
     """Give each of a server's processes half a core; False if this machine's cgroups cannot."""
     groups = []
     try:
-        for number, pid in enumerate(server.pids):
-            groups.append(_half_core(Path(f"netsim-bench-{os.getpid()}-{number}"), pid))
+        groups += [_half_core(f"netsim-bench-{pid}", pid) for pid in server.pids]
         yield all(groups)
     finally:
         for group, pid in zip(groups, server.pids, strict=False):
@@ -231,7 +234,7 @@ def half_cores(server: Server) -> Iterator[bool]:
                 group.rmdir()
 
 
-def _half_core(name: Path, pid: int) -> Path | None:
+def _half_core(name: str, pid: int) -> Path | None:
     """The cgroup that a process is now in alone. A short period, so that no answer waits for long."""
     first, second = Path("/sys/fs/cgroup/cpu") / name, Path("/sys/fs/cgroup") / name
     group = first if first.parent.is_dir() else second

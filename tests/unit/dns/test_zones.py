@@ -48,6 +48,12 @@ def test_only_the_reverse_zones_given_are_served() -> None:
     assert ask(config, "1.0.244.10.in-addr.arpa.", "PTR").rcode() == dns.rcode.SERVFAIL
 
 
+def test_without_a_block_for_all_names_others_are_refused() -> None:
+    for config, rcode in ((DnsConfig(), dns.rcode.SERVFAIL), (DnsConfig(catch_all=False), dns.rcode.REFUSED)):
+        reply = ask(config, "www.example.test.", "A", 1232)
+        assert (reply.rcode(), reply.flags & 0x0400, reply.payload) == (rcode, 0, 1232)
+
+
 def test_reverse_zones_of_ranges_end_at_labels() -> None:
     assert reverse_zones("10.96.0.0/16") == ("96.10.in-addr.arpa",)
     twelve = reverse_zones("10.96.0.0/12")
