@@ -89,13 +89,12 @@ class PodWorker:
 
     def _patience(self) -> float:
         """Seconds until what is under way has taken so long that it is told; 0 when it has."""
-        first = SLOW_END if self.pod is not None and podspec.is_deleted(self.pod) else SLOW_START
-        patience = min(SLOW_MOST, first + SLOW_SHARE * len(self.context.at_work))
-        return max(0.0, self._since + patience - time.monotonic())
+        deleted = self.pod is not None and podspec.is_deleted(self.pod)
+        return max(0.0, self._since + patience(len(self.context.at_work), deleted=deleted) - time.monotonic())
 
     async def _wait(self, wake: float | None) -> None:
         timeouts = [max(0.0, wake - time.time())] if wake is not None else []
-        timeouts += [patience] if self.busy and (patience := self._patience()) else []
+        timeouts += [rest] if self.busy and (rest := self._patience()) else []
         if not self.busy:
             self._report()
         # Cheaper than asyncio.timeout, and this happens a dozen times for each pod.
@@ -190,6 +189,11 @@ class PodWorker:
     def save(self) -> None:
         if self.state is not None:
             self.context.records.save(self.state)
+
+
+def patience(at_work: int, *, deleted: bool) -> float:
+    """Seconds that a step may take before it is told, while so many pods of the node are at work (pure)."""
+    return min(SLOW_MOST, (SLOW_END if deleted else SLOW_START) + SLOW_SHARE * at_work)
 
 
 def _key(action: Action) -> str:

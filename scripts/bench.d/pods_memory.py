@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lab import Lab
 
-_KERNEL = ("Slab", "KernelStack", "PageTables", "Percpu")
+_KERNEL = ("Slab", "KernelStack", "PageTables", "Percpu", "Shmem")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _IDLE = 0.2
 

@@ -1,0 +1,72 @@
+"""While many pods of a node are at work, what is told about them comes later; what must not be lost is kept at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netsim.agent import eventlog
+from netsim.agent.eventlog import EventLog
+from netsim.agent.records import Records
+from netsim.agent.worker import patience
+from netsim.client.rest import Client
+from netsim.http.types import Request, Response
+
+
+def test_interim_states_of_many_pods_and_of_deleted_ones_are_told_later():
+    assert patience(1, deleted=False) < patience(100, deleted=False) < patience(1, deleted=True)
+    assert patience(10_000, deleted=False) == patience(10_001, deleted=True)
+
+
+class Api:
+    """Takes events in."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    async def __call__(self, request: Request) -> Response:
+        self.reasons.append(json.loads(request.body)["reason"])
+        return Response(201, [], request.body)
+
+    stream = upgrade = __call__
+
+    async def close(self) -> None:
+        self.reasons.clear()
+
+
+async def test_events_wait_while_pods_are_at_work_and_come_in_order(pod: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(eventlog, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(eventlog, "SHARE_SECONDS", 60.0)
+    monkeypatch.setattr(eventlog, "MOST_SECONDS", 60.0)
+    api, at_work = Api(), {"u1"}
+    events = EventLog(Client(api), "node-1", at_work)
+    for reason in ("Pulled", "Created", "Started"):
+        events.add(pod(), reason, "")
+    waiting = asyncio.create_task(events.run())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert api.reasons == []
+    waiting.cancel()
+    at_work.clear()
+    for reason in ("Pulled", "Created", "Started"):
+        events.add(pod(), reason, "")
+    sending = asyncio.create_task(events.run())
+    while len(api.reasons) < 3:
+        await asyncio.sleep(0)
+    sending.cancel()
+    assert api.reasons == ["Pulled", "Created", "Started"]
+
+
+def test_a_record_is_read_back_and_a_damaged_one_left_out(tmp_path: Path, state: Any, container: Any):
+    records, found = Records(str(tmp_path)), state(container(code=255))
+    found.containers["c"].exit.lost = True
+    for _ in range(2):
+        records.save(found)
+    damaged = tmp_path / "pods" / "u2"
+    damaged.mkdir()
+    (damaged / "record.json").write_text("{")
+    assert records.load() == {"u1": found}
