@@ -47,8 +47,8 @@ class DnsConfig:
     wildcard); `udp_max` the largest UDP answer in bytes whatever the client advertises;
     `bufsize` the most that what it advertises counts for, and is repeated as (0: as it says);
     `catch_all` off: names outside all zones are REFUSED, not SERVFAIL, where no upstream is asked;
-    `startup_timeout` seconds to wait for the API before answering what is known; `lameduck` seconds of service after SIGTERM;
-    `health_listen`, `ready_listen` the HTTP probes, None for off.
+    `startup_timeout` seconds to wait for the API before answering what is known; `lameduck` seconds of service after
+    SIGTERM; `health_listen`, `ready_listen` the HTTP probes, None for off.
 
     What is answered from: `namespaces`, empty for all; Services, EndpointSlices and Pods that the selector `labels`
     fits; `endpoints` no slices if false; with `endpoint_pod_names` endpoints without hostname are named as their pods;
