@@ -39,6 +39,7 @@ class Tool:
     required: bool = True
 
 
+OVERLAY = "vxlan"
 TOOLS = (
     Tool("iptables-restore", "iptables", "the service proxy's rules"),
     Tool("conntrack", "conntrack", "forgetting UDP flows to endpoints that are gone"),
@@ -108,6 +109,8 @@ def _kernel(facts: Facts) -> Check:
 def _feature(name: str, works: bool) -> Check:
     if works:
         return Check(name, "ok", "works")
+    if name == OVERLAY:
+        return Check(name, "optional", "refused by the kernel", f"use --network host-gw, or a kernel with {name}")
     return Check(name, "missing", "refused by the kernel", f"use a kernel with {name}, or a VM instead of a container")
 
 
@@ -177,6 +180,7 @@ _PROBES = {
     "network namespaces": ["true"],
     "veth": ["ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1"],
     "bridge": ["ip", "link", "add", "probe0", "type", "bridge"],
+    OVERLAY: ["ip", "link", "add", "probe0", "type", "vxlan", "id", "1", "dstport", "8472"],
     "iptables nat": ["iptables", "-t", "nat", "-S"],
     "conntrack match": ["iptables", "-A", "INPUT", "-m", "conntrack", "--ctstate", "NEW"],
     "statistic match": ["iptables", "-A", "INPUT", "-m", "statistic", "--mode", "random", "--probability", "0.5"],

@@ -51,3 +51,10 @@ def test_the_back_end_is_shown_and_a_second_one_beside_it_told():
     assert "iptables-legacy has nat, filter" in both.found and both.mend
     refused = found("nf_tables", nftables=False)
     assert refused.level == "optional" and "proxy mode iptables" in refused.mend
+
+
+def test_without_vxlan_a_lab_still_comes_up():
+    checks = judge(dataclasses.replace(GOOD, features={**GOOD.features, "vxlan": False}))
+    [overlay] = [check for check in checks if check.name == "vxlan"]
+    assert overlay.level == "optional" and "--network host-gw" in overlay.mend
+    assert blocking_problems(checks) == []
