@@ -63,6 +63,16 @@ class CacheConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """DNS over TLS (RFC 7858). `server_name` is what upstreams' certificates must be for (their address if empty),
+    `ca_file` the authorities to trust (the system's if empty), `certificate` our own with its key: PEM files."""
+
+    server_name: str = ""
+    ca_file: str = ""
+    certificate: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ForwardZone:
     """Where the names under one zone are asked for; `.` is every name that is not the cluster's. Times in seconds.
 
@@ -78,9 +88,9 @@ class ForwardZone:
     `next_rcodes`; it has the same zone.
 
     Questions go out by the transport they came by; with `force_tcp` always by TCP, with `prefer_udp` by UDP, and
-    once more by TCP if the answer was cut. TCP connections are kept `expire` seconds for the next question.
-    `random_case` spells questions at random and takes only answers that repeat the spelling (called 0x20): more to
-    guess for a forger, but some servers change the case.
+    once more by TCP if the answer was cut; with `tls` always by TLS. TCP and TLS connections are kept `expire` seconds
+    for the next question. `random_case` spells questions at random and takes only answers that repeat the spelling
+    (called 0x20): more to guess for a forger, but some servers change the case.
     """
 
     zone: str = "."
@@ -104,6 +114,7 @@ class ForwardZone:
     random_case: bool = False
     cache: CacheConfig = field(default_factory=CacheConfig)
     then: ForwardZone | None = None
+    tls: Tls | None = None
 
     def __post_init__(self) -> None:
         for name in (self.zone, *self.excluded, self.health_domain):
@@ -146,14 +157,18 @@ class ForwardConfig:
 
 
 def parse_upstream(text: str) -> Listen:
-    """(address, port) of `IP`, `IP:PORT` or `[IPV6]:PORT`, with or without `dns://`; the port is 53 if not given."""
-    rest = text.removeprefix("dns://")
+    """(address, port) of `IP`, `IP:PORT` or `[IPV6]:PORT`, also after `dns://`; the port is 53 if not given.
+
+    After `tls://` it is 853; that the zone has `tls` is the caller's to say.
+    """
+    rest = text.removeprefix("dns://").removeprefix("tls://")
+    usual = 853 if text.startswith("tls://") else 53
     if rest.startswith("[") and "]" in rest:
         address, _, port = rest[1:].partition("]")
         port = port.removeprefix(":")
     else:
         address, _, port = rest.partition(":") if rest.count(":") == 1 else (rest, "", "")
-    upstream = (address, int(port) if port.isascii() and port.isdigit() else 0 if port else 53)
+    upstream = (address, int(port) if port.isascii() and port.isdigit() else 0 if port else usual)
     _check_upstream(text, upstream)
     return upstream
 

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..config import Listen
+from .config import Tls
 from .message import BadMessage
+from .tls import tls_context
 
 DATAGRAM_MAX = 65535
 # datagrams read in one turn of the loop, of which all but the last are forged or late
@@ -96,9 +98,12 @@ def _expire(future: asyncio.Future[T]) -> None:
 class TcpPool:
     """Connections to one upstream, each for one question at a time and kept open for the next one for a while."""
 
-    def __init__(self, upstream: Listen, count: Callable[[bool], None]) -> None:
-        """`count` is told of each question whether a connection was there."""
+    def __init__(self, upstream: Listen, count: Callable[[bool], None], tls: Tls | None = None) -> None:
+        """`count` is told of each question whether a connection was there. Raises ConfigError for TLS files."""
         self._upstream = upstream
+        self._tls: dict[str, Any] = (
+            {"ssl": tls_context(tls), "server_hostname": tls.server_name or upstream[0]} if tls else {}
+        )
         self._count = count
         self._idle: list[_Connection] = []
 
@@ -129,7 +134,7 @@ class TcpPool:
                 return await self._ask_on(kept, message, accept, expire)
             except (OSError, EOFError):
                 continue  # the upstream closed it while it was idle, which says nothing about a new one
-        reader, writer = await asyncio.open_connection(*self._upstream)
+        reader, writer = await asyncio.open_connection(*self._upstream, **self._tls)
         return await self._ask_on(_Connection(reader, writer), message, accept, expire)
 
     def _take(self) -> _Connection | None:

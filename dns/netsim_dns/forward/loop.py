@@ -64,7 +64,7 @@ class LoopGuard:
         question = bare_question(RD, qname, HINFO)
         for _ in range(ATTEMPTS):
             try:
-                await upstream.ask(question, 512, resolver.zone.force_tcp)
+                await upstream.ask(question, 512, resolver.zone.force_tcp or resolver.zone.tls is not None)
                 break
             except UpstreamError:
                 await asyncio.sleep(RETRY)

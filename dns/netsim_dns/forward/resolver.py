@@ -219,7 +219,7 @@ class Resolver:
         if zone.random_case:
             asked = asked.spelled(secrets.randbits(256))
             exact = asked.question
-        by_tcp = zone.force_tcp or (stream and not zone.prefer_udp)
+        by_tcp = zone.force_tcp or zone.tls is not None or (stream and not zone.prefer_udp)
         message = await upstream.ask(asked.wire, asked.size, by_tcp, exact)
         if zone.prefer_udp and message.flags & TC and not by_tcp:
             message = await upstream.ask(asked.wire, asked.size, True, exact)

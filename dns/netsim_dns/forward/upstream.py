@@ -32,7 +32,7 @@ class Upstream:
         self._metrics = metrics
         self._probing: asyncio.Task[None] | None = None
         self._closed = False
-        self._pool = TcpPool(address, self._count("tcp"))
+        self._pool = TcpPool(address, self._count("tcp"), zone.tls)
         self._count_udp = self._count("udp")
         flags = RD if zone.health_recursion else 0
         self._probe_question = bare_question(flags, zone_labels(zone.health_domain), NS)
@@ -48,7 +48,7 @@ class Upstream:
         return 0 < self.zone.max_fails < self.fails
 
     async def ask(self, question: bytes, size: int, stream: bool, exact: bytes = b"") -> Message:
-        """Ask a question (a message without id), by TCP if `stream`; raises UpstreamError.
+        """Ask a question (a message without id), by TCP (or TLS) if `stream`; raises UpstreamError.
 
         An answer longer than `size` bytes over UDP is taken for a cut one. With `exact` only answers that repeat
         these bytes as their question are taken. An upstream that gives no answer is probed from now on.
@@ -114,7 +114,7 @@ class Upstream:
             return data if data[:2] == number else None
 
         try:
-            if self.zone.force_tcp:
+            if self.zone.force_tcp or self.zone.tls:
                 await self._pool.ask(number + self._probe_question, accept, self.zone.health_timeout, 0)
             else:
                 await ask_udp(self.address, number + self._probe_question, accept, self.zone.health_timeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,7 +45,8 @@ def reply(
 @dataclass
 class FalseUpstream:
     """`answer` makes the answers (bytes are sent as they are, several one after the other; None: silence); `asked`
-    are the questions that came, as (transport, name, type), without probes; `delay` seconds pass before an answer."""
+    are the questions that came, as (transport, name, type), without probes; `delay` seconds pass before an answer, and
+    `gate`, if there is one, must be set. With `tls` its TCP is TLS."""
 
     answer: Answer
     delay: float = 0.0
@@ -56,6 +58,7 @@ class FalseUpstream:
     probes: int = 0
     connections: int = 0
     gate: asyncio.Event | None = None
+    tls: ssl.SSLContext | None = None
     _udp: asyncio.DatagramTransport | None = None
     _tcp: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -71,7 +74,7 @@ class FalseUpstream:
         udp, tcp = open_pair((self.host, self.port))
         self.port = udp.getsockname()[1]
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
-        self._tcp = await asyncio.start_server(self._stream, sock=tcp)
+        self._tcp = await asyncio.start_server(self._stream, sock=tcp, ssl=self.tls)
 
     async def stop(self) -> None:
         """Close ports and connections."""

@@ -6,16 +6,18 @@ import asyncio
 import errno
 import re
 import socket
+from pathlib import Path
 
-import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
 import pytest
 
-from netsim_dns.forward.config import ForwardConfig, ForwardZone
+from netsim_dns.config import ConfigError
+from netsim_dns.forward.config import ForwardConfig, ForwardZone, Tls
 from netsim_dns.telemetry.metrics import Metrics
 from netsim_dns.wire import parse_query
+from support.authority import Authority, server_context
 
 from .false_upstream import recorded, reply, upstream
 from .forwarding import PATIENT, QUICK, ask, data, forwarding, rcode, resolver, until
@@ -207,3 +209,20 @@ async def test_what_comes_after_is_asked_for_excluded_names_and_after_rcodes() -
             assert found == [("NOERROR", ["203.0.113.1"]), other, failed, other, failed]
             assert (await ask(forwarder, "nx.example.test.")).flags & dns.flags.AA
             assert second.names() == ["nx.example.test.", "a.lan.test."], "and it is kept"
+
+
+async def test_tls_upstreams_must_show_a_certificate(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    trusted = tmp_path / "ca.pem"
+    trusted.write_text(authority.pem)
+    async with upstream(recorded, tls=server_context(authority)) as server:
+        for tls in (Tls(), Tls(server_name="dns.test", ca_file=str(trusted))):
+            async with forwarding(server, tls=tls, max_fails=0) as forwarder:
+                assert rcode(await ask(forwarder)) == "SERVFAIL"
+        with pytest.raises(ConfigError, match=r"dns forward tls: /nonexistent\.pem: .*; give readable PEM files"):
+            async with forwarding(server, tls=Tls(ca_file="/nonexistent.pem")):
+                pass
+        async with forwarding(server, tls=Tls(ca_file=str(trusted))) as forwarder:
+            for name in ("www.example.test.", "a.test."):
+                assert data(await ask(forwarder, name)) == ["203.0.113.1"]
+            assert (server.connections, [proto for proto, *_ in server.asked]) == (1, ["tcp", "tcp"])
