@@ -59,7 +59,7 @@ spec:
 LOOK = """
 id -G; stat -f -c %T /memory; stat -c %g:%a /memory /disk; touch /disk/mine && echo wrote
 dd if=/dev/zero of=/memory/x bs=1M count=3 2>&1 | grep -o 'No space left'
-cat /proc/sys/net/ipv4/tcp_syncookies /proc/sys/kernel/shm_rmid_forced; ps ax -o args | grep '^sleep [14]'
+cat /proc/sys/net/ipv4/tcp_syncookies /proc/sys/kernel/shm_rmid_forced; ps ax -o args | grep '^sleep [14]' | sort
 """
 
 
