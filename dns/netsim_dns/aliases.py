@@ -41,19 +41,19 @@ def _answers(message: bytes) -> Iterator[tuple[Record, int]]:
     _, _, questions, answers, _, _ = _HEADER.unpack_from(message)
     offset = HEADER_SIZE
     for _ in range(questions):
-        offset = _read_name(message, offset)[1] + 4
+        offset = read_name(message, offset)[1] + 4
     for _ in range(answers):
-        owner, offset = _read_name(message, offset)
+        owner, offset = read_name(message, offset)
         rtype, _, ttl, size = _RECORD.unpack_from(message, offset)
         offset += _RECORD.size
         if rtype == CNAME:
-            yield Record(owner, rtype, names=(_read_name(message, offset)[0],)), ttl
+            yield Record(owner, rtype, names=(read_name(message, offset)[0],)), ttl
         elif rtype in (A, AAAA):
             yield Record(owner, rtype, prefix=message[offset : offset + size]), ttl
         offset += size
 
 
-def _read_name(message: bytes, offset: int) -> tuple[Labels, int]:
+def read_name(message: bytes, offset: int) -> tuple[Labels, int]:
     """Labels of a name, its pointers followed, and the offset after it."""
     labels, after = [], 0
     while length := message[offset]:

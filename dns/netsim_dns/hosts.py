@@ -13,6 +13,7 @@ from struct import pack
 
 from .config import ConfigError
 from .names import Labels, labels_of
+from .reply import whole_name
 from .types import AAAA, PTR, A
 
 HOSTS_TTL = 3600
@@ -49,7 +50,7 @@ class HostsTable:
     def answer(self, name: Labels, rtype: int, ttl: int) -> list[bytes]:
         """The records of a name, whole, their owner in lower case. Empty: none of this type."""
         found = self.records[name].get(rtype, ())
-        return [name_bytes(name) + pack("!HHIH", rtype, 1, ttl, len(data)) + data for data in found]
+        return [whole_name(name) + pack("!HHIH", rtype, 1, ttl, len(data)) + data for data in found]
 
 
 def make_table(lines: Iterable[str], reverse: bool = True) -> HostsTable:
@@ -70,17 +71,12 @@ def make_table(lines: Iterable[str], reverse: bool = True) -> HostsTable:
         for name in map(_name, words[1:]):
             table.add(name, A if address.version == 4 else AAAA, address.packed)
             if reverse:
-                table.add(labels_of(address.reverse_pointer), PTR, name_bytes(name))
+                table.add(labels_of(address.reverse_pointer), PTR, whole_name(name))
     return table
 
 
 def _name(text: str) -> Labels:
     labels = labels_of(text.lower())
-    if not labels or not all(0 < len(label) < 64 for label in labels) or len(name_bytes(labels)) > 255:
+    if not labels or not all(0 < len(label) < 64 for label in labels) or len(whole_name(labels)) > 255:
         raise ConfigError(f"dns hosts: {text!r} is not a name such as db.example")
     return labels
-
-
-def name_bytes(name: Labels) -> bytes:
-    """A name on the wire, without pointers."""
-    return b"".join(bytes((len(label),)) + label for label in name) + b"\0"

@@ -49,6 +49,12 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _rewrite(text: str) -> Any:
+    from .rewrites import parse_rewrite
+
+    return parse_rewrite(text)
+
+
 def _switch(text: str) -> bool:
     return _one_of(*_SWITCH)(text.lower()) == "true"
 
@@ -95,6 +101,8 @@ OPTIONS = (
     Option("stub-domain", "ZONE=ADDRESS,…", "upstreams for one zone; again for more", _stub_domain, True),
     Option("hosts", "\"ADDRESS NAME…\"|FILE", "a line of a hosts table that is answered first, or a file of them"
            " (a path with /); again for more (none)", str, True),
+    Option("rewrite", "\"FROM TO\"", "answer for one name as for another; with dots before them, for what names end in;"
+           " again for more (none)", _rewrite, True),
     Option("cache", "SECONDS", "most that an answer's TTL and its time in the cache may be, 0: no cache (30)", _whole),
     Option("log", "|".join(LOG_CLASSES), "write a line for each query of a class; again for more (none)",
            _one_of(*LOG_CLASSES), True),

@@ -1,4 +1,4 @@
-"""What is plugged into a responder by the settings in use: the hosts table, and the forwarder behind it."""
+"""What is plugged into a responder by the settings in use: rewrites, the hosts table, the forwarder behind them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .hosts import HostsConfig, HostsTable, make_table
 from .hosts_first import HostsFirst
 from .reload import read_file
 from .responder import Responder
+from .rewrite_first import RewriteFirst
 from .settings import Settings
 from .telemetry.metrics import Metrics
 from .telemetry.tally import server_label
@@ -20,12 +21,12 @@ LOG = logging.getLogger(__name__)
 
 
 class Plugged:
-    """Hosts and forwarder of one responder. Raises ConfigError, OSError."""
+    """Rewrites, hosts and forwarder of one responder. Raises ConfigError, OSError."""
 
     def __init__(self, settings: Settings, responder: Responder, metrics: Metrics) -> None:
         dns = settings.dns
         self._settings, self._responder, self._metrics = settings, responder, metrics
-        self._forwarder = Forwarder(settings.forward, dns.zone, dns.udp_max, metrics, server_label(dns.listen))
+        self._forwarder = Forwarder(settings.forward, dns.zones, dns.udp_max, metrics, server_label(dns.listen))
         self._table = self._read(settings.hosts)
         self._plug()
 
@@ -62,10 +63,12 @@ class Plugged:
         return table
 
     def _plug(self) -> None:
-        """Have the responder answer by the settings; without hosts and upstreams there is nobody to ask."""
+        """Have the responder answer by the settings; without rewrites, hosts, upstreams there is nobody to ask."""
         self._responder.config = self._settings.dns
         dns, forwarder = self._settings.dns, self._forwarder if self._settings.forward.zones else None
         first = HostsFirst(self._table, dns.through_cache(self._settings.hosts.ttl), dns.udp_max, forwarder)
-        self._responder.forwarder = first if self._table.records else forwarder
+        after = first if self._table.records else forwarder
+        udp, tcp, rewrites = self._responder.udp, self._responder.tcp, self._settings.rewrites
+        self._responder.forwarder = RewriteFirst(rewrites, udp, tcp, dns.udp_max, after) if rewrites else after
         self._responder.forget()
         self._forwarder.forget()

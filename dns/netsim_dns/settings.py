@@ -17,6 +17,7 @@ from .forward.config import (
     parse_upstream,
 )
 from .hosts import HostsConfig
+from .rewrites import Rewrite
 
 ReadFile = Callable[[str], str]
 WORKERS_MAX = 64
@@ -30,6 +31,7 @@ class Settings:
     dns: DnsConfig = field(default_factory=DnsConfig)
     forward: ForwardConfig = field(default_factory=ForwardConfig)
     hosts: HostsConfig = field(default_factory=HostsConfig)
+    rewrites: tuple[Rewrite, ...] = ()
     log: tuple[str, ...] = ()
     log_format: str = "text"
     metrics_listen: Listen | None = None
@@ -51,6 +53,7 @@ def make_settings(values: Mapping[str, Any], read_file: ReadFile) -> Settings:
         dns=_dns_config(values),
         forward=_forward_config(values, read_file),
         hosts=_hosts_config(values),
+        rewrites=tuple(values.get("rewrite", ())),
         log=tuple(values.get("log", ())),
         log_format=values.get("log-format", default.log_format),
         metrics_listen=values.get("metrics"),
@@ -75,6 +78,8 @@ def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
         fallthrough=values.get("fallthrough", default.fallthrough),
         udp_max=values.get("udp-max", default.udp_max),
         bufsize=values.get("bufsize", default.bufsize),
+        catch_all=values.get("catch-all", default.catch_all),
+        quirks=replace(default.quirks, class_ignored=values.get("class-ignored", default.quirks.class_ignored)),
         more_zones=tuple(values.get("more-zones", default.more_zones)),
         reverse_zones=tuple(values.get("reverse-zones", default.reverse_zones)),
         startup_timeout=values.get("startup-timeout", default.startup_timeout),

@@ -9,6 +9,7 @@ from typing import Any
 from ..config import ConfigError, Listen
 from ..forward.config import POLICIES, CacheConfig, ForwardConfig, ForwardZone, parse_resolv_conf, parse_upstream
 from ..hosts import HOSTS_TTL, HostsConfig
+from ..rewrites import parse_rewrite
 from ..telemetry.registry import LOG_CLASSES, RCODES
 from ..zones import reverse_zones
 from .syntax import Block, Directive, parse_corefile
@@ -47,6 +48,8 @@ def read_corefile(text: str, environment: Mapping[str, str], read_file: ReadFile
     binds = main[0].binds or ["0.0.0.0"]
     zones = [zone for server in servers for zone in _forwarded(server)]
     found = {"reload": 0.0, **main[0].values, "listen": [(address, *ports) for address in binds]}
+    # a forwarder anywhere makes CoreDNS take every class; outside all blocks it answers nobody
+    found |= {"class-ignored": bool(zones), "catch-all": any("." in server.zones for server in servers)}
     return {**found, "forward-config": ForwardConfig(tuple(zones)), "cache": _most(main[0].cache)}
 
 
@@ -136,6 +139,21 @@ def _hosts(directive: Directive, server: _Server) -> None:
     if not through:
         raise directive.error("without `fallthrough` every other name would be SERVFAIL; write it into the body")
     server.values["hosts-config"] = HostsConfig(tuple(lines), tuple(files), ttl, reverse)
+
+
+def _rewrite(directive: Directive, server: _Server) -> None:
+    words = [word for word in directive.arguments if word not in ("stop", "continue")]
+    match words:
+        case ["name", ("exact" | "suffix" as kind), source, target, *answer]:
+            dot = "." if kind == "suffix" else ""
+        case ["name", source, target, *answer] if source not in ("prefix", "substring", "regex"):
+            dot = ""
+        case _:
+            raise directive.error(f"only `rewrite name [exact|suffix] FROM TO [answer auto]` is served; {_INSTEAD}")
+    if answer not in ([], ["answer", "auto"]) or directive.body:
+        raise directive.error(f"of `answer` only `answer auto` is served; {_INSTEAD}")
+    rule = parse_rewrite(f"{dot}{source.removeprefix('.')} {dot}{target.removeprefix('.')}")
+    server.values.setdefault("rewrite", []).append(rule)
 
 
 def _bind(directive: Directive, server: _Server) -> None:
@@ -319,5 +337,5 @@ def _rcode(line: Directive, code: str, numbers: Mapping[str, int]) -> int:
 PLUGINS: dict[str, _Plugin] = {
     "errors": _nothing, "loop": _nothing, "loadbalance": _nothing, "log": _log, "health": _health, "ready": _ready,
     "prometheus": _prometheus, "reload": _reload, "bind": _bind, "bufsize": _bufsize, "kubernetes": _kubernetes,
-    "cache": _cache, "hosts": _hosts,
+    "cache": _cache, "hosts": _hosts, "rewrite": _rewrite,
 }  # fmt: skip

@@ -9,15 +9,12 @@ from typing import Any, NamedTuple
 
 from ..names import Labels
 from ..seams import Exchange
-from ..types import CNAME, NOERROR, NS, NXDOMAIN, PTR, SOA, SRV
+from ..types import NAMES_IN, NOERROR, NS, NXDOMAIN
 from ..wire import HEADER_SIZE, PLAIN_LIMIT, TCP_LIMIT, Malformed, Query, parse_query
 from .registry import class_name, rcode_name, type_name
 
 _FLAGS = (("qr", 1 << 15), ("aa", 1 << 10), ("tc", 1 << 9), ("rd", 1 << 8), ("ra", 1 << 7), ("z", 1 << 6),
           ("ad", 1 << 5), ("cd", 1 << 4))  # fmt: skip
-MX = 15
-# bytes before the names in a record's data, and how many names there are
-_NAMES_IN = {NS: (0, 1), CNAME: (0, 1), PTR: (0, 1), SOA: (0, 2), MX: (2, 1), SRV: (6, 1)}
 _PLAIN_BYTES = frozenset(range(33, 127)) - frozenset(b'."\\();@$')
 
 
@@ -141,7 +138,7 @@ def _walk(message: bytes) -> int:
 
 
 def _data_size(message: bytes, offset: int, rtype: int, length: int) -> int:
-    before, names = _NAMES_IN.get(rtype, (0, 0))
+    before, names = NAMES_IN.get(rtype, (0, 0))
     size, at = before, offset + before
     for _ in range(names):
         expanded, at = _expanded(message, at)

@@ -143,6 +143,16 @@ def test_hosts(tmp_path: Path) -> None:
     assert settings_of(tmp_path, main_block("hosts /etc/hosts {", "fallthrough", "}")).hosts.files == ("/etc/hosts",)
 
 
+def test_rewrites(tmp_path: Path) -> None:
+    lines = (
+        "rewrite name db.example svc1.testns.svc.cluster.local",
+        "rewrite stop name exact a.test b.test answer auto",
+    )
+    found = settings_of(tmp_path, main_block(*lines, "rewrite name suffix .old.test .new.test answer auto")).rewrites
+    assert [rule.suffix for rule in found] == [False, False, True]
+    assert found[2].apply((b"x", b"old", b"test")) == (b"x", b"new", b"test")
+
+
 def test_words_and_braces() -> None:
     (block,) = parse_corefile('a.test,\nb.test {\n  p "two words" \\"x # c\n  q {\n    r 1\n  }\n}\n', {})
     assert block.keys == ["a.test", "b.test"] and block.plugins[0].arguments == ["two words", '\\"x']
@@ -164,6 +174,9 @@ def test_words_and_braces() -> None:
         (main_block("log {", "class most", "}"), "class 'most' is unknown, use success, denial, error, all"),
         (main_block("health {", "lameduck soon", "}"), "line 4: lameduck: 'soon' is not a duration such as 5s"),
         (main_block("hosts {", "192.0.2.7 a", "}"), "line 3: hosts: without `fallthrough` every other name would be"),
+        (main_block("rewrite name regex (.*) x"), "line 3: rewrite: only `rewrite name [exact|suffix] FROM TO"),
+        (main_block("rewrite type ANY HINFO"), "line 3: rewrite: only `rewrite name [exact|suffix] FROM TO"),
+        (main_block("rewrite name a.b c.d answer name x y"), "line 3: rewrite: of `answer` only `answer auto`"),
         (main_block("forward ."), "line 3: forward: give a zone and its upstreams"),
         (main_block("forward . tls://192.0.2.1"), "upstreams are asked by UDP and TCP only"),
         (main_block("forward . 192.0.2.1 {", "policy best", "}"), "line 4: policy: not served as it is written"),

@@ -315,11 +315,13 @@ def test_a_changed_file_of_objects_is_taken_over(running: Running) -> None:
 def test_hosts_are_taken_over_with_the_settings_and_when_their_file_changes(running: Running) -> None:
     table = running.config.with_name("hosts")
     table.write_text("192.0.2.7 db.example\n")
-    running.write_config(hosts=[str(table), "192.0.2.9 own.example"], ttl=7)
+    rewrite = "other.example web.default.svc.cluster.local"
+    running.write_config(hosts=[str(table), "192.0.2.9 own.example"], rewrite=rewrite, ttl=7)
     running.look()
     until(lambda: running.ttl_and_address()[0] == 7)
     assert [str(r[0]) for r in running.ask("own.example.").answer] == ["192.0.2.9"]
     assert [str(r[0]) for r in running.ask("db.example.").answer] == ["192.0.2.7"]
+    assert running.ask("other.example.").answer[0][0] == running.ask().answer[0][0]
     table.write_text("192.0.2.8 db.example\n")
     running.look()
     until(lambda: [str(r[0]) for r in running.ask("db.example.").answer] == ["192.0.2.8"])

@@ -1,0 +1,74 @@
+"""Plugged in where a forwarder is: rewritten names are asked for under their other name, all others as before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from .aliases import target_query
+from .forward.render import refusal
+from .names import Labels, lower
+from .reply import asker_of, render
+from .rewrites import Rewrite, find_target, restored
+from .seams import Answered, Forwarder, Respond
+from .types import SERVFAIL
+from .wire import PLAIN_LIMIT, TCP_LIMIT, Query
+
+
+class RewriteFirst:
+    """Implements `seams.Forwarder` before another one, or before none.
+
+    `udp`, `tcp` answer for the other name, from whatever else there is: a name is rewritten once.
+    """
+
+    def __init__(
+        self, rewrites: Sequence[Rewrite], udp: Respond, tcp: Respond, udp_max: int, after: Forwarder | None
+    ) -> None:
+        self._rewrites, self._udp, self._tcp = rewrites, udp, tcp
+        self._udp_max, self._after = udp_max, after
+        self._rewritten = False
+
+    def owns(self, qname: Labels) -> bool:
+        """See `seams.Forwarder`."""
+        if not self._rewritten and find_target(self._rewrites, qname) is not None:
+            return True
+        return self._after is not None and self._after.owns(qname)
+
+    def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:
+        """See `seams.Forwarder`."""
+        target = None if self._rewritten else find_target(self._rewrites, lower(query.question.qname))
+        if target is not None:
+            return self._ask_other(query, target, data, stream)
+        if self._after is None:
+            return data[:2] + refusal(query, SERVFAIL)
+        return self._after.ask(query, data, stream)
+
+    def recall(self, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None] | None:
+        """See `seams.Forwarder`."""
+        return self._after.recall(data, stream) if self._after else None
+
+    def _ask_other(
+        self, query: Query, target: Labels, data: bytes, stream: bool
+    ) -> bytes | asyncio.Future[bytes | None]:
+        _, inner = target_query(query, target, data[:2])
+        self._rewritten = True
+        try:
+            answer: Answered = self._tcp(inner) if stream else self._udp(inner)
+        finally:
+            self._rewritten = False
+        if not isinstance(answer, asyncio.Future):
+            return self._under_own_name(query, target, data, answer, stream)
+        waiting = answer
+
+        async def later() -> bytes:
+            return self._under_own_name(query, target, data, await waiting, stream)
+
+        return asyncio.ensure_future(later())
+
+    def _under_own_name(self, query: Query, target: Labels, data: bytes, answer: bytes | None, stream: bool) -> bytes:
+        if answer is None:
+            return data[:2] + refusal(query, SERVFAIL)
+        size = max(query.edns.size, PLAIN_LIMIT) if query.edns else PLAIN_LIMIT
+        limit = TCP_LIMIT if stream else min(size, self._udp_max)
+        body = restored(answer, target, query.question.qname)
+        return data[:2] + render(body, asker_of(query, limit), b"", list)
