@@ -7,11 +7,11 @@ import logging
 import time
 
 from ..config import ConfigError
-from ..names import IN_ADDR_ARPA, IP6_ARPA, Labels, labels_of, lower, under
+from ..names import Labels, lower, under
 from ..telemetry.metrics import Metrics
 from ..types import SERVFAIL
 from ..wire import Query
-from .config import ForwardConfig, ForwardZone
+from .config import ForwardConfig, ForwardZone, zone_labels
 from .loop import HINFO, LoopGuard, OnLoop
 from .render import read_asked, refusal
 from .resolver import Clock, Found, Resolver
@@ -26,20 +26,20 @@ QUERY_MAX = 512
 class Forwarder:
     """Implements `seams.Forwarder`. `resolvers` are the zones in use.
 
-    `cluster_zone` is the cluster's own zone, `udp_max` the most bytes of an answer over UDP, `server` the label that
+    `served` are the cluster's own zones, `udp_max` the most bytes of an answer over UDP, `server` the label that
     metrics have for this server. Raises ConfigError for zones that are the cluster's own. Belongs to one event loop.
     """
 
     def __init__(
         self,
         config: ForwardConfig,
-        cluster_zone: str = "cluster.local",
+        served: tuple[str, ...] = ("cluster.local", "in-addr.arpa", "ip6.arpa"),
         udp_max: int = 4096,
         metrics: Metrics | None = None,
         server: str = "dns://:53",
         clock: Clock = time.monotonic,
     ) -> None:
-        self._served = (lower(labels_of(cluster_zone)), IN_ADDR_ARPA, IP6_ARPA)
+        self._served = tuple(map(zone_labels, served))
         self._udp_max = udp_max
         self._metrics = metrics or Metrics()
         self._server = server
