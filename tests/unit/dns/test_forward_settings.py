@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsim_dns.config import ConfigError
+from netsim_dns.corefile.plugins import read_corefile
 from netsim_dns.forward.config import (
     CacheConfig,
     ForwardConfig,
@@ -29,6 +30,7 @@ UP = (("192.0.2.1", 53), ("192.0.2.2", 53), ("192.0.2.3", 53))
         ("dns://192.0.2.1:5353", ("192.0.2.1", 5353)),
         ("2001:db8::1", ("2001:db8::1", 53)),
         ("[2001:db8::1]:5353", ("2001:db8::1", 5353)),
+        ("tls://192.0.2.1", ("192.0.2.1", 853)),
     ],
 )
 def test_upstreams(text: str, expected: tuple[str, int]) -> None:
@@ -36,7 +38,7 @@ def test_upstreams(text: str, expected: tuple[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "dns.example", "192.0.2.1:0", "192.0.2.1:x", "192.0.2.1:70000", "[::1", "tls://9.9.9.9"]
+    "text", ["", "dns.example", "192.0.2.1:0", "192.0.2.1:x", "192.0.2.1:70000", "[::1", "https://9.9.9.9"]
 )
 def test_bad_upstreams_are_named(text: str) -> None:
     with pytest.raises(ConfigError, match="dns forward"):
@@ -134,3 +136,21 @@ def test_every_way_through_the_upstreams_ends(steps: list[tuple[list[bool], bool
         if refuses:
             refused.add(index)
             way.refused(index)
+
+
+def test_forwards_of_one_block_follow_each_other() -> None:
+    text = """.:53 {
+    kubernetes cluster.local
+    forward . 192.0.2.1 {
+        next NXDOMAIN refused
+        except lan.test
+    }
+    forward . 192.0.2.2
+    forward corp.test 192.0.2.3
+}
+"""
+    zones = read_corefile(text, {}, lambda path: "")["forward-config"].zones
+    first, corp = sorted(zones, key=lambda zone: zone.labels)
+    assert (first.upstreams[0][0], first.next_rcodes, first.excluded) == ("192.0.2.1", (3, 5), ("lan.test",))
+    assert (first.then.upstreams[0][0], first.then.then) == ("192.0.2.2", None)
+    assert (corp.upstreams[0][0], corp.then) == ("192.0.2.3", None)
