@@ -1,0 +1,120 @@
+"""The plugins `cache` and `forward` of a Corefile. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..config import Listen
+from ..forward.config import POLICIES, CacheConfig, ForwardZone, parse_resolv_conf, parse_upstream
+from ..telemetry.registry import RCODES
+from .server import INSTEAD, Server
+from .syntax import Directive
+from .values import seconds, whole
+
+ReadFile = Callable[[str], str]
+CACHE_MOST, DENIAL_MOST = 3600, 1800
+
+
+def forwarded_zones(server: Server) -> list[ForwardZone]:
+    """The zones that a block forwards: those of each `forward`, no wider than its own; equal ones in a chain."""
+    cache = server.cache or CacheConfig(success_ttl=0, denial_ttl=0, servfail_ttl=0)
+    found: dict[str, ForwardZone] = {}
+    for forward in reversed(server.forwards):
+        for zone in server.zones if forward.zone == "." else [forward.zone]:
+            found[zone] = replace(forward, zone=zone, cache=cache, then=found.get(zone))
+    return list(found.values())
+
+
+def read_cache(directive: Directive, server: Server) -> None:
+    words = directive.arguments
+    number = words[:1] if words and words[0].isdigit() else []
+    for zone in words[len(number) :]:
+        if zone.rstrip(".") not in {each.rstrip(".") for each in server.zones}:
+            raise directive.error(f"{zone}: a cache is for all that its server block forwards; {INSTEAD}")
+    most = whole(directive, number[0]) if number else 0
+    server.cache = CacheConfig(success_ttl=most or CACHE_MOST, denial_ttl=most or DENIAL_MOST)
+    for line in directive.body:
+        server.cache = replace(server.cache, **_cache_option(line, server.cache))
+
+
+def _cache_option(line: Directive, cache: CacheConfig) -> dict[str, Any]:
+    match line.name, line.arguments:
+        case (("success" | "denial" as kind), [capacity, *times]):
+            found: dict[str, Any] = {f"{kind}_capacity": whole(line, capacity)}
+            found |= {f"{kind}_ttl": whole(line, times[0])} if times else {}
+            found |= {"ttl_min": whole(line, times[1])} if times[1:] else {}
+        case "prefetch", [amount, *rest]:
+            found = {"prefetch": whole(line, amount)}
+            found |= {"prefetch_window": seconds(line, rest[0])} if rest else {}
+            found |= {"prefetch_percent": whole(line, rest[1].removesuffix("%"))} if rest[1:] else {}
+        case "serve_stale", rest:
+            found = {"serve_stale": seconds(line, rest[0] if rest else "1h"), "stale_verify": rest[1:] == ["verify"]}
+        case "servfail", [time]:
+            found = {"servfail_ttl": seconds(line, time)}
+        case "disable", ["success" | "denial" as kind, *zones]:
+            found = {f"no_{kind}": tuple(zone.removesuffix(".") or "." for zone in zones or ("."))}
+        case "keepttl", []:
+            found = {"keep_ttl": True}
+        case _:
+            options = "success, denial, prefetch, serve_stale, servfail, disable, keepttl"
+            raise line.error(f"not served as it is written; cache has {options}: {INSTEAD}")
+    return found
+
+
+def read_forward(directive: Directive, read_file: ReadFile) -> ForwardZone:
+    if len(directive.arguments) < 2:
+        raise directive.error("give a zone and its upstreams, such as `forward . /etc/resolv.conf`")
+    zone, *targets = directive.arguments
+    upstreams = tuple(dict.fromkeys(up for text in targets for up in _upstreams(directive, text, read_file)))
+    found = ForwardZone(zone.removesuffix(".") or ".", upstreams, max_concurrent=0)
+    for line in directive.body:
+        found = replace(found, **_forward_option(line))
+    return found
+
+
+def _upstreams(directive: Directive, text: str, read_file: ReadFile) -> Sequence[Listen]:
+    if text.startswith(("tls://", "https://", "quic://", "grpc://")):
+        raise directive.error(f"{text}: upstreams are asked by UDP and TCP only; {INSTEAD}")
+    if text.startswith("/"):
+        return parse_resolv_conf(read_file(text))
+    return (parse_upstream(text),)
+
+
+def _forward_option(line: Directive) -> dict[str, Any]:
+    found: dict[str, Any]
+    match line.name, line.arguments:
+        case "except", zones:
+            found = {"excluded": tuple(zone.removesuffix(".") for zone in zones)}
+        case (("force_tcp" | "prefer_udp" as name), []):
+            found = {name: True}
+        case "policy", [policy] if policy in POLICIES:
+            found = {"policy": policy}
+        case (("max_fails" | "max_concurrent" as name), [number]):
+            found = {name: whole(line, number)}
+        case "expire", [time]:
+            found = {"expire": seconds(line, time)}
+        case "health_check", [time, *rest] if not set(rest[:1]) - {"no_rec", "domain"}:
+            found = {"health_interval": seconds(line, time), "health_recursion": "no_rec" not in rest}
+            found |= {"health_domain": rest[rest.index("domain") + 1]} if rest[-2:-1] == ["domain"] else {}
+        case "failfast_all_unhealthy_upstreams", []:
+            found = {"failfast": True}
+        case "failover", codes:
+            numbers = {name: number for number, name in RCODES.items()}
+            found = {"failover": tuple(_rcode(line, code, numbers) for code in codes)}
+        case "next", codes:
+            numbers = {name: number for number, name in RCODES.items()}
+            found = {"next_rcodes": tuple(_rcode(line, code, numbers) for code in codes)}
+        case _:
+            options = (
+                "except, force_tcp, prefer_udp, policy, max_fails, max_concurrent, expire, health_check, failover, next"
+            )
+            raise line.error(f"not served as it is written; forward has {options}: {INSTEAD}")
+    return found
+
+
+def _rcode(line: Directive, code: str, numbers: Mapping[str, int]) -> int:
+    if code.upper() not in numbers:
+        raise line.error(f"{code!r} is not an rcode such as SERVFAIL")
+    return numbers[code.upper()]
