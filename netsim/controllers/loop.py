@@ -203,7 +203,7 @@ class Runner:
         log.exception("%s: reconciling %s failed, trying again in %.3f s", self._controller.name, key, delay)
 
     def _view(self, key: str, facts: Mapping[str, Any] | None = None) -> View:
-        return View(self._caches, self._clock(), self._failures.get(key, ""), facts or {})
+        return View(self._caches, self._clock(), self._failures.get(key, ""), facts or {}, _seconds())
 
 
 def rest_after(cost: float) -> float:

@@ -61,7 +61,7 @@ class Heartbeats:
         node = view.get(NODES, name)
         if new is None or node is None or name not in self.seen or not is_ready(node):
             return (name,)
-        self.update(name, beat_of(node, view), view.now)
+        self.update(name, beat_of(node, view), view.instant)
         return ()
 
 
@@ -75,10 +75,10 @@ def controller(grace: float) -> Controller:
             beats.forget(key)
             zones.forget(key)
             return []
-        silent = (view.now - beats.update(key, beat_of(node, view), view.now)) / timedelta(seconds=1)
+        silent = (view.instant - beats.update(key, beat_of(node, view), view.instant)) / timedelta(seconds=1)
         for each in (node,) if zones.where else view.values(NODES):
             zones.note(name_of(each), zone_of(labels_of(each)), is_ready(each))
-        wait = 0.0 if is_ready(node) else zones.wait(key, view.now)
+        wait = 0.0 if is_ready(node) else zones.wait(key, view.instant)
         writes = plan_node(node, view, silent >= grace, max(grace - silent, 0.0), evict=wait == 0)
         return writes if wait == 0 else [*writes, Requeue(min(wait or LOOK_AGAIN, LOOK_AGAIN))]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -194,7 +195,7 @@ def _listener(runners: list[Runner], resource: str, caches: dict[str, Cache], cl
     others = [runner for runner in runners if not runner.watches(resource)]
 
     def changed(key: str, old: Obj | None, new: Obj | None) -> None:
-        view = View(caches, clock())
+        view = View(caches, clock(), ticks=time.monotonic())
         for runner in (*watching, *(other for other in others if other.expecting)):
             try:
                 runner.changed(resource, key, old, new, view)

@@ -54,7 +54,7 @@ def controller() -> Controller:
         if pod is None or limit is None:
             standing.since.pop(key, None)
             return []
-        wait = limit - standing.seconds(pod, view.now)
+        wait = limit - standing.seconds(pod, view.instant)
         return [Requeue(wait)] if wait > 0 else _evict(pod, view.now)
 
     return Controller("taint-eviction-controller", reconcile, ((PODS, wake_on_tainted), (NODES, wake_pods_of_tainted)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from netsim.api.kinds import Kind, Obj
@@ -16,6 +16,7 @@ OWNER, UID, LABEL, NAMESPACE, NODE, SELECTOR = "owner", "uid", "label", "namespa
 JOB, HINTS, BALANCED = "job", "hints", "balanced"
 JOB_FINALIZER = "batch.kubernetes.io/job-tracking"
 """Keeps a Job's pod until its end has been counted."""
+_START = datetime(1970, 1, 1, tzinfo=UTC)
 _JOB_LABEL = "batch.kubernetes.io/job-name"
 
 
@@ -32,12 +33,19 @@ class Cached(Protocol):
 @dataclass(frozen=True, slots=True)
 class View:
     """Read-only access to the cluster as last seen. `caches` is keyed by `Kind.resource`; `failure` is the message
-    of this key's last round if its writes failed, "" otherwise; `facts` come from the controller's `observe`."""
+    of this key's last round if its writes failed, "" otherwise; `facts` come from the controller's `observe`; `ticks`
+    are seconds of a clock that nobody sets."""
 
     caches: Mapping[str, Cached]
     now: datetime
     failure: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    ticks: float | None = None
+
+    @property
+    def instant(self) -> datetime:
+        """To measure by how long something lasts: `now` jumps whenever somebody sets the machine's clock."""
+        return self.now if self.ticks is None else _START + timedelta(seconds=self.ticks)
 
     def get(self, kind: Kind, key: str) -> Obj | None:
         """The object by "namespace/name" or "name"."""

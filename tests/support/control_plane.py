@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class ControlPlane:
         self.client = self._client(Peer(trusted=True))
         self.pods = Cache()
         self.silent: set[str] = set()
+        self.offset = timedelta()
+        """How far the clock of the server and the controllers is off."""
         self.ends: dict[str, str] = {}
         """Phase in which the pods of an image end as soon as they run."""
         self._ips = itertools.count(2)
@@ -54,6 +56,9 @@ class ControlPlane:
 
     def _client(self, peer: Peer) -> Client:
         return Client(InProcessTransport(self.server, peer))
+
+    def clock(self) -> datetime:
+        return utc_now() + self.offset
 
     async def start(self, nodes: int = 3, **config: Any) -> None:
         for number in range(1, nodes + 1):
@@ -75,7 +80,7 @@ class ControlPlane:
             self._controllers.cancel()
             await asyncio.gather(self._controllers, return_exceptions=True)
         manager = self._client(Peer(common_name="system:kube-controller-manager"))
-        self._controllers = asyncio.create_task(run_controllers(manager, self._config))
+        self._controllers = asyncio.create_task(run_controllers(manager, self._config, self.clock))
 
     async def close(self) -> None:
         tasks = [*self._tasks, *self._agents, *([self._controllers] if self._controllers else [])]
@@ -165,7 +170,12 @@ class ControlPlane:
 async def control_plane(directory: Path) -> AsyncIterator[ControlPlane]:
     """One that has yet to be started."""
     store = await SqliteStore.open(str(directory / "store.db"))
-    server = ApiServer(store, ServerConfig(directory / "pki"), clock=utc_now, rand=secrets.randbelow, dial_node=no_node)
+    made: ControlPlane | None = None
+
+    def clock() -> datetime:
+        return made.clock() if made else utc_now()
+
+    server = ApiServer(store, ServerConfig(directory / "pki"), clock=clock, rand=secrets.randbelow, dial_node=no_node)
     await server.start()
     made = ControlPlane(server)
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from datetime import timedelta
 
 from netsim.api.errors import StatusError
 from netsim.api.kinds import (
@@ -10,6 +12,7 @@ from netsim.api.kinds import (
     ENDPOINT_SLICES,
     ENDPOINTS,
     EVENTS,
+    LEASES,
     NAMESPACES,
     NODES,
     POD_DISRUPTION_BUDGETS,
@@ -20,8 +23,10 @@ from netsim.api.kinds import (
     SERVICES,
     Obj,
 )
-from netsim.api.objects import condition, deletion_timestamp, dig, is_pod_ready, name_of
+from netsim.api.objects import condition, deletion_timestamp, dig, is_pod_ready, is_true, name_of
 from netsim.api.times import format_time
+from netsim.client.cache import Cache
+from netsim.client.reflector import Reflector
 from support.control_plane import ControlPlane, utc_now
 
 
@@ -171,18 +176,47 @@ async def test_a_lost_node_is_left_and_its_pods_are_replaced(lab: ControlPlane) 
         return len(await lab.ready_addresses()) == 3
 
     await lab.until(three_answer)
+    seen: list[Obj] = []
+    nodes = Cache()
+    nodes.on_change(lambda key, old, new: seen.append(new or {}))
+    watching = asyncio.create_task(Reflector(lab.client, NODES, nodes).run())
+    await nodes.wait_synced()
+
+    async def beats() -> set[str]:
+        return {dig(lease, "spec", "renewTime") for lease in await lab.items(LEASES, "kube-node-lease")}
+
+    for hours in (3, -5):  # somebody sets the clock: nobody has fallen silent by that
+        lab.offset += timedelta(hours=hours)
+        before = await beats()
+        for number in (1, 2, 3):
+            await lab.client.patch(NODES, f"node-{number}", {"metadata": {"labels": {"hours": f"h{hours}"}}})
+
+        async def all_beat(before: set[str] = before) -> bool:
+            return not before & await beats()
+
+        await lab.until(all_beat)
     lab.silent.add("node-2")
 
     async def left() -> bool:
         return len(await lab.ready_addresses()) == 2
 
     await lab.until(left)
+    assert {name_of(node) for node in seen if not is_true(node, "Ready")} == {"node-2"}
+    assert (condition(seen[-1], "Ready") or {})["reason"] == "NodeStatusUnknown"
+    unreachable = "node.kubernetes.io/unreachable"
+
+    async def tainted() -> bool:
+        taints = dig(await lab.client.get(NODES, "node-2"), "spec", "taints") or []
+        return {(t["key"], t["effect"]) for t in taints} == {(unreachable, "NoSchedule"), (unreachable, "NoExecute")}
+
+    await lab.until(tainted)
 
     async def moved() -> bool:
         pods = [pod for pod in await lab.items(PODS) if not deletion_timestamp(pod)]
         return len(await lab.ready_addresses()) == 3 and "node-2" not in [dig(p, "spec", "nodeName") for p in pods]
 
     await lab.until(moved)
+    watching.cancel()
     lab.silent.discard("node-2")
     back = {"type": "Ready", "status": "True", "lastHeartbeatTime": format_time(utc_now())}
     await lab.client.patch(NODES, "node-2", {"status": {"conditions": [back]}}, sub="status")
