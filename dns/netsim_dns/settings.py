@@ -142,5 +142,6 @@ def keep_fixed(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
 
 _FIXED_DNS = {"listen": "listen", "zone": "zone", "pods": "pods", "startup_timeout": "startup-timeout",
               "health_listen": "health", "ready_listen": "ready", "namespaces": "namespaces", "labels": "labels",
+              "more_zones": "more-zones", "reverse_zones": "reverse-zones",
               "endpoints": "endpoints", "endpoint_pod_names": "endpoint-pod-names"}  # fmt: skip
 _FIXED = {"metrics_listen": "metrics", "reload": "reload", "workers": "workers"}

@@ -85,7 +85,7 @@ def test_upstreams_of_a_resolv_conf(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("tll: 5", "unknown setting `tll`; did you mean `ttl`?"),
-        ("colour: red", "unknown setting `colour`; there are listen, zone, ttl"),
+        ("colour: red", "unknown setting `colour`; there are listen, zone, "),
         ("ttl: five", "ttl: 'five' is not a whole number such as 30"),
         ("ttl: [5, 6]", "ttl: give one value"),
         ("ttl:", "ttl: None is not a value"),
