@@ -15,7 +15,7 @@ app = make_app()
 SCRIPT = """\
 # bash completion of netsim; load it with: source <(netsim completion)
 _netsim() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} verb=${{COMP_WORDS[1]}} before=${{COMP_WORDS[COMP_CWORD-1]}} options=
+    local word=${{COMP_WORDS[COMP_CWORD]}} verb=${{COMP_WORDS[1]}} before=${{COMP_WORDS[COMP_CWORD-1]}} options= below=
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
         COMPREPLY=($(compgen -W "{verbs}" -- "$word"))
@@ -35,14 +35,14 @@ _netsim() {{
         COMPREPLY=($(compgen -W "$options" -- "$word"))
     elif [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$word"))
-    elif [ "$verb" = dns ] && [ "$COMP_CWORD" = 2 ]; then
-        COMPREPLY=($(compgen -W "lookup" -- "$word"))
+    elif [ -n "$below" ] && [ "$COMP_CWORD" = 2 ]; then
+        COMPREPLY=($(compgen -W "$below" -- "$word"))
     elif [ "$verb" = rules ] && [ "$before" = --to ]; then
         COMPREPLY=($(compgen -W "clusterip nodeport lb external" -- "$word"))
     elif [ "$verb" = rules ] && [ "$before" != --from ] && [ "$before" != --node ]; then
         options=$(netsim kubectl get services -o name 2>/dev/null | cut -d/ -f2)
         COMPREPLY=($(compgen -W "$options" -- "$word"))
-    elif [[ $verb == @(exec|capture|rules|dns) ]]; then
+    elif [[ $verb == @(exec|capture|rules|dns|container) ]]; then
         local places
         places=$(netsim kubectl get nodes,pods -o name 2>/dev/null | cut -d/ -f2)
         COMPREPLY=($(compgen -W "client $places" -- "$word"))
@@ -57,14 +57,20 @@ complete -F _netsim netsim
 @app.command(epilog="Example: netsim completion > /etc/bash_completion.d/netsim")
 def completion() -> None:
     """Print a bash completion script."""
-    options = {verb: _options(module) for verb, (module, _, _) in VERBS.items() if module}
-    print(render_script({**options, "dns": [*_options("dns_lookup"), *_server_options()]}), end="")
+    commands = {verb: _command(module) for verb, (module, _, _) in VERBS.items() if module}
+    options = {verb: _options(command) for verb, command in commands.items()}
+    options["dns"] = [*_options(_command("dns_lookup")), *_server_options()]
+    below = {verb: sorted(getattr(command, "commands", {})) for verb, command in commands.items()} | {"dns": ["lookup"]}
+    print(render_script(options, below), end="")
 
 
-def render_script(options: dict[str, list[str]]) -> str:
-    """The script, from every verb's options."""
-    cases = "\n".join(f'        {verb}) options="{" ".join(names)}" ;;' for verb, names in options.items())
-    return SCRIPT.format(verbs=" ".join(VERBS), cases=cases)
+def render_script(options: dict[str, list[str]], below: dict[str, list[str]]) -> str:
+    """The script, from every verb's options and the commands below it."""
+    cases = [
+        f'        {verb}) options="{" ".join(names)}" below="{" ".join(below.get(verb, ()))}" ;;'
+        for verb, names in options.items()
+    ]
+    return SCRIPT.format(verbs=" ".join(VERBS), cases="\n".join(cases))
 
 
 def _server_options() -> list[str]:
@@ -74,8 +80,12 @@ def _server_options() -> list[str]:
     return ["--config", "--file", "--kubeconfig", *(f"--{option.name}" for option in OPTIONS)]
 
 
-def _options(module: str) -> list[str]:
-    command: Any = typer.main.get_command(importlib.import_module(f"netsim.cli.{module}").app)
-    return sorted(
-        {"--help", *(name for parameter in command.params for name in parameter.opts if name.startswith("-"))}
-    )
+def _command(module: str) -> Any:
+    return typer.main.get_command(importlib.import_module(f"netsim.cli.{module}").app)
+
+
+def _options(command: Any) -> list[str]:
+    """A command's options and those of the commands below it."""
+    parts = [command, *getattr(command, "commands", {}).values()]
+    names = {name for part in parts for parameter in part.params for name in parameter.opts}
+    return sorted({"--help", *(name for name in names if name.startswith("-"))})

@@ -61,7 +61,8 @@ def test_completion_knows_verbs_and_their_options():
     ).stdout
     ask = 'COMP_WORDS=(netsim {}); COMP_CWORD={}; _netsim; echo "${{COMPREPLY[*]}}"'
     asked = [ask.format("do", 1), ask.format("up --no", 2), ask.format("dns lo", 2), ask.format("dns lookup --fr", 3)]
+    asked += [ask.format("image l", 2), ask.format("image ls --cat", 3)]
     shell = subprocess.run(
         ["bash", "-c", f"{script}\n" + "\n".join(asked)], capture_output=True, text=True, check=True, timeout=60
     )
-    assert shell.stdout.splitlines() == ["down doctor", "--nodes", "lookup", "--from"]
+    assert shell.stdout.splitlines() == ["down doctor", "--nodes", "lookup", "--from", "load ls", "--catalogue"]
