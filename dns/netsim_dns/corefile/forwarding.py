@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..config import Listen
-from ..forward.config import POLICIES, CacheConfig, ForwardZone, parse_resolv_conf, parse_upstream
+from ..forward.config import POLICIES, CacheConfig, ForwardZone, Tls, parse_resolv_conf, parse_upstream
 from ..telemetry.registry import RCODES
 from .server import INSTEAD, Server
 from .syntax import Directive
@@ -68,15 +68,33 @@ def read_forward(directive: Directive, read_file: ReadFile) -> ForwardZone:
         raise directive.error("give a zone and its upstreams, such as `forward . /etc/resolv.conf`")
     zone, *targets = directive.arguments
     upstreams = tuple(dict.fromkeys(up for text in targets for up in _upstreams(directive, text, read_file)))
-    found = ForwardZone(zone.removesuffix(".") or ".", upstreams, max_concurrent=0)
+    by_tls = {text.startswith("tls://") for text in targets}
+    if len(by_tls) > 1:
+        raise directive.error("upstreams with tls:// and without; give them a `forward` of their own each")
+    found = ForwardZone(
+        zone.removesuffix(".") or ".", upstreams, max_concurrent=0, tls=Tls() if True in by_tls else None
+    )
     for line in directive.body:
-        found = replace(found, **_forward_option(line))
+        found = replace(found, **(_tls_option(line, found.tls) or _forward_option(line)))
     return found
 
 
+def _tls_option(line: Directive, tls: Tls | None) -> dict[str, Any]:
+    """What the body says of TLS; it counts for upstreams with `tls://` only."""
+    match line.name, line.arguments:
+        case "tls_servername", [name]:
+            option: dict[str, Any] = {"server_name": name}
+        case "tls", [] | [_] | [_, _] | [_, _, _] as files:
+            option = {"ca_file": files[-1]} if len(files) % 2 else {}
+            option |= {"certificate": (files[0], files[1])} if files[1:] else {}
+        case _:
+            return {}
+    return {"tls": tls and replace(tls, **option)}
+
+
 def _upstreams(directive: Directive, text: str, read_file: ReadFile) -> Sequence[Listen]:
-    if text.startswith(("tls://", "https://", "quic://", "grpc://")):
-        raise directive.error(f"{text}: upstreams are asked by UDP and TCP only; {INSTEAD}")
+    if text.startswith(("https://", "quic://", "grpc://")):
+        raise directive.error(f"{text}: upstreams are asked by UDP, TCP and TLS only; {INSTEAD}")
     if text.startswith("/"):
         return parse_resolv_conf(read_file(text))
     return (parse_upstream(text),)

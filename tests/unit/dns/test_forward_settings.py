@@ -14,6 +14,7 @@ from netsim_dns.forward.config import (
     CacheConfig,
     ForwardConfig,
     ForwardZone,
+    Tls,
     parse_resolv_conf,
     parse_stub_domains,
     parse_upstream,
@@ -154,3 +155,11 @@ def test_forwards_of_one_block_follow_each_other() -> None:
     assert (first.upstreams[0][0], first.next_rcodes, first.excluded) == ("192.0.2.1", (3, 5), ("lan.test",))
     assert (first.then.upstreams[0][0], first.then.then) == ("192.0.2.2", None)
     assert (corp.upstreams[0][0], corp.then) == ("192.0.2.3", None)
+
+
+def test_tls_upstreams_of_a_corefile() -> None:
+    body = "{\n tls_servername dns.test\n tls /cert.pem /key.pem /ca.pem\n}"
+    text = ".:53 {\n kubernetes cluster.local\n forward . tls://192.0.2.1 tls://192.0.2.2:8853 " + body + "\n}\n"
+    (zone,) = read_corefile(text, {}, lambda path: "")["forward-config"].zones
+    assert zone.upstreams == (("192.0.2.1", 853), ("192.0.2.2", 8853))
+    assert zone.tls == Tls("dns.test", "/ca.pem", ("/cert.pem", "/key.pem"))
