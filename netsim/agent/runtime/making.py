@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Sequence
 
 from netsim.agent import podspec
@@ -25,6 +26,7 @@ from netsim.agent.runtime.users import Accounts, choose_user, merged_security, p
 # As process 1 of a shared PID namespace it takes in what others orphan, which `sleep` alone would not.
 PAUSE = ("/bin/sh", "-c", "trap 'exit 0' TERM; sleep infinity & while :; do wait; done")
 IMAGE_NOTE = "image.json"
+MAX_ACCOUNTS = 1024 * 1024
 
 
 class Making:
@@ -143,7 +145,8 @@ class Making:
 
 
 def read_accounts(root: str) -> Accounts:
-    """Users and groups of a container's root. A file that is a link is not read: it could lead to the machine's."""
+    """Users and groups of a container's root. Only plain files are read: a link could lead to the machine's, and an
+    image can have a device in their place."""
     return parse_accounts(_read_etc(root, "passwd"), _read_etc(root, "group"))
 
 
@@ -153,13 +156,15 @@ def _read_etc(root: str, name: str) -> str:
     except OSError:  # the image has none, or a link in its place
         return ""
     try:
-        found = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
-        with open(found, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
+        if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            return ""
+        found = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
         return ""
     finally:
         os.close(directory)
+    with open(found, encoding="utf-8", errors="replace") as file:
+        return file.read(MAX_ACCOUNTS)
 
 
 def _sandbox(state: PodState) -> Sandbox:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import Any
 
 import pytest
@@ -60,6 +62,14 @@ def test_run_as_non_root(pod, security: dict[str, Any], image_user: str, message
         return check_non_root(made, container, image_user)
     with pytest.raises(ConfigError, match=message + r".*\(pod: \"web_shop\(u1\)\", container: c\)"):
         check_non_root(made, container, image_user)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_accounts_in_a_device_are_not_read(tmp_path):
+    (tmp_path / "etc").mkdir()
+    os.mknod(tmp_path / "etc/passwd", stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    os.mkfifo(tmp_path / "etc/group")
+    assert read_accounts(str(tmp_path)) == Accounts()
 
 
 def test_accounts_behind_a_link_are_not_read(tmp_path):
