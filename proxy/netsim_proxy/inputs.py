@@ -11,8 +11,9 @@ from netsim.api.objects import annotations_of
 from netsim.api.times import parse_time
 from netsim.client.cache import Cache
 from netsim_proxy.config import Family
+from netsim_proxy.cut import cut_node, cut_service, cut_slice
 from netsim_proxy.desired import Input
-from netsim_proxy.model import ServicePort, Slice, cut_node, cut_service, cut_slice
+from netsim_proxy.model import ServicePort, Slice
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from netsim_proxy.config import Family, ProxyConfig
+from netsim_proxy.cut import cut_node, cut_service, cut_slice
 from netsim_proxy.desired import Input
 from netsim_proxy.iptables import render_save
-from netsim_proxy.model import Node, ServicePort, Slice, cut_node, cut_service, cut_slice, with_own_address
+from netsim_proxy.model import Node, ServicePort, Slice, with_own_address
 from netsim_proxy.nftables.language import Nftables
 from netsim_proxy.nftables.state import compile_nftables
 from netsim_proxy.nftables.text import render_nftables

@@ -14,12 +14,13 @@ from netsim.api.kinds import ENDPOINT_SLICES, NODES, SERVICES, Obj
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
 from netsim_proxy.config import ProxyConfig, split_address
+from netsim_proxy.cut import WATCH_SELECTOR
 from netsim_proxy.doors import ServiceHealthServers, health_handler, keep_health_servers, metrics_handler
 from netsim_proxy.inputs import node_cache, service_cache, slice_cache, trigger_time
 from netsim_proxy.listeners import CannotListen, serve_for_ever
 from netsim_proxy.loop import FamilyLoop
 from netsim_proxy.machine import ensure_conntrack, read_health_addresses
-from netsim_proxy.model import WATCH_SELECTOR, Slice, with_own_address
+from netsim_proxy.model import Slice, with_own_address
 from netsim_proxy.reporter import Reporter
 from netsim_proxy.telemetry import Telemetry
 

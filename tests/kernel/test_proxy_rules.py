@@ -17,9 +17,10 @@ from netsim.host import firewall, netns
 from netsim.host.exec import run
 from netsim_proxy.backend import SyncFailed
 from netsim_proxy.config import Family, ProxyConfig
+from netsim_proxy.cut import cut_node, cut_service, cut_slice
 from netsim_proxy.desired import Input
 from netsim_proxy.iptables import State, parse_save, render_save
-from netsim_proxy.model import Node, ServicePort, Slice, SliceEndpoint, cut_node, cut_service, cut_slice
+from netsim_proxy.model import Node, ServicePort, Slice, SliceEndpoint
 from netsim_proxy.programmer import Programmer
 from netsim_proxy.render import compile_objects
 from support.proxy_objects import every_kind

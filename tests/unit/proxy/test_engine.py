@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from netsim_proxy.config import ProxyConfig
+from netsim_proxy.cut import cut_service, cut_slice
 from netsim_proxy.desired import Desired, Input
 from netsim_proxy.inputs import Inputs, service_cache
 from netsim_proxy.iptables import probability, quote
-from netsim_proxy.model import Node, cut_service, cut_slice
+from netsim_proxy.model import Node
 from netsim_proxy.pace import check_delay, failing_lines, retry_delay, sync_pace
 
 NODE = Node("node1")

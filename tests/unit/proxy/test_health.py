@@ -12,11 +12,11 @@ import pytest
 from netsim.api.prometheus import Histogram, render_histogram
 from netsim_proxy.backend import Outcome
 from netsim_proxy.config import ProxyConfig
+from netsim_proxy.cut import cut_node, cut_service, cut_slice
 from netsim_proxy.desired import Input
 from netsim_proxy.health import Clock, ProxyHealth, Status, answer_healthz, answer_livez, answer_service
 from netsim_proxy.kernel_settings import conntrack_max, conntrack_timeouts
 from netsim_proxy.metrics import HISTOGRAMS, METRICS, Metrics
-from netsim_proxy.model import cut_node, cut_service, cut_slice
 from netsim_proxy.tally import Tally
 from netsim_proxy.telemetry import Telemetry
 

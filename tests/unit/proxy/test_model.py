@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netsim_proxy.model import cut_node, cut_service, cut_slice
+from netsim_proxy.cut import cut_node, cut_service, cut_slice
 
 
 @pytest.mark.parametrize(

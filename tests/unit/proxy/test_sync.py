@@ -13,8 +13,9 @@ import pytest
 from netsim_proxy import loop as family_loop
 from netsim_proxy.backend import Outcome, SyncFailed
 from netsim_proxy.config import ProxyConfig
+from netsim_proxy.cut import cut_service
 from netsim_proxy.desired import Input
-from netsim_proxy.model import Node, cut_service
+from netsim_proxy.model import Node
 
 
 class Recorder:
