@@ -56,7 +56,12 @@ def _most(cache: CacheConfig | None) -> int:
 
 
 def _nothing(directive: Directive, server: Server) -> None:
-    """errors, loop, loadbalance: done in any case."""
+    """errors, loop: done in any case."""
+
+
+def _loadbalance(directive: Directive, server: Server) -> None:
+    if directive.arguments not in ([], ["round_robin"]) or directive.body:
+        raise directive.error(f"addresses come in random order (round_robin); {INSTEAD}")
 
 
 def _log(directive: Directive, server: Server) -> None:
@@ -79,6 +84,9 @@ def _health(directive: Directive, server: Server) -> None:
 
 def _ready(directive: Directive, server: Server) -> None:
     server.values["ready"] = place(directive, ":8181")
+    for line in directive.body:
+        if [line.name, *line.arguments] != ["monitor", "until-ready"]:
+            raise line.error("once ready is ready; ready has `monitor until-ready`")
 
 
 def _prometheus(directive: Directive, server: Server) -> None:
@@ -138,7 +146,7 @@ def _bufsize(directive: Directive, server: Server) -> None:
 
 
 PLUGINS: dict[str, Plugin] = {
-    "errors": _nothing, "loop": _nothing, "loadbalance": _nothing, "log": _log, "health": _health, "ready": _ready,
+    "errors": _nothing, "loop": _nothing, "loadbalance": _loadbalance, "log": _log, "health": _health, "ready": _ready,
     "prometheus": _prometheus, "reload": _reload, "bind": _bind, "bufsize": _bufsize, "kubernetes": read_kubernetes,
     "cache": read_cache, "hosts": _hosts, "rewrite": _rewrite,
 }  # fmt: skip

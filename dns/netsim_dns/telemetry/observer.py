@@ -57,9 +57,13 @@ def _enabled(settings: Settings) -> Iterator[str]:
         "cache": settings.dns.cache_ttl,
         "forward": settings.forward.zones,
         "health": settings.dns.health_listen,
+        "hosts": settings.hosts,
         "log": settings.log,
+        "loop": settings.forward.zones,
         "prometheus": settings.metrics_listen,
         "ready": settings.dns.ready_listen,
+        "reload": settings.reload,
+        "rewrite": settings.rewrites,
     }
     yield from (name for name, value in given.items() if value)
 

@@ -177,6 +177,8 @@ def test_words_and_braces() -> None:
         (main_block("rewrite name regex (.*) x"), "line 3: rewrite: only `rewrite name [exact|suffix] FROM TO"),
         (main_block("rewrite type ANY HINFO"), "line 3: rewrite: only `rewrite name [exact|suffix] FROM TO"),
         (main_block("rewrite name a.b c.d answer name x y"), "line 3: rewrite: of `answer` only `answer auto`"),
+        (main_block("loadbalance weighted /w"), "line 3: loadbalance: addresses come in random order"),
+        (main_block("ready {", "monitor continuously", "}"), "line 4: monitor: once ready is ready"),
         (main_block("forward ."), "line 3: forward: give a zone and its upstreams"),
         (main_block("forward . https://192.0.2.1"), "upstreams are asked by UDP, TCP and TLS only"),
         (main_block("forward . tls://192.0.2.1 192.0.2.2"), "upstreams with tls:// and without"),
