@@ -91,6 +91,30 @@ def test_pods_reach_each_other_across_nodes_by_host_gw_routes(machine: Machine) 
     assert not machine.ping("web-1", second)
 
 
+def test_host_gw_routes_carry_ipv6_as_well(machine: Machine) -> None:
+    machine.fabric()
+    nodes, macs = [], {}
+    for number in (1, 2):
+        name, conf = f"node-{number}", machine.conf(f"node-{number}")
+        conf["ipam"]["ranges"].append([{"subnet": f"fd00:244:{number}::/64"}])
+        machine.add(name, f"web-{number}", conf)
+        nodes += [
+            (name, f"172.30.0.1{number}", f"10.244.{number}.0/24"),
+            (name, f"fd30::1{number}", f"fd00:244:{number}::/64"),
+        ]
+        with Netlink(machine.path(name)) as netlink:
+            netlink.add_address("eth0", f"fd30::1{number}/64")
+            macs[number] = netlink.link("eth0").mac
+    for number, other in ((1, 2), (2, 1)):
+        # A node asks for its neighbours once its link-local address is beyond doubt, some seconds later.
+        with Netlink(machine.path(f"node-{number}")) as netlink:
+            netlink.add_neighbour(f"fd30::1{other}", macs[other], "eth0")
+        assert netns.run_in(machine.path(f"node-{number}"), _sync_routes, f"node-{number}", nodes) == (2, 0)
+        assert netns.run_in(machine.path(f"node-{number}"), _sync_routes, f"node-{number}", nodes) == (0, 0)
+    assert machine.reaches("web-1", "fd00:244:2::2")
+    assert machine.reaches("web-2", "10.244.1.2")
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_del_removes_all_and_may_be_repeated(machine: Machine, mode: str) -> None:
     machine.make("node-1")
