@@ -211,7 +211,9 @@ class Node:
             else (HOST, [self.netns, f"{self.run_dir}/workloads.sock"])
         )
         with open(f"{self.run_dir}/{what}.log", "ab") as log:
-            self.processes[what] = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=log, stderr=log)
+            environment = {**os.environ, "NETSIM_PULL": "off"}
+            argv = [sys.executable, "-c", code, *arguments]
+            self.processes[what] = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
 
     def kill(self, what: str, number: int = signal.SIGKILL) -> None:
         process_ = self.processes.pop(what)

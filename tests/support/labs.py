@@ -41,7 +41,8 @@ class Lab:
 
     @property
     def environ(self) -> dict[str, str]:
-        return {**os.environ, "NETSIM_LAB": self.name, "HOME": f"/run/netsim/{self.name}"}
+        """Nothing is pulled, wherever skopeo is installed: a registry out of reach takes its time."""
+        return {**os.environ, "NETSIM_LAB": self.name, "HOME": f"/run/netsim/{self.name}", "NETSIM_PULL": "off"}
 
     def kubectl(self, *arguments: str, check: bool = True, **options: Any) -> str:
         done = self.netsim("kubectl", *arguments, check=check, **options)

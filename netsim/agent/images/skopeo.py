@@ -21,8 +21,8 @@ _MESSAGE = re.compile(r'msg="((?:[^"\\]|\\.)*)"')
 
 
 def available() -> bool:
-    """Whether skopeo is installed."""
-    return shutil.which("skopeo") is not None
+    """Whether skopeo is installed and may be used: with NETSIM_PULL=off in the environment nothing is pulled."""
+    return os.environ.get("NETSIM_PULL") != "off" and shutil.which("skopeo") is not None
 
 
 def machine_netns() -> str:
