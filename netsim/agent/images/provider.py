@@ -97,7 +97,7 @@ class Images:
         if not skopeo.available():
             if self.store.find(reference) is None:
                 raise NoImage("ErrImagePull", self.catalogue().explain(reference))
-            text = "no skopeo, or NETSIM_PULL=off: nothing is pulled; set imagePullPolicy: IfNotPresent for the loaded one"
+            text = "no skopeo, or NETSIM_PULL=off: nothing is pulled; with imagePullPolicy IfNotPresent the loaded one is used"
             raise NoImage("ErrImagePull", text)
         begun = time.monotonic()
         async with self._pulling:
