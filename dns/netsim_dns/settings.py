@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import Any
@@ -12,6 +12,7 @@ from .forward.config import (
     CacheConfig,
     ForwardConfig,
     ForwardZone,
+    Tls,
     parse_resolv_conf,
     parse_stub_domains,
     parse_upstream,
@@ -116,20 +117,30 @@ def _forward_config(values: Mapping[str, Any], read_file: ReadFile) -> ForwardCo
     made: ForwardConfig | None = values.get("forward-config")
     if made is not None and not {"forward", "forward-policy", "stub-domain"} & values.keys():
         return made
-    upstreams = tuple(up for text in values.get("forward", ()) for up in _upstreams(text, read_file))
-    stubs: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for zone, addresses in values.get("stub-domain", ()):
-        stubs.setdefault(zone, []).extend(addresses)
-    zones = [*parse_stub_domains(stubs)]
-    zones += [ForwardZone(upstreams=tuple(dict.fromkeys(upstreams)))] if upstreams else []
+        texts.setdefault(zone, []).extend(addresses)
+    zones = [replace(zone, tls=_tls(zone.zone, texts[zone.zone])) for zone in parse_stub_domains(texts)]
+    others = values.get("forward", ())
+    upstreams = tuple(dict.fromkeys(up for text in others for up in _upstreams(text, read_file)))
+    zones += [ForwardZone(upstreams=upstreams, tls=_tls(".", others))] if upstreams else []
     seconds = values.get("cache", DnsConfig().cache_ttl)
     cache = CacheConfig(success_ttl=seconds, denial_ttl=seconds)
     policy = values.get("forward-policy", "random")
     return ForwardConfig(tuple(replace(zone, policy=policy, cache=cache) for zone in zones))
 
 
+def _tls(zone: str, upstreams: Sequence[str]) -> Tls | None:
+    """TLS if all upstreams are given as `tls://ADDRESS`; their certificates must be for their addresses."""
+    by_tls = {text.startswith("tls://") for text in upstreams}
+    if len(by_tls) > 1:
+        raise ConfigError(f"dns forward {zone}: upstreams with tls:// and without; give all of one kind")
+    return Tls() if True in by_tls else None
+
+
 def _upstreams(text: str, read_file: ReadFile) -> tuple[Listen, ...]:
-    return parse_resolv_conf(read_file(text)) if "/" in text.removeprefix("dns://") else (parse_upstream(text),)
+    is_file = "/" in text.removeprefix("dns://").removeprefix("tls://")
+    return parse_resolv_conf(read_file(text)) if is_file else (parse_upstream(text),)
 
 
 def keep_fixed(old: Settings, new: Settings) -> tuple[Settings, list[str]]:

@@ -81,6 +81,15 @@ def test_upstreams_of_a_resolv_conf(tmp_path: Path) -> None:
     assert (zone.policy, zone.cache.success_ttl, zone.cache.denial_ttl) == ("sequential", 10, 10)
 
 
+def test_upstreams_by_tls() -> None:
+    words = ["--forward", "tls://192.0.2.1", "--forward", "tls://192.0.2.2:8853", "--stub-domain", "a.test=192.0.2.3"]
+    stub, others = settings_of(*words).forward.zones
+    assert others.upstreams == (("192.0.2.1", 853), ("192.0.2.2", 8853)) and others.tls is not None
+    assert stub.tls is None
+    with pytest.raises(ConfigError, match=r"dns forward \.: upstreams with tls:// and without"):
+        settings_of("--forward", "tls://192.0.2.1", "--forward", "192.0.2.2")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
