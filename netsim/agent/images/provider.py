@@ -97,7 +97,7 @@ class Images:
         if not skopeo.available():
             if self.store.find(reference) is None:
                 raise NoImage("ErrImagePull", self.catalogue().explain(reference))
-            text = "no skopeo, or NETSIM_PULL=off: nothing is pulled; with imagePullPolicy IfNotPresent the loaded one is used"
+            text = "no skopeo, or NETSIM_PULL=off: nothing is pulled; imagePullPolicy IfNotPresent takes the loaded one"
             raise NoImage("ErrImagePull", text)
         begun = time.monotonic()
         async with self._pulling:
