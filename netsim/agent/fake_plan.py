@@ -10,6 +10,7 @@ from netsim.agent.config import VERSION
 from netsim.agent.node import HEALTHY, LEASE_SECONDS
 from netsim.api.kinds import Obj
 from netsim.api.objects import (
+    FAKE_NODE,
     controller_of,
     deletion_timestamp,
     is_true,
@@ -19,8 +20,6 @@ from netsim.api.objects import (
     status_of,
 )
 
-MARK = "kwok.x-k8s.io/node"
-"""Annotation and taint key of a fake Node, value "fake": KWOK's own, so that its manifests fit."""
 NODE_POOL, POD_POOL = "198.18.0.0/15", "100.64.0.0/10"
 """Addresses of fake Nodes (RFC 2544), and of pods on Nodes without a pod CIDR (RFC 6598): nothing answers there."""
 _OWN = ("Initialized", "PodReadyToStartContainers", "ContainersReady", "Ready")
@@ -53,11 +52,11 @@ def render_fake_node(plan: FakePlan, index: int, now: str) -> Obj:
         "node-role.kubernetes.io/agent": "",
         "type": "kwok",
     }
-    spec: Obj = {"taints": [{"key": MARK, "value": "fake", "effect": "NoSchedule"}]} if plan.tainted else {}
+    spec: Obj = {"taints": [{"key": FAKE_NODE, "value": "fake", "effect": "NoSchedule"}]} if plan.tainted else {}
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": labels, "annotations": {MARK: "fake"}},
+        "metadata": {"name": name, "labels": labels, "annotations": {FAKE_NODE: "fake"}},
         "spec": spec,
         "status": _node_status(plan, name, index, now),
     }

@@ -7,6 +7,9 @@ from typing import Any, cast
 
 from netsim.api.kinds import Obj
 
+FAKE_NODE = "kwok.x-k8s.io/node"
+"""Annotation and taint key of a fake Node, value "fake": KWOK's own, so that its manifests fit."""
+
 
 def metadata(obj: Obj) -> Obj:
     return obj.get("metadata") or {}

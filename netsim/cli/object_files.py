@@ -39,6 +39,11 @@ def _texts(sources: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield from ((str(file), _read(file)) for file in files)
 
 
+def read_documents(file: Path) -> list[Any]:
+    """What a YAML or JSON file holds, one document after another."""
+    return _documents(str(file), _read(file))
+
+
 def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")

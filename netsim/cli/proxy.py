@@ -16,7 +16,7 @@ import typer
 from netsim.cli.fault import Fault, first_cause
 from netsim.cli.grouped import FlagCommand, FlagGroup, given_flags
 from netsim.cli.options import make_app, need_root
-from netsim.cli.proxy_config import fields_of, read_documents
+from netsim.cli.proxy_config import fields_of, read_configuration
 
 app = make_app()
 _LOOK_AT_FILE_SECONDS = 1.0
@@ -44,7 +44,7 @@ def proxy(
     need_root("proxy")
     if cleanup:
         return _clean_up()
-    document = read_documents(config) if config else []
+    document = read_configuration(config) if config else []
     settings = _config(context, config, document)
     settings = replace(settings, families=_families(settings.mode))
     kubeconfig = kubeconfig or _kubeconfig_of(document)

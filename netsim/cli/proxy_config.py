@@ -8,13 +8,14 @@ from typing import Any
 import typer
 
 from netsim.cli.fault import Fault
+from netsim.cli.object_files import read_documents
 
 
 def read_proxy_config(file: Path, option: str = "--proxy-config") -> dict[str, Any]:
     """The fields of ProxyConfig that a file for all nodes sets, checked."""
     from netsim_proxy.config import ProxyConfig
 
-    fields = fields_of(read_documents(file)[:1], f"{option} {file}")
+    fields = fields_of(read_configuration(file)[:1], f"{option} {file}")
     if "hostname_override" in fields:
         raise Fault(f"{option} {file}: hostnameOverride is one node's; leave it out of a file for all")
     try:
@@ -37,13 +38,6 @@ def fields_of(documents: list[Any], where: str) -> dict[str, Any]:
     return fields
 
 
-def read_documents(file: Path) -> list[Any]:
+def read_configuration(file: Path) -> list[Any]:
     """The documents of a YAML or JSON file that are objects."""
-    import yaml
-
-    try:
-        return [d for d in yaml.safe_load_all(file.read_text(encoding="utf-8")) if isinstance(d, dict)]
-    except OSError as error:
-        raise Fault(f"{file}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Fault(f"{file}: not valid YAML: {error}") from None
+    return [document for document in read_documents(file) if isinstance(document, dict)]

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from netsim.api.kinds import ENDPOINT_SLICES, NODES, SERVICES, Obj
 from netsim.api.load_balancer import ANNOUNCED_FROM, Address, Range, balancer_addresses
 from netsim.api.objects import (
+    FAKE_NODE,
     annotations_of,
     deletion_timestamp,
     dig,
@@ -32,7 +33,6 @@ from netsim.controllers.writes import Note, Writes, patch_of, typed
 
 EXCLUDED_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 _LEAVING = "ToBeDeletedByClusterAutoscaler"
-_FAKE = "kwok.x-k8s.io/node"
 
 
 def controller(pool: tuple[Range, ...]) -> Controller:
@@ -70,7 +70,7 @@ def can_announce(node: Obj) -> bool:
     staying = deletion_timestamp(node) is None and _LEAVING not in [
         taint.get("key") for taint in spec_of(node).get("taints") or ()
     ]
-    excluded = EXCLUDED_LABEL in labels_of(node) or _FAKE in annotations_of(node)
+    excluded = EXCLUDED_LABEL in labels_of(node) or FAKE_NODE in annotations_of(node)
     return is_true(node, "Ready") and staying and not excluded and not is_true(node, "NetworkUnavailable")
 
 

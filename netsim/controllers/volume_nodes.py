@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 from netsim.api.kinds import Obj
-from netsim.api.objects import annotations_of, deletion_timestamp, dig, is_true, labels_of, name_of, spec_of
+from netsim.api.objects import FAKE_NODE, annotations_of, deletion_timestamp, dig, is_true, labels_of, name_of, spec_of
 from netsim.api.storage_classes import allows
 
 LOCAL_PROVISIONER = "netsim.io/local-path"
 """The provisioner that is part of every node's agent."""
 _HOSTNAME = "kubernetes.io/hostname"
-_FAKE = "kwok.x-k8s.io/node"
 _KEEP_OFF = frozenset(("NoSchedule", "NoExecute"))
 
 
@@ -29,7 +28,7 @@ def _takes_volumes(node: Obj) -> bool:
     """Pods can come to it, and it has an agent."""
     spec = spec_of(node)
     closed = spec.get("unschedulable") or any(taint.get("effect") in _KEEP_OFF for taint in spec.get("taints") or ())
-    gone = deletion_timestamp(node) is not None or _FAKE in annotations_of(node)
+    gone = deletion_timestamp(node) is not None or FAKE_NODE in annotations_of(node)
     return is_true(node, "Ready") and not closed and not gone
 
 

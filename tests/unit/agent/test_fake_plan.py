@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from netsim.agent.fake_plan import (
-    MARK,
     Addresses,
     FakePlan,
     ended_status,
@@ -18,7 +17,7 @@ from netsim.agent.fake_plan import (
     render_fake_node,
     running_status,
 )
-from netsim.api.objects import is_true
+from netsim.api.objects import FAKE_NODE, is_true
 
 Obj = dict[str, Any]
 NOW = "2026-01-01T00:00:00Z"
@@ -33,8 +32,8 @@ def pod(phase: str = "Pending", owner: str = "", **metadata: Any) -> Obj:
 def test_nodes_are_ready_marked_and_by_default_tainted() -> None:
     node = render_fake_node(FakePlan(3), 2, NOW)
     assert node["metadata"]["name"] == "fake-2" == FakePlan(3).names()[2]
-    assert node["metadata"]["annotations"] == {MARK: "fake"}
-    assert node["spec"]["taints"] == [{"key": MARK, "value": "fake", "effect": "NoSchedule"}]
+    assert node["metadata"]["annotations"] == {FAKE_NODE: "fake"}
+    assert node["spec"]["taints"] == [{"key": FAKE_NODE, "value": "fake", "effect": "NoSchedule"}]
     assert next(c for c in node["status"]["conditions"] if c["type"] == "Ready")["status"] == "True"
     assert node["status"]["addresses"][0] == {"type": "InternalIP", "address": "198.18.0.3"}
     assert render_fake_node(FakePlan(1, tainted=False), 0, NOW)["spec"] == {}
