@@ -15,7 +15,7 @@ from .options import OPTIONS, Words, parse_document, parse_words
 
 # What serves is imported once it is known that there is something to serve: --help is quick without it.
 if TYPE_CHECKING:
-    from .process import ConfigFile, ReadFile
+    from .reload import ConfigFile, ReadFile
     from .settings import Settings
     from .workers import Worker
 
@@ -95,8 +95,7 @@ def _read_corefile(text: str) -> dict[str, Any]:
 
 def load_settings(flags: Words, path: str | None) -> tuple[Settings, ConfigFile | None]:
     """The settings, and the configuration file to follow if there is one. Raises ConfigError, OSError."""
-    from .process import ConfigFile
-    from .reload import find_config, read_file
+    from .reload import ConfigFile, find_config, read_file
     from .settings import make_settings
 
     if path is None:
@@ -107,8 +106,7 @@ def load_settings(flags: Words, path: str | None) -> tuple[Settings, ConfigFile 
 
 
 def _read(find: Callable[[], str], what: str) -> ReadFile:
-    from .process import ReadFile
-    from .reload import read_file
+    from .reload import ReadFile, read_file
 
     path = find()
     try:

@@ -1,4 +1,7 @@
-"""One server process: what belongs to it, in the order in which it comes and goes."""
+"""One server process: what belongs to it, in the order in which it comes and goes.
+
+Lines of the log that CoreDNS has as well are in its words, for those who look for them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from .files import Keyed, parse_objects, replace_objects
 from .index import Index
 from .plugged import Plugged
 from .probes import metrics_page, poll_health, probe, serve_page
-from .reload import digest, follow_file
+from .reload import ConfigFile, ReadFile, digest, follow_file
 from .selection import select_views
 from .server import DnsServer, make_responder
 from .settings import Settings, keep_fixed
@@ -35,23 +37,6 @@ COLLECT = (20_000, 20, 20)
 ALONE = Worker()
 Followed = tuple[asyncio.Task[None], asyncio.Event]
 """A task that looks at a file, and what has it look at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadFile:
-    """A file that was read at the start and may change: its name and text, and what names it from then on."""
-
-    path: str
-    text: str
-    find: Callable[[], str]
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigFile:
-    """A configuration file, and how its path and text become settings (raises ConfigError, OSError)."""
-
-    file: ReadFile
-    parse: Callable[[str, str], Settings]
 
 
 class Process:
@@ -197,7 +182,7 @@ class Process:
         versions = self.metrics.values["reload_version_info"]
         versions.clear()
         versions[("sha512", digest(text))] = 1.0
-        LOG.info("dns: running configuration SHA512 = %s", digest(text))
+        LOG.info("plugin/reload: Running configuration SHA512 = %s", digest(text))
 
 
 def _say_forward(settings: Settings) -> str:
@@ -240,8 +225,7 @@ async def run_dns(settings: Settings, client: Client, config: ConfigFile | None 
         stop = stop_signal()
         await process.open()
         if not await _wait_synced(feed.wait_synced, settings.dns.startup_timeout):
-            LOG.warning("dns: the API did not answer within %g s, starting with what is known",
-                        settings.dns.startup_timeout)  # fmt: skip
+            LOG.warning("plugin/kubernetes: starting server with unsynced Kubernetes API")
         await process.serve(stop)
     finally:
         await process.close()
@@ -253,7 +237,7 @@ async def _wait_synced(wait: Callable[[float], Coroutine[Any, Any, bool]], secon
     while (left := deadline - time.monotonic()) > 0:
         if await wait(min(left, SAY_WAITING_SECONDS)):
             return True
-        LOG.info("dns: waiting for the API before answering")
+        LOG.info("plugin/kubernetes: waiting for Kubernetes API before starting server")
     return await wait(0)
 
 

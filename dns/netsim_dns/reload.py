@@ -8,9 +8,29 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+
+from .settings import Settings
 
 LOG = logging.getLogger(__name__)
 COREFILE, YAML_FILE = "Corefile", "dns.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A file that was read at the start and may change: its name and text, and what names it from then on."""
+
+    path: str
+    text: str
+    find: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A configuration file, and how its path and text become settings (raises ConfigError, OSError)."""
+
+    file: ReadFile
+    parse: Callable[[str, str], Settings]
 
 
 def read_file(path: str) -> str:
