@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .index import Touched
-from .reply import Asker, Body
+from .reply import Asker, Body, Records
 
 # A generation that is full becomes the old one, and the old one is forgotten: what is asked often is taken over.
-GENERATION_MAX = 65536
+GENERATION_MAX = 40_000
+# denials differ in where their SOA points to, so that few bodies serve all of them
+DENIALS_MAX = 4096
 
 VOLATILE: Touched = (None, None)
 """Dropped with every change: answers that are made from more than can be said."""
@@ -34,7 +36,7 @@ class Kept:
     body: Body
     exact: bool = False
     touched: Touched | None = None
-    copies: list[tuple[dict[bytes, Ready], bytes]] = field(default_factory=list)
+    copies: tuple[tuple[dict[bytes, Ready], bytes], ...] = ()
 
 
 class _Generation:
@@ -76,10 +78,12 @@ class Keeper:
     """Two generations of kept answers. `udp` and `tcp` are the ready messages of the young one, by query without id."""
 
     def __init__(self) -> None:
+        self._denials: dict[tuple[int, Records, Records], Body] = {}
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
+        self._denials.clear()
         self._young, self._old = _Generation(), _Generation()
         self.udp, self.tcp = self._young.udp, self._young.tcp
 
@@ -90,7 +94,7 @@ class Keeper:
         """The answer to a question in lower case."""
         kept = self._young.bodies.get(key)
         if kept is None and (kept := self._old.bodies.pop(key, None)) is not None:
-            kept.copies.clear()
+            kept.copies = ()
             self.add(key, kept)
         return kept
 
@@ -101,13 +105,20 @@ class Keeper:
             self.udp.clear()
             self.tcp.clear()
             self.udp, self.tcp = self._young.udp, self._young.tcp
+        if kept.body.dated:
+            kept.body = self._shared(kept.body)
         self._young.add(key, kept)
+
+    def _shared(self, body: Body) -> Body:
+        if len(self._denials) >= DENIALS_MAX:
+            self._denials.clear()
+        return self._denials.setdefault((body.flags, body.fixed, body.authority), body)
 
     def add_ready(self, kept: Kept, stream: bool, query: bytes, ready: Ready) -> None:
         """Have an answer that is kept at hand for one query."""
         table = self.tcp if stream else self.udp
         table[query] = ready
-        kept.copies.append((table, query))
+        kept.copies += ((table, query),)
 
     def drop(self, touched: Touched) -> None:
         """Forget what was made from something that has changed."""
