@@ -13,6 +13,7 @@ from typing import Any
 
 NDOTS_DEFAULT, NDOTS_MAX = 1, 15
 NO_ANSWER, UNREACHABLE = "TIMEOUT", "UNREACHABLE"
+_GAVE_UP = {NO_ANSWER: "no answer came", UNREACHABLE: "nobody serves there (no DNS pod?)"}
 _GOES_ON = ("NOERROR", "NXDOMAIN", "SERVFAIL")
 
 
@@ -141,7 +142,7 @@ def render_steps(steps: Sequence[Step]) -> Iterator[str]:
         yield f"{number:>2}  {step.name}{'   <- answers' if step.found else ''}"
         for each in step.asked:
             extra = "  by TCP" if each.transport == "tcp" else ""
-            yield f"      {each.type:<5} {each.outcome:<9} {each.milliseconds:6.1f} ms  {each.server}{extra}"
+            yield f"      {each.type:<5} {each.outcome:<11} {each.milliseconds:6.1f} ms  {each.server}{extra}"
             for answer in each.answers:
                 owner = "" if answer.name == step.name else f"{answer.name}  "
                 yield f"            {owner}{answer.type} {answer.data}  (ttl {answer.ttl})"
@@ -157,9 +158,10 @@ def conclude(steps: Sequence[Step]) -> Iterator[str]:
         if len(steps) > 1:
             yield "given with its dot at the end, it would have been one step"
     elif last.ends:
-        yield f"{count}: {last.asked[-1].server} gave {last.asked[-1].rcode}, so the resolver gives up"
+        yield f"{count}: {_GAVE_UP.get(last.asked[-1].rcode, last.asked[-1].rcode)}, so the resolver gives up"
     elif "SERVFAIL" in (each.rcode for each in last.asked):
-        yield f"{count}: nothing found; SERVFAIL denies nothing: the server has no upstream that could tell"
+        yield f"{count}: nothing found"
+        yield "SERVFAIL denies nothing: the server has no upstream that could tell"
     else:
         yield f"{count}: nothing found"
     stops = next((n for n, step in enumerate(steps, 1) if _stops_musl(step) and n < len(steps)), 0)
