@@ -15,6 +15,7 @@ from .seams import Exchange, Respond
 
 BATCH = 64
 QUERY_MAX = 4096
+MESSAGE_MAX = 65535
 # Buffers do not begin at multiples of a power of two, which would all compete for the same lines of the CPU's cache.
 _APART = 64
 _CONTROL = 64
@@ -71,7 +72,8 @@ class Datagrams:
         self._from_asked = from_asked
         self._query_step, self._answer_step = QUERY_MAX + _APART, answer_max + _APART
         self._queries, queries = _buffer(BATCH * self._query_step)
-        self._answers, answers = _buffer(BATCH * self._answer_step)
+        # what is too long to be sent, at most a message of TCP, must not spill over the end
+        self._answers, answers = _buffer(BATCH * self._answer_step + MESSAGE_MAX)
         self._names, names = _buffer(BATCH * _NAME)
         self._controls, controls = _buffer(BATCH * _CONTROL)
         # the arrays own the memory that the kernel is pointed to

@@ -19,6 +19,7 @@ from netsim_dns import tcp
 from netsim_dns.config import ConfigError, DnsConfig
 from netsim_dns.index import Index
 from netsim_dns.responder import Responder
+from netsim_dns.seams import Answered
 from netsim_dns.server import DnsServer, make_responder, open_pair
 
 from .conftest import GOLDEN
@@ -169,18 +170,46 @@ async def test_many_queries_on_one_connection(server: int) -> None:
     await writer.wait_closed()
 
 
-async def test_a_wildcard_listener_answers_from_the_address_asked(index: Index) -> None:
-    running = DnsServer(Responder(index, DnsConfig(listen=(("0.0.0.0", 0),))))
+@pytest.mark.parametrize(("listen", "own", "asked"), [("0.0.0.0", "127.0.0.1", "127.0.0.77"), ("::", "::1", "::1")])
+async def test_a_wildcard_listener_answers_from_the_address_asked(
+    index: Index, listen: str, own: str, asked: str
+) -> None:
+    running = DnsServer(Responder(index, DnsConfig(listen=((listen, 0),))))
+    await running.start()
+    loop = asyncio.get_running_loop()
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in own else socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.setblocking(False)
+            client.bind((own, 0))
+            for number in range(3):
+                await loop.sock_sendto(client, wire(number=number), (asked, running.ports[0]))
+            async with asyncio.timeout(5):
+                came = [await loop.sock_recvfrom(client, 4096) for _ in range(3)]
+        assert {peer[:2] for _, peer in came} == {(asked, running.ports[0])}
+        assert [data[1] for data, _ in came] == [0, 1, 2]
+    finally:
+        await running.close()
+
+
+async def test_one_answer_that_cannot_be_sent_holds_up_no_other(index: Index) -> None:
+    """An answer of more than a datagram holds; those before and after it in the same batch arrive."""
+
+    class Talkative(Responder):
+        def udp(self, data: bytes) -> Answered:
+            return data[:2] + bytes(65_533) if data[1] == 1 else super().udp(data)
+
+    running = DnsServer(Talkative(index, CONFIG))
     await running.start()
     loop = asyncio.get_running_loop()
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.setblocking(False)
-            client.bind(("127.0.0.1", 0))
-            await loop.sock_sendto(client, wire(), ("127.0.0.77", running.ports[0]))
+            client.connect(("127.0.0.1", running.ports[0]))
+            for number in range(3):
+                client.send(wire(number=number))
             async with asyncio.timeout(5):
-                _, peer = await loop.sock_recvfrom(client, 4096)
-        assert peer == ("127.0.0.77", running.ports[0])
+                came = [await loop.sock_recv(client, 4096) for _ in range(2)]
+        assert sorted(data[1] for data in came) == [0, 2]
     finally:
         await running.close()
 
