@@ -32,7 +32,7 @@ def build_status(pod: Obj, state: PodState, now: float, host_ip: str) -> Obj:
         status["initContainerStatuses"] = container_statuses(podspec.init_containers(pod), pod, state)
     if podspec.ephemeral_containers(pod):
         status["ephemeralContainerStatuses"] = ephemeral_statuses(pod, state)
-    if state.ended_reason and not state.running:
+    if state.ended_reason:
         status |= {"reason": state.ended_reason, "message": state.ended_message}
     return status
 
@@ -49,9 +49,9 @@ def pod_phase(pod: Obj, state: PodState) -> str:
 def end_phase(pod: Obj, state: PodState) -> str:
     """Succeeded or Failed for a pod whose containers have all ended, be it for good or as it was deleted; else "".
 
-    What comes of a pod is not told while one of its containers (a sidecar, or one past a deadline) still runs.
+    That a pod has come to its end is not told while a sidecar still runs, but that its node ended it is told at once.
     """
-    if state.running:
+    if state.running and not state.ended_reason:
         return ""
     if state.ended or not podspec.is_deleted(pod) or not state.containers:
         return state.ended

@@ -59,6 +59,7 @@ def test_an_evicted_pod_gets_a_second_and_a_condition(pod, state, container):
     found = state(container())
     found.ended, found.ended_reason, found.ended_message = "Failed", "Evicted", "too much"
     assert killed(plan_pod(pod(), found, 2000.0)) == [("c", 1)]
+    assert build_status(pod(), found, 2000.0, "1.2.3.4")["phase"] == "Failed", "as soon as it is decided"
     found.containers["c"] = container(code=137)
     status = build_status(pod(), found, 2000.0, "1.2.3.4")
     assert (status["phase"], status["reason"], status["message"]) == ("Failed", "Evicted", "too much")
