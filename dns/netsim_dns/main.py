@@ -111,8 +111,8 @@ def _read(find: Callable[[], str], what: str) -> ReadFile:
     path = find()
     try:
         return ReadFile(path, read_file(path), find)
-    except (OSError, UnicodeDecodeError) as failure:
-        raise ConfigError(f"{what} {path}: {getattr(failure, 'strerror', None) or failure}") from failure
+    except OSError as failure:
+        raise ConfigError(f"{what} {path}: {failure.strerror}") from failure
 
 
 async def serve(options: argparse.Namespace, worker: Worker) -> None:

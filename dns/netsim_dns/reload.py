@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 import os
@@ -34,9 +35,12 @@ class ConfigFile:
 
 
 def read_file(path: str) -> str:
-    """The text of a file. Raises OSError, UnicodeDecodeError (a ValueError)."""
-    with open(path, encoding="utf-8") as file:
-        return file.read()
+    """The text of a file. Raises OSError, also if it is no text."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except UnicodeDecodeError as failure:
+        raise OSError(errno.EILSEQ, f"not UTF-8: {failure.reason} at byte {failure.start}", path) from failure
 
 
 def digest(text: str) -> str:
@@ -64,7 +68,7 @@ async def follow_file(
                 if found != text:
                     text = found
                     changed(path, found)
-        except (OSError, UnicodeDecodeError) as failure:
+        except OSError as failure:
             if str(failure) != said:
                 said, stamp = str(failure), None
                 LOG.error("dns: %s; what was read before stays in use", failure)

@@ -123,6 +123,16 @@ def test_bad_files_name_the_key_and_the_mend(
     assert said.startswith("netsim dns: ") and message in said
 
 
+def test_what_is_no_text_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    binary, hosts = tmp_path / "x.yaml", tmp_path / "hosts"
+    for path in (binary, hosts):
+        path.write_bytes(b"ttl: \xff")
+    assert main(["--config", str(binary)]) == main(["-f", str(binary)]) == 1
+    assert main(["-f", "/dev/null", "--hosts", str(hosts), "--listen", "127.0.0.1:0"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("not UTF-8: invalid start byte at byte 5") == 3 and "Traceback" not in said
+
+
 def test_bad_flags_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--ttl", "five"]) == 2
     assert capsys.readouterr().err == "netsim dns: --ttl: 'five' is not a whole number such as 30\n"
