@@ -220,12 +220,17 @@ def _state(endpoint: Endpoint) -> str:
 
 
 def walk_views(
-    question: Question, walk: Callable[[Packet], Verdict], says: Callable[[tuple[str, str, str]], str]
+    question: Question,
+    walk: Callable[[Packet], Verdict],
+    says: Callable[[tuple[str, str, str]], str],
+    sticky: Callable[[str], frozenset[str]] = lambda source: frozenset(),
 ) -> tuple[WalkView, ...]:
+    """`sticky` gives the affinity lists that have a source's address."""
     (port,) = question.parts.services
     found = []
     for way in question.ways:
-        packet = Packet(way.source, way.destination, way.port, port.protocol.lower(), way.interface)
+        protocol = port.protocol.lower()
+        packet = Packet(way.source, way.destination, way.port, protocol, way.interface, sticky(way.source))
         outcomes = tuple(_outcome_view(question, way, outcome, says) for outcome in walk(packet).outcomes)
         found.append(WalkView(way, outcomes))
     return tuple(found)

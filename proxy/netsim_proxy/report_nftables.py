@@ -30,8 +30,10 @@ def nftables_report(question: Question, found: Found | None) -> PortReport:
     parts, (port,) = question.parts, question.parts.services
     given = (parts.node, question.config, parts.addresses, question.family)
     table, empty = compile_nftables(parts.inputs(), *given), compile_nftables({}, *given)
-    walks = walk_views(question, lambda packet: walk(table, packet), _words(question, table))
     kernel = found or Found()
+    walks = walk_views(
+        question, lambda packet: walk(table, packet), _words(question, table), lambda ip: kernel.sets_with(table, ip)
+    )
     chains = (*_elements(question, table, empty, kernel), *_own_chains(question, table, empty, kernel))
     strange = [*strange_elements(kernel, table, port), *_strange_rules(table, empty, kernel)]
     broken = tuple(broken_parts(found, table, empty)) if found else ()

@@ -16,15 +16,17 @@ from netsim_proxy.model import Node
 from netsim_proxy.nftables.kernel import read_table
 from netsim_proxy.nftables.programmer import NftablesProgrammer
 from netsim_proxy.render import cut_objects
-from netsim_proxy.report import PortReport, Question, one_port
+from netsim_proxy.report import PortReport, Question, Way, one_port
 from netsim_proxy.report_nftables import nftables_report
 from support.labs import until
 from support.proxy_storm import kill_storm, names, some_input
 from support.proxy_world import (
     CIDRS,
+    CLIENT,
     NODE,
     POD1,
     POD2,
+    REMOTE,
     World,
     endpoints,
     make_world,
@@ -106,7 +108,10 @@ def report(world: World, name: str) -> PortReport:
     parts = cut_objects(world.api.objects.values(), config, [NODE])
     [port] = (each for each in parts.services if each.service == name)
     found = netns.run_in(world.path("node"), read_table, 4)
-    return nftables_report(Question(one_port(parts, port), config, 4, {}, ()), found)
+    ways = tuple(
+        Way("somebody", source, "clusterip", port.cluster_ip, port.port, "eth0") for source in (CLIENT, REMOTE)
+    )
+    return nftables_report(Question(one_port(parts, port), config, 4, {}, ways), found)
 
 
 def counts(told: PortReport, prefix: str) -> list[int | None]:
@@ -126,7 +131,12 @@ def test_connections_are_counted_and_damage_is_told(world: World) -> None:
     proxy.wait_synced()
     for _ in range(6):
         world.ask("client", "10.96.0.7")
-        world.ask("client", "10.96.0.9")
+        server = world.ask("client", "10.96.0.9").split()[0]
+    known, unknown = report(world, "keep").walks  # the one who asked keeps the server, others have the choice
+    assert [(each.probability, each.endpoint) for each in known.outcomes] == [
+        (1.0, {"p1": f"{POD1}:8080", "p2": f"{POD2}:8080"}[server])
+    ]
+    assert len(unknown.outcomes) == 2
     before = counts(report(world, "live"), "endpoints-2")
     assert sum(filter(None, before)) == 6 and len(before) == 2
     assert sorted(counts(report(world, "keep"), "endpoint-"), key=int) == [0, 0, 6, 6]

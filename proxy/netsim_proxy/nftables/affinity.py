@@ -22,7 +22,7 @@ from netsim_proxy.nftables.policies import Policy, policy_rules
 def affinity_sets(port: ServicePort, chosen: Selection) -> dict[str, SetSpec]:
     """The clients of each endpoint."""
     spec = SetSpec(("addr",), timeout=port.affinity_seconds)
-    return {f"affinity-{names.endpoint_suffix(port, endpoint)}": spec for endpoint in chosen.reachable}
+    return {f"{names.AFFINITY}{names.endpoint_suffix(port, endpoint)}": spec for endpoint in chosen.reachable}
 
 
 def affinity_chains(port: ServicePort, chosen: Selection, ctx: Context) -> dict[str, Chain]:
@@ -40,7 +40,7 @@ def affinity_chains(port: ServicePort, chosen: Selection, ctx: Context) -> dict[
     for endpoint in chosen.reachable:
         end = names.endpoint_suffix(port, endpoint)
         send = Dnat(port.protocol.lower(), str(ip_address(endpoint.address)), endpoint.port)
-        chains[f"endpoint-{end}"] = Chain((Rule(Remember(f"affinity-{end}")), Rule(send)))
+        chains[f"endpoint-{end}"] = Chain((Rule(Remember(f"{names.AFFINITY}{end}")), Rule(send)))
     return {name: Chain(tuple(replace(rule, counted=True) for rule in chain.rules)) for name, chain in chains.items()}
 
 
@@ -48,6 +48,6 @@ def _choice(port: ServicePort, endpoints: Sequence[Endpoint]) -> Iterator[Rule]:
     """The endpoint that this client had; else 1/n, 1/(n-1) … by chance, the last takes the rest."""
     ends = [names.endpoint_suffix(port, endpoint) for endpoint in endpoints]
     for end in ends:
-        yield Rule(Goto(f"endpoint-{end}"), (InSet(("saddr",), f"affinity-{end}"),))
+        yield Rule(Goto(f"endpoint-{end}"), (InSet(("saddr",), f"{names.AFFINITY}{end}"),))
     for left, end in zip(range(len(ends), 0, -1), ends, strict=True):
         yield Rule(Goto(f"endpoint-{end}"), (OneIn(left),) if left > 1 else ())

@@ -39,6 +39,12 @@ class Found:
         there = self.elements.get(name, {})
         return key in there and _bare(there[key]) == _bare(data)
 
+    def sets_with(self, table: Nftables, address: str) -> frozenset[str]:
+        """The sets filled by packets that have an address: the endpoints to which that client keeps."""
+        key = pack_address(address)
+        kept = (name for name, spec in table.sets.items() if spec.timeout)
+        return frozenset(name for name in kept if key in self.elements.get(name, {}))
+
 
 def _bare(data: Data) -> Data:
     return Verdict(data.chain) if isinstance(data, Verdict) else data

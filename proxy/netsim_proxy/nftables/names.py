@@ -20,6 +20,7 @@ LOCAL_ENDPOINTS: Final = "local-endpoints"
 NODEPORT_ENDPOINTS: Final = "nodeport-endpoints"
 NODEPORT_LOCAL_ENDPOINTS: Final = "nodeport-local-endpoints"
 HAIRPIN: Final = "hairpin"
+AFFINITY: Final = "affinity-"
 
 CHOOSE: Final = {
     ENDPOINTS: "choose",
