@@ -37,7 +37,11 @@ class World:
     """A node's namespace and pods in one directory, which goes with everything in it."""
 
     def __init__(self, directory: str) -> None:
+        from netsim.host import mount
+
         self.directory = directory
+        os.makedirs(directory)
+        mount.keep_in_memory(directory, 0o711)  # as a lab's directory is
         make_namespace(self.path("node"))
 
     def path(self, name: str) -> str:
@@ -62,10 +66,11 @@ class World:
             return [link.name for link in netlink.links() if link.name.startswith(start)]
 
     def remove(self) -> None:
-        from netsim.host import netns
+        from netsim.host import mount, netns
 
         for name in os.listdir(f"{self.directory}/netns"):
             netns.delete(self.path(name))
+        mount.unmount(self.directory, lazy=True)
         shutil.rmtree(self.directory)
 
 
