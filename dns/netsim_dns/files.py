@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 from .config import ConfigError
 from .index import Index
-from .records import Obj, flatten
+from .records import Obj, flatten, key_of, terminating
 
 Keyed = dict[tuple[str, str, str], Obj]
 """Objects by kind, namespace and name."""
@@ -24,14 +26,32 @@ def parse_objects(path: str, text: str) -> list[Obj]:
 
 
 def replace_objects(index: Index, old: Keyed, objects: list[Obj], now: int) -> Keyed:
-    """Have the index answer for `objects` in the place of `old`; only what differs is touched."""
-    new = {_key(obj): obj for obj in objects}
+    """Have the index answer for `objects` in the place of `old`; only what differs is touched.
+
+    Raises ConfigError for an object of another shape than the API's, before anything is touched.
+    """
+    new = {_key(obj): obj for obj in objects if str(obj["kind"]) in index.views}
+    changed = [obj for key, obj in new.items() if old.get(key) != obj and not _terminating(obj)]
+    views = [(obj["kind"], key_of(obj), view) for obj, view in zip(changed, _views(index, changed), strict=True)]
     for key in old.keys() - new.keys():
         index.apply(key[0], old[key], None, now)
-    for key, obj in new.items():
-        if old.get(key) != obj:
-            index.apply(key[0], old.get(key), obj, now)
+    for kind, key_in_index, view in views:
+        index.put(kind, key_in_index, view, now)
     return new
+
+
+def _views(index: Index, objects: list[Obj]) -> Iterator[Any]:
+    for obj in objects:
+        try:
+            yield index.views[obj["kind"]](obj)
+        except (AttributeError, KeyError, TypeError, ValueError) as failure:
+            name = "/".join(part for part in _key(obj)[1:] if part)
+            why = f"is not as the API has it ({failure}); compare it with kubectl get -o yaml"
+            raise ConfigError(f"dns objects: {obj['kind']} {name} {why}") from failure
+
+
+def _terminating(obj: Obj) -> bool:
+    return obj["kind"] == "Pod" and terminating(obj)
 
 
 def _key(obj: Obj) -> tuple[str, str, str]:

@@ -209,6 +209,24 @@ def test_only_what_differs_between_two_files_is_a_change() -> None:
     assert not index.services and not index.namespaces
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kind: Service\nmetadata: {name: a, namespace: b}\nspec: text",
+        "kind: Service\nmetadata: {name: a, namespace: b}\nspec: {clusterIP: 10.0.0.1, ports: [80]}",
+        "kind: EndpointSlice\naddressType: IPv4\nendpoints: [x]\n"
+        "metadata: {name: a, namespace: b, labels: {kubernetes.io/service-name: a}}",
+        "kind: Service\nmetadata: {name: 5, namespace: [b]}\nspec: {clusterIP: 10.0.0.1}",
+    ],
+)
+def test_objects_of_another_shape_are_named_and_nothing_is_taken_over(text: str) -> None:
+    index = Index()
+    known = replace_objects(index, {}, parse_objects("x", MANIFEST), 1)
+    with pytest.raises(ConfigError, match="is not as the API has it"):
+        replace_objects(index, known, parse_objects("x", f"{MANIFEST}\n---\n{text}".replace("0.20", "0.21")), 2)
+    assert index.serial == 1 and bytes((10, 96, 0, 20)) in index.by_cluster_ip
+
+
 @pytest.mark.parametrize("text", ["kind: [", "kind: Service\nmetadata: {}", '{"kind": "Service"}'])
 def test_bad_files_are_named(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "objects.yaml"
