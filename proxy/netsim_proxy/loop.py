@@ -16,7 +16,7 @@ from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.inputs import Inputs
 from netsim_proxy.model import Node
 from netsim_proxy.modes import open_backend
-from netsim_proxy.pace import check_delay, retry_delay, sync_pace
+from netsim_proxy.pace import check_delay, rest_after, retry_delay, sync_pace
 from netsim_proxy.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class FamilyLoop:
         self._node = Node(config.hostname)
         self._wake = asyncio.Event()
         self._check = True
-        self._next_check = 0.0
+        self._next_check = self._rests_until = 0.0
         self._failures = 0
         self._running = False
         self.synced = asyncio.Event()
@@ -69,7 +69,7 @@ class FamilyLoop:
         clock = asyncio.get_running_loop().time
         pace = sync_pace(self._config.min_sync_period)
         while True:
-            await asyncio.sleep(pace.delay(clock()))
+            await asyncio.sleep(max(pace.delay(clock()), self._rests_until - clock()))
             if not await self._sync_once(backend):
                 # Events are not waited for: a storm must not turn a failing sync into a busy loop.
                 await asyncio.sleep(retry_delay(self._failures, self._config.sync_period))
@@ -97,6 +97,8 @@ class FamilyLoop:
         if outcome.full:
             pause = check_delay(self._config.sync_period, outcome.seconds)
             self._next_check = asyncio.get_running_loop().time() + pause
+        rest = rest_after(outcome.seconds, 0 if check else outcome.lines)
+        self._rests_until = asyncio.get_running_loop().time() + rest
         self._report(outcome, len(changes))
         self._failures = 0
         self._telemetry.synced(family, outcome, changes, triggers.values(), pending=self._wake.is_set())

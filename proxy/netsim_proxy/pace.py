@@ -10,6 +10,7 @@ from netsim.client.pace import Pace
 BURST = 2
 FIRST_RETRY = 0.5
 LAST_RETRY = 5.0
+MANY_LINES, REST_SHARE, LONGEST_REST = 1000, 4.0, 10.0
 CHECK_SHARE = 20
 """A check of the kernel's rules may take one part in this many of the time."""
 
@@ -17,6 +18,12 @@ CHECK_SHARE = 20
 def sync_pace(period: float) -> Pace:
     """At most one run every `period` seconds, after a burst of two; no limit if `period` is 0."""
     return Pace(BURST, 1 / period if period else math.inf)
+
+
+def rest_after(took: float, lines: int) -> float:
+    """Seconds to leave between a sync of `lines` rules that took `took` seconds and the next: where many nodes of one
+    machine each bring thousands of endpoints to the kernel, they must leave it time for what changes them."""
+    return min(took * REST_SHARE, LONGEST_REST) if lines > MANY_LINES else 0.0
 
 
 def retry_delay(failures: int, longest: float) -> float:

@@ -12,7 +12,7 @@ from netsim_proxy.desired import Desired, Input
 from netsim_proxy.inputs import Inputs, service_cache
 from netsim_proxy.iptables import probability, quote
 from netsim_proxy.model import Node
-from netsim_proxy.pace import check_delay, failing_lines, retry_delay, sync_pace
+from netsim_proxy.pace import check_delay, failing_lines, rest_after, retry_delay, sync_pace
 
 NODE = Node("node1")
 
@@ -22,6 +22,12 @@ def test_syncs_come_in_a_burst_of_two_and_then_one_a_period() -> None:
     assert [pace.delay(0.0), pace.delay(0.15)] == [0.0, 0.0]
     assert pace.delay(0.3) == pytest.approx(0.7)
     assert pace.delay(10.0) == 0.0
+
+
+def test_syncs_of_many_rules_rest_in_proportion_to_what_they_take():
+    assert rest_after(2.0, 100) == 0.0
+    assert rest_after(0.1, 2000) == pytest.approx(0.4)
+    assert rest_after(30.0, 2000) == 10.0
 
 
 def test_no_limit_without_a_period() -> None:
