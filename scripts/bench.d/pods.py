@@ -72,11 +72,11 @@ class Bench:
         watch = PodWatch(lab, "bench")
         begun = time.perf_counter()
         lab.kubectl("apply", "-f", "-", stdin=manifest("bench", count, _SERVED))
-        wait_for(f"{what}: Ready", lambda: watch.count("Ready") >= count, self.options.timeout, 0.05)
+        self._wait(f"{what}: Ready", watch, "Ready", count)
         address = service_address(lab, "bench")
         for number in range(nodes):
             name = f"node-{number + 1}"
-            wait_for(f"rules of {name}", partial(_translates, lab, name, address, count), 120, 0.1)
+            wait_for(f"rules of {name}", partial(_translates, lab, name, address, count), self.options.timeout, 0.1)
         rules = time.perf_counter() - begun
         asked, failed = seen_through(lab.netns("node-1"), address, count)
         ended = time.perf_counter() - begun
@@ -92,7 +92,7 @@ class Bench:
     def _delete(self, lab: Lab, count: int, nodes: int, watch: PodWatch, goal: float | None = 5.0) -> None:
         begun = time.perf_counter()
         lab.kubectl("delete", "deployment", "bench", "--wait=false")
-        wait_for(f"{count} pods deleted", lambda: watch.count("gone") >= count, self.options.timeout, 0.02)
+        self._wait(f"{count} pods deleted", watch, "gone", count)
         wait_for("namespaces gone", lambda: _namespaces(lab) <= watch.others, 60, 0.02)
         self.row(f"delete {count} pods, API and kernel", "s", time.perf_counter() - begun, goal)
         lab.kubectl("delete", "service", "bench")
@@ -102,10 +102,18 @@ class Bench:
         count = self.options.real
         before, watch = read_memory(lab), PodWatch(lab, "real")
         lab.kubectl("apply", "-f", "-", stdin=manifest("real", count, _REAL))
-        wait_for(f"{count} real pods", lambda: watch.count("Ready") >= count, self.options.timeout, 0.05)
+        self._wait(f"{count} real pods", watch, "Ready", count)
         settle(lab)
         kib = read_memory(lab).since(before).total_kib / count
         self.row(f"idle real-process pod of {count}, beyond that", "KiB", kib - each, 1536)
+
+    def _wait(self, what: str, watch: PodWatch, phase: str, count: int) -> None:
+        """Until so many pods have come so far; else say how far all have come."""
+        try:
+            wait_for(what, lambda: watch.count(phase) >= count, self.options.timeout, 0.02)
+        except SystemExit as error:
+            reached = ", ".join(f"{len(times)} {name}" for name, times in watch.times.items())
+            raise SystemExit(f"{error}; {reached or 'none was created'}") from None
 
     def _memory(self, work: str, before: Memory, after: Memory, count: int, goal: float | None) -> float:
         grown = after.since(before)
@@ -131,11 +139,11 @@ def _namespaces(lab: Lab) -> int:
     return sum(name.startswith("pod-") for name in os.listdir(f"/run/netsim/{lab.name}/netns"))
 
 
-def cni_rows(arguments: list[str]) -> None:
-    """`scripts/bench cni`, which measures the plugin alone; its table follows ours."""
+def cni_rows() -> list[Row]:
+    """The rows of `scripts/bench cni`, which measures the plugin alone."""
     script = Path(__file__).parent / "cni.py"
-    if script.exists():
-        subprocess.run([sys.executable, "-B", str(script), *arguments], check=True)
+    done = subprocess.run([sys.executable, "-B", str(script), "-o", "json"], check=True, stdout=subprocess.PIPE)
+    return [Row(**row) for row in json.loads(done.stdout)]
 
 
 def in_a_lab(name: str, measure: Callable[[Lab], None]) -> None:
@@ -166,13 +174,12 @@ def main() -> None:
         bench.peer()
     if options.many:
         in_a_lab(f"bench-{os.getpid()}m", bench.many)
-    if options.output == "json":
-        print(json.dumps([asdict(row) for row in bench.rows]))
-    else:
-        print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")
-        print("\n".join([*(row.render() for row in bench.rows), "", *bench.notes]))
     if not options.no_cni:
-        cni_rows(["-o", options.output])
+        bench.rows += cni_rows()
+    if options.output == "json":
+        return print(json.dumps([asdict(row) for row in bench.rows]))
+    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")
+    print("\n".join([*(row.render() for row in bench.rows), "", *bench.notes]))
 
 
 if __name__ == "__main__":
