@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct, pack
 
 from .names import Labels
@@ -39,6 +40,8 @@ PLAIN_OPT = 11
 OTHER_THAN_QUERY = 0xF8
 
 _ALONE, _WITH_OPT, _OPT_HEAD = b"\0\1\0\0\0\0\0\0", b"\0\1\0\0\0\0\0\1", b"\0\0\x29"
+# labels that the SOA adds to the zone's; in a question, it may point at them, and then has their case
+NAMED_IN_SOA = frozenset((b"dns", b"hostmaster"))
 _NO_DO, _DO = bytes(6), b"\0\0\x80\0\0\0"
 _RECORD = Struct("!HHIH")
 _COUNTS = Struct("!HHHHH")
@@ -185,6 +188,8 @@ def badvers_message(query: Query) -> bytes:
 
 def build_body(question: Question, answer: Answer, zone: Labels) -> Body:
     """Write the records of an answer to a question; `zone` is the one that SRV targets end with."""
+    if not answer.answer and len(answer.authority) == 1 and NAMED_IN_SOA.isdisjoint(question.qname):
+        return _build_denial(question.qname, answer)
     writer = _Writer(question.qname, answer.ttl)
     fixed, addresses = [], []
     dated = targets = False
@@ -208,6 +213,24 @@ def build_body(question: Question, answer: Answer, zone: Labels) -> Body:
         zone=whole_name(zone) if targets else b"",
         size=sum(map(len, [*fixed, *addresses, *authority, *additional])),
     )
+
+
+def _build_denial(qname: Labels, answer: Answer) -> Body:
+    """As `build_body`; all that tells the SOA of one denial from another's is where in the question the zone begins."""
+    soa = answer.authority[0]
+    below = qname[: len(qname) - len(soa.owner)]
+    written = _written_soa(HEADER_SIZE + sum(map(len, below)) + len(below), answer.ttl, soa.suffix[4:])
+    flags = answer.rcode | (AA if answer.authoritative else 0)
+    return Body(flags, authority=(written,), dated=True, size=len(written))
+
+
+@lru_cache(maxsize=1024)
+def _written_soa(zone: int, ttl: int, numbers: bytes) -> bytes:
+    """The SOA of a zone whose name is written at `zone`, its serial 0."""
+    to_zone = pack("!H", 0xC000 | zone)
+    names = (b"\2ns\3dns", b"\x0ahostmaster")
+    data = b"".join(name + to_zone for name in names) + bytes(4) + numbers
+    return to_zone + _RECORD.pack(SOA, 1, ttl, len(data)) + data
 
 
 def whole_name(labels: Labels) -> bytes:

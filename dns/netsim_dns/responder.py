@@ -15,6 +15,7 @@ from .index import Index
 from .kept import VOLATILE, Keeper, Kept, Ready, Varied
 from .names import Labels, lower
 from .reply import (
+    NAMED_IN_SOA,
     PLAIN_OPT,
     QUESTION_TAIL,
     SOA_NUMBERS,
@@ -46,8 +47,6 @@ from .zones import find_zone
 
 LOG = logging.getLogger(__name__)
 KEPT_QUERY_MAX = 512
-# labels that the SOA adds to the zone: it may point at the question's, and then has their case
-_NAMED_IN_SOA = frozenset((b"dns", b"hostmaster"))
 
 
 @dataclass(slots=True)
@@ -232,7 +231,7 @@ def _ready(body: Body, asker: Asker, written: bytes) -> Ready:
 
 def _serves_any_case(question: Question, found: Answer) -> bool:
     """Do all names in the answer come from the question, and does its spelling make no difference to the answer?"""
-    if question.qtype == NS or _NAMED_IN_SOA & set(question.qname):
+    if question.qtype == NS or NAMED_IN_SOA & set(question.qname):
         return False
     return all(record.rtype != CNAME for record in found.answer)
 
