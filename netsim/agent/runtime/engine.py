@@ -21,7 +21,7 @@ from netsim.agent.objects import PodObjects
 from netsim.agent.runtime import crilog, rootfs
 from netsim.agent.runtime.catalogue import Image, image_id, is_in_process, server_header, version_of
 from netsim.agent.runtime.launch import arguments, container_id, helper_id, listen_ports, pause_id
-from netsim.agent.runtime.making import Making
+from netsim.agent.runtime.making import Making, Order
 from netsim.agent.runtime.pod_files import PodFiles, fs_group
 from netsim.agent.runtime.processes import Processes
 from netsim.agent.runtime.sandboxes import Sandboxes
@@ -130,7 +130,7 @@ class Engine:
         await self.prepare_pod(pod, state)
         env = self._environment(pod, spec, image) | declared
         log = self.log_path(podspec.uid(pod), spec["name"], attempt)
-        await self.call(self.making.start, pod, spec, state, container, env, args, image, log)
+        await self.call(self.making.start, Order(pod, spec, state, container, env, args, image), log)
         return time.time()
 
     async def _declared(self, pod: Obj, spec: Obj, state: PodState) -> dict[str, str]:
@@ -174,7 +174,7 @@ class Engine:
                 env = self._environment(pod, spec, BASE) | await self._declared(pod, spec, state)
                 await self.prepare_pod(pod, state)
                 plain = {**spec, "resources": {}, "tty": False, "terminationMessagePath": ""}
-                await self.call(self.making.start_helper, pod, plain, state, helper, env, IDLE, BASE)
+                await self.call(self.making.start_helper, Order(pod, plain, state, helper, env, IDLE, BASE))
         container.helper = True
         return helper
 

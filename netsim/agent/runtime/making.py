@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from netsim.agent import podspec
 from netsim.agent.config import AgentConfig
@@ -29,6 +30,19 @@ IMAGE_NOTE = "image.json"
 MAX_ACCOUNTS = 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one container is made from; `container` is its id."""
+
+    pod: Obj
+    spec: Obj
+    state: PodState
+    container: str
+    env: dict[str, str]
+    args: Sequence[str]
+    image: Image
+
+
 class Making:
     """The makers of one node's containers share its storage, sandboxes and images."""
 
@@ -44,39 +58,28 @@ class Making:
         self.config, self.storage, self.sandboxes, self.files = config, storage, sandboxes, files
         self.processes, self.images = processes, images
 
-    def start(
-        self,
-        pod: Obj,
-        spec: Obj,
-        state: PodState,
-        container: str,
-        env: dict[str, str],
-        args: Sequence[str],
-        image: Image,
-        log: str,
-    ) -> None:
+    def start(self, order: Order, log: str) -> None:
         """Make and start a container. Raises ConfigError, CreateFailed, OSError; nothing of it stays then."""
-        self._mount(pod, spec, container, image)
+        self._mount(order)
         try:
-            config = oci_config(self._specify(pod, spec, state, container, env, args, image))
-            self.processes.create(container, config, log, terminal_args(spec))
+            config = oci_config(self._specify(order))
+            self.processes.create(order.container, config, log, terminal_args(order.spec))
         except BaseException:
-            self.processes.remove(container)
+            self.processes.remove(order.container)
             raise
 
-    def start_helper(
-        self, pod: Obj, spec: Obj, state: PodState, helper: str, env: dict[str, str], args: Sequence[str], image: Image
-    ) -> None:
+    def start_helper(self, order: Order) -> None:
         """Make and start a container that nobody waits for and whose output nobody reads."""
-        self._mount(pod, spec, helper, image)
+        self._mount(order)
         try:
-            config = oci_config(self._specify(pod, spec, state, helper, env, args, image))
+            config = oci_config(self._specify(order))
         except BaseException:
-            self.processes.remove(helper)
+            self.processes.remove(order.container)
             raise
-        self.processes.create_helper(helper, config)
+        self.processes.create_helper(order.container, config)
 
-    def _mount(self, pod: Obj, spec: Obj, container: str, image: Image) -> None:
+    def _mount(self, order: Order) -> None:
+        container, image = order.container, order.image
         if self.storage.holds(container):
             self.processes.remove(container)
         bundle, writable = self.storage.bundle(container), self.storage.writable(container)
@@ -89,32 +92,25 @@ class Making:
             if not all(os.path.isdir(layer) for layer in image.layers):
                 raise CreateError(f"image {image.name} has been removed")
             os.makedirs(bundle)
-            meta = pod["metadata"]
+            meta = order.pod["metadata"]
             note = {"id": image.id, "layers": image.layers, "pod": f"{meta['namespace']}/{meta['name']}"}
             with open(f"{bundle}/{IMAGE_NOTE}", "w", encoding="utf-8") as file:
-                json.dump({**note, "container": spec["name"]}, file)
+                json.dump({**note, "container": order.spec["name"]}, file)
             rootfs.mount_root([points, *image.layers], bundle, writable)
 
-    def _specify(
-        self,
-        pod: Obj,
-        spec: Obj,
-        state: PodState,
-        container: str,
-        env: dict[str, str],
-        args: Sequence[str],
-        image: Image,
-    ) -> ProcessSpec:
-        uid, sandbox, root = podspec.uid(pod), _sandbox(state), f"{self.storage.bundle(container)}/rootfs"
+    def _specify(self, order: Order) -> ProcessSpec:
+        pod, spec, image, container = order.pod, order.spec, order.image, order.container
+        uid, sandbox, root = podspec.uid(pod), _sandbox(order.state), f"{self.storage.bundle(container)}/rootfs"
         ipc, uts = self.sandboxes.shared_paths(uid, sandbox)
         security = merged_security(pod, spec)
-        binds = [*self.files.binds(pod, spec, env), *([] if image.layers else rootfs.system_binds())]
+        binds = [*self.files.binds(pod, spec, order.env), *([] if image.layers else rootfs.system_binds())]
         binds += rootfs.netsim_binds() if image.netsim else []
         if spec.get("terminationMessagePath"):
             binds.append(termination.bind(self.storage.bundle(container), spec))
         return ProcessSpec(
-            args, env, root, self.files.hostname(pod), f"{self.config.cgroup}/pods/{uid}/{container[:16]}",
-            sandbox.netns, "" if pod["spec"].get("hostIPC") else ipc, uts, self._pids(pod, spec, state, container),
+            order.args, order.env, root, self.files.hostname(pod),
+            f"{self.config.cgroup}/pods/{uid}/{container[:16]}", sandbox.netns,
+            "" if pod["spec"].get("hostIPC") else ipc, uts, self._pids(pod, spec, order.state, container),
             spec.get("workingDir") or image.cwd or "/", bool(spec.get("tty")), binds, spec, security,
             own_capabilities(), choose_user(security, image.user, read_accounts(root)), of_ipc(pod),
         )  # fmt: skip
@@ -141,7 +137,7 @@ class Making:
         if pod["spec"].get("shareProcessNamespace") and not self.processes.helper_lives(shared):
             plain = {"name": "pause", "securityContext": {"runAsUser": 0}}
             bare = {**pod, "spec": {**pod["spec"], "securityContext": {}}}
-            self.start_helper(bare, plain, state, shared, {"PATH": "/usr/bin:/bin"}, PAUSE, image)
+            self.start_helper(Order(bare, plain, state, shared, {"PATH": "/usr/bin:/bin"}, PAUSE, image))
 
 
 def read_accounts(root: str) -> Accounts:
