@@ -118,10 +118,12 @@ def _no_port(service: Obj, port: str, family: str, parts: Parts) -> str:
 def _counters(paths: LabPaths, node: NodeSpec, family: Any) -> Any:
     from netsim.host import firewall, netns
     from netsim.host.exec import CommandFailed, CommandMissing
+    from netsim_proxy.recent import Recent
     from netsim_proxy.report import read_counters
 
     try:
-        return read_counters(netns.run_in(paths.netns(node.name), firewall.save_lines, family, counters=True))
+        lines = netns.run_in(paths.netns(node.name), firewall.save_lines, family, counters=True)
+        return read_counters(lines), Recent(*netns.run_in(paths.netns(node.name), firewall.recent_lists))
     except (CommandFailed, CommandMissing) as error:
         raise Fault(f"reading the rules of {node.name}: {error}") from None
 
@@ -151,7 +153,7 @@ def _report(
     family: Any = 6 if ":" in port.cluster_ip else 4
     ways = tuple(way for each in sources for way in _ways(each, port, parts, config) if to in ("", way.way))
     question = Question(one_port(parts, port), config, family, cluster.pod_names(), ways)
-    return nftables_report(question, kernel) if config.mode == "nftables" else iptables_report(question, kernel)
+    return nftables_report(question, kernel) if config.mode == "nftables" else iptables_report(question, *kernel)
 
 
 def _ways(source: Source, port: ServicePort, parts: Parts, config: ProxyConfig) -> Iterator[Way]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from io import BytesIO, TextIOWrapper
+from pathlib import Path
 from typing import Literal
 
 from netsim.host.exec import CommandFailed, run
@@ -42,6 +43,19 @@ def save_lines(family: Family, *, counters: bool = False) -> Iterator[str]:
     """As `save`, of all tables, line by line: there may be many megabytes. What is no UTF-8 is replaced."""
     done = run([command(family, "-save"), *(["-c"] if counters else [])], timeout=SAVE_TIMEOUT)
     return TextIOWrapper(BytesIO(done.stdout), errors="replace")
+
+
+def recent_lists() -> tuple[dict[str, str], int, float]:
+    """The lists of match `recent` by name, the kernel's ticks and seconds since it started; none without ticks."""
+    directory = Path("/proc/thread-self/net/xt_recent")
+    try:
+        count = re.search(r"^jiffies: (\d+)$", Path("/proc/timer_list").read_text(encoding="ascii"), re.MULTILINE)
+    except OSError:
+        count = None
+    uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    if count is None or not directory.is_dir():
+        return {}, 0, uptime
+    return {each.name: each.read_text(encoding="ascii") for each in directory.iterdir()}, int(count[1]), uptime
 
 
 def run_iptables(args: list[str], family: Family, *, check: bool = False) -> int:

@@ -17,6 +17,7 @@ from netsim_proxy.endpoints import endpoints_of, select_endpoints
 from netsim_proxy.explain import explain_chain, explain_rule
 from netsim_proxy.iptables import render_rule
 from netsim_proxy.model import Endpoint, ServicePort
+from netsim_proxy.recent import Recent
 from netsim_proxy.render import Parts
 from netsim_proxy.rule import Place, Rule, Ruleset
 from netsim_proxy.rules import compile_rules
@@ -26,6 +27,7 @@ from netsim_proxy.walk import walk as walk_iptables
 Counters = Mapping[tuple[Place, str], tuple[int, int]]
 """Packets and bytes of the kernel's rules, by chain and text without its comment."""
 
+_NOBODY = Recent()
 _COMMENT = re.compile(r'-m comment --comment (?:"(?:[^"\\]|\\.)*"|\S+) ?')
 _COUNTED = re.compile(r"\[(\d+):(\d+)\] -A (\S+) (.*)")
 
@@ -133,8 +135,9 @@ def plain(rule: str) -> str:
     return _COMMENT.sub("", rule)
 
 
-def iptables_report(question: Question, counters: Counters) -> PortReport:
-    """The chains of one Service port in mode iptables, in the order in which packets come to them."""
+def iptables_report(question: Question, counters: Counters, recent: Recent = _NOBODY) -> PortReport:
+    """The chains of one Service port in mode iptables, in the order in which packets come to them; `recent` are the
+    kernel's lists of clients."""
     parts, (port,) = question.parts, question.parts.services
     ruleset = compile_rules([port], parts.slices, parts.node, question.config, parts.addresses, family=question.family)
     endpoints = endpoint_names(question, lambda _, each: names.endpoint_chain(port.name, port.protocol, each.text))
@@ -144,7 +147,12 @@ def iptables_report(question: Question, counters: Counters) -> PortReport:
         for place, rules in (*ruleset.chains.items(), *((place, (rule,)) for place, rule in ruleset.hooks))
         for rule in rules
     }
-    walks = walk_views(question, lambda packet: walk_iptables(ruleset, packet), lambda step: says[step])
+    walks = walk_views(
+        question,
+        lambda packet: walk_iptables(ruleset, packet),
+        lambda step: says[step],
+        lambda ip: recent.lists_with(ip, port.affinity_seconds) if port.affinity_seconds else frozenset(),
+    )
     wanted = {(p, plain(render_rule(r, ruleset.family))) for p, rules in ruleset.chains.items() for r in rules}
     own = {place for place in ruleset.chains if is_dynamic(place)}
     unexpected = tuple(f"-A {p[1]} {text}" for p, text in counters if p in own and (p, text) not in wanted)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from netsim.host import firewall, netns
+from netsim_proxy.config import ProxyConfig
+from netsim_proxy.recent import Recent
+from netsim_proxy.render import cut_objects
+from netsim_proxy.report import Question, Way, iptables_report
 from support.labs import until
 from support.proxy_world import (
     BRIDGE,
+    CIDRS,
+    CLIENT,
     NODE,
     NODE_ON_REMOTE_SIDE,
     POD1,
@@ -143,3 +150,21 @@ def test_deleted_rules_come_back_within_the_sync_period(world: World) -> None:
 
     until(back)
     assert world.ask("p2", "10.96.0.1") == f"p1 {POD2}"
+
+
+def test_the_kernels_lists_tell_who_keeps_to_which_endpoint(world: World) -> None:
+    sticky = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}}
+    world.api.put(service("keep", "10.96.0.9", **sticky))
+    world.api.put(endpoints("keep", POD1, POD2))
+    world.start_proxy().wait_synced()
+    server = {world.ask("client", "10.96.0.9").split()[0] for _ in range(6)}.pop()
+    recent = Recent(*netns.run_in(world.path("node"), firewall.recent_lists))
+    config = ProxyConfig("node1", cluster_cidr=CIDRS)
+    parts = cut_objects(world.api.objects.values(), config, [NODE])
+    ways = tuple(Way("", source, "clusterip", "10.96.0.9", 80, "eth0") for source in (CLIENT, REMOTE))
+    known, unknown = iptables_report(Question(parts, config, 4, {}, ways), {}, recent).walks
+    place = {"p1": f"{POD1}:8080", "p2": f"{POD2}:8080"}[server]
+    assert [(each.probability, each.endpoint) for each in known.outcomes] == [(1.0, place)]
+    assert len(unknown.outcomes) == 2
+    late = replace(recent, ticks=recent.ticks + 61 * 1000)
+    assert recent.lists_with(CLIENT, 60) and not late.lists_with(CLIENT, 60)

@@ -11,6 +11,7 @@ from netsim.cli.rules_query import find_service
 from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.explain import duration
 from netsim_proxy.names import service_hash
+from netsim_proxy.recent import Recent
 from netsim_proxy.render import cut_objects, render_objects
 from netsim_proxy.report import (
     PortReport,
@@ -153,3 +154,16 @@ def test_a_service_is_found_by_any_of_its_names(make: Any) -> None:
     assert find_service("dns", "kube-system", services) == dns
     with pytest.raises(Fault, match="no Service `wep` in namespace ns; there are kube-system/dns, ns/web"):
         find_service("wep", "ns", services)
+
+
+@pytest.mark.parametrize("rate", [100, 250, 300, 1000])
+def test_entries_of_the_kernels_lists_are_as_old_as_its_ticks_say(rate: int) -> None:
+    now = 2**32 + (5000 - 300) * rate
+    lists = {
+        "KUBE-SEP-A": f"src=10.0.0.1 ttl: 64 last_seen: {now - 9 * rate} oldest_pkt: 1 {now - 20 * rate}\n",
+        "KUBE-SEP-B": f"src=fd00:0000:0000:0000:0000:0000:0000:0001 ttl: 64 last_seen: {now} oldest_pkt: 1 {now}\n",
+    }
+    recent = Recent(lists, now, 5000.2)
+    assert recent.lists_with("10.0.0.1", 10) == {"KUBE-SEP-A"}
+    assert recent.lists_with("10.0.0.1", 8) == recent.lists_with("10.0.0.10", 10) == set()
+    assert recent.lists_with("fd00::1", 1) == {"KUBE-SEP-B"}
