@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from struct import Struct, error, unpack_from
 
-from ..types import AAAA, CNAME, NOERROR, NOTIMP, NS, NXDOMAIN, OPT, PTR, SERVFAIL, SOA, SRV, A
+from ..types import AAAA, CNAME, NOERROR, NOTIMP, NS, NXDOMAIN, OPT, PTR, SERVFAIL, SOA, SRV, TXT, A
 from ..wire import HEADER_SIZE, QR, TC
 
 MX, DNAME, TSIG, SIG = 15, 39, 250, 24
@@ -142,6 +142,8 @@ def _read_record(data: bytes, start: int, section: int) -> _Read:
         raise BadMessage(f"an address of {size} bytes")
     if rtype in _NAMES:
         _check_names(data, rtype, content, end)
+    elif rtype == TXT:
+        _check_strings(data, content, end)
     # a TTL with its first bit set is taken for zero (RFC 2181, section 8); OPT has flags there
     seconds = ttl if ttl < 1 << 31 or rtype == OPT else 0
     return _Read(section, owner, offset - start == len(owner), rtype, seconds, start, content, end)
@@ -154,6 +156,13 @@ def _check_names(data: bytes, rtype: int, offset: int, end: int) -> None:
         offset = _read_name(data, offset)[1]
     if offset + (20 if rtype == SOA else 0) != end:
         raise BadMessage(f"data of type {rtype} does not end with its names")
+
+
+def _check_strings(data: bytes, offset: int, end: int) -> None:
+    while offset < end:
+        offset += 1 + data[offset]
+    if offset != end:
+        raise BadMessage("a text that runs over its record's end")
 
 
 def _read_name(data: bytes, offset: int) -> tuple[bytes, int]:
@@ -178,7 +187,7 @@ def _read_name(data: bytes, offset: int) -> tuple[bytes, int]:
 def _skip_name(data: bytes, offset: int) -> int:
     try:
         return _read_name(data, offset)[1]
-    except IndexError as failure:
+    except (IndexError, error) as failure:
         raise BadMessage("the question is cut short") from failure
 
 

@@ -109,6 +109,32 @@ def test_an_answer_is_passed_on_whole_or_cut_at_an_edge(
         assert (texts(shown.answer), texts(shown.authority)) == (texts(made.answer), texts(made.authority))
 
 
+@pytest.mark.parametrize(
+    ("rtype", "content"),
+    [
+        (1, b"123"),
+        (28, bytes(15)),
+        (16, b"\5abc"),
+        (5, b"\3abc"),
+        (15, b"\0\1\3abc\0x"),
+        (6, b"\0\0abc"),
+        (2, b"\xc0\xff"),
+    ],
+)
+def test_records_of_known_types_must_be_well_formed(rtype: int, content: bytes) -> None:
+    made = reply(asked()[0], "@ 60 IN TYPE65400 \\# 0").to_wire()
+    wrong = made[:-10] + rtype.to_bytes(2, "big") + made[-8:-2] + len(content).to_bytes(2, "big") + content
+    with pytest.raises(BadMessage):
+        parse_message(wrong)
+
+
+@pytest.mark.parametrize("rest", [b"", b"\3abc", b"\xc0", b"\3abc\xc0", b"\0\0\1"])
+def test_a_question_cut_short_is_no_message(rest: bytes) -> None:
+    for read in (parse_message, cut_message):
+        with pytest.raises(BadMessage):
+            read(reply(asked()[0]).to_wire()[:12] + rest)
+
+
 def test_what_follows_the_opt_is_left_out() -> None:
     """Its pointers would no longer be right."""
     made = reply(asked(use_edns=0)[0], "@ 60 IN A 203.0.113.1").to_wire()
