@@ -11,7 +11,7 @@ import dns.flags
 import dns.message
 import dns.rdatatype
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim.client.transport import InProcessTransport
@@ -213,7 +213,6 @@ def test_uncompressed_sizes_agree_with_dnspython(responder: Responder, name: str
     assert uncompressed_size(answer) == expected
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=12, max_size=80))
 def test_nothing_in_an_answer_breaks_the_log(answer: bytes) -> None:
     query = dns.message.make_query(SVC1, "A").to_wire()
