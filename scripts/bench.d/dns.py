@@ -27,6 +27,7 @@ _KNOT = 135_000
 _PLAIN, _KUBEADM, _PLAIN_TCP, _KUBEADM_TCP = 22_200, 9_800, 28_300, 14_100
 _SMALL, _LARGE = (1_000, 2), (10_000, 10)
 _UDP, _TCP = ("-c", "4", "-q", "100"), ("-c", "4", "-q", "100", "-m", "tcp")
+_MIXED = 6
 _ONE = ("-c", "1", "-q", "1", "-v")
 
 
@@ -115,7 +116,8 @@ def measure_workers(directory: Path, rounds: int, seconds: float) -> list[Row]:
     found = []
     with netsim(objects, "--workers", "1") as one, netsim(objects, "--workers", "2") as two:
         one.ask_all(questions)
-        two.ask_all(questions, 2)
+        for _ in range(_MIXED):  # each time from other ports, so that each question comes to both workers
+            two.ask_all(questions)
         with half_cores(one) as first, half_cores(two) as second:
             if not (first and second):
                 return []

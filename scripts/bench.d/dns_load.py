@@ -159,9 +159,9 @@ class Server:
         times = [float(m) * 1e6 for m in re.findall(r"^> \S+ \S+ \S+ ([\d.]+)$", told, re.M)]
         return Rate(rate, answered / max(used, 0.01), statistics.median(times) if times else 0.0)
 
-    def ask_all(self, questions: Path, times: int = 1) -> None:
+    def ask_all(self, questions: Path) -> None:
         """Ask each question, so that what is measured then has been asked before."""
-        self.ask(questions, 60, "-n", str(times), "-c", "4", "-q", "100")
+        self.ask(questions, 60, "-n", "1", "-c", "4", "-q", "100")
 
     def stop(self) -> None:
         self._process.terminate()
