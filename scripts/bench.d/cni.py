@@ -156,7 +156,7 @@ def _process_rows(command: str, times: dict[str, list[float]], goal: float | Non
         return rows
     theirs = statistics.median(times[f"peer {command}"])
     told = f"{PEER_NAME}: {theirs:.1f} ms, {1000 / theirs:.0f}/s; ours {1000 / ours:.0f}/s"
-    return [*rows, Row(f"{command}: ours as part of the peer's time", "", ours / theirs, 1 / 15, told)]
+    return [*rows, Row(f"{command}: ours as part of the peer's time", "%", 100 * ours / theirs, 6.7, told)]
 
 
 def measure_executable(world: World, rounds: int) -> list[Row]:
@@ -180,7 +180,9 @@ def measure_executable(world: World, rounds: int) -> list[Row]:
     mine, peers = (statistics.median(times) if times else 0.0 for times in found.values())
     rows = [Row("netsim-cni with a node process, ADD + DEL: median", "ms", mine)]
     if peers:
-        rows.append(Row("netsim-cni as part of the peer's time", "", mine / peers, 0.9, f"{PEER_NAME}: {peers:.1f} ms"))
+        rows.append(
+            Row("netsim-cni as part of the peer's time", "%", 100 * mine / peers, 90, f"{PEER_NAME}: {peers:.1f} ms")
+        )
     return rows
 
 
@@ -214,7 +216,7 @@ def measure_modes(world: World, rounds: int, seconds: float) -> list[Row]:
                 times.append(scale * _rate(world, mode, targets[mode], part, seconds))
         routed, bridged = (statistics.median(times) for times in rates.values())
         told = f"routed {routed:.4g} {unit}, bridged {bridged:.4g} {unit}"
-        rows.append(Row(f"{part} between two pods: bridged by routed", "", bridged / routed, 1.1, told))
+        rows.append(Row(f"{part} between two pods: bridged by routed", "%", 100 * bridged / routed, 110, told))
     return rows
 
 
