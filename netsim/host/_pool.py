@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from netsim.host._libc import CLONE_NEWNET, setns, unshare
 
 ROUTE_SOCKET = (socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
 MAX_UNCLAIMED = 64
+QUIET_SECONDS = 0.02
 
 
 class Ready:
@@ -33,9 +35,8 @@ class Ready:
 
 
 class Pool:
-    """Up to `size` namespaces, which a thread of its own makes; it begins when the first is asked for.
-
-    `prepare` is called in each new one.
+    """Up to `size` namespaces, which a thread of its own makes from the first that is asked for on, calling `prepare` in
+    each. While many are asked for it waits: making them beside those who then make their own speeds up nobody.
     """
 
     def __init__(self, prepare: Callable[[], None]) -> None:
@@ -44,11 +45,13 @@ class Pool:
         self._wanted = threading.Semaphore(0)
         self._thread: threading.Thread | None = None
         self._sockets: dict[str, tuple[int, socket.socket]] = {}
+        self._asked = 0.0
 
     def take(self) -> Ready | None:
         """One of them, None when there is none just now; another will be made in its place."""
         if not self.size:
             return None
+        self._asked = time.monotonic()
         if self._thread is None:
             self._thread = threading.Thread(target=self._make_all, name="netns-pool", daemon=True)
             self._thread.start()
@@ -64,6 +67,8 @@ class Pool:
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         while True:
             self._wanted.acquire()
+            while (pause := self._asked + QUIET_SECONDS - time.monotonic()) > 0:
+                time.sleep(pause)
             unshare(CLONE_NEWNET)
             try:
                 self.prepare()

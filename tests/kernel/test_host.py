@@ -416,9 +416,12 @@ from netsim.host.netlink import Netlink, NetlinkError
 
 netns.keep_ready(2)
 paths = [f"{directory}/ready-{{n}}" for n in range(8)]
+deadline = time.monotonic() + 20
 for path in paths:
     netns.create(path)
-    time.sleep(0)  # to the thread that makes them
+    while not netns._pool._ready:
+        assert time.monotonic() < deadline, "none is made in advance"
+        time.sleep(0.005)
 assert len({{netns.inode(path) for path in paths}}) == len(paths)
 with Netlink(paths[0]) as node:
     for number, path in enumerate(paths[1:]):
