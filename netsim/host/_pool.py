@@ -35,8 +35,8 @@ class Ready:
 
 
 class Pool:
-    """Up to `size` namespaces, which a thread of its own makes from the first that is asked for on, calling `prepare` in
-    each. While many are asked for it waits: making them beside those who then make their own speeds up nobody.
+    """Up to `size` namespaces, which a thread of its own makes from the first that is asked for on; it calls `prepare`
+    in each. While many are asked for it waits: making them beside those who then make their own speeds up nobody.
     """
 
     def __init__(self, prepare: Callable[[], None]) -> None:
