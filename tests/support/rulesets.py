@@ -5,6 +5,8 @@ from __future__ import annotations
 from netsim_proxy.diff import SHARED_CHAINS
 from netsim_proxy.iptables import State, parse_save
 
+_CNI = ("NETSIM-POSTROUTING", "CNI-")
+
 
 def comparable(state: State) -> State:
     """The rules by table and chain, sorted where every sync may put them in another order.
@@ -17,8 +19,11 @@ def comparable(state: State) -> State:
 
 
 def proxy_rules(text: str) -> State:
-    """The service proxy's part of what `iptables-save` printed, comparable; the CNI plugin's chain is left out."""
-    ours = {place: rules for place, rules in parse_save(text).items() if place[1] != "NETSIM-POSTROUTING"}
-    return comparable(
-        {p: tuple(r for r in rules if not r.endswith("-j NETSIM-POSTROUTING")) for p, rules in ours.items()}
-    )
+    """The service proxy's part of what `iptables-save` printed, comparable; the CNI plugin's chains, and the jumps to
+    them, are left out."""
+    ours = {place: rules for place, rules in parse_save(text).items() if not place[1].startswith(_CNI)}
+    return comparable({p: tuple(r for r in rules if not _jumps_to_cni(r)) for p, rules in ours.items()})
+
+
+def _jumps_to_cni(rule: str) -> bool:
+    return any(f" -j {prefix}" in f" {rule}" for prefix in _CNI)
