@@ -11,6 +11,8 @@ from .reply import Asker, Body, Records
 GENERATION_MAX = 40_000
 # denials differ in where their SOA points to, so that few bodies serve all of them
 DENIALS_MAX = 4096
+# queries for which one answer is at hand; clients ask in few ways, and one with a new way each time fills no memory
+COPIES_MAX = 16
 
 VOLATILE: Touched = (None, None)
 """Dropped with every change: answers that are made from more than can be said."""
@@ -99,12 +101,9 @@ class Keeper:
         return kept
 
     def add(self, key: bytes, kept: Kept) -> None:
-        """Keep an answer."""
+        """Keep an answer to a question for which none is kept."""
         if self._young.full():
-            self._old, self._young = self._young, _Generation()
-            self.udp.clear()
-            self.tcp.clear()
-            self.udp, self.tcp = self._young.udp, self._young.tcp
+            self._turn_over()
         if kept.body.dated:
             kept.body = self._shared(kept.body)
         self._young.add(key, kept)
@@ -114,9 +113,20 @@ class Keeper:
             self._denials.clear()
         return self._denials.setdefault((body.flags, body.fixed, body.authority), body)
 
-    def add_ready(self, kept: Kept, stream: bool, query: bytes, ready: Ready) -> None:
-        """Have an answer that is kept at hand for one query."""
+    def _turn_over(self) -> None:
+        self._old, self._young = self._young, _Generation()
+        self.udp.clear()
+        self.tcp.clear()
+        self.udp, self.tcp = self._young.udp, self._young.tcp
+
+    def add_ready(self, key: bytes, kept: Kept, stream: bool, query: bytes, ready: Ready) -> None:
+        """Have an answer at hand for one query, if it is the one kept under `key`: others would never be dropped."""
+        if self._young.bodies.get(key) is not kept or len(kept.copies) >= COPIES_MAX:
+            return
         table = self.tcp if stream else self.udp
+        if len(table) >= GENERATION_MAX:
+            self._turn_over()
+            return
         table[query] = ready
         kept.copies += ((table, query),)
 

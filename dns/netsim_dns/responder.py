@@ -36,6 +36,7 @@ from .types import CNAME, IN, NS, REFUSED, SERVFAIL, Answer, Question
 from .wire import (
     HEADER_SIZE,
     OPCODE_NOTIFY,
+    OPCODE_QUERY,
     PLAIN_LIMIT,
     TC,
     TCP_LIMIT,
@@ -145,20 +146,23 @@ class Responder:
             return None
         if query.edns and query.edns.version > 0:
             return data[:2] + badvers_message(query)
-        made = self._make(query, data, stream)
-        if not isinstance(made, Kept):
-            return made
         key = lower_question(query.raw_question)
-        if query.opcode == 0 and (not made.exact or query.raw_question == key):
-            self.kept.add(key, made)
+        kept = self.kept.find(key) if query.opcode == OPCODE_QUERY else None
+        if kept is None or (kept.exact and query.raw_question != key):
+            made = self._make(query, data, stream)
+            if not isinstance(made, Kept):
+                return made
+            kept = made
+            if query.opcode == OPCODE_QUERY and (not made.exact or query.raw_question == key):
+                self.kept.add(key, made)
         asker = asker_of(query, _limit(query, self.config.udp_max, stream))
-        return self._write(made, asker, data, key, stream)
+        return self._write(kept, asker, data, key, stream)
 
     def _write(self, kept: Kept, asker: Asker, data: bytes, key: bytes, stream: bool) -> bytes:
-        """The whole message, which is kept as well if the query may come again byte by byte."""
+        """The whole message, which is at hand from now on if the query may come again byte by byte."""
         written = render(kept.body, asker, self._serial, shuffled)
         if asker.question == key and len(asker.opt) <= PLAIN_OPT and len(data) <= KEPT_QUERY_MAX:
-            self.kept.add_ready(kept, stream, data[2:], _ready(kept.body, asker, written))
+            self.kept.add_ready(key, kept, stream, data[2:], _ready(kept.body, asker, written))
         return data[:2] + written
 
     def _make(self, query: Query, data: bytes, stream: bool) -> Kept | Answered:

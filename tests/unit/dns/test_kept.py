@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import dns.edns
 import dns.message
+import dns.opcode
 import pytest
 from dnslib import CLASS, DNSRecord
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from netsim_dns.answer import answer
 from netsim_dns.config import DnsConfig
 from netsim_dns.index import Index, build_index
-from netsim_dns.kept import VOLATILE, Keeper, Kept
+from netsim_dns.kept import COPIES_MAX, VOLATILE, Keeper, Kept
 from netsim_dns.names import Labels
 from netsim_dns.reply import Body
 from netsim_dns.responder import Responder
@@ -156,7 +158,7 @@ def test_a_full_generation_becomes_the_old_one(monkeypatch: pytest.MonkeyPatch) 
     keeper = Keeper()
     first = Kept(Body(0), touched=(b"ns", b"svc"))
     keeper.add(KEY, first)
-    keeper.add_ready(first, False, b"query", b"answer")
+    keeper.add_ready(KEY, first, False, b"query", b"answer")
     for number in range(3):
         keeper.add(KEY + bytes([number]), Kept(Body(0)))
     assert not keeper.udp, "what was at hand is let go"
@@ -169,6 +171,12 @@ def test_a_full_generation_becomes_the_old_one(monkeypatch: pytest.MonkeyPatch) 
     for number in range(3, 9):
         keeper.add(KEY + bytes([number]), Kept(Body(0)))
     assert len(keeper) <= 6
+    last = keeper.find(KEY + b"\x08")
+    assert last is not None
+    for number in range(4):
+        keeper.add_ready(KEY + b"\x08", last, False, bytes([number]), b"answer")
+    assert not keeper.udp, "a full table makes room as well"
+    assert keeper.find(KEY + b"\x08") is last
 
 
 def test_dropping_takes_what_is_at_hand_with_it() -> None:
@@ -176,9 +184,37 @@ def test_dropping_takes_what_is_at_hand_with_it() -> None:
     for stream in (False, True):
         kept = Kept(Body(0), touched=(None, b"address"))
         keeper.add(KEY, kept)
-        keeper.add_ready(kept, stream, b"query", b"answer")
+        keeper.add_ready(KEY, kept, stream, b"query", b"answer")
         keeper.drop((None, b"address"))
         assert (keeper.find(KEY), keeper.udp, keeper.tcp) == (None, {}, {})
+
+
+WAYS = {
+    "options": {"use_edns": 0, "options": [dns.edns.GenericOption(10, b"8 bytes.")]},
+    "notify": {},
+    "sizes": {"use_edns": 0, "payload": 1400},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_gone_is_denied_however_it_was_asked_for(way: str) -> None:
+    gone = service("x", {"clusterIPs": ["10.0.0.1"]})
+    index = build_index([namespace("a"), gone], 1)
+    responder = Responder(index, CONFIG)
+    plain, other = (dns.message.make_query("x.a.svc.cluster.local.", "A", **how) for how in ({}, WAYS[way]))
+    if way == "notify":
+        other.set_opcode(dns.opcode.NOTIFY)
+    queries = [plain.to_wire(), other.to_wire(), plain.to_wire(), other.to_wire()]
+    assert {reply[3] & 15 for reply in map(responder.udp, queries) if isinstance(reply, bytes)} == {0}
+    index.apply("Service", gone, None, 2)
+    assert {reply[3] & 15 for reply in map(responder.udp, queries) if isinstance(reply, bytes)} == {3}
+
+
+def test_one_question_in_very_many_ways_is_not_kept_in_each() -> None:
+    responder = Responder(build_index([namespace("a")], 1), CONFIG)
+    for size in range(512, 612):
+        responder.udp(dns.message.make_query("x.a.svc.cluster.local.", "A", use_edns=0, payload=size).to_wire())
+    assert len(responder.kept.udp) == COPIES_MAX
 
 
 # The plain path: dnslib reads the query, builds the answer from the records, and reads both answers
