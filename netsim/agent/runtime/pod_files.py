@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from fractions import Fraction
 
@@ -146,15 +147,16 @@ def expand_path(text: str, env: Mapping[str, str]) -> str:
 
 def _sub_path(volume: str, path: str) -> str:
     """A path inside a volume, made as a directory when missing; links that lead out of the volume are refused."""
-    inside = os.path.realpath(f"{volume}/{check_path(path)}")
-    if not f"{inside}/".startswith(os.path.realpath(volume) + "/"):
+    root, inside = os.path.realpath(volume), os.path.realpath(f"{volume}/{check_path(path)}")
+    if os.path.commonpath((root, inside)) != root:
         raise ConfigError(f"subPath {path!r} leads out of its volume by a symbolic link")
-    if not os.path.exists(inside):
-        mode, made = os.stat(volume).st_mode & 0o7777, inside
-        os.makedirs(inside)
-        while made != os.path.realpath(volume):  # as open as the volume itself
-            os.chmod(made, mode)
-            made = os.path.dirname(made)
+    missing, below = [], inside
+    while not os.path.exists(below):
+        missing.append(below)
+        below = os.path.dirname(below)
+    for directory in reversed(missing):  # as open as the volume; what was there stays as it was
+        os.makedirs(directory, exist_ok=True)
+        os.chmod(directory, stat.S_IMODE(os.stat(root).st_mode))
     return inside
 
 

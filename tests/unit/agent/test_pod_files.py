@@ -55,6 +55,15 @@ def test_a_device_is_one():
 def test_a_sub_path_is_made_inside_its_volume(tmp_path: Path):
     assert _sub_path(str(tmp_path), "a/b") == str(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
+    assert _sub_path("/", "etc") == "/etc"
+
+
+def test_only_what_is_made_for_a_sub_path_is_as_open_as_its_volume(tmp_path: Path):
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    tmp_path.chmod(0o777)
+    made = _sub_path(str(tmp_path), "private/a/b")
+    assert [os.stat(path).st_mode & 0o777 for path in (private, private / "a", made)] == [0o700, 0o777, 0o777]
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc", "out", "out/new"])
