@@ -70,7 +70,7 @@ class Context:
             log.error("background work failed", exc_info=task.exception())
 
     async def execute(self, worker: PodWorker, name: str, command: list[str]) -> tuple[int, str]:
-        """Run a command in a container of the pod: exit status and output. Raises OSError, CreateFailed."""
+        """Run a command in a container of the pod: exit status and output. Raises OSError and CANNOT_EXECUTE."""
         if worker.pod is None or worker.state is None:
             raise ProcessLookupError(f"the pod of container {name} is gone")
         target = await self.engine.exec_target(worker.pod, worker.state, name)

@@ -15,6 +15,9 @@ from netsim.api.errors import StatusError
 if TYPE_CHECKING:
     from netsim.agent.worker import PodWorker
 
+CANNOT_EXECUTE = (CreateFailed, ConfigError, StatusError)
+"""What a command in a container may fail with before it has begun, beside OSError: an in-process one needs a helper."""
+
 
 class HookFailed(Exception):
     """A hook did not succeed; the text is for the node's log: events do not show it, since it may hold secrets."""
@@ -40,7 +43,7 @@ async def run_hook(worker: PodWorker, spec: Obj, hook: Obj) -> None:
             await _execute(worker, spec, hook["exec"])
         elif hook.get("httpGet"):
             await _get(worker, spec, hook["httpGet"])
-    except (OSError, ValueError, CreateFailed, ConfigError, StatusError) as error:
+    except (OSError, ValueError, *CANNOT_EXECUTE) as error:
         raise HookFailed(str(error)) from error
 
 

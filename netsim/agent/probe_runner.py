@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
+from netsim.agent.hooks import CANNOT_EXECUTE
 from netsim.agent.http_get import ask
 from netsim.agent.model import Container, Obj
 from netsim.agent.probes import (
@@ -101,7 +102,7 @@ class ProbeRunner:
             return False, fault(probe, self.spec, self.host, None)
         except OSError as error:
             return False, fault(probe, self.spec, self.host, error)
-        except ValueError as error:
+        except (ValueError, *CANNOT_EXECUTE) as error:
             return False, str(error)
 
     async def _handler(self, probe: Probe) -> tuple[bool, str]:

@@ -7,6 +7,8 @@ import pytest
 
 from netsim.agent.probe_runner import ProbeRunner
 from netsim.agent.probes import ProbeState, fault, http_request, http_verdict, parse_probe, resolve_port, step
+from netsim.agent.runtime.processes import CreateFailed
+from netsim.api.errors import StatusError
 
 
 def judge(probe, results):
@@ -98,6 +100,25 @@ async def test_startup_holds_back_readiness_and_liveness_asks_for_a_kill(contain
     task.cancel()
     assert running.started and running.ready and running.unhealthy == "liveness probe"
     assert messages[0] == "Startup probe failed: said" and "Liveness probe failed: said" in messages
+
+
+async def test_a_probe_outlives_a_command_that_cannot_begin(container):
+    answers = iter([StatusError(500, "InternalError", "the store is away"), CreateFailed("no helper"), (0, "")])
+    running, changed = container(), asyncio.Event()
+
+    async def execute(command):
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    spec = {"name": "c", "readinessProbe": {"exec": {"command": ["x"]}, "periodSeconds": 0.001}}
+    task = asyncio.create_task(ProbeRunner(spec, running, "", execute, changed.set, lambda _: None).run())
+    async with asyncio.timeout(5):
+        while not running.ready:
+            changed.clear()
+            await changed.wait()
+    task.cancel()
 
 
 async def test_a_container_that_listens_late_is_ready_soon_and_without_complaint(container):
