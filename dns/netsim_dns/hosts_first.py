@@ -11,7 +11,7 @@ from .names import Labels, lower
 from .reply import Body, asker_of, render
 from .seams import Forwarder
 from .types import SERVFAIL
-from .wire import AA, PLAIN_LIMIT, TCP_LIMIT, Query
+from .wire import AA, Query
 
 
 class HostsFirst:
@@ -40,7 +40,5 @@ class HostsFirst:
     def _answer(self, query: Query, name: Labels, stream: bool) -> bytes:
         records = self._table.answer(name, query.question.qtype, self._ttl)
         random.shuffle(records)
-        size = max(query.edns.size, PLAIN_LIMIT) if query.edns else PLAIN_LIMIT
-        limit = TCP_LIMIT if stream else min(size, self._udp_max)
         body = Body(AA, tuple(records), size=sum(map(len, records)))
-        return render(body, asker_of(query, limit), b"", list)
+        return render(body, asker_of(query, self._udp_max, stream), b"", list)

@@ -169,9 +169,13 @@ def with_size_at_most(data: bytes, most: int) -> bytes:
     return data[:size] + most.to_bytes(2, "big") + data[size + 2 :]
 
 
-def asker_of(query: Query, limit: int) -> Asker:
-    """What an answer to this query, of at most `limit` bytes, begins and ends with."""
-    return Asker(query.reply_flags, query.raw_question, query.edns.reply() if query.edns else b"", limit)
+def asker_of(query: Query, udp_max: int, stream: bool) -> Asker:
+    """What an answer to this query begins and ends with, and its limit: what the client takes over UDP, at least 512
+    and at most `udp_max`; over TCP what a frame holds."""
+    edns = query.edns
+    limit = min(max(edns.size, PLAIN_LIMIT), udp_max) if edns else PLAIN_LIMIT
+    opt = edns.reply() if edns else b""
+    return Asker(query.reply_flags, query.raw_question, opt, TCP_LIMIT if stream else limit)
 
 
 def error_message(flags: int, failure: Malformed) -> bytes:

@@ -37,9 +37,7 @@ from .wire import (
     HEADER_SIZE,
     OPCODE_NOTIFY,
     OPCODE_QUERY,
-    PLAIN_LIMIT,
     TC,
-    TCP_LIMIT,
     Malformed,
     Query,
     parse_query,
@@ -155,7 +153,7 @@ class Responder:
             kept = made
             if query.opcode == OPCODE_QUERY and (not made.exact or query.raw_question == key):
                 self.kept.add(key, made)
-        asker = asker_of(query, _limit(query, self.config.udp_max, stream))
+        asker = asker_of(query, self.config.udp_max, stream)
         return self._write(kept, asker, data, key, stream)
 
     def _write(self, kept: Kept, asker: Asker, data: bytes, key: bytes, stream: bool) -> bytes:
@@ -205,7 +203,7 @@ class Responder:
         whole = add_followed(found, message) if message else found
         body = build_body(query.question, whole, ())
         body.flags |= message[2] << 8 & TC if message else 0
-        asker = asker_of(query, _limit(query, self.config.udp_max, stream))
+        asker = asker_of(query, self.config.udp_max, stream)
         return data[:2] + render(body, asker, self._serial, shuffled)
 
     def _find(self, question: Question, context: Context | None) -> Answer:
@@ -238,10 +236,3 @@ def _serves_any_case(question: Question, found: Answer) -> bool:
     if question.qtype == NS or NAMED_IN_SOA & set(question.qname):
         return False
     return all(record.rtype != CNAME for record in found.answer)
-
-
-def _limit(query: Query, udp_max: int, stream: bool) -> int:
-    """Largest answer in bytes: what the client takes over UDP, at least 512; over TCP what a frame holds."""
-    if stream:
-        return TCP_LIMIT
-    return min(max(query.edns.size, PLAIN_LIMIT), udp_max) if query.edns else PLAIN_LIMIT

@@ -12,7 +12,7 @@ from .reply import asker_of, render
 from .rewrites import Rewrite, find_target, restored
 from .seams import Answered, Forwarder, Respond
 from .types import SERVFAIL
-from .wire import PLAIN_LIMIT, TCP_LIMIT, Query
+from .wire import Query
 
 
 class RewriteFirst:
@@ -68,7 +68,5 @@ class RewriteFirst:
     def _under_own_name(self, query: Query, target: Labels, data: bytes, answer: bytes | None, stream: bool) -> bytes:
         if answer is None:
             return data[:2] + refusal(query, SERVFAIL)
-        size = max(query.edns.size, PLAIN_LIMIT) if query.edns else PLAIN_LIMIT
-        limit = TCP_LIMIT if stream else min(size, self._udp_max)
         body = restored(answer, target, query.question.qname)
-        return data[:2] + render(body, asker_of(query, limit), b"", list)
+        return data[:2] + render(body, asker_of(query, self._udp_max, stream), b"", list)
