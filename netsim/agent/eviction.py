@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from netsim.agent import podspec
-from netsim.agent.model import Obj, PodState
+from netsim.agent.model import Container, Obj
 from netsim.agent.plan import EndPod
 from netsim.agent.runtime.storage_usage import disk_usage
 from netsim.api.quantity import parse_quantity
@@ -71,14 +71,14 @@ def _shown(total: Fraction, limits: Mapping[str, str]) -> str:
     return values[0] if len(values) == 1 else str(int(total))
 
 
-def measure(storage: Storage, pod: Obj, state: PodState) -> Usage:
-    """What the pod holds now. Blocks."""
+def measure(storage: Storage, pod: Obj, containers: Collection[Container]) -> Usage:
+    """What the pod with these containers holds now. Blocks."""
     uid, volumes = podspec.uid(pod), pod["spec"].get("volumes") or []
     media = {v["name"]: (v["emptyDir"] or {}).get("medium") or "" for v in volumes if "emptyDir" in v}
     on_disk = {name: disk_usage(storage.empty_dir(uid, name, medium)) for name, medium in media.items()}
     roots = {
-        name: disk_usage(f"{storage.writable(c.id)}/upper") + disk_usage(f"{storage.pod_dir(uid)}/logs/{name}")
-        for name, c in state.containers.items()
+        c.name: disk_usage(f"{storage.writable(c.id)}/upper") + disk_usage(f"{storage.pod_dir(uid)}/logs/{c.name}")
+        for c in containers
     }
     return Usage(on_disk, roots)
 
@@ -92,7 +92,8 @@ async def watch_storage(agent: Agent) -> None:
             pod, state = worker.pod, worker.state
             if pod is None or state is None or state.ended or podspec.is_deleted(pod) or not is_limited(pod):
                 continue
-            why = judge(pod, await engine.call(measure, engine.storage, pod, state))
+            containers = list(state.containers.values())  # others may start while these are measured
+            why = judge(pod, await engine.call(measure, engine.storage, pod, containers))
             if why and worker.state is state and not state.ended:
                 log.warning("pod %s is evicted: %s", podspec.full_name(pod), why)
                 await worker.actions.perform(EndPod("Failed", "Evicted", why))
