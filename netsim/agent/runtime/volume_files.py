@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -28,6 +29,8 @@ def write_files(directory: str, files: dict[str, tuple[bytes, int]], group: int 
     os.makedirs(f"{directory}/{fresh}", exist_ok=True)
     own_by_group(f"{directory}/{fresh}", group, read_only=True)
     old = os.readlink(f"{directory}/{DATA}") if os.path.islink(f"{directory}/{DATA}") else None
+    with contextlib.suppress(FileNotFoundError):  # else an agent was killed at the next line
+        os.unlink(f"{directory}/{DATA}.new")
     os.symlink(fresh, f"{directory}/{DATA}.new")
     os.replace(f"{directory}/{DATA}.new", f"{directory}/{DATA}")
     _link(directory, {path.split("/")[0] for path in files})

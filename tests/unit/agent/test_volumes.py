@@ -57,6 +57,8 @@ def test_files_change_as_a_whole(tmp_path):
     assert write_files(directory, {"b": (b"3", 0o644)})
     assert sorted(n for n in os.listdir(directory) if not n.startswith("..")) == ["b"]
     assert len(os.listdir(directory)) == 3
+    os.symlink("..nothing", f"{directory}/..data.new")  # an agent was killed before it put this in its place
+    assert write_files(directory, {"b": (b"4", 0o644)}) and (tmp_path / "v" / "b").read_bytes() == b"4"
     for bad in ("/x", "../x", "a/../../x"):
         with pytest.raises(ConfigError, match="must be relative"):
             write_files(directory, {bad: (b"", 0o644)})
