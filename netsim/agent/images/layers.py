@@ -31,7 +31,7 @@ def unpack(stream: IO[bytes], root: str) -> int:
 
     Raises ImageError for an entry that leads out of it, and what tarfile raises for a damaged stream.
     """
-    size = 0
+    root, size = os.path.realpath(root), 0
     times: list[tuple[str, float]] = []
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
@@ -40,13 +40,20 @@ def unpack(stream: IO[bytes], root: str) -> int:
             if path is not None and member.isdir():
                 times.append((path, member.mtime))
     for path, mtime in reversed(times):  # what came into a directory has changed its time
-        if os.path.isdir(path) and not os.path.islink(path):
+        if os.path.isdir(path) and os.path.realpath(path) == path:  # no later entry has put a link on the way
             os.utime(path, (mtime, mtime))
     return size
 
 
 def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> str | None:
     """Make one entry; its path, None for a whiteout."""
+    try:
+        return _unpack_entry(archive, member, root)
+    except (ValueError, OverflowError) as error:  # a NUL in a link, a number beyond the kernel's
+        raise ImageError(f"layer entry {member.name!r}: {error}") from error
+
+
+def _unpack_entry(archive: tarfile.TarFile, member: tarfile.TarInfo, root: str) -> str | None:
     parts = split_name(member.name)
     if not parts:
         _dress(member, root)

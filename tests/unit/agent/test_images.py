@@ -153,6 +153,8 @@ def test_whiteouts_and_kinds_of_files(tmp_path: Path):
         ([("h", entry(tarfile.LNKTYPE, linkname="../../etc/passwd"))], "leads out"),
         ([("x", entry(pax_headers={"SCHILY.xattr.trusted.overlay.redirect": "/etc"}))], "belongs to overlayfs"),
         ([(".wh...", b"")], "no whiteout of anything"),
+        ([("x", entry(uid=2**40))], "layer entry 'x': "),
+        ([("x", entry(mtime=1e30))], "layer entry 'x': "),
     ],
 )
 def test_no_entry_gets_out_of_the_image(tmp_path: Path, entries, message: str):
@@ -164,6 +166,14 @@ def test_no_entry_gets_out_of_the_image(tmp_path: Path, entries, message: str):
 def test_links_on_the_way_stay_inside(tmp_path: Path):
     root = unpacked(tmp_path, layer([("usr", None), ("lib", "/usr/lib"), ("lib/x", b"x"), ("usr/y", b"y")]))
     assert (root / "usr/lib/x").read_bytes() == b"x"
+
+
+def test_a_directorys_time_is_not_set_behind_a_later_link(tmp_path: Path):
+    outside = tmp_path / "outside" / "x"
+    outside.mkdir(parents=True)
+    before = os.stat(outside).st_mtime_ns
+    root = unpacked(tmp_path, layer([("a", None), ("a/x", None), ("a", str(outside.parent))]))
+    assert os.readlink(root / "a") == str(outside.parent) and os.stat(outside).st_mtime_ns == before
 
 
 names = st.lists(st.sampled_from(["a", "b", "..", ".", "/", ".wh.a", ".wh..wh..opq"]), min_size=1, max_size=4)
