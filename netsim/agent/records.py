@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 
@@ -41,4 +42,6 @@ class Records:
 
 def _write(path: str, content: bytes) -> None:
     with open(path, "wb", buffering=0) as file:
-        file.write(content)
+        written = file.write(content)
+    if written != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
