@@ -43,7 +43,7 @@ def controller(quarantine: float = QUARANTINE) -> Controller:
         if node is not None or view.facts.get(PRESENT) or not pods:
             missing.since.pop(key, None)
             return []
-        wait = quarantine - missing.seconds(key, view.now)
+        wait = quarantine - missing.seconds(key, view.instant)
         return [Requeue(wait)] if wait > 0 else [write for pod in pods for write in _collect(pod, view.now)]
 
     return Controller(
