@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from struct import pack
 
 from .config import ConfigError
-from .names import Labels, labels_of
+from .names import Labels, labels_of, writable
 from .reply import whole_name
 from .types import AAAA, PTR, A
 
@@ -77,6 +77,6 @@ def make_table(lines: Iterable[str], reverse: bool = True) -> HostsTable:
 
 def _name(text: str) -> Labels:
     labels = labels_of(text.lower())
-    if not labels or not all(0 < len(label) < 64 for label in labels) or len(whole_name(labels)) > 255:
+    if not labels or not writable(labels):
         raise ConfigError(f"dns hosts: {text!r} is not a name such as db.example")
     return labels

@@ -93,6 +93,11 @@ def lower(labels: Labels) -> Labels:
     return tuple([label.lower() for label in labels])
 
 
+def writable(labels: Labels) -> bool:
+    """Are the name and its labels short enough for a message (RFC 1035, section 2.3.4)?"""
+    return all(0 < len(label) < 64 for label in labels) and sum(map(len, labels)) + len(labels) < 255
+
+
 def under(qname: Labels, zone: Labels) -> bool:
     """Is `qname` (lower case) the zone or below it? Label by label: `xcluster.local` is not below `cluster.local`."""
     return len(qname) >= len(zone) and qname[len(qname) - len(zone) :] == zone

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from .names import Labels, endpoint_label, labels_of
+from .names import Labels, endpoint_label, labels_of, writable
 
 Obj = dict[str, Any]
 Key = tuple[bytes, bytes]
@@ -57,14 +57,16 @@ class Slice:
 
 
 def view_service(obj: Obj) -> Service | None:
-    """Slim view of a Service; None if it has no name to answer for (no cluster IP yet, an IP as externalName)."""
+    """Slim view of a Service; None if there is nothing to answer (no cluster IP yet; an externalName that is an IP, or
+    that fits no message: the API lets labels of any length pass)."""
     spec, key = obj.get("spec") or {}, key_of(obj)
     ports = _ports(spec.get("ports"), "port")
     if spec.get("type") == "ExternalName":
-        target = spec.get("externalName") or ""
-        if not target or _packed(target) is not None:
+        text = spec.get("externalName") or ""
+        target = labels_of(text)
+        if not target or not writable(target) or _packed(text) is not None:
             return None
-        return Service(key, False, (), ports, labels_of(target))
+        return Service(key, False, (), ports, target)
     addresses = spec.get("clusterIPs") or [spec.get("clusterIP") or ""]
     if addresses[0] == "None":
         return Service(key, True, (), ports)

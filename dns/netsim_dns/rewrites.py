@@ -11,7 +11,7 @@ from struct import Struct
 
 from .aliases import read_name
 from .config import ConfigError
-from .names import Labels, labels_of, lower, under
+from .names import Labels, labels_of, lower, under, writable
 from .reply import Body, whole_name
 from .types import NAMES_IN, OPT
 from .wire import AA, HEADER_SIZE, TC
@@ -42,7 +42,7 @@ def parse_rewrite(text: str) -> Rewrite:
     if len(words) != 2 or words[0].startswith(".") != words[1].startswith("."):
         raise ConfigError(f"{text!r} is not `FROM TO` or `.FROM .TO`, such as `db.example db.shop.svc.cluster.local`")
     source, target = (lower(labels_of(word.removeprefix("."))) for word in words)
-    if not source or not target or any(len(label) > 63 for label in (*source, *target)):
+    if not source or not target or not writable(source) or not writable(target):
         raise ConfigError(f"{text!r}: one of these is no name such as db.example")
     return Rewrite(source, target, words[0].startswith("."))
 
@@ -51,7 +51,7 @@ def find_target(rewrites: Iterable[Rewrite], name: Labels) -> Labels | None:
     """The other name by the first rule that is about this one (lower case); None, also if it would be too long."""
     targets = (rewrite.apply(name) for rewrite in rewrites)
     target = next((each for each in targets if each is not None), None)
-    return target if target is not None and len(whole_name(target)) <= 255 else None
+    return target if target is not None and writable(target) else None
 
 
 def restored(message: bytes, target: Labels, name: Labels) -> Body:

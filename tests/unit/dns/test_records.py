@@ -77,8 +77,11 @@ def test_only_what_matters_raises_generation_and_serial() -> None:
     assert (index.generation, index.serial, index.services, index.by_cluster_ip) == (2, 9, {}, {})
 
 
+EXTERNAL = ("", ".", "192.0.2.1", "x" * 64 + ".example", ".".join(["x" * 50] * 5))
+
+
 @pytest.mark.parametrize(
-    "spec", [{"clusterIP": ""}, {}, {"type": "ExternalName", "externalName": "192.0.2.1"}, {"type": "ExternalName"}]
+    "spec", [{"clusterIP": ""}, {}, *({"type": "ExternalName", "externalName": name} for name in EXTERNAL)]
 )
 def test_services_without_anything_to_answer(spec: Obj) -> None:
     assert view_service(service("x", spec)) is None
