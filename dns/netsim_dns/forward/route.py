@@ -11,6 +11,9 @@ from .message import Message
 from .render import Asked, refusal, render
 from .resolver import Found, Resolver
 
+# the longest answer in bytes that is remembered, which keeps the message it is made from; larger ones are made again
+WRITTEN_MAX = 1400
+
 
 @dataclass(slots=True)
 class Route:
@@ -33,7 +36,7 @@ class Route:
             return self._written
         limit = TCP_LIMIT if self.stream else self.asked.size
         written = render(message, self.query, limit, found.ttl, self._bits(message, found.kept), random.shuffle)
-        if found.kept and not message.groups:
+        if found.kept and not message.groups and len(message.body) <= WRITTEN_MAX:
             self._message, self._ttl, self._written = message, found.ttl, written
         return written
 
