@@ -75,8 +75,24 @@ def parse_json(data: bytes, what: str) -> Any:
     """The JSON value of a file; ImageError names the file."""
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ImageError(f"{what} is not JSON: {error}") from None
+
+
+def _object(value: Any, what: str) -> Mapping[str, Any]:
+    """A JSON object; null is an empty one."""
+    found = {} if value is None else value
+    if not isinstance(found, Mapping):
+        raise ImageError(f"{what}: {value!r} is no object")
+    return found
+
+
+def _list(value: Any, what: str) -> Sequence[Any]:
+    """A JSON list; null is an empty one."""
+    found = [] if value is None else value
+    if not isinstance(found, list):
+        raise ImageError(f"{what}: {value!r} is no list")
+    return found
 
 
 def blob(digest: object, what: str) -> Blob:
@@ -97,7 +113,7 @@ def parse_index(document: Any, what: str) -> list[Descriptor]:
 def _descriptor(entry: Any, what: str) -> Descriptor:
     if not isinstance(entry, Mapping):
         raise ImageError(f"{what}: manifests: {entry!r} is no descriptor")
-    platform, notes = entry.get("platform") or {}, entry.get("annotations") or {}
+    platform, notes = _object(entry.get("platform"), what), _object(entry.get("annotations"), what)
     shown = f"{platform.get('os')}/{platform.get('architecture')}" if platform else ""
     names = tuple(str(notes[key]) for key in NAME_ANNOTATIONS if notes.get(key))
     found = blob(entry.get("digest"), what)
@@ -141,28 +157,29 @@ def _docker_entry(entry: Any) -> Manifest:
         raise ImageError("manifest.json: expected Config and Layers in each image")
     name = config.rpartition("/")[2].removesuffix(".json")
     digest = f"sha256:{name}" if _HEX.fullmatch(name) else ""
-    return Manifest(Blob(config, digest), tuple(Blob(p) for p in layers), tuple(map(str, entry.get("RepoTags") or ())))
+    names = tuple(map(str, _list(entry.get("RepoTags"), "manifest.json: RepoTags")))
+    return Manifest(Blob(config, digest), tuple(Blob(p) for p in layers), names)
 
 
 def parse_config(data: bytes, layers: int) -> ImageConfig:
     """An image's configuration (application/vnd.oci.image.config.v1+json); `layers` is how many the manifest has."""
-    document = parse_json(data, "the image's configuration")
-    diff_ids = ((document.get("rootfs") or {}).get("diff_ids") or []) if isinstance(document, Mapping) else None
-    if diff_ids is None or len(diff_ids) != layers or layers > MAX_LAYERS:
-        shown = "no" if diff_ids is None else len(diff_ids)
-        raise ImageError(f"the image's configuration has {shown} layers (rootfs.diff_ids), its manifest {layers}")
-    config = document.get("config") or {}
+    document = _object(parse_json(data, "the image's configuration"), "the image's configuration")
+    diff_ids = _list(_object(document.get("rootfs"), "rootfs").get("diff_ids"), "rootfs.diff_ids")
+    if len(diff_ids) != layers or layers > MAX_LAYERS:
+        text = f"the image's configuration has {len(diff_ids)} layers (rootfs.diff_ids), its manifest {layers}"
+        raise ImageError(text)
+    config = _object(document.get("config"), "config")
     return ImageConfig(
-        _words(config.get("Entrypoint")),
-        _words(config.get("Cmd")),
-        _words(config.get("Env")),
+        _words(config, "Entrypoint"),
+        _words(config, "Cmd"),
+        _words(config, "Env"),
         str(config.get("WorkingDir") or ""),
         str(config.get("User") or ""),
         str(config.get("StopSignal") or ""),
-        tuple(sorted(config.get("ExposedPorts") or {})),
+        tuple(sorted(_object(config.get("ExposedPorts"), "ExposedPorts"))),
         tuple(blob(d, "rootfs.diff_ids").digest for d in diff_ids),
     )
 
 
-def _words(value: Any) -> tuple[str, ...]:
-    return tuple(str(word) for word in value or ())
+def _words(config: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(str(word) for word in _list(config.get(name), name))

@@ -249,6 +249,8 @@ def test_a_load_that_is_killed_leaves_nothing_that_counts(tmp_path: Path, store:
         ({"manifest.json": b'[{"Config": "c", "Layers": ["../../etc/passwd"]}]'}, "c is missing"),
         ({"index.json": b'{"manifests": [{"digest": "sha256:../../x"}]}'}, "is no sha256 digest"),
         ({"index.json": b'{"manifests": []}'}, "names no image"),
+        ({"index.json": b"[" * 100_000}, "not JSON"),
+        ({"manifest.json": b'[{"Config": "c", "Layers": [], "RepoTags": 1}]'}, "RepoTags: 1 is no list"),
     ],
 )
 def test_what_is_no_image_is_named(tmp_path: Path, store: ImageStore, files, message: str):
@@ -266,8 +268,22 @@ def test_another_machines_image_is_refused(tmp_path: Path, store: ImageStore):
 def test_configuration_and_manifest_must_agree():
     with pytest.raises(ImageError, match="has 1 layers"):
         parse_config(config([b"x"]), 2)
-    with pytest.raises(ImageError, match="has no layers"):
-        parse_config(json.dumps([]).encode(), 0)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ([], "configuration: .* is no object"),
+        ({"rootfs": []}, "rootfs: .* is no object"),
+        ({"rootfs": {"diff_ids": 1}}, "diff_ids: 1 is no list"),
+        ({"config": "x"}, "config: 'x' is no object"),
+        ({"config": {"Cmd": "sh -c x"}}, "Cmd: 'sh -c x' is no list"),
+        ({"config": {"ExposedPorts": [80]}}, "ExposedPorts: .* is no object"),
+    ],
+)
+def test_a_configuration_of_another_shape_is_refused(document, message: str):
+    with pytest.raises(ImageError, match=message):
+        parse_config(json.dumps(document).encode(), 0)
 
 
 def test_names(tmp_path: Path, store: ImageStore):
