@@ -26,9 +26,15 @@ class Plugged:
     def __init__(self, settings: Settings, responder: Responder, metrics: Metrics) -> None:
         dns = settings.dns
         self._settings, self._responder, self._metrics = settings, responder, metrics
+        self._unrewritten = Responder(responder.index, dns, responder.local)
         self._forwarder = Forwarder(settings.forward, dns.zones, dns.udp_max, metrics, server_label(dns.listen))
         self._table = self._read(settings.hosts)
         self._plug()
+
+    @property
+    def failures(self) -> int:
+        """How many questions there were whose answering raised."""
+        return self._responder.failures + self._unrewritten.failures
 
     def start(self, on_loop: OnLoop) -> None:
         """Look for upstreams that ask us what we ask them. Call when the ports are open."""
@@ -64,11 +70,13 @@ class Plugged:
 
     def _plug(self) -> None:
         """Have the responder answer by the settings; without rewrites, hosts, upstreams there is nobody to ask."""
-        self._responder.config = self._settings.dns
         dns, forwarder = self._settings.dns, self._forwarder if self._settings.forward.zones else None
         first = HostsFirst(self._table, dns.through_cache(self._settings.hosts.ttl), dns.udp_max, forwarder)
         after = first if self._table.records else forwarder
-        udp, tcp, rewrites = self._responder.udp, self._responder.tcp, self._settings.rewrites
+        udp, tcp, rewrites = self._unrewritten.udp, self._unrewritten.tcp, self._settings.rewrites
+        self._unrewritten.forwarder = after
         self._responder.forwarder = RewriteFirst(rewrites, udp, tcp, dns.udp_max, after) if rewrites else after
-        self._responder.forget()
+        for responder in (self._responder, self._unrewritten):
+            responder.config = dns
+            responder.forget()
         self._forwarder.forget()

@@ -143,7 +143,7 @@ class Process:
 
     def _report(self) -> Report:
         self._observer.flush()
-        self.metrics.set("panics_total", self._responder.failures)
+        self.metrics.set("panics_total", self._plugged.failures)
         return Report(self.metrics, process_values())
 
     async def _render_metrics(self) -> str:

@@ -18,7 +18,8 @@ from .wire import Query
 class RewriteFirst:
     """Implements `seams.Forwarder` before another one, or before none.
 
-    `udp`, `tcp` answer for the other name, from whatever else there is: a name is rewritten once.
+    `udp`, `tcp` answer for the other name, from whatever else there is and without rewriting it again. What they keep
+    must be kept apart: the other name may be one that clients get rewritten.
     """
 
     def __init__(
@@ -26,17 +27,14 @@ class RewriteFirst:
     ) -> None:
         self._rewrites, self._udp, self._tcp = rewrites, udp, tcp
         self._udp_max, self._after = udp_max, after
-        self._rewritten = False
 
     def owns(self, qname: Labels) -> bool:
         """See `seams.Forwarder`."""
-        if not self._rewritten and find_target(self._rewrites, qname) is not None:
-            return True
-        return self._after is not None and self._after.owns(qname)
+        return find_target(self._rewrites, qname) is not None or (self._after is not None and self._after.owns(qname))
 
     def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:
         """See `seams.Forwarder`."""
-        target = None if self._rewritten else find_target(self._rewrites, lower(query.question.qname))
+        target = find_target(self._rewrites, lower(query.question.qname))
         if target is not None:
             return self._ask_other(query, target, data, stream)
         if self._after is None:
@@ -44,18 +42,14 @@ class RewriteFirst:
         return self._after.ask(query, data, stream)
 
     def recall(self, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None] | None:
-        """See `seams.Forwarder`."""
-        return self._after.recall(data, stream) if self._after else None
+        """See `seams.Forwarder`: nothing, as only the name tells whether `after` was asked for it or for another."""
+        return None
 
     def _ask_other(
         self, query: Query, target: Labels, data: bytes, stream: bool
     ) -> bytes | asyncio.Future[bytes | None]:
         _, inner = target_query(query, target, data[:2])
-        self._rewritten = True
-        try:
-            answer: Answered = self._tcp(inner) if stream else self._udp(inner)
-        finally:
-            self._rewritten = False
+        answer: Answered = self._tcp(inner) if stream else self._udp(inner)
         if not isinstance(answer, asyncio.Future):
             return self._under_own_name(query, target, data, answer, stream)
         waiting = answer
