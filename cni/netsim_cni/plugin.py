@@ -105,8 +105,10 @@ def _obtain(request: Request, store: Leases, link: str, extras: tuple[str, ...])
     try:
         return obtain(request, store, link, extras)
     except CniError as error:
-        if error.code not in (errors.NO_ADDRESS, errors.ADDRESS_TAKEN) or not reaper.reap(store):
+        if error.code not in (errors.NO_ADDRESS, errors.ADDRESS_TAKEN):
             raise
+    # Again even if nothing was left to give back: another may have done that since.
+    reaper.reap(store)
     return obtain(request, store, link, extras)
 
 
@@ -198,8 +200,7 @@ def _status(request: Request, store: Leases) -> Result:
     try:
         check_available(request, store)
     except CniError:
-        if not reaper.reap(store):
-            raise
+        reaper.reap(store)
         check_available(request, store)
     return None
 

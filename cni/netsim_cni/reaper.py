@@ -77,13 +77,13 @@ def remove_later(store: Leases, key: tuple[str, str]) -> None:
         _Running.reaper.wake(store)
 
 
-def reap(store: Leases) -> bool:
-    """Remove what is going and free its addresses, now; whether there was anything. CniError as DEL.
+def reap(store: Leases) -> None:
+    """Remove what is going and free its addresses, now. CniError as DEL.
 
     One at a time: a second one that had read its list earlier might take a new interface for the old of the same name.
     """
     if not store.retired():
-        return False
+        return
     with open(store.path + ".reap", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         going = store.retired()
@@ -92,7 +92,6 @@ def reap(store: Leases) -> bool:
         except NetlinkError as error:
             raise CniError(WIRING_FAILED, str(error)) from error
         store.release_all([(holder.container_id, holder.ifname) for holder in going])
-    return True
 
 
 def _remove_links(names: list[str]) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim.host.netlink import Address, Link, Route
-from netsim_cni import errors, ipam
+from netsim_cni import errors, ipam, plugin, reaper
 from netsim_cni.addressing import Addressing, Assigned, RouteSpec
 from netsim_cni.check import Side, find_faults
 from netsim_cni.config import KNOWN
@@ -102,6 +103,24 @@ def test_a_damaged_or_locked_store_is_told(conf: Conf, tmp_path: Path, monkeypat
     assert document is not None and document["code"] == errors.TRY_AGAIN
     holder.close()
     ipam.close_all()
+
+
+def test_an_address_given_back_while_none_was_found_is_found(
+    make_request: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only one is going, and another process has removed it when this one comes to do that."""
+    ranges = {"type": "host-local", "ranges": [[{"subnet": "10.9.0.0/30"}]], "dataDir": str(tmp_path)}
+    request, store = make_request(container="c2", ipam=ranges), ipam.leases_at(str(tmp_path), "pods")
+    store.allocate(request.config.ipam.range_sets, ("c1", "eth0"), "veth-c1")
+    store.retire(("c1", "eth0"))
+    going = store.retired()
+
+    def reap(store: ipam.Leases) -> None:
+        store.release_all([(holder.container_id, holder.ifname) for holder in going])
+        reaper.reap(store)  # which finds nothing to do
+
+    monkeypatch.setattr(plugin, "reaper", SimpleNamespace(reap=reap))
+    assert [str(one.ip) for one in plugin._obtain(request, store, "veth-c2", ()).ips] == ["10.9.0.2"]
 
 
 def test_a_routed_pod_needs_an_address_unless_it_has_an_interface(conf: Conf, tmp_path: Path) -> None:
