@@ -141,7 +141,7 @@ class Leases:
 
         It is nobody's then: no container's id begins with a dot.
         """
-        mark = f".{time.monotonic_ns()}"
+        mark = f".{time.monotonic_ns()}.{key[0]}"
         with self._transaction() as db:
             for table in ("attachment", "address"):
                 db.execute(f"UPDATE {table} SET container = ? WHERE container = ? AND ifname = ?", (mark, *key))
