@@ -15,6 +15,7 @@ Family = Literal[4, 6]
 # Wait up to 5 s for the xtables lock of legacy iptables, looking every 100 ms, as kube-proxy does.
 WAIT = ("-w", "5", "-W", "100000")
 SAVE_TIMEOUT = 120.0
+RESOURCE_PROBLEM = 4  # xtables.h; what is not there is another status
 
 
 def command(family: Family, tool: Literal["", "-save", "-restore"] = "") -> str:
@@ -68,8 +69,14 @@ def run_iptables(args: list[str], family: Family, *, check: bool = False) -> int
 
 
 def list_chain(family: Family, chain: str, table: str = "nat") -> list[str]:
-    """The rules of one chain as `iptables -S` writes them (`-A CHAIN …`), [] when there is no such chain."""
-    done = run([command(family), *WAIT, "-t", table, "-S", chain], check=False, timeout=SAVE_TIMEOUT)
+    """The rules of one chain as `iptables -S` writes them (`-A CHAIN …`), [] when there is no such chain.
+
+    CommandFailed when that cannot be told, as without the xtables lock.
+    """
+    argv = [command(family), *WAIT, "-t", table, "-S", chain]
+    done = run(argv, check=False, timeout=SAVE_TIMEOUT)
+    if done.returncode == RESOURCE_PROBLEM:
+        raise CommandFailed(argv, done.returncode, done.stderr)
     return [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("-A ")]
 
 

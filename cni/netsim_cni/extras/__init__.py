@@ -6,7 +6,8 @@ configuration says by then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from netsim.host.exec import CommandFailed, CommandMissing
 from netsim_cni import errors
@@ -33,7 +34,7 @@ def wanted_extras(config: Config, families: Iterable[int]) -> tuple[str, ...]:
 def add_extras(request: Request, addressing: Addressing, link: str) -> None:
     """Make what the configuration asks for; CniError. What is made when one fails is `remove_extras`' to remove."""
     words = wanted_extras(request.config, addressing.families)
-    try:
+    with _told("cannot set up what goes with the interface"):
         if VLANS in words:
             from netsim_cni.extras.vlan import add_vlans
 
@@ -54,17 +55,22 @@ def add_extras(request: Request, addressing: Addressing, link: str) -> None:
             from netsim_cni.extras.hostports import add_host_ports
 
             add_host_ports(request, addressing, link)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """What a command, or the lack of it, says becomes the details of a CniError."""
+    try:
+        yield
     except (CommandFailed, CommandMissing, OSError) as error:
-        raise CniError(errors.WIRING_FAILED, "cannot set up what goes with the interface", str(error)) from error
+        raise CniError(errors.WIRING_FAILED, what, str(error)) from error
 
 
 def remove_extras(request: Request, words: Iterable[str], link: str) -> None:
     """Remove what the words name; what is not there is no error. CniError when a command fails."""
-    try:
+    with _told("cannot remove what went with the interface"):
         for word in words:
             _remove(request, word, link)
-    except (CommandFailed, CommandMissing, OSError) as error:
-        raise CniError(errors.WIRING_FAILED, "cannot remove what went with the interface", str(error)) from error
 
 
 def _remove(request: Request, word: str, link: str) -> None:
@@ -88,24 +94,25 @@ def _remove(request: Request, word: str, link: str) -> None:
 
 
 def extra_faults(request: Request, addressing: Addressing, link: str) -> list[str]:
-    """What of it is missing, in words."""
+    """What of it is missing, in words; CniError when a command fails."""
     words, faults = wanted_extras(request.config, addressing.families), []
-    if request.config.ip_masq:
-        from netsim_cni.extras.masquerade import masquerade_faults
+    with _told("cannot look at what goes with the interface"):
+        if request.config.ip_masq:
+            from netsim_cni.extras.masquerade import masquerade_faults
 
-        faults += masquerade_faults(request, addressing)
-    if request.config.ports:
-        from netsim_cni.extras.hostports import host_port_faults
+            faults += masquerade_faults(request, addressing)
+        if request.config.ports:
+            from netsim_cni.extras.hostports import host_port_faults
 
-        faults += host_port_faults(request, addressing)
-    if BANDWIDTH in words:
-        from netsim_cni.extras.bandwidth import limit_faults
+            faults += host_port_faults(request, addressing)
+        if BANDWIDTH in words:
+            from netsim_cni.extras.bandwidth import limit_faults
 
-        faults += limit_faults(request, link)
-    if MAC_CHECK in words:
-        from netsim_cni.extras.macspoof import mac_check_faults
+            faults += limit_faults(request, link)
+        if MAC_CHECK in words:
+            from netsim_cni.extras.macspoof import mac_check_faults
 
-        faults += mac_check_faults(link)
+            faults += mac_check_faults(link)
     return faults
 
 
@@ -115,12 +122,9 @@ def remove_stale(network: str, valid: set[tuple[str, str]], families: Iterable[i
     from netsim_cni.extras.hostports import remove_stale_host_ports
     from netsim_cni.extras.masquerade import remove_stale_masquerades
 
-    try:
+    # Without the command nobody has made any.
+    with _told("cannot remove rules that are nobody's"), suppress(CommandMissing):
         for family in families:
             number: Family = 6 if family == 6 else 4
             remove_stale_masquerades(network, valid, number)
             remove_stale_host_ports(network, valid, number)
-    except CommandMissing:
-        return  # without the command nobody has made any
-    except (CommandFailed, OSError) as error:
-        raise CniError(errors.WIRING_FAILED, "cannot remove rules that are nobody's", str(error)) from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,31 @@ def test_output_input_and_environment() -> None:
     code = "import os,sys; sys.stdout.write(sys.stdin.read() + os.environ['A']); sys.stderr.write('e')"
     done = run([sys.executable, "-c", code], input=b"in", env={"A": "out"})
     assert (done.returncode, done.stdout, done.stderr) == (0, b"inout", b"e")
+
+
+@pytest.mark.parametrize("status", [1, 3])
+def test_a_chain_that_is_not_there_has_no_rules(iptables: Callable[[int], None], status: int) -> None:
+    iptables(status)
+    assert firewall.list_chain(4, "KUBE-SERVICES") == []
+
+
+def test_a_chain_that_cannot_be_seen_is_not_taken_for_none(iptables: Callable[[int], None]) -> None:
+    iptables(4)
+    with pytest.raises(CommandFailed, match="status 4: Another app is currently holding the xtables lock"):
+        firewall.list_chain(4, "KUBE-SERVICES")
+
+
+@pytest.fixture
+def iptables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Have an `iptables` that ends with a status."""
+
+    def make(status: int) -> None:
+        script = tmp_path / "iptables"
+        script.write_text(f"#!/bin/sh\necho Another app is currently holding the xtables lock >&2\nexit {status}\n")
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+
+    return make
 
 
 def test_failure_carries_the_commands_words() -> None:
