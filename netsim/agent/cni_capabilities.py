@@ -16,7 +16,10 @@ BURST_SHARE, LEAST_BURST = 10, 128 * 1024 * 8
 
 
 def capabilities(pod: Obj) -> Obj:
-    """hostPorts as `portMappings`, bandwidth annotations as `bandwidth`; ValueError names a wrong annotation."""
+    """hostPorts of ordinary containers and sidecars as `portMappings`, bandwidth annotations as `bandwidth`.
+
+    ValueError names a wrong annotation.
+    """
     ports = [
         {
             "hostPort": p["hostPort"],
@@ -24,7 +27,7 @@ def capabilities(pod: Obj) -> Obj:
             "protocol": str(p.get("protocol") or "TCP").lower(),
         }
         | ({"hostIP": p["hostIP"]} if p.get("hostIP") else {})
-        for c in podspec.all_containers(pod)
+        for c in (*podspec.containers(pod), *filter(podspec.is_sidecar, podspec.init_containers(pod)))
         for p in c.get("ports") or []
         if p.get("hostPort")
     ]

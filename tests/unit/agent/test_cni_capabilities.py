@@ -23,6 +23,14 @@ def test_host_ports():
     assert capabilities({"metadata": {}, "spec": {"containers": [{"name": "c"}]}}) == {}
 
 
+def test_host_ports_of_init_containers_are_those_of_sidecars():
+    """As the scheduler counts them: what a container opens that has ended keeps no port from others."""
+    inits = [{"name": n, "ports": [{"containerPort": p, "hostPort": p}]} for n, p in (("init", 81), ("sidecar", 82))]
+    inits[1]["restartPolicy"] = "Always"
+    pod = {"metadata": {}, "spec": {"initContainers": inits, "containers": [{"name": "c"}]}}
+    assert [port["hostPort"] for port in capabilities(pod)["portMappings"]] == [82]
+
+
 def test_bandwidth_annotations_are_bits_a_second():
     annotations = {"kubernetes.io/ingress-bandwidth": "100M", "kubernetes.io/egress-bandwidth": "1Mi", "x": "y"}
     limits = {"ingressRate": 10**8, "ingressBurst": 10**7, "egressRate": 2**20, "egressBurst": 2**20}
