@@ -18,7 +18,6 @@ KNOWN = {
     STATIC: ("type", "addresses", "routes", "dns"),
     NONE: ("type",),
 }
-ROUTE_FIELDS = ("dst", "gw", "mtu", "advmss", "priority", "table", "scope")
 MAX = 2**32 - 1
 REQUESTED = "runtimeConfig.ips"
 
