@@ -6,13 +6,12 @@ Behaviour follows the Kubernetes DNS specification 1.1.0 and, where that is sile
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from struct import Struct
 
 from . import names
 from .candidates import Candidate, candidates, has_endpoints, name_servers, relative
 from .config import DnsConfig
-from .index import Index
+from .context import Context
+from .denials import denied, empty, parent, soa, soa_ttl
 from .names import Labels, ServiceName
 from .records import NO_PORT
 from .types import (
@@ -31,56 +30,14 @@ from .types import (
     TXT,
     A,
     Answer,
-    Question,
     Record,
 )
-from .zones import find_zone, in_cluster
+from .zones import in_cluster
 
 SCHEMA_VERSION = b"1.1.0"
 SCHEMA_TTL = 28800
 CNAME_CHAIN_MAX = 10
-SOA_TTL_MAX = 300
-_SOA_NUMBERS = Struct("!IIIII")
 LEFT = Answer(SERVFAIL, authoritative=False, elsewhere=True)
-
-
-@dataclass(slots=True)
-class Context:
-    """One question on its way: the zone it fell into, as configured and as the client spelled it; what its name means
-    there: an address for PTR of a reverse name."""
-
-    question: Question
-    index: Index
-    config: DnsConfig
-    zone: Labels
-    spelled: Labels
-    subject: names.Name | bytes
-
-    def for_name(self, qname: Labels) -> Context:
-        """The same question for another name under the same zone."""
-        return make_context(self.question._replace(qname=qname), self.index, self.config, self.zone)
-
-
-def make_context(question: Question, index: Index, config: DnsConfig, zone: Labels) -> Context:
-    """A question that fell into `zone`."""
-    qname = question.qname
-    address = names.parse_reverse(qname, zone) if question.qtype == PTR else None
-    subject = names.parse_name(qname, zone) if address is None else address
-    return Context(question, index, config, zone, qname[len(qname) - len(zone) :], subject)
-
-
-def answer(question: Question, index: Index, config: DnsConfig, local: frozenset[bytes] = frozenset()) -> Answer:
-    """The answer to one question.
-
-    `local` are the server's own addresses, 4 or 16 bytes each. What an upstream should answer is SERVFAIL
-    without authority, marked `elsewhere`.
-    """
-    if not config.quirks.class_ignored and question.qclass != 1:
-        return Answer(REFUSED, authoritative=False)
-    zone = find_zone(names.lower(question.qname), config.zones)
-    if zone is None:
-        return outside(config)
-    return answer_context(make_context(question, index, config, zone), local)
 
 
 def outside(config: DnsConfig) -> Answer:
@@ -96,18 +53,18 @@ def answer_context(context: Context, local: frozenset[bytes]) -> Answer:
     return _fall_through(context, found) if found.rcode == NXDOMAIN else found
 
 
-def _fall_through(context: Context, denied: Answer) -> Answer:
+def _fall_through(context: Context, denial: Answer) -> Answer:
     """A denial becomes SERVFAIL where it cannot be known: before the first sync, and beyond the cluster's addresses.
 
     An upstream is asked for either kind of reverse name, as CoreDNS does.
     """
     if not context.index.synced:
-        return denied._replace(rcode=SERVFAIL)
+        return denial._replace(rcode=SERVFAIL)
     if not names.is_reverse(context.zone) or not context.config.fallthrough:
-        return denied
+        return denial
     address = names.parse_reverse(context.question.qname, context.zone)
     if address is not None and in_cluster(address, context.config.cluster_cidrs):
-        return denied._replace(elsewhere=True)
+        return denial._replace(elsewhere=True)
     return LEFT
 
 
@@ -124,7 +81,7 @@ def _in_zone(context: Context, local: frozenset[bytes]) -> Answer:
         case names.NsHost():
             return _ns_host(context, local)
         case name:
-            return _version(context) if name == names.DNS_VERSION else _parent(context, _exists(context, name))
+            return _version(context) if name == names.DNS_VERSION else parent(context, _exists(context, name))
 
 
 def _exists(context: Context, name: names.Name) -> bool:
@@ -135,52 +92,19 @@ def _exists(context: Context, name: names.Name) -> bool:
     return isinstance(name, names.Branch)
 
 
-# Negative answers
-
-
-def _soa(context: Context) -> Record:
-    serial = context.index.serial if context.index.synced else 0
-    numbers = (serial, 7200, 1800, 86400, context.config.effective_ttl)
-    zone = context.spelled
-    suffix = _SOA_NUMBERS.pack(*numbers)
-    return Record(zone, SOA, names=((b"ns", b"dns", *zone), (b"hostmaster", *zone)), suffix=suffix)
-
-
-def _soa_ttl(context: Context) -> int:
-    return min(context.config.effective_ttl, SOA_TTL_MAX)
-
-
-def _empty(context: Context) -> Answer:
-    """NODATA: the name exists, this type does not."""
-    return Answer(NOERROR, authority=(_soa(context),), ttl=_soa_ttl(context))
-
-
-def _denied(context: Context) -> Answer:
-    if context.question.qtype == SOA and context.config.quirks.soa_anywhere:
-        return _empty(context)
-    return Answer(NXDOMAIN, authority=(_soa(context),), ttl=_soa_ttl(context))
-
-
-def _parent(context: Context, exists: bool) -> Answer:
-    """A name that exists, if at all, only because names below it may."""
-    if context.question.qtype == TXT and context.config.quirks.txt_nxdomain:
-        return _denied(context)
-    return _empty(context) if exists else _denied(context)
-
-
 # The zone's own names
 
 
 def _apex(context: Context, local: frozenset[bytes]) -> Answer:
     if context.question.qtype == SOA:
-        return Answer(NOERROR, answer=(_soa(context),), ttl=_soa_ttl(context))
+        return Answer(NOERROR, answer=(soa(context),), ttl=soa_ttl(context))
     if context.question.qtype == NS and _spelled_well(context):
         hosts = name_servers(context.index, local)
         if hosts:
             targets = dict.fromkeys(host.target for host in hosts)
             records = tuple(Record(context.question.qname, NS, names=(target + context.zone,)) for target in targets)
             return _positive(context, records, _addresses(context.zone, hosts))
-    return _parent(context, True)
+    return parent(context, True)
 
 
 def _spelled_well(context: Context) -> bool:
@@ -190,13 +114,13 @@ def _spelled_well(context: Context) -> bool:
 def _ns_host(context: Context, local: frozenset[bytes]) -> Answer:
     hosts = name_servers(context.index, local) if _spelled_well(context) else []
     if context.question.qtype in (TXT, PTR) or not hosts:
-        return _denied(context)
-    return _addressed(context, hosts) if context.question.qtype != SRV else _empty(context)
+        return denied(context)
+    return _addressed(context, hosts) if context.question.qtype != SRV else empty(context)
 
 
 def _version(context: Context) -> Answer:
     if context.question.qtype != TXT:
-        return _denied(context)
+        return denied(context)
     text = bytes([len(SCHEMA_VERSION)]) + SCHEMA_VERSION
     ttl = context.config.effective_ttl if context.config.cache_ttl else SCHEMA_TTL
     return Answer(NOERROR, answer=(Record(context.question.qname, TXT, prefix=text),), ttl=ttl)
@@ -218,25 +142,25 @@ def _service(context: Context, name: ServiceName) -> Answer:
     key, index = (name.namespace, name.service), context.index
     service = index.services.get(key)
     if service is None or name.namespace not in index.namespaces:
-        return _denied(context)
+        return denied(context)
     if service.external is not None:
-        return _external(context, service.external) if name.bare else _denied(context)
+        return _external(context, service.external) if name.bare else denied(context)
     if context.config.ignore_empty and not service.headless and not has_endpoints(index, key):
-        return _denied(context)
+        return denied(context)
     return _addressed(context, candidates(index, service, name))
 
 
 def _addressed(context: Context, found: Sequence[Candidate]) -> Answer:
     """Answer for a name that stands for addresses; which it has decides the type, whether it has any the existence."""
     if not found:
-        return _denied(context)
+        return denied(context)
     qname, qtype = context.question.qname, context.question.qtype
     if qtype in (A, AAAA):
         size = 4 if qtype == A else 16
         unique = dict.fromkeys(c.address for c in found if len(c.address) == size)
         records = tuple(Record(qname, qtype, prefix=address) for address in unique)
-        return _positive(context, records) if records else _empty(context)
-    return _srv(context, found) if qtype == SRV else _empty(context)
+        return _positive(context, records) if records else empty(context)
+    return _srv(context, found) if qtype == SRV else empty(context)
 
 
 def _srv(context: Context, found: Sequence[Candidate]) -> Answer:
@@ -254,7 +178,7 @@ def _srv(context: Context, found: Sequence[Candidate]) -> Answer:
         )
         for target, port in unique
     )
-    return _positive(context, records, _addresses(context.spelled, with_port)) if records else _empty(context)
+    return _positive(context, records, _addresses(context.spelled, with_port)) if records else empty(context)
 
 
 def _addresses(zone: Labels, found: Iterable[Candidate]) -> tuple[Record, ...]:
@@ -276,16 +200,16 @@ def _external(context: Context, target: Labels) -> Answer:
     if question.qtype == CNAME:
         return _positive(context, (alias,))
     if question.qtype not in (A, AAAA):
-        return _empty(context)
+        return empty(context)
     chain, current = [alias], target
     while names.under(names.lower(current), context.zone):
         inner = context.for_name(current)
         following = _alias_of(inner)
         if following is None:
             found = _in_zone(inner, frozenset())
-            return _positive(context, (*chain, *found.answer)) if found.answer else _empty(context)
+            return _positive(context, (*chain, *found.answer)) if found.answer else empty(context)
         if len(chain) >= CNAME_CHAIN_MAX:
-            return _empty(context)
+            return empty(context)
         chain.append(Record(current, CNAME, names=(following,)))
         current = following
     return _positive(context, tuple(chain))._replace(follow=current)
@@ -309,6 +233,6 @@ def _pointers(context: Context, address: bytes) -> Answer:
         owners = dict.fromkeys(index.by_endpoint_ip.get(address, ()))
         targets = [(endpoint, *relative(key)) for key, endpoint in owners]
     if not targets:
-        return _denied(context)
+        return denied(context)
     zone = names.lower(names.labels_of(context.config.zone))
     return _positive(context, tuple(Record(context.question.qname, PTR, names=(t + zone,)) for t in targets))

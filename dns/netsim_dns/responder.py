@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .aliases import add_followed, target_query
-from .answer import Context, answer_context, make_context, outside
+from .answer import answer_context, outside
 from .config import CACHE_TTL_MIN, DnsConfig
+from .context import Context, make_context
 from .index import Index
 from .kept import VOLATILE, Keeper, Kept, Ready, Varied
 from .names import Labels, lower

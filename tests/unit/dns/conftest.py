@@ -17,15 +17,26 @@ import dns.rdataclass
 import dns.rdatatype
 import pytest
 
+from netsim_dns.answer import answer_context, outside
 from netsim_dns.config import DnsConfig, Quirks
+from netsim_dns.context import make_context
 from netsim_dns.index import Index, build_index
+from netsim_dns.names import lower
 from netsim_dns.responder import Responder
+from netsim_dns.types import Answer, Question
+from netsim_dns.zones import find_zone
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "dns"
 DNS_POD = bytes((10, 244, 0, 53))
 # the kubernetes plugin alone, and kubeadm's Corefile (the default)
 P0 = DnsConfig(ttl=5, cache_ttl=0, fallthrough=False, quirks=Quirks(class_ignored=False))
 P1 = DnsConfig()
+
+
+def answer(question: Question, index: Index, config: DnsConfig, local: frozenset[bytes] = frozenset()) -> Answer:
+    """The answer to a question of class IN, made without a responder; `local` are the server's own addresses."""
+    zone = find_zone(lower(question.qname), config.zones)
+    return outside(config) if zone is None else answer_context(make_context(question, index, config, zone), local)
 
 
 @dataclass

@@ -20,11 +20,10 @@ import dns.rrset
 import pytest
 from dns.edns import ECSOption, GenericOption
 
-from netsim_dns.answer import answer
 from netsim_dns.responder import Responder
 from netsim_dns.types import SRV, Question
 
-from .conftest import Row, query_of, rows
+from .conftest import Row, answer, query_of, rows
 
 FORWARDED = "needs an upstream"
 NO_CLUSTER_IP = "a Service without cluster IP is denied, not `CNAME .` (2.9)"

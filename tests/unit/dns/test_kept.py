@@ -13,7 +13,6 @@ from dnslib import CLASS, DNSRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netsim_dns.answer import answer
 from netsim_dns.config import DnsConfig
 from netsim_dns.index import Index, build_index
 from netsim_dns.kept import COPIES_MAX, VOLATILE, Keeper, Kept
@@ -22,6 +21,7 @@ from netsim_dns.reply import Body
 from netsim_dns.responder import Responder
 from netsim_dns.types import AAAA, SRV, TXT, A, Question, Record
 
+from .conftest import answer
 from .test_records import Obj, identity, namespace, service, slice_of
 
 LOCAL = frozenset((bytes((10, 0, 0, 3)),))
