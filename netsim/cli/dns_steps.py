@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from typing import Any
 
-NDOTS_DEFAULT, NDOTS_MAX = 1, 15
+NDOTS_DEFAULT, NDOTS_MAX, NAME_MAX = 1, 15, 253
 NO_ANSWER, UNREACHABLE = "TIMEOUT", "UNREACHABLE"
-_GAVE_UP = {NO_ANSWER: "no answer came", UNREACHABLE: "nobody serves there (no DNS pod?)"}
+_GAVE_UP = {NO_ANSWER: "no answer came", UNREACHABLE: "no DNS pod, or no way there"}
 _GOES_ON = ("NOERROR", "NXDOMAIN", "SERVFAIL")
 
 
@@ -77,11 +77,13 @@ def plan_names(name: str, searches: Sequence[str], ndots: int) -> list[str]:
     for label in bare.split(".") if bare else []:
         if not 0 < len(label.encode()) < 64:
             raise BadName(f"`{name}` has a label of {len(label.encode())} bytes; a label has 1 to 63")
+    if len(bare.encode()) > NAME_MAX:
+        raise BadName(f"`{name}` has {len(bare.encode())} bytes; a name has at most {NAME_MAX}")
     if name.endswith("."):
         return [name]
     under = [f"{name}.{domain.strip('.')}." if domain.strip(".") else f"{name}." for domain in searches]
     order = [f"{name}.", *under] if name.count(".") >= ndots else [*under, f"{name}."]
-    return [each for each in dict.fromkeys(order) if len(each) <= 254]
+    return [each for each in dict.fromkeys(order) if len(each.encode()) <= NAME_MAX + 1]
 
 
 def read_ndots(options: Mapping[str, str]) -> int:
