@@ -30,6 +30,7 @@ NODE_SYSCTLS = {
     "net.ipv4.conf.all.send_redirects": 0,
     "net.ipv4.conf.default.send_redirects": 0,
 }
+NODE_SYSCTLS_V6 = {"net.ipv6.conf.all.forwarding": 1}
 
 
 def current_routes() -> list[Route]:
@@ -54,7 +55,7 @@ def apply_node_routes(plan: RoutePlan) -> None:
                     raise
 
 
-def ensure_node_sysctls() -> None:
+def ensure_node_sysctls(*, ipv6: bool = False) -> None:
     """Let this network namespace forward as a node does; interfaces made before keep their own rp_filter."""
-    for name, value in NODE_SYSCTLS.items():
+    for name, value in (NODE_SYSCTLS | (NODE_SYSCTLS_V6 if ipv6 else {})).items():
         ensure_sysctl(name, value)

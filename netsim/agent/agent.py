@@ -132,10 +132,11 @@ class Agent:
 
     def node_changed(self, _key: str, _old: Obj | None, new: Obj | None) -> None:
         """The node's pod subnet may have become known."""
-        cidr = ((new or {}).get("spec") or {}).get("podCIDR")
-        if cidr:
+        spec = (new or {}).get("spec") or {}
+        cidrs = spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else [])
+        if cidrs:
             config = self.context.config
-            ensure_conflist(config.net_d, cidr, f"{config.run_dir}/ipam", config.pod_mtu)
+            ensure_conflist(config.net_d, cidrs, f"{config.run_dir}/ipam", config.pod_mtu)
             for worker in self.workers.values():
                 worker.network_ready()
 

@@ -173,20 +173,24 @@ def cni_args(namespace: str, name: str, uid: str, container: str) -> str:
     )
 
 
-def node_conflist(cidr: str, data_dir: str, mtu: int = 0) -> Config:
-    """The conflist of a node whose podCIDR is known and that has none yet; `mtu` of its pods, 0 for the default."""
-    ipam = {"type": "host-local", "subnet": cidr, "dataDir": data_dir}
+def node_conflist(cidrs: Sequence[str], data_dir: str, mtu: int = 0) -> Config:
+    """The conflist of a node whose podCIDRs are known and that has none yet; `mtu` of its pods, 0 for the default.
+
+    Pods get an address of each of the CIDRs.
+    """
+    subnets: Config = {"ranges": [[{"subnet": cidr}] for cidr in cidrs]} if len(cidrs) > 1 else {"subnet": cidrs[0]}
+    ipam = {"type": "host-local", **subnets, "dataDir": data_dir}
     plugin = {"type": "netsim", "capabilities": CAPABILITIES, **({"mtu": mtu} if mtu else {}), "ipam": ipam}
     return {"cniVersion": "1.0.0", "name": "netsim", "plugins": [plugin]}
 
 
-def ensure_conflist(net_d: str, cidr: str, data_dir: str, mtu: int = 0) -> None:
+def ensure_conflist(net_d: str, cidrs: Sequence[str], data_dir: str, mtu: int = 0) -> None:
     """Write the node's conflist unless net_d holds one."""
     os.makedirs(net_d, exist_ok=True)
     if not _listdir(net_d):
         draft = f"{net_d}/.10-netsim.new"
         with open(draft, "w", encoding="utf-8") as file:
-            json.dump(node_conflist(cidr, data_dir, mtu), file, indent=2)
+            json.dump(node_conflist(cidrs, data_dir, mtu), file, indent=2)
         os.replace(draft, f"{net_d}/10-netsim.conflist")
 
 

@@ -13,7 +13,8 @@ class AgentConfig:
 
     `run_dir` (on a tmpfs, "/run/netsim/LAB/NODE") holds sandboxes, containers, logs and sockets; `state_dir` is for
     what outlives a boot; `net_d` holds the CNI conflists; `cgroup` is a path below every cgroup root.
-    `pod_mtu` is what pods' interfaces are to have, 0 for the kernel's default.
+    `pod_mtu` is what pods' interfaces are to have, 0 for the kernel's default; `more_node_ips` are the node's addresses
+    of other families than `node_ip`.
     `catalogues` are YAML files that extend the packaged image catalogue, later ones win.
     """
 
@@ -31,8 +32,14 @@ class AgentConfig:
     kubelet_port: int = 10250
     max_pods: int = 1100
     pod_mtu: int = 0
+    more_node_ips: tuple[str, ...] = ()
     cni_path: tuple[str, ...] = ("/opt/cni/bin", "/usr/lib/cni")
     parallel: int = 32
+
+    @property
+    def node_ips(self) -> tuple[str, ...]:
+        """One of each family, the first family's first."""
+        return self.node_ip, *self.more_node_ips
 
     @property
     def workload_socket(self) -> str:

@@ -110,7 +110,7 @@ def render_status(config: AgentConfig, machine: Machine, old: Obj, network: str,
     }  # fmt: skip
     return {
         "addresses": [
-            {"type": "InternalIP", "address": config.node_ip},
+            *({"type": "InternalIP", "address": ip} for ip in config.node_ips),
             {"type": "Hostname", "address": config.node_name},
         ],
         "capacity": resources,

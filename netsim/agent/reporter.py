@@ -18,15 +18,15 @@ REFUSED = (404, 409, 422)
 class Reporter:
     """The status of one pod, compared with the Pod as it is watched: others (the node controller) write into it too."""
 
-    def __init__(self, client: Client, host_ip: str) -> None:
-        self.client, self.host_ip = client, host_ip
+    def __init__(self, client: Client, *host_ips: str) -> None:
+        self.client, self.host_ips = client, host_ips
         self._answer: Obj | None = None
         self._refused: tuple[Obj, Obj] | None = None
 
     def due(self, pod: Obj, state: PodState, now: float) -> Obj | None:
         """The status to write, None when it is there already or was refused for this very Pod."""
         basis = newest(pod, self._answer)
-        status = build_status({**pod, "status": basis.get("status") or {}}, state, now, self.host_ip)
+        status = build_status({**pod, "status": basis.get("status") or {}}, state, now, *self.host_ips)
         if basis is pod:
             self._answer = None
         if self._refused == (pod["metadata"], _timeless(status)):

@@ -10,15 +10,18 @@ from netsim.api.objects import observed
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 
-def build_status(pod: Obj, state: PodState, now: float, host_ip: str) -> Obj:
-    """The whole PodStatus; conditions keep their lastTransitionTime from `pod` where their status did not change."""
+def build_status(pod: Obj, state: PodState, now: float, *host_ips: str) -> Obj:
+    """The whole PodStatus; conditions keep their lastTransitionTime from `pod` where their status did not change.
+
+    `host_ips` are the node's addresses, one of each family.
+    """
     old = pod.get("status") or {}
     own = [observed(condition, pod) for condition in conditions(pod, state)]
     status: Obj = {
         "phase": pod_phase(pod, state),
         "conditions": merge_conditions(old.get("conditions") or [], own, stamp(now)),
-        "hostIP": host_ip,
-        "hostIPs": [{"ip": host_ip}],
+        "hostIP": host_ips[0],
+        "hostIPs": [{"ip": ip} for ip in host_ips],
         "startTime": old.get("startTime") or stamp(state.created_at),
         "qosClass": old.get("qosClass") or qos_class(pod),
     }

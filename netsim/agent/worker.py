@@ -32,7 +32,7 @@ class PodWorker:
         self.context, self.uid, self.pod, self.state = context, uid, pod, state
         self.changed = asyncio.Event()
         self.gone = asyncio.Event()  # set once the sandbox goes: what leads into it ends
-        self.reporter = Reporter(context.client, context.config.node_ip)
+        self.reporter = Reporter(context.client, *context.config.node_ips)
         self.actions = PodActions(self)
         self.busy: dict[str, asyncio.Task[None]] = {}
         self.reporting: asyncio.Task[None] | None = None

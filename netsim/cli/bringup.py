@@ -42,7 +42,8 @@ def bring_up(
 ) -> None:
     """Build the lab. On an error or interrupt the caller removes what was made so far."""
     apply_fabric(plan_fabric(spec), paths)
-    progress.done(f"fabric {spec.fabric_cidr}, {len(spec.nodes)} nodes, an outside client at {spec.client_address}")
+    fabric = ", ".join(spec.fabric_cidrs)
+    progress.done(f"fabric {fabric}, {len(spec.nodes)} nodes, an outside client at {spec.client_address}")
     listeners = open_listeners(spec, paths, _listen_locally(spec.api_port))
     spec = dataclasses.replace(spec, api_port=listeners.api_port)
     prepare_credentials(spec, paths)

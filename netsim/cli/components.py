@@ -45,6 +45,7 @@ def _node_process(spec: LabSpec, paths: LabPaths, node: NodeSpec) -> NodeProcess
         name=node.name,
         lab=paths.lab,
         address=node.address,
+        more_addresses=spec.machine_addresses(node.address)[1:],
         labels=node.labels,
         kubeconfig=node_kubeconfig(paths, node),
         run_dir=paths.node_run(node.name),
@@ -52,7 +53,7 @@ def _node_process(spec: LabSpec, paths: LabPaths, node: NodeSpec) -> NodeProcess
         cgroup=paths.cgroup,
         cluster_dns=spec.dns_ip,
         cluster_domain=spec.cluster_domain,
-        cluster_cidr=spec.pod_cidr,
+        cluster_cidr=",".join(spec.pod_cidrs),
         network=spec.network,
         # The table of connections is the whole machine's, not the lab's.
         proxy={**spec.proxy, "mode": spec.proxy_mode, "conntrack_max_per_core": 0},

@@ -37,7 +37,11 @@ _READY_NAMESPACES = 4
 
 @dataclass(frozen=True, slots=True)
 class NodeProcess:
-    """What one node's process needs to know; it finds everything else in the API."""
+    """What one node's process needs to know; it finds everything else in the API.
+
+    `cluster_cidr` is a network of pods of each family, separated by commas, and `more_addresses` are the node's own of
+    the families beside `address`.
+    """
 
     name: str
     lab: str
@@ -53,8 +57,13 @@ class NodeProcess:
     labels: dict[str, str] = field(default_factory=dict)
     # Fields of the service proxy's ProxyConfig that differ from its defaults.
     proxy: dict[str, Any] = field(default_factory=dict)
+    more_addresses: tuple[str, ...] = ()
     # In a lab the agent may be stopped alone and started again while its containers serve on.
     stop_means_down: bool = False
+
+    @property
+    def cluster_cidrs(self) -> tuple[str, ...]:
+        return tuple(self.cluster_cidr.split(","))
 
 
 async def serve_node(node: NodeProcess) -> None:
@@ -108,11 +117,12 @@ async def _kubelet_tls(node: NodeProcess, client: Client) -> ssl.SSLContext:
 
 
 def _network(node: NodeProcess) -> NodeNetwork:
-    return NodeNetwork(node.name, node.address, node.cluster_cidr, node.network)
+    return NodeNetwork(node.name, node.address, node.cluster_cidrs, node.network)
 
 
 def _proxy(node: NodeProcess) -> ProxyConfig:
-    return ProxyConfig(node.name, **{"cluster_cidr": (node.cluster_cidr,), **node.proxy})
+    families = tuple(6 if ":" in cidr else 4 for cidr in node.cluster_cidrs)
+    return ProxyConfig(node.name, **{"cluster_cidr": node.cluster_cidrs, "families": families, **node.proxy})
 
 
 def _agent(node: NodeProcess) -> AgentConfig:
@@ -122,6 +132,7 @@ def _agent(node: NodeProcess) -> AgentConfig:
         node_name=node.name,
         lab=node.lab,
         node_ip=node.address,
+        more_node_ips=node.more_addresses,
         run_dir=node.run_dir,
         state_dir=node.state_dir,
         net_d=net_d,

@@ -27,11 +27,12 @@ _RETRY = 1.0
 
 @dataclass(frozen=True, slots=True)
 class NodeNetwork:
-    """A node's part of the pod network: its name, its address on the way to the others, and how it reaches them."""
+    """A node's part of the pod network: its name, its address on the way to the others, the pods' network of each
+    family, and how it reaches them."""
 
     node: str
     address: str
-    cluster_cidr: str
+    cluster_cidrs: tuple[str, ...]
     network: str = "host-gw"
 
 
@@ -46,8 +47,9 @@ async def run_node_routes(mine: NodeNetwork, client: Client) -> None:
 
     cache.on_change(changed)
     dirty.set()
-    await asyncio.to_thread(ensure_node_sysctls)
-    await asyncio.to_thread(ensure_masquerade, mine.cluster_cidr)
+    await asyncio.to_thread(ensure_node_sysctls, ipv6=any(":" in cidr for cidr in mine.cluster_cidrs))
+    for cidr in mine.cluster_cidrs:
+        await asyncio.to_thread(ensure_masquerade, cidr)
     if mine.network != "vxlan":
         await asyncio.to_thread(remove_vtep, vtep_name(mine.node))
     async with asyncio.TaskGroup() as tasks:

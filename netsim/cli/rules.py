@@ -75,7 +75,7 @@ def rules(
 def _config(spec: LabSpec, node: NodeSpec) -> ProxyConfig:
     from netsim_proxy.config import ProxyConfig
 
-    fields: dict[str, Any] = {"cluster_cidr": (spec.pod_cidr,), **spec.proxy, "mode": spec.proxy_mode}
+    fields: dict[str, Any] = {"cluster_cidr": spec.pod_cidrs, **spec.proxy, "mode": spec.proxy_mode}
     return ProxyConfig(node.name, **fields)
 
 

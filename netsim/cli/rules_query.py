@@ -124,4 +124,5 @@ def _node_source(machine: NodeSpec, place: NodeSpec, cluster: Cluster, family: i
 
 
 def _client_sources(spec: LabSpec, family: int) -> list[Source]:
-    return [Source(CLIENT, spec.client_address, "eth0")] if family == 4 else []
+    addresses = spec.machine_addresses(spec.client_address)
+    return [Source(CLIENT, each, "eth0") for each in addresses if (":" in each) == (family == 6)]

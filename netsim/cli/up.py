@@ -36,6 +36,9 @@ def up(
         Path | None, typer.Option(metavar="FILE", help="A KubeProxyConfiguration for all service proxies.")
     ] = None,
     network: Annotated[str | None, typer.Option(metavar="host-gw|vxlan", help="How pods reach other nodes.")] = None,
+    ip_family: Annotated[
+        str | None, typer.Option(metavar="ipv4|dual", help="Addresses of nodes, pods and Services (default ipv4).")
+    ] = None,
     lb_pool: Annotated[
         str | None,
         typer.Option(metavar="RANGE", help="Addresses for LoadBalancer Services: CIDR, FIRST-LAST or `none`."),
@@ -57,6 +60,7 @@ def up(
     proxy = read_proxy_config(proxy_config) if proxy_config else {}
     proxy_mode = proxy_mode or proxy.pop("mode", None)
     options = {"proxy_mode": proxy_mode, "network": network, "api_port": api_port, "lb_pool": lb_pool}
+    options |= {"ip_family": ip_family}
     spec = replace(_describe(lab, nodes, file, options), proxy=proxy)
     etcd = parse_store(store, etcd_cafile, etcd_certfile, etcd_keyfile, etcd_userfile)
     check_store(etcd)
@@ -85,7 +89,7 @@ def _from_file(file: Path, lab: str | None, options: Mapping[str, object]) -> La
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Fault(f"lab file {file}: not valid YAML: {error}") from None
     given = {"proxyMode": options["proxy_mode"], "network": options["network"], "apiPort": options["api_port"]}
-    given |= {"lbPool": options["lb_pool"]}
+    given |= {"lbPool": options["lb_pool"], "ipFamily": options["ip_family"]}
     if isinstance(document, dict):
         document |= {k: v for k, v in given.items() if v is not None}
     return parse_lab_file(document, lab)

@@ -77,7 +77,7 @@ def prepare_credentials(spec: LabSpec, paths: LabPaths) -> None:
         os.makedirs(paths.node_run(node.name), mode=0o750, exist_ok=True)
         server = f"https://{spec.control_plane_address}:{spec.fabric_port}"
         user = f"system:node:{node.name}"
-        serving = pki.issue_server(user, (node.name, node.address), ("system:nodes",))
+        serving = pki.issue_server(user, (node.name, *spec.machine_addresses(node.address)), ("system:nodes",))
         write_private(f"{paths.node_state(node.name)}/kubelet.key", serving.key.decode())
         write_private(f"{paths.node_state(node.name)}/kubelet.crt", serving.certificate.decode())
         _write_kubeconfig(pki, node_kubeconfig(paths, node), server, user, "system:nodes", paths.lab)
@@ -102,7 +102,7 @@ def control_plane(spec: LabSpec, paths: LabPaths, listeners: Listeners, etcd: Et
         pki_dir=Path(paths.pki),
         advertise_address=spec.control_plane_address,
         advertise_port=spec.fabric_port,
-        service_cidr=spec.service_cidr,
+        service_cidr=",".join(spec.service_cidrs),
         cluster_domain=spec.cluster_domain,
         names=_server_names(spec),
     )
@@ -110,4 +110,5 @@ def control_plane(spec: LabSpec, paths: LabPaths, listeners: Listeners, etcd: Et
     if listeners.fabric is not None:
         opened.append(Listener(listeners.fabric))
     namespace = None if spec.advertised else paths.netns(CONTROL_PLANE)
-    return ControlPlane(config, paths.database, tuple(opened), spec.pod_cidr, Dialer(namespace), etcd, spec.lb_pool)
+    pods = ",".join(spec.pod_cidrs)
+    return ControlPlane(config, paths.database, tuple(opened), pods, Dialer(namespace), etcd, spec.lb_pool)

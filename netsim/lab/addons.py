@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from netsim.lab.storage import storage_class
-from netsim.lab.topology import LabSpec
+from netsim.lab.topology import DUAL, LabSpec
 
 Obj = dict[str, Any]
 _LABELS = {"k8s-app": "kube-dns"}
@@ -26,7 +26,7 @@ def render_addons(spec: LabSpec, dns_user: int = DNS_USER) -> list[Obj]:
 
     Names and labels are kubeadm's (`coredns` behind `kube-dns`), so that a real CoreDNS can take their place.
     """
-    dns = [_service_account(), _binding(), _settings(spec), _service(spec), _deployment(dns_user)]
+    dns = [_service_account(), _binding(), _settings(spec), _service(spec), _deployment(spec, dns_user)]
     return [_node_proxies(), storage_class(), *dns]
 
 
@@ -61,12 +61,14 @@ def _binding() -> Obj:
 
 def _service(spec: LabSpec) -> Obj:
     labels = {**_LABELS, "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
+    both = {"clusterIPs": list(spec.dns_ips), "ipFamilyPolicy": "PreferDualStack"} if spec.ip_family == DUAL else {}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": _meta("kube-dns", labels=labels, annotations=_SCRAPED),
         "spec": {
             "clusterIP": spec.dns_ip,
+            **both,
             "selector": _LABELS,
             "ports": [
                 {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
@@ -79,12 +81,12 @@ def _service(spec: LabSpec) -> Obj:
 
 def _settings(spec: LabSpec) -> Obj:
     """What may be changed while the servers run (dns/README.md). Without uplink there is nobody to forward to."""
-    ranges = "".join(f"- {cidr}\n" for cidr in (spec.service_cidr, spec.pod_cidr))
+    ranges = "".join(f"- {cidr}\n" for cidr in (*spec.service_cidrs, *spec.pod_cidrs))
     text = f"{_ABOUT_SETTINGS}zone: {spec.cluster_domain}\ncluster-cidr:\n{ranges}{_SETTINGS}"
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta("coredns"), "data": {DNS_SETTINGS: text}}
 
 
-def _deployment(user: int) -> Obj:
+def _deployment(spec: LabSpec, user: int) -> Obj:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -93,15 +95,16 @@ def _deployment(user: int) -> Obj:
             "replicas": 2,
             "selector": {"matchLabels": _LABELS},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
-            "template": {"metadata": {"labels": _LABELS}, "spec": _pod(user)},
+            "template": {"metadata": {"labels": _LABELS}, "spec": _pod(spec, user)},
         },
     }
 
 
 _PLACES = ("--health", "0.0.0.0:8080", "--ready", "0.0.0.0:8181", "--metrics", "0.0.0.0:9153")
+_BOTH = ("--listen", "0.0.0.0:53", "--listen", "[::]:53")
 
 
-def _pod(user: int) -> Obj:
+def _pod(spec: LabSpec, user: int) -> Obj:
     return {
         "priorityClassName": "system-cluster-critical",
         "serviceAccountName": "coredns",
@@ -113,7 +116,7 @@ def _pod(user: int) -> Obj:
             {"key": "CriticalAddonsOnly", "operator": "Exists"},
             {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"},
         ],
-        "containers": [_container(user)],
+        "containers": [_container(spec, user)],
         "volumes": [{"name": "config-volume", "configMap": {"name": "coredns"}}],
     }
 
@@ -123,12 +126,12 @@ def _apart() -> Obj:
     return {"weight": 100, "podAffinityTerm": term}
 
 
-def _container(user: int) -> Obj:
+def _container(spec: LabSpec, user: int) -> Obj:
     return {
         "name": "coredns",
         "image": "netsim/dns",
         "imagePullPolicy": "IfNotPresent",
-        "args": ["--config", _SETTINGS_DIR, *_PLACES],
+        "args": ["--config", _SETTINGS_DIR, *_PLACES, *(_BOTH if spec.ip_family == DUAL else ())],
         "ports": [
             {"name": "dns", "containerPort": 53, "protocol": "UDP"},
             {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},

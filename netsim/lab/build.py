@@ -15,10 +15,12 @@ def apply_fabric(plan: FabricPlan, paths: LabPaths) -> None:
     with Netlink(paths.netns(FABRIC)) as fabric:
         fabric.add_bridge(BRIDGE)
         fabric.set_up(BRIDGE)
-        fabric.add_address(BRIDGE, plan.gateway)
-        fabric.add_route(plan.silent, type="blackhole")
+        for gateway in plan.gateways:
+            fabric.add_address(BRIDGE, gateway)
+        for silent in plan.silent:
+            fabric.add_route(silent, type="blackhole")
         for cable in plan.cables:
-            _lay_cable(fabric, cable, plan.gateway.partition("/")[0], paths)
+            _lay_cable(fabric, cable, [gateway.partition("/")[0] for gateway in plan.gateways], paths)
 
 
 def _make_namespace(namespace: Namespace, paths: LabPaths) -> None:
@@ -32,13 +34,15 @@ def _write_sysctls(values: tuple[tuple[str, str], ...]) -> None:
         sysctl.write_sysctl(name, value)
 
 
-def _lay_cable(fabric: Netlink, cable: Cable, gateway: str, paths: LabPaths) -> None:
+def _lay_cable(fabric: Netlink, cable: Cable, gateways: list[str], paths: LabPaths) -> None:
     machine_ns = paths.netns(cable.machine)
     alias = f"netsim {paths.lab}: cable to {cable.machine}"
     fabric.add_veth(cable.port, MACHINE_INTERFACE, machine_ns, alias=alias)
     fabric.set_master(cable.port, BRIDGE)
     fabric.set_up(cable.port)
     with Netlink(machine_ns) as machine:
-        machine.add_address(MACHINE_INTERFACE, cable.address)
+        for address in cable.addresses:
+            machine.add_address(MACHINE_INTERFACE, address)
         machine.set_up(MACHINE_INTERFACE)
-        machine.add_route(None, via=gateway)
+        for gateway in gateways:
+            machine.add_route(None, via=gateway)

@@ -26,10 +26,14 @@ RESERVED_NAMES = ("fabric", "control-plane", "client", "netns", "images")
 MAX_NODES = 200
 NETWORKS = ("host-gw", "vxlan")
 PROXY_MODES = ("iptables", "nftables")
+IPV4, DUAL = "ipv4", "dual"
+FABRIC_V6, PODS_V6, SERVICES_V6 = "fd00:172:30::/112", "fd00:10:244::/56", "fd00:10:96::/112"
+"""A dual-stack lab's IPv6 networks: of the machines, of pods (a /64 for each node), of Services."""
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _KEYS = {
     "network": "network",
     "proxyMode": "proxy_mode",
+    "ipFamily": "ip_family",
     "fabricCIDR": "fabric_cidr",
     "podCIDR": "pod_cidr",
     "serviceCIDR": "service_cidr",
@@ -63,6 +67,7 @@ class LabSpec:
     nodes: tuple[NodeSpec, ...]
     network: str = "host-gw"
     proxy_mode: str = "iptables"
+    ip_family: str = IPV4
     fabric_cidr: str = "172.30.0.0/24"
     pod_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"
@@ -106,6 +111,31 @@ class LabSpec:
     @property
     def dns_ip(self) -> str:
         return self._host(self.service_cidr, 10)
+
+    @property
+    def fabric_cidrs(self) -> tuple[str, ...]:
+        """The machines' network, of each family of the lab; IPv4 is the first."""
+        return self._families(self.fabric_cidr, FABRIC_V6)
+
+    @property
+    def pod_cidrs(self) -> tuple[str, ...]:
+        return self._families(self.pod_cidr, PODS_V6)
+
+    @property
+    def service_cidrs(self) -> tuple[str, ...]:
+        return self._families(self.service_cidr, SERVICES_V6)
+
+    @property
+    def dns_ips(self) -> tuple[str, ...]:
+        return tuple(self._host(cidr, 10) for cidr in self.service_cidrs)
+
+    def machine_addresses(self, address: str) -> tuple[str, ...]:
+        """All addresses of the machine that has this one (IPv4): the same host in both of the fabric's networks."""
+        number = int(ipaddress.IPv4Address(address)) - int(ipaddress.IPv4Network(self.fabric_cidr)[0])
+        return self._families(address, self._host(FABRIC_V6, number))
+
+    def _families(self, ipv4: str, ipv6: str) -> tuple[str, ...]:
+        return (ipv4, ipv6) if self.ip_family == DUAL else (ipv4,)
 
     def node(self, name: str) -> NodeSpec | None:
         return next((n for n in self.nodes if n.name == name), None)
@@ -198,15 +228,16 @@ def _complete(name: str, nodes: list[tuple[str, dict[str, str]]], options: Mappi
 
 def _with_pool(spec: LabSpec) -> LabSpec:
     """The lab with a pool for load balancers: as asked for, `none`, or some of the fabric's last addresses."""
-    fabric = ipaddress.IPv4Network(spec.fabric_cidr)
-    machines = [spec.gateway_address, spec.control_plane_address, spec.client_address, *(n.address for n in spec.nodes)]
+    fabrics = [ipaddress.ip_network(cidr) for cidr in spec.fabric_cidrs]
+    first = [spec.gateway_address, spec.control_plane_address, spec.client_address, *(n.address for n in spec.nodes)]
+    machines = [ipaddress.ip_address(each) for address in first for each in spec.machine_addresses(address)]
     if spec.lb_pool == NONE:
         return replace(spec, lb_pool="")
     try:
-        check_pool(spec.lb_pool, fabric, machines)
+        check_pool(spec.lb_pool, fabrics, machines)
     except ValueError as error:
         raise TopologyError(f"lbPool: {error}") from None
-    return spec if spec.lb_pool else replace(spec, lb_pool=default_pool(fabric, machines))
+    return spec if spec.lb_pool else replace(spec, lb_pool=default_pool(fabrics, machines))
 
 
 def check_lab_name(name: object) -> None:
@@ -224,6 +255,9 @@ def _check_name(what: str, name: object, limit: int) -> None:
 def _check_options(options: Mapping[str, Any], nodes: int) -> None:
     _check_choice("network", options["network"], NETWORKS)
     _check_choice("proxyMode", options["proxy_mode"], PROXY_MODES)
+    if options["ip_family"] == "ipv6":
+        raise TopologyError("ipFamily: a lab of IPv6 alone cannot be built; choose `dual`, which has both, or `ipv4`")
+    _check_choice("ipFamily", options["ip_family"], (IPV4, DUAL))
     port = options["api_port"]
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
         raise TopologyError(f"apiPort: {port!r} is not a port; give a number from 1 to 65535, or 0 for a free one")

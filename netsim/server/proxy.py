@@ -24,6 +24,7 @@ from netsim.server.proxy_target import (
     rewrite_location,
     service_port_name,
     split_path,
+    way_to,
 )
 from netsim.server.streams import end_to_end, hop_headers, kubelet_client, node_address, passed_on, switch
 
@@ -105,9 +106,9 @@ async def _route(core: Core, address: str, node_name: str) -> None:
         return
     node = await core.find(kinds.NODES, "", node_name) if node_name else None
     cidr = pod_network(node, address)
-    if cidr:
+    if via := way_to(node, cidr):
         try:
-            await core.dial_node.route(cidr, node_address(node))
+            await core.dial_node.route(cidr, via)
         except OSError as error:
             raise errors.unavailable(f"error trying to reach service: {error}") from None
 

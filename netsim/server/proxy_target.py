@@ -134,6 +134,15 @@ def pod_network(node: Obj | None, address: str) -> str:
     return ""
 
 
+def way_to(node: Obj | None, cidr: str) -> str:
+    """The node's address that leads to its pods of `cidr`, one of that family; "" without any, or without a CIDR."""
+    if not cidr:
+        return ""
+    addresses = ((node or {}).get("status") or {}).get("addresses") or []
+    own = [str(each["address"]) for kind in ("InternalIP", "ExternalIP") for each in addresses if each["type"] == kind]
+    return next((address for address in own if (":" in address) == (":" in cidr)), "")
+
+
 def rewrite_location(location: str, prefix: str, hosts: Iterable[str]) -> str:
     """A redirect to one of `hosts` (the backend, or the name the client used) or without a host, led through the
     proxy again; others and relative ones as they are."""

@@ -53,9 +53,9 @@ def choose_container(pod: Obj, asked: str) -> str:
 
 
 def node_address(node: Obj | None, preferred: Sequence[str] = ("InternalIP", "ExternalIP", "Hostname")) -> str:
-    """The address to reach a node's kubelet at, "" when it has reported none."""
+    """The address to reach a node's kubelet at, of a type's several the first; "" when it has reported none."""
     found = ((node or {}).get("status") or {}).get("addresses") or []
-    by_type = {address.get("type"): str(address.get("address", "")) for address in found}
+    by_type = {address.get("type"): str(address.get("address", "")) for address in reversed(found)}
     return next((by_type[kind] for kind in preferred if by_type.get(kind)), "")
 
 

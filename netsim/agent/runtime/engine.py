@@ -78,7 +78,7 @@ class Engine:
         """
         self.files.hostname(pod)
         if podspec.host_network(pod):
-            return Sandbox("", [self.config.node_ip], time.time(), host_network=True)
+            return Sandbox("", list(self.config.node_ips), time.time(), host_network=True)
         return await asyncio.get_running_loop().run_in_executor(self.sandbox_pool, self.sandboxes.create, pod)
 
     async def remove_sandbox(self, uid: str) -> None:
@@ -137,7 +137,7 @@ class Engine:
         """The variables that the pod declares for a container, and its Services'."""
         fetch = await self.objects.fetch(pod["metadata"]["namespace"], references(pod, spec))
         live = {"podIP": state.ips[0] if state.ips else "", "podIPs": [{"ip": i} for i in state.ips]}
-        live |= {"hostIP": self.config.node_ip, "hostIPs": [{"ip": self.config.node_ip}]}
+        live |= {"hostIP": self.config.node_ip, "hostIPs": [{"ip": ip} for ip in self.config.node_ips]}
         return container_env(pod, spec, self.objects.services.values(), fetch, self.capacity, live)
 
     def _environment(self, pod: Obj, spec: Obj, image: Image) -> dict[str, str]:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from netsim.agent.cni_chain import CniChain, CniFailed, cni_args, ensure_conflist, pod_addresses
+from netsim.agent.cni_chain import CniChain, CniFailed, cni_args, ensure_conflist, node_conflist, pod_addresses
 
 
 class Recorder:
@@ -83,13 +83,18 @@ def test_other_plugins_are_executed(tmp_path):
         chain(tmp_path, {}, ("y",)).add("d", str(tmp_path), "")
 
 
+def test_pods_get_an_address_of_each_of_their_nodes_subnets():
+    (plugin,) = node_conflist(["10.244.1.0/24", "fd00:10:244:1::/64"], "/data")["plugins"]
+    assert plugin["ipam"]["ranges"] == [[{"subnet": "10.244.1.0/24"}], [{"subnet": "fd00:10:244:1::/64"}]]
+
+
 def test_configuration_errors(tmp_path):
     found = CniChain(str(tmp_path / "net.d"), str(tmp_path / "cache"), {}, [])
     with pytest.raises(CniFailed, match="no CNI network configuration"):
         found.load()
-    ensure_conflist(str(tmp_path / "net.d"), "10.244.1.0/24", "/data")
+    ensure_conflist(str(tmp_path / "net.d"), ["10.244.1.0/24"], "/data")
     assert found.load()["plugins"][0]["ipam"] == {"type": "host-local", "subnet": "10.244.1.0/24", "dataDir": "/data"}
-    ensure_conflist(str(tmp_path / "net.d"), "10.9.9.0/24", "/data")
+    ensure_conflist(str(tmp_path / "net.d"), ["10.9.9.0/24"], "/data")
     assert found.load()["plugins"][0]["ipam"]["subnet"] == "10.244.1.0/24"
     (tmp_path / "net.d" / "00.conf").write_text("{")
     with pytest.raises(CniFailed, match="not JSON"):

@@ -23,6 +23,12 @@ def test_a_running_ready_pod(pod, state, container):
     assert found["state"] == {"running": {"startedAt": "1970-01-01T00:16:41Z"}} and found["lastState"] == {}
 
 
+def test_a_pod_of_a_dual_stack_node_has_both_of_its_addresses(pod, state):
+    status = build_status(pod(), state(), NOW, "172.30.0.11", "fd00:172:30::b")
+    assert status["hostIP"] == "172.30.0.11"
+    assert status["hostIPs"] == [{"ip": "172.30.0.11"}, {"ip": "fd00:172:30::b"}]
+
+
 def test_before_the_sandbox(pod, state):
     status = build_status(pod(), state(sandbox=False), NOW, "h")
     assert status["phase"] == "Pending" and "podIP" not in status

@@ -32,6 +32,14 @@ def test_the_labs_ranges_and_domain_are_told() -> None:
     assert found.zone == "k8s.test" and "10.1.0.0/16" in found.cluster_cidrs
 
 
+def test_the_dns_of_a_dual_stack_lab_answers_on_both_families() -> None:
+    found = addons(ip_family="dual")
+    service = found["Service", "kube-dns"]["spec"]
+    assert service["clusterIPs"] == ["10.96.0.10", "fd00:10:96::a"] and service["ipFamilyPolicy"] == "PreferDualStack"
+    assert "[::]:53" in found["Deployment", "coredns"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert set(addons()["Service", "kube-dns"]["spec"]) == {"clusterIP", "selector", "ports"}
+
+
 @pytest.mark.parametrize(("user", "others_than_root"), [(65532, True), (0, False)])
 def test_the_servers_have_no_privileges(user: int, others_than_root: bool) -> None:
     pod = addons(user)["Deployment", "coredns"]["spec"]["template"]["spec"]

@@ -57,6 +57,14 @@ def test_the_pool_of_load_balancers_may_be_chosen_or_left_out():
     assert plan_lab("lb", 1, lb_pool="none").lb_pool == ""
 
 
+def test_a_dual_stack_lab_has_a_second_network_of_each_kind():
+    spec = parse_lab_file({"nodes": 1, "ipFamily": "dual"})
+    assert spec.pod_cidrs == ("10.244.0.0/16", "fd00:10:244::/56")
+    assert spec.dns_ips == ("10.96.0.10", "fd00:10:96::a")
+    assert spec.lb_pool == "172.30.0.240-172.30.0.254,fd00:172:30::fff0-fd00:172:30::fffe"
+    assert spec_from_json(spec.to_json()) == spec
+
+
 def test_a_lab_file_names_nodes_and_labels_them():
     document = {"name": "zones", "nodes": ["a", {"name": "b", "labels": {"zone": "x"}}], "podCIDR": "10.9.0.0/16"}
     spec = parse_lab_file(document)
@@ -83,6 +91,10 @@ def test_a_description_survives_being_written_and_read():
         ({"nodes": [{"name": "a", "labels": {"x": 1}}]}, "put numbers in quotes"),
         ({"network": "token-ring"}, "choose one of: host-gw"),
         ({"proxyMode": "ipvs"}, "choose one of: iptables, nftables"),
+        ({"ipFamily": "ipv6"}, "ipFamily: a lab of IPv6 alone cannot be built; choose `dual`"),
+        ({"ipFamily": "both"}, "ipFamily: 'both' is not known; choose one of: ipv4, dual"),
+        ({"ipFamily": "dual", "lbPool": "fd00:9::/120"}, "is not on the fabric 172.30.0.0/24 or fd00:172:30::/112"),
+        ({"ipFamily": "dual", "lbPool": "fd00:172:30::b-fd00:172:30::f"}, "has fd00:172:30::b, which is taken"),
         ({"podCIDR": "10.244.0.0/23"}, "no room for a /24"),
         ({"podCIDR": "10.96.0.0/16"}, "overlap"),
         ({"podCIDR": "10.244.0.1/16"}, "not an IPv4 network"),

@@ -24,6 +24,7 @@ from netsim.server.proxy_target import (
     ready_backends,
     rewrite_location,
     split_path,
+    way_to,
 )
 
 NAMESPACE = "/api/v1/namespaces/default"
@@ -89,6 +90,10 @@ def test_a_pods_network_is_its_nodes() -> None:
     node = {"spec": {"podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24", "fd00:1::/64"]}}
     assert pod_network(node, "10.244.1.7") == "10.244.1.0/24"
     assert pod_network(node, "fd00:1::7") == "fd00:1::/64"
+    given = [("Hostname", "n"), ("ExternalIP", "fd00::9"), ("InternalIP", "172.30.0.11"), ("InternalIP", "fd00::b")]
+    node["status"] = {"addresses": [{"type": kind, "address": address} for kind, address in given]}
+    assert (way_to(node, "10.244.1.0/24"), way_to(node, "fd00:1::/64")) == ("172.30.0.11", "fd00::b")
+    assert (way_to(node, ""), way_to({}, "10.244.1.0/24")) == ("", "")
     assert pod_network(node, "172.30.0.11") == pod_network(None, "10.244.1.7") == ""
 
 
