@@ -44,6 +44,7 @@ class Pool:
         self._ready: deque[Ready] = deque()
         self._wanted = threading.Semaphore(0)
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._sockets: dict[str, tuple[int, socket.socket]] = {}
         self._asked = 0.0
 
@@ -52,16 +53,21 @@ class Pool:
         if not self.size:
             return None
         self._asked = time.monotonic()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._make_all, name="netns-pool", daemon=True)
-            self._thread.start()
-            self._wanted.release(self.size)
+        self._start()
         try:
             found = self._ready.popleft()
         except IndexError:
             return None
         self._wanted.release()
         return found
+
+    def _start(self) -> None:
+        """Have the thread, one also when many ask for the first namespace at once."""
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._make_all, name="netns-pool", daemon=True)
+                self._thread.start()
+                self._wanted.release(self.size)
 
     def _make_all(self) -> None:
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
