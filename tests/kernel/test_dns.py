@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from support.labs import until
+
 pytestmark = pytest.mark.root
 FIXTURE = Path(__file__).parents[1] / "golden" / "dns" / "fixture.json"
 SVC1 = "svc1.testns.svc.cluster.local"
+OUTSIDE, UPSTREAM = "192.0.2.0/24", "192.0.2.53"
 
 
 def run(*command: str) -> str:
@@ -24,21 +27,25 @@ def run(*command: str) -> str:
 
 @dataclass
 class Pair:
-    """Two namespaces with a veth between them; the server's has three addresses."""
+    """Two namespaces with a veth between them; the server's has three addresses, and a log once it runs.
+
+    The client's is the server's router as well, one that cannot reach its upstream.
+    """
 
     server: str
     client: str
+    log: Path
 
     def dig(self, address: str, *words: str) -> str:
         return run("ip", "netns", "exec", self.client, "dig", f"@{address}", "+tries=1", "+time=5", *words)
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     if os.geteuid() or not shutil.which("dig"):
         pytest.skip("needs root and dig (Debian package bind9-dnsutils)")
     mark = f"pytest-dns-{os.getpid()}"
-    names = Pair(f"{mark}s", f"{mark}c")
+    names = Pair(f"{mark}s", f"{mark}c", tmp_path_factory.mktemp("dns") / "log")
     try:
         run("ip", "netns", "add", names.server)
         run("ip", "netns", "add", names.client)
@@ -51,6 +58,9 @@ def pair() -> Iterator[Pair]:
                 run("ip", "-n", namespace, "address", "add", text, "dev", "eth0", *extra)
             run("ip", "-n", namespace, "link", "set", "lo", "up")
             run("ip", "-n", namespace, "link", "set", "eth0", "up")
+        run("ip", "-n", names.server, "route", "add", OUTSIDE, "via", "10.244.0.2")
+        run("ip", "-n", names.client, "route", "add", "unreachable", OUTSIDE)
+        run("ip", "netns", "exec", names.client, "sysctl", "-qw", "net.ipv4.ip_forward=1")
         yield names
     finally:
         for namespace in (names.server, names.client):
@@ -59,9 +69,10 @@ def pair() -> Iterator[Pair]:
 
 @pytest.fixture(scope="module")
 def served(pair: Pair) -> Iterator[Pair]:
-    listen = ("--listen", "0.0.0.0:53", "--listen", "[::]:53", "--lameduck", "0")
+    listen = ("--listen", "0.0.0.0:53", "--listen", "[::]:53", "--lameduck", "0", "--forward", UPSTREAM)
     command = ("ip", "netns", "exec", pair.server, sys.executable, "-m", "netsim_dns", "-f", str(FIXTURE), *listen)
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    with pair.log.open("w") as log:
+        process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, stderr=log)
     try:
         wait_for_answer(pair, process)
         yield pair
@@ -94,3 +105,12 @@ def test_the_server_finds_the_service_it_stands_behind(served: Pair) -> None:
     assert "kube-dns.kube-system.svc.cluster.local." in output
     assert "10.96.0.10" in output
     assert served.dig("10.244.0.53", "+short", "ns.dns.cluster.local") == "10.96.0.10\n"
+
+
+def test_upstreams_that_no_router_reaches_cost_no_timeout(served: Pair) -> None:
+    """The router's ICMP counts until an answer comes: it tells of them once a second at most."""
+    until(lambda: f"upstream {UPSTREAM}:53 is down" in served.log.read_text(), 20)
+    assert "status: SERVFAIL" in served.dig("10.244.0.53", "www.example.test")
+    log = served.log.read_text()
+    assert f"->{UPSTREAM}:53: read: no route to host" in log
+    assert "2 www.example.test. A: no healthy upstreams" in log

@@ -22,6 +22,9 @@ DATAGRAM_MAX = 65535
 BATCH = 16
 IDLE_MAX = 64
 TIMED_OUT = "i/o timeout"
+# IP_RECVERR and IPV6_RECVERR (ip(7), ipv6(7)), for which socket has no names: without, a UDP socket hears of a closed
+# port, but not of a network or host that a router cannot reach
+TOLD_OF_ERRORS = {socket.AF_INET: (socket.IPPROTO_IP, 11, 1), socket.AF_INET6: (socket.IPPROTO_IPV6, 25, 1)}
 
 T = TypeVar("T")
 Accept = Callable[[bytes], T | None]
@@ -34,6 +37,10 @@ class UpstreamError(Exception):
 
 class Refused(UpstreamError):
     """It cannot be reached, its port is closed, or what it sends is no answer: asking again would bring the same."""
+
+
+class Unreachable(Refused):
+    """A router, or this machine, knows no way to it."""
 
 
 class Silent(UpstreamError):
@@ -64,14 +71,17 @@ async def ask_udp(upstream: Listen, message: bytes, accept: Accept[T], patience:
             between = f"{socket_text(sock.getsockname())}->{socket_text(upstream)}"
             raise type(failure)(f"read udp {between}: {failure}") from failure
         except OSError as failure:
-            raise Refused(f"udp {socket_text(upstream)}: {_words(failure)}") from failure
+            raise _refused(failure, f"udp {socket_text(upstream)}") from failure
 
 
 def _socket(upstream: Listen) -> socket.socket:
+    family = _family(upstream)
     try:
-        return socket.socket(_family(upstream), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     except OSError as failure:
         raise OutOfSockets(f"dial udp {socket_text(upstream)}: {_words(failure)}") from failure
+    sock.setsockopt(*TOLD_OF_ERRORS[family])
+    return sock
 
 
 def _receive(sock: socket.socket, accept: Accept[T], future: asyncio.Future[T]) -> None:
@@ -85,9 +95,17 @@ def _receive(sock: socket.socket, accept: Accept[T], future: asyncio.Future[T]) 
     except BlockingIOError:
         return  # nothing more has come yet
     except OSError as failure:
-        future.set_exception(Refused(f"read: {_words(failure)}"))
+        future.set_exception(_refused(failure, "read"))
     except BadMessage as failure:
         future.set_exception(Refused(str(failure)))
+
+
+def _refused(failure: OSError, where: str) -> Refused:
+    return _KINDS.get(failure.errno or 0, Refused)(f"{where}: {_words(failure)}")
+
+
+_KINDS = {errno.EMFILE: OutOfSockets, errno.ENFILE: OutOfSockets,
+          errno.ENETUNREACH: Unreachable, errno.EHOSTUNREACH: Unreachable}  # fmt: skip
 
 
 def _expire(future: asyncio.Future[T]) -> None:
@@ -116,8 +134,7 @@ class TcpPool:
         except TimeoutError:
             raise Silent(f"{where}: {TIMED_OUT}") from None
         except OSError as failure:
-            kind = OutOfSockets if failure.errno in (errno.EMFILE, errno.ENFILE) else Refused
-            raise kind(f"{where}: {_words(failure)}") from failure
+            raise _refused(failure, where) from failure
         except EOFError:
             raise Refused(f"{where}: EOF") from None
         except BadMessage as failure:

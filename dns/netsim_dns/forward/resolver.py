@@ -209,6 +209,8 @@ class Resolver:
 
     def _choose(self, tries: Tries, last: Message | None) -> int | None:
         down = [upstream.down for upstream in self.upstreams]
+        if all(down) and all(upstream.unreachable for upstream in self.upstreams):
+            return None  # asking would be waiting in vain: their probes will tell
         if all(down) and not tries.sprayed:
             self._metrics.add("forward_healthcheck_broken_total")
         return None if last and not tries.untried(down) else tries.next(self._clock(), down)

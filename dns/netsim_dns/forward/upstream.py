@@ -14,7 +14,7 @@ from ..telemetry.registry import rcode_name
 from ..types import NS
 from ..wire import HEADER_SIZE, RD
 from .config import ForwardZone, zone_labels
-from .exchange import OutOfSockets, TcpPool, UpstreamError, ask_udp, socket_text
+from .exchange import OutOfSockets, TcpPool, Unreachable, UpstreamError, ask_udp, socket_text
 from .message import Message, cut_message, parse_message
 from .render import bare_question
 
@@ -23,12 +23,16 @@ PROXY = "forward"
 
 
 class Upstream:
-    """An upstream of one zone. `fails` counts the probes that failed since its last answer to one."""
+    """An upstream of one zone. `fails` counts the probes that failed since its last answer to one.
+
+    `unreachable`: so a router said, and no answer has come since. Routers say so once a second or so, however many ask.
+    """
 
     def __init__(self, address: Listen, zone: ForwardZone, metrics: Metrics) -> None:
         self.address = address
         self.zone = zone
         self.fails = 0
+        self.unreachable = False
         self._metrics = metrics
         self._probing: asyncio.Task[None] | None = None
         self._closed = False
@@ -44,8 +48,8 @@ class Upstream:
 
     @property
     def down(self) -> bool:
-        """Has it failed so many probes that it is passed over?"""
-        return 0 < self.zone.max_fails < self.fails
+        """Is it passed over: has it failed too many probes, or is it unreachable (which probes will see the end of)?"""
+        return self.zone.max_fails > 0 and (self.unreachable or self.fails > self.zone.max_fails)
 
     async def ask(self, question: bytes, size: int, stream: bool, exact: bytes = b"") -> Message:
         """Ask a question (a message without id), by TCP (or TLS) if `stream`; raises UpstreamError.
@@ -64,9 +68,11 @@ class Upstream:
         try:
             message = await self._exchange(number + question, stream, accept)
         except UpstreamError as failure:
+            self._failed(failure)
             if not isinstance(failure, OutOfSockets):
                 self._suspect()
             raise
+        self.unreachable = False
         labels = PROXY, self.text, rcode_name(message.rcode)
         self._metrics.observe("proxy_request_duration_seconds", time.perf_counter() - start, *labels)
         return message
@@ -103,7 +109,7 @@ class Upstream:
                 await asyncio.sleep(self.zone.health_interval)
             if self.down:
                 LOG.info("dns: upstream %s answers again", self.text)
-            self.fails = 0
+            self.fails, self.unreachable = 0, False
         finally:
             self._probing = None
 
@@ -122,9 +128,13 @@ class Upstream:
             return False
         except UpstreamError as failure:
             self._metrics.add("proxy_healthcheck_failures_total", PROXY, self.text)
-            was_down = self.down
-            self.fails += 1
-            if self.down and not was_down:
-                LOG.warning("dns: upstream %s is down: %s", self.text, failure)
+            self._failed(failure, probes=1)
             return False
         return True
+
+    def _failed(self, failure: UpstreamError, probes: int = 0) -> None:
+        was_down = self.down
+        self.unreachable |= isinstance(failure, Unreachable)
+        self.fails += probes
+        if self.down and not was_down:
+            LOG.warning("dns: upstream %s is down: %s", self.text, failure)
