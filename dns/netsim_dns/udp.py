@@ -17,6 +17,8 @@ TURN = 4
 RECEIVE_BUFFER = 4 << 20
 SEND_BUFFER = 1 << 20
 ANSWER_MAX = 65507
+# seconds between two lines about lost datagrams: who sends from port 0 can have one lost with each query
+SAY_LOST_SECONDS = 1.0
 
 
 def open_udp(address: str, port: int, share: bool = False) -> socket.socket:
@@ -55,6 +57,7 @@ class UdpServer:
         self._loop = asyncio.get_running_loop()
         wildcard = ip_address(sock.getsockname()[0]).is_unspecified
         self._datagrams = Datagrams(sock, answer_max, wildcard)
+        self._say_next = 0.0
         self._loop.add_reader(sock, self._drain)
 
     @property
@@ -72,7 +75,7 @@ class UdpServer:
             try:
                 count = self._datagrams.receive()
             except OSError as failure:
-                _tolerate(failure)
+                self._tolerate(failure)
                 return
             self._answer(count)
             if count < BATCH:
@@ -90,7 +93,7 @@ class UdpServer:
         for slot, data, reply in later:
             self._send_later(reply, data, slot)
         if self._datagrams.failure:
-            _tolerate(self._datagrams.failure)
+            self._tolerate(self._datagrams.failure)
             self._datagrams.failure = None
 
     def _send_later(self, reply: asyncio.Future[bytes | None], data: bytes, slot: int) -> None:
@@ -105,14 +108,15 @@ class UdpServer:
                 try:
                     self._sock.sendmsg((answer,), control, 0, client)
                 except OSError as failure:
-                    _tolerate(failure)
+                    self._tolerate(failure)
             if self._observe:
                 self._observe("udp", [Exchange(data, answer, client)], time.perf_counter() - began)
 
         reply.add_done_callback(send)
 
-
-def _tolerate(failure: OSError) -> None:
-    """A datagram that cannot be sent is lost, as on the wire; the client asks again."""
-    if not isinstance(failure, BlockingIOError):
+    def _tolerate(self, failure: OSError) -> None:
+        """A datagram that cannot be sent is lost, as on the wire; the client asks again."""
+        if isinstance(failure, BlockingIOError) or self._loop.time() < self._say_next:
+            return
         LOG.warning("dns: udp: %s", failure)
+        self._say_next = self._loop.time() + SAY_LOST_SECONDS
