@@ -93,7 +93,11 @@ async def watch_storage(agent: Agent) -> None:
             if pod is None or state is None or state.ended or podspec.is_deleted(pod) or not is_limited(pod):
                 continue
             containers = list(state.containers.values())  # others may start while these are measured
-            why = judge(pod, await engine.call(measure, engine.storage, pod, containers))
+            try:
+                why = judge(pod, await engine.call(measure, engine.storage, pod, containers))
+            except OSError as error:
+                log.warning("the storage of pod %s cannot be measured: %s", podspec.full_name(pod), error)
+                continue
             if why and worker.state is state and not state.ended:
                 log.warning("pod %s is evicted: %s", podspec.full_name(pod), why)
                 await worker.actions.perform(EndPod("Failed", "Evicted", why))

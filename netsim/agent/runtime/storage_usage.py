@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 
 def disk_usage(directory: str) -> int:
-    """Bytes of blocks below a directory, hard links once, other file systems left out; what vanishes meanwhile is 0."""
+    """Bytes of blocks below a directory, hard links once, other file systems left out; what vanishes meanwhile is 0,
+    and so is what lies deeper than a path can tell. Raises OSError."""
     try:
         device = os.lstat(directory).st_dev
     except FileNotFoundError:
@@ -16,13 +18,17 @@ def disk_usage(directory: str) -> int:
     while left:
         try:
             entries = list(os.scandir(left.pop()))
-        except (FileNotFoundError, NotADirectoryError):
-            continue
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                continue
+            raise
         for entry in entries:
             try:
                 found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+                    continue
+                raise
             if found.st_dev != device or found.st_ino in seen:
                 continue
             seen.add(found.st_ino)

@@ -57,6 +57,18 @@ def test_what_need_not_be_looked_at(pod):
     assert is_limited(pod(container, volumes=[volume]))
 
 
+def test_what_lies_deeper_than_a_path_can_tell_stops_nobody(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"x" * 65536)
+    top = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=top)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=top)
+        os.close(top)
+        top = below
+    os.close(top)
+    assert disk_usage(str(tmp_path)) >= 65536
+
+
 def test_disk_usage_counts_blocks_once(tmp_path: Path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d/a").write_bytes(b"x" * Mi)
