@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from netsim_cni.addressing import Assigned
+from netsim_cni.addressing import Addressing, Assigned
 from netsim_cni.bridge_config import Bridge
-from netsim_cni.extras import wanted_extras
+from netsim_cni.errors import CniError
+from netsim_cni.extras import extra_faults, remove_stale, wanted_extras
 from netsim_cni.extras.bandwidth import tbf_command
 from netsim_cni.extras.chains import comment, leads_for, target
 from netsim_cni.extras.hostports import ports_chain, render_ports
@@ -30,6 +32,21 @@ def test_words(make_request: MakeRequest) -> None:
     assert wanted_extras(config, (4,)) == ("masquerade4", "ports4", "macspoofchk", "vlan")
     assert wanted_extras(config, ())[:4] == ("masquerade4", "masquerade6", "ports4", "ports6")
     assert wanted_extras(make_request().config, (4, 6)) == ()
+
+
+def test_rules_that_cannot_be_seen_are_neither_missing_nor_absent(
+    make_request: MakeRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """iptables' status 4 is that of a lock it did not get: CHECK and GC say so instead of finding nothing."""
+    (tmp_path / "iptables").write_text("#!/bin/sh\necho xtables lock >&2\nexit 4\n")
+    (tmp_path / "iptables").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    request = make_request(ipMasq=True)
+    with pytest.raises(CniError) as checked:
+        extra_faults(request, Addressing((POD,)), "veth0")
+    with pytest.raises(CniError) as collected:
+        remove_stale("pods", set(), (4,))
+    assert [(one.value.code, "xtables lock" in one.value.details) for one in (checked, collected)] == [(103, True)] * 2
 
 
 def test_masquerade(make_request: MakeRequest) -> None:
