@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 
 from netsim.agent import provisioning
 from netsim.agent.model import Obj
@@ -18,6 +17,7 @@ from netsim.client.cache import Cache
 from netsim.client.events import EventType, record_event
 from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
+from netsim.host.trees import remove_tree
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 2.0
@@ -145,4 +145,4 @@ def remove_directory(state_dir: str, directory: str) -> None:
     if parent != f"{state_dir}/volumes" or name in ("", ".", "..") or os.path.islink(directory):
         raise ValueError(f"{directory!r} is no directory in {state_dir}/volumes; remove the volume by hand")
     if os.path.isdir(directory):
-        shutil.rmtree(directory)
+        remove_tree(directory)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable
 from typing import Any
 
 from netsim.host import cgroup, mount
+from netsim.host.trees import remove_tree
 from netsim.lab.inventory import Inventory, read_inventory
 from netsim.lab.paths import CGROUP_ROOT, RUN_ROOT, STATE_ROOT, LabPaths
 
@@ -65,7 +65,7 @@ def _remove_directory(directory: str) -> list[str]:
 
     # rmtree must never walk into a mount (a hostPath, the host's /usr): without a mount below, it cannot.
     if not mount.mounts_under(directory):
-        shutil.rmtree(directory, onerror=note)
+        remove_tree(directory, note)
     return reasons
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import threading
 
 from netsim.agent.config import AgentConfig
 from netsim.agent.model import Obj
 from netsim.api.quantity import parse_quantity
 from netsim.host import mount
+from netsim.host.trees import remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -114,4 +114,4 @@ def _entries(directory: str) -> list[str]:
 
 def _remove(directory: str) -> None:
     if os.path.isdir(directory):
-        shutil.rmtree(directory)
+        remove_tree(directory)
