@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from .config import ConfigError, Listen
@@ -19,9 +20,18 @@ def parse_listen(text: str) -> Listen:
         port = port.lstrip(":")
     else:
         address, _, port = text.partition(":") if text.count(":") == 1 else (text, "", "")
-    if not address or (port and not (port.isascii() and port.isdigit())) or int(port or 53) > 65535:
+    if not is_address(address) or (port and not (port.isascii() and port.isdigit())) or int(port or 53) > 65535:
         raise ConfigError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:5353 or [::1]:5353")
     return address, int(port or 53)
+
+
+def is_address(text: str) -> bool:
+    """Is it an IPv4 or IPv6 address, without a port?"""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _whole(text: str) -> int:

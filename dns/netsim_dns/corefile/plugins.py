@@ -8,6 +8,7 @@ from typing import Any
 from ..config import ConfigError
 from ..forward.config import CacheConfig, ForwardConfig
 from ..hosts import HOSTS_TTL, HostsConfig
+from ..options import is_address
 from ..rewrites import parse_rewrite
 from ..telemetry.registry import LOG_CLASSES
 from .forwarding import ReadFile, forwarded_zones, read_cache, read_forward
@@ -138,6 +139,9 @@ def _rewrite(directive: Directive, server: Server) -> None:
 
 
 def _bind(directive: Directive, server: Server) -> None:
+    for word in directive.arguments:
+        if not is_address(word):
+            raise directive.error(f"{word!r} is no address; interfaces are not looked up, {INSTEAD}")
     server.binds += directive.arguments
 
 

@@ -187,6 +187,7 @@ def test_words_and_braces() -> None:
         (main_block("forward . example.org"), "upstream 'example.org' is not an IP address"),
         (main_block("cache 30 {", "colour red", "}"), "line 4: colour: not served as it is written; cache has"),
         (main_block("cache 30 corp.example"), "corp.example: a cache is for all that its server block forwards"),
+        (main_block("bind eth0"), "line 3: bind: 'eth0' is no address; interfaces are not looked up"),
         (main_block("prometheus :9153 :9154"), "line 3: prometheus: 2 values, give 0 to 1"),
         (".:53 {\nkubernetes\n}", "kubernetes: 0 zones that are not reverse; give the"),
         (".:53 {\nkubernetes a.test {\nmulticluster x\n}\n}", "line 3: multicluster: not served; kubernetes has pods"),

@@ -42,7 +42,7 @@ def test_listen(text: str, expected: tuple[str, int]) -> None:
     assert parse_listen(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", ":53", "127.0.0.1:dns", "127.0.0.1:70000"])
+@pytest.mark.parametrize("text", ["", ":53", "127.0.0.1:dns", "127.0.0.1:70000", "localhost:5353"])
 def test_bad_listen(text: str) -> None:
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:5353"):
         parse_listen(text)
