@@ -83,6 +83,11 @@ class BearerTransport:
         self._read_at = 0.0
         self._header = ("authorization", "")
 
+    @property
+    def authority(self) -> str:
+        """That of the inner transport, "" if it has none."""
+        return str(getattr(self._inner, "authority", ""))
+
     def _signed(self, request: Request) -> Request:
         now = asyncio.get_running_loop().time()
         if not self._header[1] or now - self._read_at > 10:

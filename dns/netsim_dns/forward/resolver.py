@@ -61,8 +61,9 @@ class Resolver:
         }
         self._metrics = metrics
         self._clock = clock
-        self._labels = (server, zone.zone, "")
-        self._type_labels = {name: (server, name, zone.zone, "") for name in ("success", "denial")}
+        shown = zone.zone if zone.zone == "." else f"{zone.zone}."
+        self._labels = (server, shown, "")
+        self._type_labels = {name: (server, name, shown, "") for name in ("success", "denial")}
         self._flights: dict[tuple[bytes, bytes, bool], asyncio.Task[Found]] = {}
         self._tasks: set[asyncio.Task[Found]] = set()
         self._waiting = 0

@@ -126,6 +126,13 @@ async def test_transport_is_the_clients_unless_told_otherwise() -> None:
         assert [proto for proto, *_ in server.asked] == ["udp", "tcp", "udp", "tcp", "tcp"]
 
 
+async def test_zones_are_labelled_as_coredns_spells_them() -> None:
+    metrics = Metrics()
+    async with upstream(recorded) as server, forwarding(server, metrics=metrics, zone="test") as forwarder:
+        await ask(forwarder, "n1.test.")
+    assert metrics.values["cache_requests_total"] == {("dns://:53", "test.", ""): 1}
+
+
 async def test_tcp_connections_are_used_again() -> None:
     metrics = Metrics()
     async with upstream(recorded) as server, forwarding(server, metrics=metrics) as forwarder:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsim.client.transport import InProcessTransport
+from netsim.client.transport import BearerTransport, InProcessTransport
+from netsim.http.client import HttpClient
 from netsim.http.types import Peer, Request, Response
 from netsim_dns.config import DnsConfig
 from netsim_dns.index import Index
@@ -257,6 +258,7 @@ async def test_the_api_is_measured() -> None:
     metrics, index = Metrics(), Index()
     measured = ApiMetrics(metrics, index)
     transport = measured.transport(InProcessTransport(handler, Peer()))
+    assert BearerTransport(HttpClient("http://10.96.0.1:443"), "token").authority == "10.96.0.1:443", "the host's label"
     for path in ("/api", "/api", "/other"):
         await transport(Request("GET", path))
     assert value(metrics.render(), "kubernetes_rest_client_requests_total", code="200", method="GET") == 2
