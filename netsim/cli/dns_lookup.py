@@ -58,7 +58,7 @@ def lookup(
         names = dns_steps.plan_names(absolute or name, resolv.searches, dns_steps.read_ndots(options))
     except BadName as error:
         raise Fault(str(error)) from None
-    known = [] if absolute else dns_steps.hosts_entry(pod_hosts_file(pod, spec, paths), name)
+    known = [] if absolute else dns_steps.hosts_entry(pod_hosts_file(pod, spec, paths), name, wanted)
     steps = [] if known else _walk(names, wanted, resolv.nameservers, place)
     if as_json:
         print(json.dumps(_document(name, place, resolv, known, steps)))
@@ -112,14 +112,14 @@ def _walk(names: Sequence[str], types: Sequence[str], servers: Sequence[str], pl
 
 
 def _ask(name: str, kind: str, servers: Sequence[str], place: Place) -> Asked:
-    """One question to the first nameserver that answers."""
+    """One question to the first nameserver that takes it; else the last one's word."""
     from dnslib import DNSRecord
 
     query, asked = DNSRecord.question(name, kind).pack(), None
     for server in servers:
         asked = _exchange(query, kind, server, place)
-        if asked.rcode not in (dns_steps.NO_ANSWER, dns_steps.UNREACHABLE):
-            return asked
+        if not dns_steps.asks_next(asked.rcode):
+            break
     assert asked is not None, "there is a nameserver"
     return asked
 

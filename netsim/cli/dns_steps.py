@@ -100,14 +100,22 @@ def reverse_name(text: str) -> str:
         return ""
 
 
-def hosts_entry(text: str, name: str) -> list[str]:
-    """The addresses that an /etc/hosts gives a name, which libraries look at before they ask anybody."""
-    wanted, found = name.removesuffix(".").lower(), []
+def hosts_entry(text: str, name: str, types: Sequence[str]) -> list[str]:
+    """The addresses of these types that an /etc/hosts gives a name, which libraries look at before they ask anybody.
+
+    They compare the name as it is given, so that one with a dot at its end is not found.
+    """
+    found = []
     for line in text.splitlines():
         words = line.partition("#")[0].split()
-        if wanted in (word.lower() for word in words[1:]):
+        if name.lower() in (word.lower() for word in words[1:]) and ("AAAA" if ":" in words[0] else "A") in types:
             found.append(words[0])
     return found
+
+
+def asks_next(rcode: str) -> bool:
+    """Whether a resolver takes no such answer while there is another nameserver to ask."""
+    return rcode in (NO_ANSWER, UNREACHABLE, "SERVFAIL", "NOTIMP", "REFUSED")
 
 
 def asks_the_nodes_servers(pod: Mapping[str, Any]) -> bool:

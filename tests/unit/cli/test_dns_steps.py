@@ -9,6 +9,7 @@ from netsim.cli.dns_steps import (
     Asked,
     BadName,
     Step,
+    asks_next,
     asks_the_nodes_servers,
     conclude,
     document,
@@ -63,9 +64,18 @@ def test_addresses_become_reverse_names() -> None:
 
 def test_hosts_are_looked_at_first() -> None:
     text = "# c\n1.2.3.4\ta b # d\nfd00::1\tB\n"
-    assert hosts_entry(text, "b") == ["1.2.3.4", "fd00::1"]
-    assert hosts_entry(text, "A.") == ["1.2.3.4"]
-    assert hosts_entry(text, "d") == hosts_entry(text, "1.2.3.4") == []
+    both = ("A", "AAAA")
+    assert hosts_entry(text, "b", both) == ["1.2.3.4", "fd00::1"]
+    assert hosts_entry(text, "A", ["A"]) == ["1.2.3.4"]
+    assert hosts_entry(text, "A", ["AAAA"]) == hosts_entry(text, "A", ["SRV"]) == hosts_entry(text, "A.", both) == []
+    assert hosts_entry(text, "d", both) == hosts_entry(text, "1.2.3.4", both) == []
+
+
+@pytest.mark.parametrize(
+    ("rcode", "goes_on"), [("NOERROR", False), ("NXDOMAIN", False), ("SERVFAIL", True), ("TIMEOUT", True)]
+)
+def test_another_server_is_asked_after_a_failure_but_not_after_a_denial(rcode: str, goes_on: bool) -> None:
+    assert asks_next(rcode) == goes_on
 
 
 def step(name: str, *outcomes: str) -> Step:
