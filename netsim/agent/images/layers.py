@@ -16,6 +16,7 @@ import tarfile
 from typing import IO
 
 from netsim.agent.images.oci import ImageError
+from netsim.host.trees import remove_tree
 
 log = logging.getLogger(__name__)
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
@@ -49,7 +50,7 @@ def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, root: str)
     """Make one entry; its path, None for a whiteout."""
     try:
         return _unpack_entry(archive, member, root)
-    except (ValueError, OverflowError) as error:  # a NUL in a link, a number beyond the kernel's
+    except (ValueError, OverflowError, RecursionError) as error:  # a NUL in a link, too large a number, too deep a path
         raise ImageError(f"layer entry {member.name!r}: {error}") from error
 
 
@@ -127,7 +128,7 @@ def _make_room(path: str, *, directory: bool) -> None:
     if not os.path.isdir(path) or os.path.islink(path):
         os.unlink(path)
     elif not directory:
-        shutil.rmtree(path)
+        remove_tree(path)
 
 
 def _make(archive: tarfile.TarFile, member: tarfile.TarInfo, root: str, path: str) -> None:

@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from netsim.agent.images.compression import open_plain
 from netsim.agent.images.layers import unpack
 from netsim.agent.images.oci import Blob, ImageError, Manifest, parse_config
 from netsim.agent.images.stored import StoredImage, find_image, image_names, load_stored, merge_images, without_name
+from netsim.host.trees import remove_tree
 
 NAME_LENGTH = 32
 """Hexadecimal digits of a digest in a layer's path: an overlay's options must fit into one page."""
@@ -144,7 +144,8 @@ class ImageStore:
             os.makedirs(f"{self.directory}/layers", exist_ok=True)
             os.rename(draft, os.path.dirname(self.layer(diff_id)))
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            if os.path.isdir(draft):
+                remove_tree(draft)
 
     @property
     def _index(self) -> str:
@@ -182,7 +183,7 @@ class ImageStore:
         drafts += [path for path in pulls if _age(path) > STALE_SECONDS]
         for path in [p for p in layers if p not in kept] + drafts:
             if os.path.isdir(path):
-                shutil.rmtree(path)
+                remove_tree(path)
             else:
                 os.unlink(path)
 

@@ -155,6 +155,7 @@ def test_whiteouts_and_kinds_of_files(tmp_path: Path):
         ([(".wh...", b"")], "no whiteout of anything"),
         ([("x", entry(uid=2**40))], "layer entry 'x': "),
         ([("x", entry(mtime=1e30))], "layer entry 'x': "),
+        ([("x/" * 1500 + "x", b"")], "layer entry 'x/x/.*: maximum recursion"),
     ],
 )
 def test_no_entry_gets_out_of_the_image(tmp_path: Path, entries, message: str):
