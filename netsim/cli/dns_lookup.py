@@ -183,7 +183,7 @@ def _send_tcp(sock: socket.socket, query: bytes) -> bytes:
 
 def _connected(server: str, kind: socket.SocketKind, place: Place) -> socket.socket:
     from netsim.host import netns
-    from netsim_dns.forward.exchange import TOLD_OF_ERRORS
+    from netsim_dns.forward.recverr import TOLD_OF_ERRORS
 
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
     sock = netns.open_socket(place.netns, family, kind)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ..config import Listen
 from .config import Tls
 from .message import BadMessage
+from .recverr import TOLD_OF_ERRORS
 from .tls import tls_context
 
 DATAGRAM_MAX = 65535
@@ -22,9 +23,6 @@ DATAGRAM_MAX = 65535
 BATCH = 16
 IDLE_MAX = 64
 TIMED_OUT = "i/o timeout"
-# IP_RECVERR and IPV6_RECVERR (ip(7), ipv6(7)), for which socket has no names: without, a UDP socket hears of a closed
-# port, but not of a network or host that a router cannot reach
-TOLD_OF_ERRORS = {socket.AF_INET: (socket.IPPROTO_IP, 11, 1), socket.AF_INET6: (socket.IPPROTO_IPV6, 25, 1)}
 
 T = TypeVar("T")
 Accept = Callable[[bytes], T | None]
