@@ -112,16 +112,15 @@ def _walk(names: Sequence[str], types: Sequence[str], servers: Sequence[str], pl
 
 
 def _ask(name: str, kind: str, servers: Sequence[str], place: Place) -> Asked:
-    """One question to the first nameserver that takes it; else the last one's word."""
+    """One question to the first nameserver that takes it; else the last one that answered, or the last one."""
     from dnslib import DNSRecord
 
-    query, asked = DNSRecord.question(name, kind).pack(), None
+    query, asked = DNSRecord.question(name, kind).pack(), list[Asked]()
     for server in servers:
-        asked = _exchange(query, kind, server, place)
-        if not dns_steps.asks_next(asked.rcode):
-            break
-    assert asked is not None, "there is a nameserver"
-    return asked
+        asked.append(_exchange(query, kind, server, place))
+        if not dns_steps.asks_next(asked[-1].rcode):
+            return asked[-1]
+    return next((each for each in reversed(asked) if each.rcode not in dns_steps.SILENT), asked[-1])
 
 
 def _exchange(query: bytes, kind: str, server: str, place: Place) -> Asked:

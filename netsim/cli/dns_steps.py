@@ -13,6 +13,7 @@ from typing import Any
 
 NDOTS_DEFAULT, NDOTS_MAX, NAME_MAX = 1, 15, 253
 NO_ANSWER, UNREACHABLE = "TIMEOUT", "UNREACHABLE"
+SILENT = (NO_ANSWER, UNREACHABLE)
 _GAVE_UP = {NO_ANSWER: "no answer came", UNREACHABLE: "no DNS pod, or no way there"}
 _GOES_ON = ("NOERROR", "NXDOMAIN", "SERVFAIL")
 
@@ -115,7 +116,7 @@ def hosts_entry(text: str, name: str, types: Sequence[str]) -> list[str]:
 
 def asks_next(rcode: str) -> bool:
     """Whether a resolver takes no such answer while there is another nameserver to ask."""
-    return rcode in (NO_ANSWER, UNREACHABLE, "SERVFAIL", "NOTIMP", "REFUSED")
+    return rcode in (*SILENT, "SERVFAIL", "NOTIMP", "REFUSED")
 
 
 def asks_the_nodes_servers(pod: Mapping[str, Any]) -> bool:
