@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import json
 import os
 import re
@@ -32,6 +33,20 @@ class Rate:
     per_second: float
     per_cpu_second: float
     latency: float = 0.0
+
+
+class Cpus(enum.Enum):
+    """Where the load comes from: the servers are on CPU 0."""
+
+    OTHERS = "others"
+    FIRST = "first"
+    ALL = "all"
+
+    def use(self) -> None:
+        """Keep this process to them."""
+        every = os.sched_getaffinity(0)
+        chosen = {Cpus.OTHERS: every - {0} or {0}, Cpus.FIRST: {0}, Cpus.ALL: every}[self]
+        os.sched_setaffinity(0, chosen)
 
 
 def namespace_of(number: int) -> str:
@@ -107,12 +122,14 @@ def free_port() -> int:
 
 
 class Server:
-    """A name server on CPU 0, started by `command`, which listens on `port`."""
+    """A name server, started by `command`, which listens on `port`; on CPU 0 unless its share of CPUs is limited."""
 
-    def __init__(self, command: Sequence[str], port: int) -> None:
+    def __init__(self, command: Sequence[str], port: int, pinned: bool = True) -> None:
         self.port = port
         self._process = subprocess.Popen(
-            ["taskset", "-c", "0", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["taskset", "-c", "0", *command] if pinned else command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         wait_for(command[0], self._answers)
 
@@ -136,8 +153,8 @@ class Server:
             total += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
         return total / os.sysconf("SC_CLK_TCK")
 
-    def ask(self, questions: Path, seconds: float, *more: str) -> Rate:
-        """What it answers in so many seconds of load."""
+    def ask(self, questions: Path, seconds: float, *more: str, cpus: Cpus = Cpus.OTHERS) -> Rate:
+        """What it answers in so many seconds of load by dnsperf on some CPUs."""
         before = self.cpu()
         command = [
             "dnsperf",
@@ -152,7 +169,7 @@ class Server:
             "-e",
             *more,
         ]
-        told = subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=_leave_first_cpu).stdout
+        told = subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=cpus.use).stdout
         used = self.cpu() - before
         answered = int(re.search(r"Queries completed:\s+(\d+)", told)[1])  # type: ignore[index]
         rate = float(re.search(r"Queries per second:\s+([\d.]+)", told)[1])  # type: ignore[index]
@@ -168,16 +185,12 @@ class Server:
         self._process.wait(20)
 
 
-def _leave_first_cpu() -> None:
-    os.sched_setaffinity(0, os.sched_getaffinity(0) - {0} or {0})
-
-
 @contextlib.contextmanager
-def netsim(objects: Path, *flags: str) -> Iterator[Server]:
+def netsim(objects: Path, *flags: str, pinned: bool = True) -> Iterator[Server]:
     """`netsim dns` with a cluster in a file."""
     port = free_port()
     command = [NETSIM, "dns", "-f", str(objects), "--listen", f"127.0.0.1:{port}", "--lameduck", "0", "--reload", "0"]
-    server = Server([*command, *flags], port)
+    server = Server([*command, *flags], port, pinned)
     try:
         yield server
     finally:
