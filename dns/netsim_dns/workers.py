@@ -98,7 +98,8 @@ class _Supervisor:
     def _ended(self, number: int, forked: float, code: int) -> None:
         if self.stopping:
             self.status = self.status or (0 if -code in _STOPPING else abs(code))
-        elif time.monotonic() - forked < STARTED_SECONDS:
+        # an exit status has a reason that the next one would meet as well, such as an upstream that is this server
+        elif code > 0 or time.monotonic() - forked < STARTED_SECONDS:
             self.status = abs(code) or 1
             self._pass_on(signal.SIGTERM)
         else:

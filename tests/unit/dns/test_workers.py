@@ -26,7 +26,7 @@ def work(worker):
     os.write(1, f"{worker.number} {worker.count} {len(worker.links)} {os.getpid()}\\n".encode())
     return signal.sigwait({signal.SIGTERM}) - signal.SIGTERM
 
-workers.STARTED_SECONDS = 0 if len(sys.argv) == 1 else 60
+workers.STARTED_SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 0
 sys.exit(workers.run_workers(2, work))
 """
 
@@ -58,9 +58,10 @@ def test_a_dead_worker_is_forked_again_and_a_signal_ends_all() -> None:
         assert process.wait(20) == 0
 
 
-def test_workers_that_cannot_start_end_all_with_their_status() -> None:
-    with started("3") as process:
-        assert process.wait(20) == 3
+@pytest.mark.parametrize("words", [("0", "60"), ("3", "60"), ("3", "0")], ids=["at once", "failed at once", "later"])
+def test_workers_that_cannot_start_or_go_on_end_all_with_their_status(words: tuple[str, str]) -> None:
+    with started(*words) as process:
+        assert process.wait(20) == (int(words[0]) or 1)
 
 
 def test_one_worker_is_this_process() -> None:
