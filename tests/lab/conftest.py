@@ -8,33 +8,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.labs import Lab
+from support.labs import Lab, running_lab
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Three nodes, shared: tests leave no objects behind in the namespaces of others."""
-    yield from _make(f"pytest-{os.getpid()}")
+    with running_lab(f"pytest-{os.getpid()}") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def own_lab() -> Iterator[Lab]:
     """A lab that the tests of a module may break."""
-    yield from _make(f"pytest-own-{os.getpid()}")
-
-
-def _make(name: str) -> Iterator[Lab]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    lab = Lab(name)
-    lab.netsim("down", "--lab", name, check=False)
-    lab.netsim("up", "--lab", name, "--nodes", "3")
-    try:
-        yield lab
-    finally:
-        done = lab.netsim("down", "--lab", name)
-        assert "is gone" in done.stdout
-        assert not os.path.exists(f"/run/netsim/{name}") and not os.path.exists(f"/var/lib/netsim/{name}")
+    with running_lab(f"pytest-own-{os.getpid()}") as made:
+        yield made
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 NETSIM = (sys.executable, "-m", "netsim.cli")
 _REQUESTS = str(Path(__file__).with_name("request_loop.py"))
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples" / "course"
@@ -67,6 +69,22 @@ class Lab:
 
     def wait_ready(self, *pods: str) -> None:
         self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", *pods)
+
+
+@contextmanager
+def running_lab(name: str, *options: str, nodes: int = 3) -> Iterator[Lab]:
+    """A lab made with some options of `netsim up`, of which nothing is left afterwards."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    lab = Lab(name)
+    lab.netsim("down", "--lab", name, check=False)
+    lab.netsim("up", "--lab", name, "--nodes", str(nodes), *options)
+    try:
+        yield lab
+    finally:
+        done = lab.netsim("down", "--lab", name)
+        assert "is gone" in done.stdout
+        assert not os.path.exists(f"/run/netsim/{name}") and not os.path.exists(f"/var/lib/netsim/{name}")
 
 
 def field(answer: str, name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.labs import Lab, field, until
+from support.labs import Lab, field, running_lab, until
 
 POD = """
 apiVersion: v1
@@ -41,16 +41,10 @@ spec:
 
 @pytest.fixture(scope="module")
 def dual() -> Iterator[Lab]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    lab = Lab(f"pytest-dual-{os.getpid()}")
-    lab.netsim("up", "--lab", lab.name, "--nodes", "2", "--ip-family", "dual")
-    try:
+    with running_lab(f"pytest-dual-{os.getpid()}", "--ip-family", "dual", nodes=2) as lab:
         lab.apply("".join(POD.format(number) for number in (1, 2)) + SERVICE)
         lab.wait_ready("pod/web-1", "pod/web-2")
         yield lab
-    finally:
-        lab.netsim("down", "--lab", lab.name)
 
 
 def test_a_service_of_both_families_answers_to_pods_nodes_and_the_outside(dual: Lab):

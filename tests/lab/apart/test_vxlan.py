@@ -12,7 +12,7 @@ import pytest
 
 from netsim.host import netns
 from netsim.host.netlink import Forwarding, Netlink
-from support.labs import Lab, until
+from support.labs import Lab, running_lab, until
 
 POD = """
 apiVersion: v1
@@ -28,16 +28,10 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: web\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def overlay() -> Iterator[Lab]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    lab = Lab(f"pytest-vx-{os.getpid()}")
-    lab.netsim("up", "--lab", lab.name, "--nodes", "2", "--network", "vxlan")
-    try:
+    with running_lab(f"pytest-vx-{os.getpid()}", "--network", "vxlan", nodes=2) as lab:
         lab.apply("".join(POD.format(number) for number in (1, 2)))
         lab.wait_ready("pod/web-1", "pod/web-2")
         yield lab
-    finally:
-        lab.netsim("down", "--lab", lab.name)
 
 
 def address(lab: Lab, pod: str) -> str:
