@@ -79,4 +79,5 @@ class Plugged:
         for responder in (self._responder, self._unrewritten):
             responder.config = dns
             responder.forget()
+        self._forwarder.udp_max = dns.udp_max
         self._forwarder.forget()

@@ -113,8 +113,8 @@ class Responder:
     def _respond(self, data: bytes, stream: bool) -> Answered:
         if len(data) < HEADER_SIZE:
             return None
-        if self.config.bufsize:
-            data = with_size_at_most(data, self.config.bufsize)
+        if self.config.bufsize and (fitted := with_size_at_most(data, self.config.bufsize)) is not data:
+            return self.tcp(fitted) if stream else self.udp(fitted)
         try:
             again = self.forwarder.recall(data, stream) if self.forwarder else None
             return again or self._known(data, stream) or self._answer(data, stream)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -18,6 +18,7 @@ from .forward.config import (
     parse_upstream,
 )
 from .hosts import HostsConfig
+from .options import OPTIONS
 from .rewrites import Rewrite
 
 ReadFile = Callable[[str], str]
@@ -115,8 +116,9 @@ def _check_networks(cidrs: tuple[str, ...]) -> None:
 
 def _forward_config(values: Mapping[str, Any], read_file: ReadFile) -> ForwardConfig:
     made: ForwardConfig | None = values.get("forward-config")
-    if made is not None and not {"forward", "forward-policy", "stub-domain"} & values.keys():
-        return made
+    policy = {"policy": values["forward-policy"]} if "forward-policy" in values else {}
+    if made is not None and not {"forward", "stub-domain"} & values.keys():
+        return ForwardConfig(tuple(replace(zone, **policy) for zone in made.zones))
     texts: dict[str, list[str]] = {}
     for zone, addresses in values.get("stub-domain", ()):
         texts.setdefault(zone, []).extend(addresses)
@@ -126,8 +128,9 @@ def _forward_config(values: Mapping[str, Any], read_file: ReadFile) -> ForwardCo
     zones += [ForwardZone(upstreams=upstreams, tls=_tls(".", others))] if upstreams else []
     seconds = values.get("cache", DnsConfig().cache_ttl)
     cache = CacheConfig(success_ttl=seconds, denial_ttl=seconds)
-    policy = values.get("forward-policy", "random")
-    return ForwardConfig(tuple(replace(zone, policy=policy, cache=cache) for zone in zones))
+    if not seconds:
+        cache = replace(cache, servfail_ttl=0.0)
+    return ForwardConfig(tuple(replace(zone, cache=cache, **policy) for zone in zones))
 
 
 def _tls(zone: str, upstreams: Sequence[str]) -> Tls | None:
@@ -151,8 +154,9 @@ def keep_fixed(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
     return kept, changed + [option for name, option in _FIXED.items() if getattr(old, name) != getattr(new, name)]
 
 
-_FIXED_DNS = {"listen": "listen", "zone": "zone", "pods": "pods", "startup_timeout": "startup-timeout",
-              "health_listen": "health", "ready_listen": "ready", "namespaces": "namespaces", "labels": "labels",
-              "more_zones": "more-zones", "reverse_zones": "reverse-zones",
-              "endpoints": "endpoints", "endpoint_pod_names": "endpoint-pod-names"}  # fmt: skip
-_FIXED = {"metrics_listen": "metrics", "reload": "reload", "workers": "workers"}
+_PAGES = {"health": "health_listen", "ready": "ready_listen", "metrics": "metrics_listen"}
+_START = {_PAGES.get(option.name, option.name.replace("-", "_")): option.name for option in OPTIONS if option.fixed}
+_OF_DNS = {each.name for each in fields(DnsConfig)}
+# attribute -> option
+_FIXED_DNS = {name: option for name, option in _START.items() if name in _OF_DNS}
+_FIXED = {name: option for name, option in _START.items() if name not in _OF_DNS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 
-from ..config import Listen
+from ..config import ConfigError, Listen
 from ..names import IN_ADDR_ARPA, IP6_ARPA, labels_of, lower, under
 from ..options import parse_listen
 from .syntax import Directive
@@ -47,9 +47,11 @@ def place(directive: Directive, default: str) -> Listen:
 
 
 def split_key(key: str) -> tuple[str, int]:
-    """Zone and port of a server block's key: `.:53`, `dns://corp.example`, `corp.example:5353`."""
+    """Zone and port of a server block's key: `.:53`, `dns://corp.example`, `corp.example:5353`. Raises ConfigError."""
     zone, _, port = key.removeprefix("dns://").partition(":")
-    return zone.removesuffix(".").lower() or ".", int(port) if port.isascii() and port.isdigit() else 53
+    if port and not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
+        raise ConfigError(f"server block {key!r}: {port!r} is no port; give ZONE:PORT, such as .:53 (UDP and TCP)")
+    return zone.removesuffix(".").lower() or ".", int(port or 53)
 
 
 def is_reverse(zone: str) -> bool:

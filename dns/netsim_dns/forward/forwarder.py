@@ -24,7 +24,7 @@ QUERY_MAX = 512
 
 
 class Forwarder:
-    """Implements `seams.Forwarder`. `resolvers` are the zones in use.
+    """Implements `seams.Forwarder`. `resolvers` are the zones in use; who sets `udp_max` anew calls `forget`.
 
     `served` are the cluster's own zones, `udp_max` the most bytes of an answer over UDP, `server` the label that
     metrics have for this server. Raises ConfigError for zones that are the cluster's own. Belongs to one event loop.
@@ -40,7 +40,7 @@ class Forwarder:
         clock: Clock = time.monotonic,
     ) -> None:
         self._served = tuple(map(zone_labels, served))
-        self._udp_max = udp_max
+        self.udp_max = udp_max
         self._metrics = metrics or Metrics()
         self._server = server
         self._clock = clock
@@ -95,7 +95,7 @@ class Forwarder:
     def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:
         """See `seams.Forwarder`."""
         qname = lower(query.question.qname)
-        route = Route(query, read_asked(query, self._udp_max), self._find(qname), stream)
+        route = Route(query, read_asked(query, self.udp_max), self._find(qname), stream)
         if route.resolver is None:
             return data[:2] + refusal(query, SERVFAIL)
         probing = query.question.qtype == HINFO

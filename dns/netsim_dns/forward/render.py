@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from struct import pack
 
 from ..names import Labels
+from ..reply import whole_name
 from ..types import IN, OPT, SERVFAIL
 from ..wire import CD, DO, HEADER_SIZE, PLAIN_LIMIT, QR, RD, TC, Query
 from .message import Message
@@ -71,8 +72,7 @@ def read_asked(query: Query, udp_max: int) -> Asked:
 
 def bare_question(flags: int, qname: Labels, qtype: int) -> bytes:
     """A question of our own, in class IN and without id."""
-    name = b"".join(bytes((len(label),)) + label for label in qname) + b"\0"
-    return pack("!HH", flags, 1) + _NO_RECORDS + name + pack("!HH", qtype, IN)
+    return pack("!HH", flags, 1) + _NO_RECORDS + whole_name(qname) + pack("!HH", qtype, IN)
 
 
 def answers(message: Message, question: bytes) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..aliases import read_name
 from ..names import Labels
 from ..telemetry.metrics import Metrics
 from ..telemetry.query_log import name_text
@@ -230,7 +231,7 @@ class Resolver:
 
     def _keep(self, asked: Asked, message: Message) -> None:
         unkept = self._unkept.get(message.kind)
-        if not asked.cacheable or (unkept and _within(_labels(asked.key), unkept)):
+        if not asked.cacheable or (unkept and _within(read_name(asked.key, 0)[0], unkept)):
             return
         self.cache.put(asked.key, message, self._clock())
         for name, table in (("success", self.cache.success), ("denial", self.cache.denial)):
@@ -242,17 +243,9 @@ class Resolver:
     def _log(self, asked: Asked, rcode: int, why: str) -> None:
         question = asked.question
         name, qtype = question[:-4], int.from_bytes(question[-4:-2], "big")
-        self._failures.write(rcode, name_text(_labels(name)), type_name(qtype), why)
+        self._failures.write(rcode, name_text(read_name(name, 0)[0]), type_name(qtype), why)
 
 
 def _within(qname: Labels, zones: frozenset[Labels]) -> bool:
     """Is a name (lower case) in one of these zones?"""
     return bool(zones) and any(qname[start:] in zones for start in range(len(qname) + 1))
-
-
-def _labels(name: bytes) -> Labels:
-    labels, offset = [], 0
-    while length := name[offset]:
-        labels.append(name[offset + 1 : offset + 1 + length])
-        offset += length + 1
-    return tuple(labels)

@@ -195,6 +195,8 @@ def test_words_and_braces() -> None:
         (".:53 {\nkubernetes a.test {\nfallthrough\n}\n}", "only `fallthrough in-addr.arpa ip6.arpa` is served"),
         (".:53 {\nkubernetes a.test {\nttl 5000\n}\n}", "ttl: 5000 is out of range"),
         (".:53 {\nkubernetes a.test {\npods some\n}\n}", "pods: 'some' is not known"),
+        (".:99999 {\n}", "server block '.:99999': '99999' is no port"),
+        ("tls://.:853 {\n}", "server block 'tls://.:853': '//.:853' is no port"),
     ],
 )  # fmt: skip
 def test_what_is_refused(text: str, message: str, tmp_path: Path) -> None:

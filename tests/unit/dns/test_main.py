@@ -81,6 +81,18 @@ def test_upstreams_of_a_resolv_conf(tmp_path: Path) -> None:
     assert (zone.policy, zone.cache.success_ttl, zone.cache.denial_ttl) == ("sequential", 10, 10)
 
 
+def test_without_a_cache_failures_are_not_kept_either() -> None:
+    kept = [settings_of("--forward", "192.0.2.1", *more).forward.zones[0].cache for more in ((), ("--cache", "0"))]
+    assert [(cache.success_ttl, cache.servfail_ttl) for cache in kept] == [(30, 5.0), (0, 0.0)]
+
+
+def test_a_policy_is_that_of_a_corefiles_upstreams(tmp_path: Path) -> None:
+    path = tmp_path / "Corefile"
+    path.write_text(".:53 {\n kubernetes cluster.local\n forward . 192.0.2.1\n}\n")
+    (zone,) = settings_of("--forward-policy", "sequential", config=str(path)).forward.zones
+    assert (zone.upstreams, zone.policy) == ((("192.0.2.1", 53),), "sequential")
+
+
 def test_upstreams_by_tls() -> None:
     words = ["--forward", "tls://192.0.2.1", "--forward", "tls://192.0.2.2:8853", "--stub-domain", "a.test=192.0.2.3"]
     stub, others = settings_of(*words).forward.zones
