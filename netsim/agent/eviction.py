@@ -57,7 +57,8 @@ def judge(pod: Obj, usage: Usage) -> str:
             return f'Usage of EmptyDir volume "{name}" exceeds the limit "{limit}". '
     limits = container_limits(pod)
     total = sum((parse_quantity(limit) for limit in limits.values()), Fraction(0))
-    whole = sum(usage.containers.values()) + sum(usage.volumes.values())
+    in_memory = {v["name"] for v in pod["spec"].get("volumes") or () if (v.get("emptyDir") or {}).get("medium")}
+    whole = sum(usage.containers.values()) + sum(n for name, n in usage.volumes.items() if name not in in_memory)
     if len(limits) == len(podspec.containers(pod)) and whole > total:
         return f"Pod ephemeral local storage usage exceeds the total limit of containers {_shown(total, limits)}. "
     for name, limit in limits.items():

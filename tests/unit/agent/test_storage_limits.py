@@ -44,6 +44,7 @@ def limited(limit: str | None, *limits: str | None, medium: str = "") -> tuple[d
             'Container c0 exceeded its local ephemeral storage limit "1Mi". ',
         ),
         (limited(None, "1Mi", None), Usage({}, {"c0": 1, "c1": 9 * Mi}), ""),
+        (limited(None, "1Mi", medium="Memory"), Usage({"cache": 9 * Mi}, {"c0": 0}), ""),
     ],
 )
 def test_who_is_evicted(pod, what, usage: Usage, message: str):
