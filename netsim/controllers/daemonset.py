@@ -165,7 +165,8 @@ def _ended(
             running.append(pod)
             continue
         failed = pod_phase(pod) == "Failed"
-        wait = backoff.wait(f"{uid_of(daemons.obj)}/{generation_of(daemons.obj)}/{node}", view.now) if failed else 0.0
+        key = f"{uid_of(daemons.obj)}/{generation_of(daemons.obj)}/{node}"
+        wait = backoff.wait(key, view.instant) if failed else 0.0
         writes += [Requeue(wait)] if wait else [_told(daemons.obj, pod, node, failed), *_deletions(daemons.obj, [pod])]
     return writes, running
 

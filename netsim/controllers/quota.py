@@ -60,7 +60,7 @@ def controller(served: Served | None = None) -> Controller:
         if (
             quota is None
             or not _is_less(quota, _cached(quota, counted(quota), view))
-            or untouched.seconds(quota, view.now) < SETTLED
+            or untouched.seconds(quota, view.instant) < SETTLED
         ):
             return {}
         namespace = namespace_of(quota)
@@ -76,7 +76,7 @@ def controller(served: Served | None = None) -> Controller:
             return []
         usage: Usage = view.facts.get(LIVE) or _cached(quota, counted(quota), view)
         if _is_less(quota, usage) and LIVE not in view.facts:
-            return [Requeue(max(SETTLED - untouched.seconds(quota, view.now), _MOMENT))]
+            return [Requeue(max(SETTLED - untouched.seconds(quota, view.instant), _MOMENT))]
         status = used_status(quota, usage)
         later = _when_pods_must_have_ended(quota, view) if PODS in counted(quota) else []
         return later if _same(status, status_of(quota)) else [status_of_object(RESOURCE_QUOTAS, quota, status), *later]
