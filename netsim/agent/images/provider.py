@@ -108,7 +108,10 @@ class Images:
                 arguments = (self.store, reference, self.architecture, skopeo.machine_netns(), await auths())
                 kept = await asyncio.to_thread(skopeo.pull, *arguments)
             except (ImageError, OSError) as error:
-                hint = f"nor is {reference!r} in netsim's image catalogue: {self.catalogue().nearest(reference)}"
+                try:
+                    hint = f"nor is {reference!r} in netsim's image catalogue: {self.catalogue().nearest(reference)}"
+                except (CatalogueError, OSError) as broken:
+                    hint = str(broken)
                 raise NoImage("ErrImagePull", f"{error}; {hint}") from error
         return Had(self.described(reference, kept), time.monotonic() - begun, kept.size)
 
