@@ -14,9 +14,9 @@ import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -286,9 +286,8 @@ def measure(options: argparse.Namespace) -> list[Row]:
         rows.extend(measure_modes(world, 3, options.seconds))
 
     try:
-        thread = threading.Thread(target=inside)
-        thread.start()
-        thread.join()
+        with ThreadPoolExecutor(1) as alone:
+            alone.submit(inside).result()  # what fails there is raised here
     finally:
         world.remove()
     return rows

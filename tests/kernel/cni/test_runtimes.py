@@ -85,9 +85,11 @@ def done(machine: Machine, work: Path, *scripts: str) -> str:
         os.makedirs(path)
     sandbox = SANDBOX.format(work=work, path=os.pathsep.join(sys.path), python=sys.executable, own=" ".join(OWN))
     argv = ["nsenter", f"--net={machine.path('node-1')}", "unshare", "-m", "bash", "-c", "\n".join([sandbox, *scripts])]
-    ended = subprocess.run(argv, capture_output=True, text=True, timeout=110, check=False)
-    for path in made:
-        os.rmdir(path)
+    try:
+        ended = subprocess.run(argv, capture_output=True, text=True, timeout=110, check=False)
+    finally:
+        for path in made:
+            os.rmdir(path)
     assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
     return ended.stdout
 
