@@ -12,7 +12,7 @@ from netsim_cni.ranges import Ip, read_network
 
 Document = Mapping[str, Any]
 _T = TypeVar("_T")
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def invalid(field: str, value: object, expected: str) -> CniError:
@@ -106,7 +106,7 @@ def mac(value: Any, field: str) -> str:
     """A MAC address in lower case, "" for none."""
     if value in (None, ""):
         return ""
-    if not (isinstance(value, str) and _MAC.fullmatch(value.lower())):
+    if not (isinstance(value, str) and MAC.fullmatch(value.lower())):
         raise invalid(field, value, "a MAC address such as 0a:58:0a:f4:01:05")
     return value.lower()
 

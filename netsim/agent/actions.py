@@ -28,6 +28,7 @@ from netsim.agent.plan import (
     RemoveSandbox,
     StartContainer,
 )
+from netsim.agent.restoring import UNKNOWN
 from netsim.agent.runtime.launch import container_id
 from netsim.agent.runtime.processes import CreateFailed, Ended
 from netsim.agent.runtime.sysctls import forbidden
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 START_ERROR = 128
 WARNINGS = ("Evicted", "SysctlForbidden")
-LOST = 255
 
 
 class PodActions:
@@ -249,7 +249,7 @@ class PodActions:
     def lost(self, container: Container, now: float) -> None:
         """A container went with the runtime it lived in: it is started again as after a restart of the node, and that
         is no crash of its own. Code and reason are containerd's for a task of which nothing is known."""
-        end = Exit(LOST, "Unknown", container.started_at, now, container.id, lost=True)
+        end = Exit(UNKNOWN, "Unknown", container.started_at, now, container.id, lost=True)
         self._ended(container, end)
 
     def _ended(self, container: Container, end: Exit) -> None:

@@ -82,10 +82,6 @@ class LabSpec:
         return str(ipaddress.ip_network(cidr)[number])
 
     @property
-    def prefix_length(self) -> int:
-        return ipaddress.ip_network(self.fabric_cidr).prefixlen
-
-    @property
     def control_plane_address(self) -> str:
         """Where nodes and pods reach the API server."""
         return self.advertised or self._host(self.fabric_cidr, 2)

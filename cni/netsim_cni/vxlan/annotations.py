@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
+from netsim_cni.fields import MAC
+
 VNI = 1
 PREFIX = "flannel.alpha.coreos.com/"
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def _parse_data(node: str, key: str, text: str) -> str:
         vni, mac = data["VNI"], str(data["VtepMAC"]).lower()
     except (ValueError, KeyError, TypeError):
         vni, mac = None, ""
-    if not _MAC.fullmatch(mac):
+    if not MAC.fullmatch(mac):
         raise ValueError(f'node {node}: annotation {key} {text!r}: expected {{"VNI":{VNI},"VtepMAC":"0e:…"}}')
     if vni != VNI:
         raise ValueError(f"node {node}: annotation {key} has VNI {vni}, this cluster's is {VNI}")

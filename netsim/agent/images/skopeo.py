@@ -53,9 +53,7 @@ def pull(
             raise ImageError(str(error)) from None
         except CommandFailed as error:
             raise ImageError(clean(error.stderr)) from error
-        parsed = parse_reference(reference)
-        name = f"{parsed.repository}:{parsed.tag}" if parsed.tag or not parsed.digest else parsed.repository
-        return store.load(f"{scratch}/layout", architecture, name if parsed.tag else full_name(name))[0]
+        return store.load(f"{scratch}/layout", architecture, full_name(reference))[0]
 
 
 def copy_argv(reference: str, architecture: str, layout: str) -> list[str]:

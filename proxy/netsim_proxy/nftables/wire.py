@@ -33,8 +33,8 @@ HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 
 ANONYMOUS, INTERVAL, MAP, TIMEOUT, DYNAMIC, CONCATENATED = 0x1, 0x4, 0x8, 0x10, 0x20, 0x80
 _VERDICT_TYPE = 0xFFFFFF00
 _AFFINITY_SIZE = 65535
-_CATCH_ALL = 2  # NFT_SET_ELEM_CATCHALL
 """Clients that one endpoint's set remembers: what kube-proxy's have."""
+_CATCH_ALL = 2  # NFT_SET_ELEM_CATCHALL
 _MESSAGE_BYTES = 60_000
 """Of elements in one message: attributes have 16 bits for their length."""
 
