@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,7 @@ async def test_kubernetes_asyncio(asynchronous: kubernetes_asyncio.client.ApiCli
 @pytest.mark.filterwarnings("ignore:Kubernetes version:UserWarning")
 async def test_kr8s(kubeconfig: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # kr8s leaves the credentials' files
     api = await kr8s.asyncio.api(kubeconfig=kubeconfig)
     web = await Kr8sDeployment(deployment("kr"), namespace="default", api=api)
     await web.create()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import httpx
 import kr8s.asyncio
@@ -109,7 +111,10 @@ async def test_kubernetes_asyncio_exec(kubeconfig: str, web: str) -> None:
     assert said == "out\n"
 
 
-async def test_kr8s_exec_and_port_forward(kubeconfig: str, web: str) -> None:
+async def test_kr8s_exec_and_port_forward(
+    kubeconfig: str, web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # kr8s leaves the credentials' files
     api = await kr8s.asyncio.api(kubeconfig=kubeconfig)
     pod = await Kr8sPod.get("web", namespace=web, api=api)
     done = await pod.exec(SAY, container="shell", check=False)
