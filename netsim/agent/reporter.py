@@ -12,7 +12,9 @@ from netsim.api.kinds import PODS
 from netsim.client.rest import Client
 
 log = logging.getLogger(__name__)
-REFUSED = (404, 409, 422)
+REFUSED = (400, 403, 404, 409, 413, 422)
+"""Answers that the same status would get again."""
+_OF_A_GONE_POD = (404, 409)
 
 
 class Reporter:
@@ -42,7 +44,8 @@ class Reporter:
             self._answer = {"metadata": answer["metadata"], "status": answer.get("status") or {}}
         except StatusError as error:
             if error.code in REFUSED:
-                log.info("status of pod %s/%s refused: %s", meta["namespace"], meta["name"], error.message)
+                level = logging.INFO if error.code in _OF_A_GONE_POD else logging.WARNING
+                log.log(level, "status of pod %s/%s refused: %s", meta["namespace"], meta["name"], error.message)
                 self._refused = (meta, _timeless(status))
                 return True
             log.warning("status of pod %s/%s: %s", meta["namespace"], meta["name"], error.message)

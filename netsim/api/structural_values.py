@@ -24,31 +24,47 @@ _INT_BOUNDS = {"int32": 2**31, "int64": 2**63}
 _ABSENT = object()
 
 
+class _Searches:
+    """The patterns held against one object. RE2's time is at worst the text's length times the pattern's states, a
+    nanosecond or so for each, so that one object could hold the server for minutes."""
+
+    MOST = 300_000_000
+
+    def __init__(self) -> None:
+        self._left = self.MOST
+
+    def finds(self, pattern: str, text: str) -> bool | None:
+        """None: this took too long."""
+        engine = compiled(pattern)
+        self._left -= len(text) * engine.states
+        return engine.found_in(text) if self._left >= 0 else None
+
+
 def value_errors(schema: Schema, value: Any, old: Any = _ABSENT) -> list[Cause]:
     """What is wrong with a pruned, defaulted object; `old` is what it was, for updates."""
-    return list(_errors(schema, value, old, ""))
+    return list(_errors(_Searches(), schema, value, old, ""))
 
 
-def _errors(schema: Schema, value: Any, old: Any, path: str) -> Iterator[Cause]:
+def _errors(searches: _Searches, schema: Schema, value: Any, old: Any, path: str) -> Iterator[Cause]:
     if old is not _ABSENT and old == value and type(old) is type(value):
         return
     problem = list(_type_error(schema, value, path))
     if problem or value is None:
         yield from problem
         return
-    yield from _junctors(schema, value, path)
+    yield from _junctors(searches, schema, value, path)
     if isinstance(value, str):
-        yield from _text_errors(schema, value, path)
+        yield from _text_errors(searches, schema, value, path)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         yield from _number_errors(schema, value, path)
     elif isinstance(value, list):
-        yield from _list_errors(schema, value, old, path)
+        yield from _list_errors(searches, schema, value, old, path)
     if "enum" in schema and not any(same(value, choice) for choice in schema["enum"]):
         listed = ", ".join(shown(_plain(choice)) for choice in schema["enum"])
         message = f"Unsupported value: {shown(value)}: supported values: {listed}"
         yield Cause(errors.NOT_SUPPORTED, message, path)
     if isinstance(value, dict):
-        yield from _object_errors(schema, value, old, path)
+        yield from _object_errors(searches, schema, value, old, path)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -89,13 +105,16 @@ def _type_error(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
     yield Cause(errors.TYPE_INVALID, f'Invalid value: "{found}": {why}', path)
 
 
-def _text_errors(schema: Schema, value: str, path: str) -> Iterator[Cause]:
+def _text_errors(searches: _Searches, schema: Schema, value: str, path: str) -> Iterator[Cause]:
     longest, shortest, pattern = schema.get("maxLength"), schema.get("minLength"), schema.get("pattern")
     if longest is not None and len(value) > longest:
         yield too_long(path, longest)
     if shortest is not None and len(value) < shortest:
         yield _bad(path, value, f"should be at least {shortest} chars long")
-    if pattern and not compiled(pattern).found_in(value):
+    found = searches.finds(pattern, value) if pattern else True
+    if found is None:
+        yield _bad(path, value[:100], f"is too long for '{pattern}' and the other patterns of this object's schema")
+    elif not found:
         yield _bad(path, value, f"should match '{pattern}'")
     form = schema.get("format") or ""
     if not fits_format(form, value):
@@ -128,12 +147,12 @@ def _size_errors(schema: Schema, size: int, path: str, what: str, limits: tuple[
         yield Cause(TOO_MANY, f"Too many: {size}: must have at most {most} items", path)
 
 
-def _list_errors(schema: Schema, value: list[Any], old: Any, path: str) -> Iterator[Cause]:
+def _list_errors(searches: _Searches, schema: Schema, value: list[Any], old: Any, path: str) -> Iterator[Cause]:
     yield from _size_errors(schema, len(value), path, "items", ("minItems", "maxItems"))
     items, before = schema.get("items"), _counterparts(schema, value, old)
     if isinstance(items, dict):
         for index, item in enumerate(value):
-            yield from _errors(items, item, before[index], f"{path}[{index}]")
+            yield from _errors(searches, items, item, before[index], f"{path}[{index}]")
     if schema.get(LIST_TYPE) in ("set", "map"):
         seen: set[Hashable] = set()
         for index, item in enumerate(value):
@@ -167,7 +186,7 @@ def _counterparts(schema: Schema, value: list[Any], old: Any) -> list[Any]:
     return [known.get(_hashed(_identity(schema, item)), _ABSENT) for item in value]
 
 
-def _object_errors(schema: Schema, value: dict[str, Any], old: Any, path: str) -> Iterator[Cause]:
+def _object_errors(searches: _Searches, schema: Schema, value: dict[str, Any], old: Any, path: str) -> Iterator[Cause]:
     yield from _size_errors(schema, len(value), path, "properties", ("minProperties", "maxProperties"))
     for name in schema.get("required") or ():
         if name not in value:
@@ -181,31 +200,31 @@ def _object_errors(schema: Schema, value: dict[str, Any], old: Any, path: str) -
         facts = properties.get(key, below)
         if isinstance(facts, dict):
             before = old.get(key, _ABSENT) if isinstance(old, dict) else _ABSENT
-            yield from _errors(facts, item, before, f"{path}.{key}" if path else key)
+            yield from _errors(searches, facts, item, before, f"{path}.{key}" if path else key)
 
 
 # --- junctors ----------------------------------------------------------------------------------------------------
 
 
-def _junctors(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
+def _junctors(searches: _Searches, schema: Schema, value: Any, path: str) -> Iterator[Cause]:
     for part in schema.get("allOf") or ():
-        found = list(_errors(part, value, _ABSENT, path))
+        found = list(_errors(searches, part, value, _ABSENT, path))
         if found:
             yield _junctor(f'"{path}" must validate all the schemas (allOf)')
             yield from found
             break
     alternatives = [] if schema.get(INT_OR_STRING) else schema.get("anyOf") or []
-    tries = [list(_errors(part, value, _ABSENT, path)) for part in alternatives]
+    tries = [list(_errors(searches, part, value, _ABSENT, path)) for part in alternatives]
     if tries and all(tries):
         yield _junctor(f'"{path}" must validate at least one schema (anyOf)')
         yield from min(tries, key=len)
-    tries = [list(_errors(part, value, _ABSENT, path)) for part in schema.get("oneOf") or ()]
+    tries = [list(_errors(searches, part, value, _ABSENT, path)) for part in schema.get("oneOf") or ()]
     valid = sum(not found for found in tries)
     if tries and valid != 1:
         why = f"Found {valid} valid alternatives" if valid else "Found none valid"
         yield _junctor(f'"{path}" must validate one and only one schema (oneOf). {why}')
         yield from min(tries, key=len) if not valid else ()
-    if isinstance(schema.get("not"), dict) and not list(_errors(schema["not"], value, _ABSENT, path)):
+    if isinstance(schema.get("not"), dict) and not list(_errors(searches, schema["not"], value, _ABSENT, path)):
         yield _junctor(f'"{path}" must not validate the schema (not)')
 
 

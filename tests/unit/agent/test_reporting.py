@@ -121,9 +121,10 @@ async def test_a_pod_marked_unready_by_the_node_controller_is_reported_ready_aga
     assert (ready["status"], ready["lastTransitionTime"]) == ("True", "1970-01-01T00:16:43Z")
 
 
-async def test_a_refused_status_is_not_sent_again_until_the_pod_changes(api: Api, pod, state, container):
+@pytest.mark.parametrize("code", [400, 403, 409, 413])
+async def test_a_refused_status_is_not_sent_again_until_the_pod_changes(api: Api, pod, state, container, code: int):
     found, running = pod(), state(container(ready=True))
-    api.refusal = {"kind": "Status", "code": 409, "reason": "Conflict", "message": "uid"}
+    api.refusal = {"kind": "Status", "code": code, "reason": "", "message": "uid"}
     reporter = Reporter(Client(api), "172.30.0.11")
     status = reporter.due(found, running, 1000.0)
     assert status is not None and await reporter.send(found, status)

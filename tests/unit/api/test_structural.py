@@ -86,6 +86,14 @@ def test_a_hostile_pattern_is_judged_in_time_with_the_value() -> None:
     assert time.process_time() - before < 1.0
 
 
+def test_large_patterns_are_held_against_so_much_text_of_an_object_and_no_more() -> None:
+    """18,000 states: each of the texts takes 36 million steps."""
+    each = {"type": "string", "pattern": "^[ab]|" + "[ab]{900}" * 20}
+    found = judged({"type": "array", "items": each}, ["ab" * 1000] * 10)
+    assert [field for field, _ in found] == ["x[8]", "x[9]"]
+    assert all(f"is too long for '{each['pattern']}'" in message for _, message in found)
+
+
 def test_junctors_name_no_field() -> None:
     one = {"type": "object", "oneOf": [{"required": ["a"]}, {"required": ["b"]}]}
     assert judged(one, {"a": 1}) == []
