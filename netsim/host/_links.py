@@ -125,8 +125,9 @@ class Links(Transport):
         `index` and `peer_index` ask for interface indexes (0: the kernel chooses; EBUSY if taken); `group` is for both.
         """
         place: Attrs = () if peer_netns is None else (("IFLA_NET_NS_FD", self._descriptor(peer_netns)),)
-        other: Attrs = (("index", peer_index), *_link_attrs(peer, mtu, group, peer_mac), *ONE_QUEUE, *place)
-        info = ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", (("VETH_INFO_PEER", other),))))
+        other = (*_link_attrs(peer, mtu, group, peer_mac), *ONE_QUEUE, *place)
+        data: Attrs = (("VETH_INFO_PEER", encode("ifinfmsg", (("index", peer_index),), other)),)
+        info = ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)))
         attrs = (*_link_attrs(name, mtu, group, mac), *ONE_QUEUE, info)
         self._new_link(name, index, up, attrs, f"add veth {name} with peer {peer}")
         if alias:

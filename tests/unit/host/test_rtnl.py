@@ -8,7 +8,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsim.host._messages import HEADER, encode_whole
+from netsim.host._messages import HEADER
 from netsim.host._rtnl import (
     Address,
     Forwarding,
@@ -25,9 +25,11 @@ from netsim.host._rtnl import (
     parse_vxlan,
 )
 
+from .netlink_messages import encode_by_pyroute2
+
 
 def test_link() -> None:
-    body = encode_whole(
+    body = encode_by_pyroute2(
         "ifinfmsg",
         (("index", 7), ("flags", 0x10001)),
         (
@@ -49,13 +51,13 @@ def test_link() -> None:
 
 
 def test_address_and_neighbour() -> None:
-    body = encode_whole(
+    body = encode_by_pyroute2(
         "ifaddrmsg",
         (("family", 2), ("prefixlen", 24), ("index", 4), ("scope", 0)),
         (("IFA_ADDRESS", "10.0.0.9"), ("IFA_LOCAL", "10.0.0.1"), ("IFA_LABEL", "eth0")),
     )
     assert parse_address(body) == Address(4, socket.AF_INET, "10.0.0.1/24", "global", "eth0")
-    body = encode_whole(
+    body = encode_by_pyroute2(
         "ndmsg",
         (("family", 10), ("ifindex", 4), ("state", 0x80)),
         (("NDA_DST", "fd00::1"), ("NDA_LLADDR", "0a:58:00:00:00:01")),
@@ -66,11 +68,11 @@ def test_address_and_neighbour() -> None:
 def test_routes() -> None:
     fields = (("family", 2), ("dst_len", 24), ("table", 254), ("proto", 96), ("scope", 253), ("type", 1))
     route = parse_route(
-        encode_whole("rtmsg", fields, (("RTA_DST", "10.1.0.0"), ("RTA_OIF", 5), ("RTA_PREFSRC", "10.1.0.1")))
+        encode_by_pyroute2("rtmsg", fields, (("RTA_DST", "10.1.0.0"), ("RTA_OIF", 5), ("RTA_PREFSRC", "10.1.0.1")))
     )
     assert (route.dst, route.via, route.dev, route.scope, route.src) == ("10.1.0.0/24", "", 5, "link", "10.1.0.1")
     assert (route.table, route.protocol, route.type) == (254, 96, "unicast")
-    default = parse_route(encode_whole("rtmsg", (("family", 10), ("type", 7)), (("RTA_TABLE", 1000),)))
+    default = parse_route(encode_by_pyroute2("rtmsg", (("family", 10), ("type", 7)), (("RTA_TABLE", 1000),)))
     assert (default.dst, default.table, default.type) == ("::/0", 1000, "unreachable")
 
 
@@ -96,14 +98,14 @@ def test_vxlan_and_what_is_none() -> None:
         ("IFLA_VXLAN_PORT", 8472), ("IFLA_VXLAN_LEARNING", 0),
     )  # fmt: skip
     info = ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "vxlan"), ("IFLA_INFO_DATA", data)))
-    body = encode_whole("ifinfmsg", (("index", 5),), (("IFLA_IFNAME", "vx-node-1"), info))
+    body = encode_by_pyroute2("ifinfmsg", (("index", 5),), (("IFLA_IFNAME", "vx-node-1"), info))
     assert parse_vxlan(body) == Vxlan(1, 8472, "172.30.0.11", 2, False)
     other = (("IFLA_IFNAME", "veth0"), ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "veth"),)))
-    assert parse_vxlan(encode_whole("ifinfmsg", (), other)) is None
+    assert parse_vxlan(encode_by_pyroute2("ifinfmsg", (), other)) is None
 
 
 def test_forwarding_to_a_machine_of_either_family() -> None:
     for remote in ("172.30.0.12", "fd00::12"):
         fields = (("family", socket.AF_BRIDGE), ("ifindex", 5))
-        body = encode_whole("ndmsg", fields, (("NDA_LLADDR", "0e:11:22:33:44:55"), ("NDA_DST", remote)))
+        body = encode_by_pyroute2("ndmsg", fields, (("NDA_LLADDR", "0e:11:22:33:44:55"), ("NDA_DST", remote)))
         assert parse_forwarding(body) == Forwarding(5, "0e:11:22:33:44:55", remote)
