@@ -7,12 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 from netsim.agent import backoff, podspec
+from netsim.agent.admission import has_apparmor, refusal
 from netsim.agent.cni_chain import CniFailed
-from netsim.agent.container_status import creating
 from netsim.agent.env import ConfigError, MountError
+from netsim.agent.failing import Failing
 from netsim.agent.hooks import HookFailed, post_start, run_hook, set_ready
 from netsim.agent.hosts import HostnameTooLong
-from netsim.agent.image_events import obtain_image, tell_back_off, tell_no_image, tell_present
+from netsim.agent.image_events import obtain_image, tell_present
 from netsim.agent.images.provider import Had, NoImage
 from netsim.agent.killing import Killer
 from netsim.agent.model import Container, Exit, Obj, PodState
@@ -29,9 +30,9 @@ from netsim.agent.plan import (
     StartContainer,
 )
 from netsim.agent.restoring import UNKNOWN
+from netsim.agent.runtime.catalogue import image_id
 from netsim.agent.runtime.launch import container_id
 from netsim.agent.runtime.processes import CreateFailed, Ended
-from netsim.agent.runtime.sysctls import forbidden
 from netsim.agent.runtime.workload_client import WorkloadError, WorkloadHostGone
 from netsim.api.errors import StatusError
 from netsim.api.kinds import PODS
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from netsim.agent.worker import PodWorker
 
 log = logging.getLogger(__name__)
-START_ERROR = 128
-WARNINGS = ("Evicted", "SysctlForbidden")
+START_ERROR, NOT_STARTED = "StartError", 128
+"""How containerd says that a container could not be started."""
 
 
 class PodActions:
@@ -51,7 +52,7 @@ class PodActions:
     def __init__(self, worker: PodWorker) -> None:
         self.worker, self.context = worker, worker.context
         self.engine = worker.context.engine
-        self.killer = Killer(worker, self.ended)
+        self.killer, self.failing = Killer(worker, self.ended), Failing(worker)
 
     async def perform(self, action: Action) -> None:
         match action:
@@ -65,7 +66,7 @@ class PodActions:
             case KillContainer():
                 await self.killer.kill(action)
             case BackOffPull():
-                self._back_off_pull(action.name)
+                self.failing.back_off_pull(action.name)
             case RemoveSandbox():
                 await self._remove_sandbox()
             case EndPod():
@@ -83,8 +84,8 @@ class PodActions:
         if state is None:
             meta = pod["metadata"]
             state = self.worker.state = PodState(meta["uid"], meta["namespace"], meta["name"], now)
-            if why := forbidden(pod):
-                self._end(EndPod("Failed", "SysctlForbidden", why))
+            if refused := refusal(pod, apparmor=has_apparmor()):
+                self._refuse(state, *refused)
                 return
         elif state.containers:
             self.worker.event("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
@@ -127,19 +128,19 @@ class PodActions:
             had = await obtain_image(self.worker, pod, spec)
             container = await self._create(pod, state, spec, action.attempt, had)
         except NoImage as error:
-            self._fail_image(state, spec, error)
+            self.failing.image(state, spec, error)
         except MountError as error:
-            self._fail_mount(pod, state, spec, str(error))
+            self.failing.mount(pod, state, spec, str(error))
         except ConfigError as error:
-            self._fail(state, spec, error.reason, str(error), 1.0)
+            self.failing.create(state, spec, error.reason, str(error), 1.0)
         except StatusError as error:
-            self._fail(state, spec, ConfigError.reason, str(error), 1.0)
+            self.failing.create(state, spec, ConfigError.reason, str(error), 1.0)
         except (WorkloadHostGone, OSError, CommandMissing) as error:
-            self._fail(state, spec, "RunContainerError", str(error), 0.25)
+            self.failing.create(state, spec, "RunContainerError", str(error), 0.25)
         except WorkloadError as error:
             self._born_dead(pod, state, spec, action, 1, "Error", str(error))
         except CreateFailed as error:
-            self._born_dead(pod, state, spec, action, START_ERROR, "StartError", str(error))
+            self._born_dead(pod, state, spec, action, NOT_STARTED, START_ERROR, str(error))
         else:
             self._started(pod, state, spec, action, container)
         self.worker.save()
@@ -195,45 +196,16 @@ class PodActions:
         """The container ended in the attempt to start it."""
         now, ident = time.time(), container_id(state.uid, spec["name"], action.attempt)
         self.engine.note(state.uid, spec["name"], action.attempt, message)
-        container = Container(spec["name"], ident, spec["image"], action.attempt, "workload", now)
+        identity = image_id(spec["image"])
+        container = Container(spec["name"], ident, spec["image"], action.attempt, "workload", now, identity)
         container.exit = Exit(code, reason, now, now, ident, message)
         self._inherit(state, action, container)
         state.failures.pop(spec["name"], None)
+        if reason == START_ERROR:
+            self.worker.event("Created", "Container created", container=spec["name"])
+            self.failing.start(state, spec, container, message)
         self.worker.event("Failed", f"Error: {message}", warning=True, container=spec["name"])
         self._note_backoff(pod, container)
-
-    def _fail(self, state: PodState, spec: Obj, reason: str, message: str, first: float) -> None:
-        name = spec["name"]
-        log.warning("pod %s/%s, container %s: %s: %s", state.namespace, state.name, name, reason, message)
-        self.worker.event("Failed", f"Error: {message}", warning=True, container=spec["name"])
-        self._wait(state, spec, reason, message, first)
-
-    def _fail_mount(self, pod: Obj, state: PodState, spec: Obj, message: str) -> None:
-        """The pod waits for a volume's content: to a user, its containers are not being made yet."""
-        log.warning("pod %s/%s: %s", state.namespace, state.name, message)
-        self.worker.event("FailedMount", message, warning=True)
-        self._wait(state, spec, creating(pod), "", 1.0, backoff.MOUNT)
-
-    def _wait(
-        self, state: PodState, spec: Obj, reason: str, why: str, first: float, most: float = backoff.SYNC
-    ) -> None:
-        last, image = state.failures.get(spec["name"]), spec["image"]
-        failed = backoff.fail(last, reason, why, time.time(), image=image, first=first, longest=most)
-        state.failures[spec["name"]] = failed
-
-    def _fail_image(self, state: PodState, spec: Obj, error: NoImage) -> None:
-        """Only a failed pull is tried again with kubelet's back-off; what no registry was asked for, every second."""
-        log.warning("pod %s/%s, container %s: %s", state.namespace, state.name, spec["name"], error)
-        tell_no_image(self.worker, spec, error)
-        first, most = (backoff.FIRST, backoff.MAX) if error.reason == "ErrImagePull" else (1.0, backoff.SYNC)
-        self._wait(state, spec, error.reason, str(error), first, most)
-
-    def _back_off_pull(self, name: str) -> None:
-        state = self.worker.state
-        failure = state.failures.get(name) if state is not None else None
-        if failure is not None:
-            tell_back_off(self.worker, name, failure)
-            self.worker.save()
 
     # ends
 
@@ -277,8 +249,13 @@ class PodActions:
         if state is not None:
             state.ended, state.ended_reason, state.ended_message = action.phase, action.reason, action.message
             if action.reason:
-                self.worker.event(action.reason, action.message, warning=action.reason in WARNINGS)
+                self.worker.event(action.reason, action.message, warning=action.reason == "Evicted")
             self.worker.save()
+
+    def _refuse(self, state: PodState, reason: str, message: str) -> None:
+        self.worker.event(reason, message, warning=True)
+        state.ended, state.ended_reason, state.ended_message = "Failed", reason, f"Pod was rejected: {message}"
+        self.worker.save()
 
     async def _finish(self, action: DeletePod | ForgetPod) -> None:
         pod = self.worker.pod

@@ -6,6 +6,7 @@ from netsim.agent import podspec
 from netsim.agent.container_status import container_statuses, ephemeral_statuses, stamp
 from netsim.agent.model import Container, Obj, PodState
 from netsim.api.objects import observed
+from netsim.api.pod_defaults import qos_class
 
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
@@ -23,7 +24,7 @@ def build_status(pod: Obj, state: PodState, now: float, *host_ips: str) -> Obj:
         "hostIP": host_ips[0],
         "hostIPs": [{"ip": ip} for ip in host_ips],
         "startTime": old.get("startTime") or stamp(state.created_at),
-        "qosClass": old.get("qosClass") or qos_class(pod),
+        "qosClass": old.get("qosClass") or qos_class(pod["spec"]),
     }
     if state.containers or not state.ended:  # a pod that was refused has none
         status["containerStatuses"] = container_statuses(podspec.containers(pod), pod, state)
@@ -141,16 +142,3 @@ def merge_conditions(old: list[Obj], new: list[Obj], now: str) -> list[Obj]:
         merged.append({**condition, "lastTransitionTime": since or now})
     own = {*OWN_CONDITIONS, *(c["type"] for c in new)}
     return merged + [c for c in old if c["type"] not in own]
-
-
-def qos_class(pod: Obj) -> str:
-    """Guaranteed, Burstable or BestEffort, from the cpu and memory of every container."""
-    resources = [c.get("resources") or {} for c in podspec.all_containers(pod)]
-    if not any(r.get("requests") or r.get("limits") for r in resources):
-        return "BestEffort"
-    return "Guaranteed" if all(_guaranteed(r) for r in resources) else "Burstable"
-
-
-def _guaranteed(resources: Obj) -> bool:
-    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-    return all(k in limits and str(requests.get(k, limits[k])) == str(limits[k]) for k in ("cpu", "memory"))

@@ -24,9 +24,10 @@ spec:
     - name: one
       image: busybox
       command: [sleep, "1234"]
+      securityContext: {seccompProfile: {type: RuntimeDefault}}
       env: [{name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
       volumeMounts: [{name: memory, mountPath: /memory}, {name: disk, mountPath: /disk, subPathExpr: "of/$(POD)"}]
-    - {name: two, image: busybox, command: [sleep, "4321"]}
+    - {name: two, image: busybox, command: [sh, -c, "touch /dev/shm/of-two; exec sleep 4321"]}
 ---
 apiVersion: v1
 kind: Pod
@@ -60,6 +61,8 @@ LOOK = """
 id -G; stat -f -c %T /memory; stat -c %g:%a /memory /disk; touch /disk/mine && echo wrote
 dd if=/dev/zero of=/memory/x bs=1M count=3 2>&1 | grep -o 'No space left'
 cat /proc/sys/net/ipv4/tcp_syncookies /proc/sys/kernel/shm_rmid_forced; ps ax -o args | grep '^sleep [14]' | sort
+grep '^Seccomp:' /proc/self/status; cat /proc/self/oom_score_adj
+timeout 10 sh -c 'until [ -e /dev/shm/of-two ]; do sleep 0.05; done' && echo shared
 """
 
 
@@ -67,7 +70,9 @@ def test_a_manifest_gets_what_it_asks_for(lab: Lab, namespace: str):
     lab.kubectl("apply", "-n", namespace, "-f", "-", input=PODS)
     lab.wait_ready("-n", namespace, "pod/settings")
     shown = lab.kubectl("exec", "-n", namespace, "settings", "-c", "one", "--", "sh", "-c", LOOK)
-    assert " ".join(shown.split()) == ("0 3000 tmpfs 3000:2777 3000:2777 wrote No space left 0 1 sleep 1234 sleep 4321")
+    assert " ".join(shown.split()) == (
+        "0 3000 tmpfs 3000:2777 3000:2777 wrote No space left 0 1 sleep 1234 sleep 4321 Seccomp: 2 1000 shared"
+    )
 
     def states() -> dict[str, dict]:
         found = {pod["metadata"]["name"]: pod["status"] for pod in lab.get("-n", namespace, "pods")["items"]}

@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from netsim.agent import podspec
 from netsim.agent.config import AgentConfig
 from netsim.agent.env import CreateError
+from netsim.agent.images.oci import machine_architecture
 from netsim.agent.images.store import ImageStore
 from netsim.agent.model import Obj, PodState, Sandbox
 from netsim.agent.runtime import rootfs, termination
+from netsim.agent.runtime.capabilities import choose_capabilities
 from netsim.agent.runtime.catalogue import Image
+from netsim.agent.runtime.devices import machine_devices
 from netsim.agent.runtime.launch import pause_id
+from netsim.agent.runtime.oom import oom_score_adj
 from netsim.agent.runtime.pod_files import PodFiles
-from netsim.agent.runtime.processes import Processes, own_capabilities, terminal_args
+from netsim.agent.runtime.processes import Processes, lowest_oom_score, own_capabilities, terminal_args
 from netsim.agent.runtime.sandboxes import Sandboxes
+from netsim.agent.runtime.seccomp import choose_seccomp
 from netsim.agent.runtime.spec import HOST, ProcessSpec, oci_config
 from netsim.agent.runtime.storage import Storage
 from netsim.agent.runtime.sysctls import of_ipc
@@ -57,6 +62,8 @@ class Making:
     ) -> None:
         self.config, self.storage, self.sandboxes, self.files = config, storage, sandboxes, files
         self.processes, self.images = processes, images
+        # Beside the nodes' directories: a lab's profiles are those of all its nodes, as its images are.
+        self.seccomp = f"{os.path.dirname(config.state_dir)}/seccomp"
 
     def start(self, order: Order, log: str) -> None:
         """Make and start a container. Raises ConfigError, CreateFailed, OSError; nothing of it stays then."""
@@ -101,18 +108,23 @@ class Making:
     def _specify(self, order: Order) -> ProcessSpec:
         pod, spec, image, container = order.pod, order.spec, order.image, order.container
         uid, sandbox, root = podspec.uid(pod), _sandbox(order.state), f"{self.storage.bundle(container)}/rootfs"
-        ipc, uts = self.sandboxes.shared_paths(uid, sandbox)
+        ipc, uts = self.sandboxes.shared_paths(uid)
         security = merged_security(pod, spec)
         binds = [*self.files.binds(pod, spec, order.env), *([] if image.layers else rootfs.system_binds())]
         binds += rootfs.netsim_binds() if image.netsim else []
         if spec.get("terminationMessagePath"):
             binds.append(termination.bind(self.storage.bundle(container), spec))
+        capabilities = choose_capabilities(security) & own_capabilities()
+        seccomp = choose_seccomp(security, capabilities, self.seccomp, machine_architecture())
         return ProcessSpec(
             order.args, order.env, root, self.files.hostname(pod),
             f"{self.config.cgroup}/pods/{uid}/{container[:16]}", sandbox.netns,
             "" if pod["spec"].get("hostIPC") else ipc, uts, self._pids(pod, spec, order.state, container),
             spec.get("workingDir") or image.cwd or "/", bool(spec.get("tty")), binds, spec, security,
-            own_capabilities(), choose_user(security, image.user, read_accounts(root)), of_ipc(pod),
+            capabilities, choose_user(security, image.user, read_accounts(root)), of_ipc(pod),
+            self.storage.ensure_shm(uid, host=bool(pod["spec"].get("hostIPC"))),
+            max(oom_score_adj(pod, spec, float(self.files.capacity.get("memory", 0))), lowest_oom_score()),
+            machine_devices() if security.get("privileged") else (), seccomp,
         )  # fmt: skip
 
     def _pids(self, pod: Obj, spec: Obj, state: PodState, container: str) -> str:

@@ -16,12 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from netsim.agent.model import Obj
-from netsim.agent.runtime.spec import parse_capability_mask
+from netsim.agent.runtime.capabilities import parse_capability_mask
 from netsim.agent.runtime.storage import Storage
 from netsim.host import cgroup, cgroup_usage
 from netsim.host.exec import CommandFailed, CommandMissing, run
 
 CREATE_SECONDS = 30.0
+LOWEST_OOM_SCORE = -1000
 
 
 class CreateFailed(Exception):
@@ -41,6 +42,14 @@ def own_capabilities() -> frozenset[str]:
     with open("/proc/self/status", encoding="ascii") as file:
         mask = next(line.split()[1] for line in file if line.startswith("CapBnd:"))
     return parse_capability_mask(int(mask, 16))
+
+
+def lowest_oom_score() -> int:
+    """The lowest oom_score_adj that this process may give to others: without CAP_SYS_RESOURCE its own."""
+    if "CAP_SYS_RESOURCE" in own_capabilities():
+        return LOWEST_OOM_SCORE
+    with open("/proc/self/oom_score_adj", encoding="ascii") as file:
+        return int(file.read())
 
 
 class Processes:

@@ -48,28 +48,25 @@ class Sandboxes:
     def remove(self, uid: str) -> None:
         """Detach from the network and let go of the namespaces; repeats harmlessly. Raises CniFailed, OSError."""
         self.chain.delete(uid)
-        for path in (self._netns(uid), *self._shared(uid)):
+        for path in (self._netns(uid), *self.shared_paths(uid)):
             if os.path.exists(path):
                 netns.delete(path)
 
     def share(self, pod: Obj, sandbox: Sandbox, hostname: str) -> None:
         """Make the IPC and UTS namespaces that the pod's real processes share, unless they are there."""
-        ipc, uts = self._shared(podspec.uid(pod))
-        if sandbox.host_network or netns.exists(ipc):
+        ipc, uts = self.shared_paths(podspec.uid(pod))
+        if netns.exists(ipc):
             return
         for path in (ipc, uts):
             netns.delete(path)
         netns.create_sandbox(None, ipc, uts, hostname)
         sandbox.ipc, sandbox.uts = ipc, uts
 
-    def shared_paths(self, uid: str, sandbox: Sandbox) -> tuple[str, str]:
-        """The paths of the IPC and UTS namespaces, "" for the node's own."""
-        return ("", "") if sandbox.host_network else self._shared(uid)
-
     def _netns(self, uid: str) -> str:
         return f"{self.config.netns_dir}/pod-{uid}"
 
-    def _shared(self, uid: str) -> tuple[str, str]:
+    def shared_paths(self, uid: str) -> tuple[str, str]:
+        """The paths of the IPC and UTS namespaces, which `share` makes."""
         return f"{self.config.run_dir}/ns/ipc-{uid}", f"{self.config.run_dir}/ns/uts-{uid}"
 
 

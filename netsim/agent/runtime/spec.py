@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netsim.agent.model import Obj
+from netsim.agent.runtime.capabilities import choose_capabilities
 from netsim.agent.runtime.users import User
 from netsim.api.quantity import parse_quantity
 
@@ -14,23 +15,6 @@ CPU_PERIOD = 100_000
 HOST = "host"
 """A process namespace that is the node's own."""
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Docker's default set, plus nothing: NET_RAW is in it, which ping needs.
-DEFAULT_CAPABILITIES = (
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-)
 MASKED = (
     "/proc/acpi",
     "/proc/asound",
@@ -60,7 +44,9 @@ class ProcessSpec:
     """Everything about one real-process container that its config.json is made of.
 
     Namespace paths that are "" mean the node's own, an empty `pid` the container's own. `security` is the pod's
-    securityContext with the container's over it, `capabilities` what this node can give.
+    securityContext with the container's over it, `capabilities` what this node can give. `shm` is the directory that
+    the pod's containers share as /dev/shm, "" for one of the container's own; `devices` are those of `machine_devices`
+    and `seccomp` is a profile, for a container that has them.
     """
 
     args: Sequence[str]
@@ -80,14 +66,19 @@ class ProcessSpec:
     capabilities: frozenset[str] = frozenset()
     user: User = field(default_factory=User)
     sysctls: dict[str, str] = field(default_factory=dict)
+    shm: str = ""
+    oom_score: int = 0
+    devices: Sequence[Obj] = ()
+    seccomp: Obj = field(default_factory=dict)
 
 
 def oci_config(spec: ProcessSpec) -> Obj:
     """config.json of a container."""
     security = spec.security
+    hidden = {} if security.get("privileged") else {"maskedPaths": list(MASKED), "readonlyPaths": list(READ_ONLY)}
     return {
         "ociVersion": "1.0.2",
-        "process": process_config(spec, security),
+        "process": process_config(spec),
         "root": {"path": spec.root, "readonly": bool(security.get("readOnlyRootFilesystem"))},
         "mounts": _mounts(spec),
         "linux": {
@@ -95,13 +86,17 @@ def oci_config(spec: ProcessSpec) -> Obj:
             "cgroupsPath": "/" + spec.cgroup,
             "namespaces": _namespaces(spec),
             "sysctl": spec.sysctls,
-            **({} if security.get("privileged") else {"maskedPaths": list(MASKED), "readonlyPaths": list(READ_ONLY)}),
+            **hidden,
+            **({"devices": list(spec.devices)} if spec.devices else {}),
+            **({"seccomp": spec.seccomp} if spec.seccomp else {}),
         },
     }
 
 
-def process_config(spec: ProcessSpec, security: Obj) -> Obj:
+def process_config(spec: ProcessSpec) -> Obj:
     """The `process` part: user, arguments, environment, capabilities."""
+    security = spec.security
+    profile = security.get("appArmorProfile") or {}
     capabilities = sorted(choose_capabilities(security) & spec.capabilities)
     root = spec.user.uid == 0
     user: Obj = {"uid": spec.user.uid, "gid": spec.user.gid}
@@ -115,22 +110,9 @@ def process_config(spec: ProcessSpec, security: Obj) -> Obj:
         "cwd": spec.cwd,
         "capabilities": sets,
         "noNewPrivileges": security.get("allowPrivilegeEscalation") is False,
-        "oomScoreAdj": 0,
+        "oomScoreAdj": spec.oom_score,
+        **({"apparmorProfile": profile["localhostProfile"]} if profile.get("type") == "Localhost" else {}),
     }
-
-
-def choose_capabilities(security: Obj) -> frozenset[str]:
-    """Docker's default set changed by securityContext.capabilities; `ALL` and privileged mean every one we know."""
-    wanted = security.get("capabilities") or {}
-    base = ALL_CAPABILITIES if security.get("privileged") else frozenset(DEFAULT_CAPABILITIES)
-    dropped = _names(wanted.get("drop") or [])
-    return (base - dropped) | _names(wanted.get("add") or [])
-
-
-def _names(names: Sequence[str]) -> frozenset[str]:
-    if "ALL" in names:
-        return ALL_CAPABILITIES
-    return frozenset(n if n.startswith("CAP_") else f"CAP_{n}" for n in names)
 
 
 def _namespaces(spec: ProcessSpec) -> list[Obj]:
@@ -140,18 +122,21 @@ def _namespaces(spec: ProcessSpec) -> list[Obj]:
 
 
 def _mounts(spec: ProcessSpec) -> list[Obj]:
+    write = "rw" if spec.security.get("privileged") else "ro"
     fixed: list[tuple[str, str, list[str]]] = [
         ("/proc", "proc", []),
         ("/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
         ("/dev/pts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-        ("/dev/shm", "tmpfs", ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
         ("/dev/mqueue", "mqueue", ["nosuid", "noexec", "nodev"]),
-        ("/sys", "sysfs", ["nosuid", "noexec", "nodev", "ro"]),
-        ("/sys/fs/cgroup", "cgroup", ["nosuid", "noexec", "nodev", "relatime", "ro"]),
+        ("/sys", "sysfs", ["nosuid", "noexec", "nodev", write]),
+        ("/sys/fs/cgroup", "cgroup", ["nosuid", "noexec", "nodev", "relatime", write]),
     ]
+    if not spec.shm:
+        fixed.append(("/dev/shm", "tmpfs", ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]))
     mounts: list[Obj] = [{"destination": d, "type": t, "source": t, "options": o} for d, t, o in fixed]
     # Parents first, so that a mount inside another is not covered by it.
-    for bind in sorted(spec.binds, key=lambda b: b.target.rstrip("/").count("/")):
+    shared = [Bind(spec.shm, "/dev/shm", read_only=False)] if spec.shm else []
+    for bind in sorted([*shared, *spec.binds], key=lambda b: b.target.rstrip("/").count("/")):
         options = ["rbind", "rprivate", "ro" if bind.read_only else "rw"]
         mounts.append({"destination": bind.target, "type": "bind", "source": bind.source, "options": options})
     return mounts
@@ -171,100 +156,3 @@ def _resources(resources: Obj, privileged: bool) -> Obj:
     if limits.get("memory") is not None:
         found["memory"] = {"limit": int(parse_quantity(limits["memory"]))}
     return found
-
-
-ALL_CAPABILITIES = frozenset(
-    "CAP_" + name
-    for name in [
-        "AUDIT_CONTROL",
-        "AUDIT_READ",
-        "AUDIT_WRITE",
-        "BLOCK_SUSPEND",
-        "BPF",
-        "CHECKPOINT_RESTORE",
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "DAC_READ_SEARCH",
-        "FOWNER",
-        "FSETID",
-        "IPC_LOCK",
-        "IPC_OWNER",
-        "KILL",
-        "LEASE",
-        "LINUX_IMMUTABLE",
-        "MAC_ADMIN",
-        "MAC_OVERRIDE",
-        "MKNOD",
-        "NET_ADMIN",
-        "NET_BIND_SERVICE",
-        "NET_BROADCAST",
-        "NET_RAW",
-        "PERFMON",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYSLOG",
-        "SYS_ADMIN",
-        "SYS_BOOT",
-        "SYS_CHROOT",
-        "SYS_MODULE",
-        "SYS_NICE",
-        "SYS_PACCT",
-        "SYS_PTRACE",
-        "SYS_RAWIO",
-        "SYS_RESOURCE",
-        "SYS_TIME",
-        "SYS_TTY_CONFIG",
-        "WAKE_ALARM",
-    ]
-)
-# Bit numbers of <linux/capability.h>, to read CapBnd of /proc/self/status.
-CAPABILITY_BITS = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-]
-
-
-def parse_capability_mask(mask: int) -> frozenset[str]:
-    """Names of the capabilities in a mask as /proc/PID/status shows it."""
-    return frozenset("CAP_" + name for bit, name in enumerate(CAPABILITY_BITS) if mask >> bit & 1)

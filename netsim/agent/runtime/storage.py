@@ -17,6 +17,8 @@ from netsim.host import mount
 from netsim.host.trees import remove_tree
 
 log = logging.getLogger(__name__)
+SHM_BYTES = 64 * 1024 * 1024
+"""As container runtimes have it."""
 
 
 class Storage:
@@ -25,6 +27,7 @@ class Storage:
     def __init__(self, config: AgentConfig) -> None:
         self.run_dir, self.state_dir = config.run_dir, config.state_dir
         self._deciding = threading.Lock()
+        self._sharing = threading.Lock()  # containers of one pod start side by side
         self._layers = ""
 
     def pod_dir(self, uid: str) -> str:
@@ -48,6 +51,16 @@ class Storage:
         if medium == "Memory" and not os.path.ismount(directory):
             limit = int(parse_quantity(source.get("sizeLimit") or 0))
             mount.mount("tmpfs", directory, "tmpfs", "mode=0777" + (f",size={limit}" if limit else ""))
+        return directory
+
+    def ensure_shm(self, uid: str, *, host: bool = False) -> str:
+        """The directory that a pod's containers share as /dev/shm: a tmpfs, or the machine's own with hostIPC."""
+        if host:
+            return "/dev/shm"
+        directory = f"{self.pod_dir(uid)}/shm"
+        with self._sharing:
+            if not os.path.ismount(directory):
+                mount.mount("tmpfs", directory, "shm", f"mode=1777,size={SHM_BYTES}")
         return directory
 
     def bundle(self, container: str) -> str:
@@ -79,9 +92,9 @@ class Storage:
     def remove_pod(self, uid: str) -> None:
         """Remove a pod's files, its volumes' content with them."""
         volumes = f"{self.pod_dir(uid)}/volumes"
-        for name in _entries(volumes):
-            if os.path.ismount(f"{volumes}/{name}"):
-                mount.unmount(f"{volumes}/{name}")
+        for path in (f"{self.pod_dir(uid)}/shm", *(f"{volumes}/{name}" for name in _entries(volumes))):
+            if os.path.ismount(path):
+                mount.unmount(path)
         for directory in (self.run_dir, self.state_dir):
             _remove(f"{directory}/pods/{uid}")
 

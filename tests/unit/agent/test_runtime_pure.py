@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsim.agent.runtime.capabilities import ALL_CAPABILITIES, choose_capabilities
 from netsim.agent.runtime.catalogue import (
     CatalogueError,
     Image,
@@ -20,7 +21,7 @@ from netsim.agent.runtime.crilog import LogFile, LogOptions, render_line, render
 from netsim.agent.runtime.launch import arguments, listen_ports
 from netsim.agent.runtime.processes import clean_message
 from netsim.agent.runtime.resp import Database, RespError, parse_command
-from netsim.agent.runtime.spec import ALL_CAPABILITIES, Bind, ProcessSpec, choose_capabilities, oci_config
+from netsim.agent.runtime.spec import Bind, ProcessSpec, oci_config
 from netsim.agent.runtime.users import Accounts, choose_user
 from netsim.agent.runtime.workload_spec import WorkloadSpec, dump_spec, load_spec
 from netsim.agent.runtime.workload_streams import mysql_greeting

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from netsim.agent.model import Exit, Failure
-from netsim.agent.status import build_status, qos_class
+from netsim.agent.status import build_status
 
 NOW = 1020.0
 
@@ -100,13 +100,6 @@ def test_readiness_gates_and_foreign_conditions(pod, state, container):
     assert foreign in status["conditions"]
     foreign["status"] = "True"
     assert condition(build_status(wanted, state(container(ready=True)), NOW, "h"), "Ready")["status"] == "True"
-
-
-def test_qos(pod):
-    assert qos_class(pod()) == "BestEffort"
-    some = {"name": "c", "image": "x", "resources": {"requests": {"cpu": "1"}}}
-    full = {"name": "c", "image": "x", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
-    assert qos_class(pod(some)) == "Burstable" and qos_class(pod(full)) == "Guaranteed"
 
 
 def test_a_deleted_pod_whose_containers_have_ended_says_how(pod, state, container):
