@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 from netsim.api.kinds import Obj
@@ -111,11 +111,11 @@ def object_reference(obj: Obj) -> Obj:
     return {key: value for key, value in reference.items() if value}
 
 
-def dig(obj: Mapping[str, Any] | None, *path: str) -> Any:
+def dig(obj: Obj | None, *path: str) -> Any:
     """The value below a chain of keys, None where any of them is missing or null."""
     value: Any = obj
     for key in path:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return None
         value = value.get(key)
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from netsim.api.kinds import ENDPOINTS, PODS, SERVICES, Obj
 from netsim.api.objects import (
@@ -27,8 +28,8 @@ from netsim.controllers.service_endpoints import (
     hostname_of,
     is_headless,
     pods_of,
-    ports_for,
     ports_key,
+    ports_of,
     target_reference,
     wake_services,
 )
@@ -143,21 +144,21 @@ def _cut(subset: Obj, ready: int, waiting: int) -> Obj:
 
 def subsets_of(view: View, service: Obj) -> list[Obj]:
     """Addresses by the set of ports they share, sorted; of a dual-stack Service the first family."""
-    family = families_of(service)[0]
+    family, ports_in = families_of(service)[0], ports_of(service)
     groups: dict[str, tuple[Ports, list[Obj], list[Obj]]] = {}
     for pod in pods_of(view, service):
         address = address_of(pod, family)
         conditions = conditions_of(pod, service)
         if not address or (conditions["terminating"] and not service["spec"].get("publishNotReadyAddresses")):
             continue
-        ports = ports_for(service, pod)
+        ports = ports_in(pod)
         _, ready, not_ready = groups.setdefault(ports_key(ports), (ports, [], []))
         (ready if conditions["ready"] else not_ready).append(_address(pod, service, address))
     return [_subset(*groups[key]) for key in sorted(groups)]
 
 
 def _address(pod: Obj, service: Obj, address: str) -> Obj:
-    optional = {"hostname": hostname_of(pod, service), "nodeName": dig(pod, "spec", "nodeName")}
+    optional = {"hostname": hostname_of(pod, service), "nodeName": pod["spec"].get("nodeName")}
     entry: Obj = {"ip": address, "targetRef": target_reference(pod)}
     return entry | {name: value for name, value in optional.items() if value}
 
@@ -169,7 +170,12 @@ def _subset(ports: Ports, ready: list[Obj], not_ready: list[Obj]) -> Obj:
 
 
 def _sorted(addresses: Iterable[Obj]) -> list[Obj]:
-    return sorted(addresses, key=lambda entry: (int(ipaddress.ip_address(entry["ip"])), entry["targetRef"]["uid"]))
+    return sorted(addresses, key=lambda entry: (_number(entry["ip"]), entry["targetRef"]["uid"]))
+
+
+@lru_cache(16384)
+def _number(address: str) -> int:
+    return int(ipaddress.ip_address(address))
 
 
 def _bare(port: Obj) -> Obj:

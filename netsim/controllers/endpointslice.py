@@ -21,7 +21,7 @@ from netsim.controllers.service_endpoints import (
     hostname_of,
     is_headless,
     pods_of,
-    ports_for,
+    ports_of,
     target_reference,
     wake_services,
 )
@@ -127,11 +127,12 @@ def slice_labels(service: Obj) -> dict[str, str]:
 def _endpoints(
     view: View, service: Obj, pods: Iterable[Obj], families: Iterable[str]
 ) -> Iterator[tuple[str, Ports, Obj]]:
+    ports = ports_of(service)
     for family in families:
         for pod in pods:
             address = address_of(pod, family)
             if address and _has_its_node(view, service, pod):
-                yield family, ports_for(service, pod), endpoint_of(view, service, pod, address)
+                yield family, ports(pod), endpoint_of(view, service, pod, address)
 
 
 def _has_its_node(view: View, service: Obj, pod: Obj) -> bool:
@@ -146,7 +147,7 @@ def endpoint_of(view: View, service: Obj, pod: Obj, address: str) -> Obj:
         "conditions": conditions_of(pod, service),
         "targetRef": target_reference(pod),
     }
-    node = dig(pod, "spec", "nodeName")
+    node = pod["spec"].get("nodeName")
     zone = labels_of(view.get(NODES, node) or {}).get(ZONE) if node else None
     optional = {"nodeName": node, "zone": zone, "hostname": hostname_of(pod, service)}
     endpoint |= {name: value for name, value in optional.items() if value}

@@ -106,13 +106,13 @@ class Collector:
         return self._as_dependent(kind, obj, view)
 
     def _as_owner(self, kind: Kind, obj: Obj, view: View) -> list[Write]:
+        if not any(_has_finalizer(obj, name) for name in _POLICIES):
+            return []
         dependents = list(self.dependents(view, uid_of(obj)))
         if _has_finalizer(obj, ORPHAN):
             if dependents:
                 return [_disown(child_kind, child, {uid_of(obj)}) for child_kind, child in dependents]
             return [_drop_finalizer(kind, obj, ORPHAN)]
-        if not _has_finalizer(obj, FOREGROUND):
-            return []
         alive = [(child_kind, child) for child_kind, child in dependents if not deletion_timestamp(child)]
         blocking = [child for _, child in dependents if _blocks(child, uid_of(obj))]
         writes: list[Write] = []

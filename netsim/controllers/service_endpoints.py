@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import cast
 
 from netsim.api.kinds import PODS, SERVICES, Obj
 from netsim.api.objects import (
     deletion_timestamp,
-    dig,
     is_pod_ready,
     key_of,
     labels_of,
     name_of,
     namespace_of,
+    status_of,
     uid_of,
 )
 from netsim.controllers.pods import is_finished
@@ -44,19 +45,26 @@ def families_of(service: Obj) -> list[str]:
 def pods_of(view: View, service: Obj) -> list[Obj]:
     """The selected pods that have an address and have not ended."""
     pods = selected(view, PODS, namespace_of(service), service["spec"]["selector"])
-    return [pod for pod in pods if dig(pod, "status", "podIP") and not is_finished(pod)]
+    return [pod for pod in pods if status_of(pod).get("podIP") and not is_finished(pod)]
 
 
 def address_of(pod: Obj, family: str) -> str:
     """The pod's address of that family, "" if it has none."""
-    listed = [entry.get("ip", "") for entry in dig(pod, "status", "podIPs") or []]
-    addresses = listed or [dig(pod, "status", "podIP")]
+    status = status_of(pod)
+    addresses = [entry.get("ip", "") for entry in status.get("podIPs") or ()] or [status.get("podIP")]
     return next((ip for ip in addresses if ip and (":" in ip) == (family == "IPv6")), "")
 
 
-def ports_for(service: Obj, pod: Obj) -> Ports:
-    """The Service's ports as this pod has them: a named targetPort is looked up in the pod's containers, and a
-    port that is not found there is left out."""
+def ports_of(service: Obj) -> Callable[[Obj], Ports]:
+    """The Service's ports as a pod has them: a named targetPort is looked up in the pod's containers, and a
+    port that is not found there is left out. Without names they are the same of all pods, and found once."""
+    if any(isinstance(port.get("targetPort"), str) for port in service["spec"].get("ports") or ()):
+        return partial(_ports_for, service)
+    same = _ports_for(service, {"spec": {}})
+    return lambda _pod: same
+
+
+def _ports_for(service: Obj, pod: Obj) -> Ports:
     found = ((port, target_port(port, pod)) for port in service["spec"].get("ports") or [])
     return tuple(_port(port, number) for port, number in found if number is not None)
 
@@ -87,13 +95,12 @@ def _container_ports(pod: Obj) -> Iterator[Obj]:
 
 def ports_key(ports: Iterable[Obj]) -> str:
     """Equal for equal sets of ports, in whatever order."""
-    return json.dumps(sorted((_normal(port) for port in ports), key=lambda p: (p["name"], str(p))), sort_keys=True)
+    return ",".join(sorted(map(_port_key, ports)))
 
 
-def _normal(port: Obj) -> Obj:
-    return {"name": port.get("name") or "", "protocol": port.get("protocol") or "TCP", "port": port.get("port")} | (
-        {"appProtocol": port["appProtocol"]} if port.get("appProtocol") else {}
-    )
+def _port_key(port: Obj) -> str:
+    words = port.get("name") or "", port.get("protocol") or "TCP", port.get("port"), port.get("appProtocol") or ""
+    return "{} {} {} {}".format(*words)
 
 
 def target_reference(pod: Obj) -> Obj:
@@ -129,13 +136,21 @@ def _relevant(pod: Obj | None) -> tuple[object, ...]:
 
 def wake_services(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
     """A pod changed: the Services that select it, before or after."""
+    noted = view.noted.get("services")  # several controllers ask about the same change
+    if noted is not None and noted[0] is old and noted[1] is new:
+        return cast(set[str], noted[2])
+    found = _services_of(view, old, new)
+    view.noted["services"] = old, new, found
+    return found
+
+
+def _services_of(view: View, old: Obj | None, new: Obj | None) -> set[str]:
     if _relevant(old) == _relevant(new):
-        return ()
-    keys: set[str] = set()
-    for pod in (old, new):
-        if pod is not None:
-            keys |= set(_selecting(view, pod))
-    return keys
+        return set()
+    found = set(_selecting(view, new)) if new is not None else set()
+    if old is not None and (new is None or labels_of(old) != labels_of(new)):
+        found |= set(_selecting(view, old))
+    return found
 
 
 def _selecting(view: View, pod: Obj) -> Iterator[str]:

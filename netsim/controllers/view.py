@@ -34,13 +34,14 @@ class Cached(Protocol):
 class View:
     """Read-only access to the cluster as last seen. `caches` is keyed by `Kind.resource`; `failure` is the message
     of this key's last round if its writes failed, "" otherwise; `facts` come from the controller's `observe`; `ticks`
-    are seconds of a clock that nobody sets."""
+    are seconds of a clock that nobody sets; in `noted` a wake leaves what the next one would find out again."""
 
     caches: Mapping[str, Cached]
     now: datetime
     failure: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     ticks: float | None = None
+    noted: dict[str, Any] = field(default_factory=dict)
 
     @property
     def instant(self) -> datetime:

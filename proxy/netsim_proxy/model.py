@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from netsim_proxy.config import Family
 from netsim_proxy.names import join_address, port_name
@@ -125,6 +126,7 @@ class Node:
         return (self.ipv4 or "127.0.0.1") if family == 4 else (self.ipv6 or "::1")
 
 
+@lru_cache(16384)  # a slice tells its hundred addresses anew whenever one of them changes
 def family_of(address: str) -> int:
     """4 or 6; 0 for text that is no address."""
     try:

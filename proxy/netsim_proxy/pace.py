@@ -10,7 +10,7 @@ from netsim.client.pace import Pace
 BURST = 2
 FIRST_RETRY = 0.5
 LAST_RETRY = 5.0
-MANY_LINES, REST_SHARE, LONGEST_REST = 1000, 4.0, 3.0
+MANY_LINES, REST_SHARE, LONGEST_REST = 1000, 4.0, 15.0
 CHECK_SHARE = 20
 """A check of the kernel's rules may take one part in this many of the time."""
 

@@ -27,7 +27,7 @@ def test_syncs_come_in_a_burst_of_two_and_then_one_a_period() -> None:
 def test_syncs_of_many_rules_rest_in_proportion_to_what_they_take():
     assert rest_after(2.0, 100) == 0.0
     assert rest_after(0.1, 2000) == pytest.approx(0.4)
-    assert rest_after(30.0, 2000) == 3.0
+    assert rest_after(30.0, 2000) == 15.0
 
 
 def test_no_limit_without_a_period() -> None:
