@@ -9,11 +9,14 @@ from collections.abc import Collection
 from netsim.agent.model import Obj
 from netsim.agent.podspec import field_path
 from netsim.client.events import Prepared, prepare_event, send_event, take_some
+from netsim.client.pace import Pace
 from netsim.client.rest import Client
 
 log = logging.getLogger(__name__)
 MAX_WAITING = 5000
-QUIET_SECONDS, SHARE_SECONDS, MOST_SECONDS = 0.2, 0.02, 2.0
+QUIET_SECONDS, SHARE_SECONDS, MOST_SECONDS = 0.2, 0.1, 2.0
+BURST, RATE = 100, 50.0
+"""So many at once, and then so many a second: kubelet's defaults of eventBurst and eventRecordQPS."""
 
 Told = tuple[Obj, str, str, str, str]
 """The object an event is about, type, reason, message and the part of the object."""
@@ -40,9 +43,11 @@ class EventLog:
 
     async def run(self) -> None:
         """Send for ever; pauses first, so that a burst of starting pods goes before its events."""
+        pace, clock = Pace(BURST, RATE), asyncio.get_running_loop().time
         while True:
             some = await take_some(self._queue)
-            await asyncio.sleep(max(QUIET_SECONDS if self._queue.empty() else 0.02, self._courtesy()))
+            due = max(pace.delay(clock()) for _ in some)
+            await asyncio.sleep(max(QUIET_SECONDS if self._queue.empty() else 0.02, self._courtesy(), due))
             await asyncio.gather(*(send_event(self.client, event) for one in some if (event := self._prepare(one))))
 
     def _courtesy(self) -> float:
