@@ -5,7 +5,7 @@ The texts are those that kubectl shows after "Warning: ", as in Kubernetes 1.36.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from netsim.api import kinds, names
 from netsim.api.causes import LABEL_MESSAGE
@@ -33,6 +33,16 @@ def warnings_of(kind: Kind, obj: Obj) -> list[str]:
     """What its author is warned of when an object is created."""
     rule = _RULES.get(kind)
     return list(rule(obj)) if rule else []
+
+
+def update_warnings_of(kind: Kind, obj: Obj, old: Obj) -> list[str]:
+    """What its author is warned of when an object is changed: of Services always, of templates when the spec has
+    changed. Pods are changed by programs."""
+    if kind is kinds.SERVICES:
+        return warnings_of(kind, obj)
+    if kind in _TEMPLATES and obj["metadata"].get("generation") != old["metadata"].get("generation"):
+        return list(_template(obj))
+    return []
 
 
 def _ingress(obj: Obj) -> Iterator[str]:
@@ -104,21 +114,74 @@ def _pod_spec(spec: Obj, field: str) -> Iterator[str]:
         if key in _NODE_LABELS:
             since, instead = _NODE_LABELS[key]
             yield f'{field}.nodeSelector[{key}]: deprecated since {since}; use "{instead}" instead'
+    for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
+        yield from _no_selector(constraint, f"{field}.topologySpreadConstraints[{index}]")
+    yield from _twice(spec.get("hostAliases") or (), "ip", f"{field}.hostAliases")
+    yield from _twice(spec.get("imagePullSecrets") or (), "name", f"{field}.imagePullSecrets")
+    for index, secret in enumerate(spec.get("imagePullSecrets") or ()):
+        if not secret.get("name"):
+            yield f'{field}.imagePullSecrets[{index}].name: invalid empty name ""'
+    for container, where in _containers(spec, field):
+        yield from _fractions(container.get("resources") or {}, f"{where}.resources")
+        yield from _environment(container, where)
+    yield from _ports(spec, field)
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        why = "must be >= 0; negative values are invalid and will be treated as 1"
+        yield f"{field}.terminationGracePeriodSeconds: {why}"
+    for name in ("podAffinity", "podAntiAffinity"):
+        terms = (spec.get("affinity") or {}).get(name) or {}
+        yield from _affinity(terms, f"{field}.affinity.{name}")
+
+
+def _containers(spec: Obj, field: str) -> Iterator[tuple[Obj, str]]:
     for group in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(group) or ()):
-            where = f"{field}.{group}[{index}]"
-            yield from _environment(container, where)
-            yield from _ports(container, where)
-            yield from _fractions(container.get("resources") or {}, f"{where}.resources")
+            yield container, f"{field}.{group}[{index}]"
 
 
-def _ports(container: Obj, field: str) -> Iterator[str]:
-    """Container ports given twice, of which all but one are lost when the list is merged by its keys."""
-    seen: dict[tuple[object, object], int] = {}
-    for index, port in enumerate(container.get("ports") or ()):
-        first = seen.setdefault((port.get("containerPort"), port.get("protocol")), index)
-        if first != index:
-            yield f"{field}.ports[{index}]: duplicate port definition with {field}.ports[{first}]"
+def _affinity(terms: Obj, field: str) -> Iterator[str]:
+    required, preferred = (f"{how}DuringSchedulingIgnoredDuringExecution" for how in ("required", "preferred"))
+    for index, term in enumerate(terms.get(required) or ()):
+        yield from _no_selector(term, f"{field}.{required}[{index}]")
+    for index, weighted in enumerate(terms.get(preferred) or ()):
+        yield from _no_selector(weighted.get("podAffinityTerm") or {}, f"{field}.{preferred}[{index}].podAffinityTerm")
+
+
+def _no_selector(term: Obj, field: str) -> Iterator[str]:
+    if term.get("labelSelector") is None:
+        yield f"{field}.labelSelector: a null labelSelector results in matching no pod"
+
+
+def _twice(items: Iterable[Obj], key: str, field: str) -> Iterator[str]:
+    seen: set[str] = set()
+    for index, item in enumerate(items):
+        value = item.get(key, "")
+        if value in seen:
+            yield f'{field}[{index}].{key}: duplicate {key} "{value}"'
+        seen.add(value)
+
+
+def _ports(spec: Obj, field: str) -> Iterator[str]:
+    """Ports that the pod's containers, which share an address, give twice."""
+    seen: dict[tuple[object, object], list[tuple[str, Obj]]] = {}
+    for container, where in _containers(spec, field):
+        for index, port in enumerate(container.get("ports") or ()):
+            here = f"{where}.ports[{index}]"
+            same = seen.setdefault((port.get("containerPort"), port.get("protocol")), [])
+            for place, other in same:
+                how = _clash(port, other)
+                if how:
+                    yield f"{here}: {how} port definition with {place}"
+            same.append((here, port))
+
+
+def _clash(one: Obj, other: Obj) -> str:
+    (ip, port), (other_ip, other_port) = ((p.get("hostIP") or "", p.get("hostPort") or 0) for p in (one, other))
+    if (ip, port) == (other_ip, other_port):
+        return "duplicate"
+    if not port or not other_port:
+        return "overlapping"
+    return "dangerously ambiguous" if port == other_port and not (ip and other_ip) else ""
 
 
 def _fractions(resources: Obj, field: str) -> Iterator[str]:
@@ -132,12 +195,16 @@ def _fractions(resources: Obj, field: str) -> Iterator[str]:
 def _environment(container: Obj, field: str) -> Iterator[str]:
     seen: set[str] = set()
     for index, variable in enumerate(container.get("env") or ()):
-        name = variable.get("name", "")
-        if name in seen:
+        name, value = variable.get("name", ""), variable.get("value") or ""
+        extended = f"$({name})" in value and value != f"$({name})" and variable.get("valueFrom") is None
+        if name in seen and not extended:
             yield f'{field}.env[{index}]: hides previous definition of "{name}", which may be dropped when using apply'
         seen.add(name)
 
 
+_TEMPLATES = frozenset(
+    (kinds.DEPLOYMENTS, kinds.REPLICA_SETS, kinds.REPLICATION_CONTROLLERS, kinds.STATEFUL_SETS, kinds.DAEMON_SETS)
+)
 _RULES: dict[Kind, Callable[[Obj], Iterator[str]]] = {
     kinds.INGRESSES: _ingress,
     kinds.PERSISTENT_VOLUMES: _volume,
@@ -146,8 +213,5 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[str]]] = {
     kinds.SERVICES: _service,
     kinds.JOBS: _job,
     kinds.CRON_JOBS: _cron_job,
-    **dict.fromkeys(
-        (kinds.DEPLOYMENTS, kinds.REPLICA_SETS, kinds.REPLICATION_CONTROLLERS, kinds.STATEFUL_SETS, kinds.DAEMON_SETS),
-        _template,
-    ),
+    **dict.fromkeys(_TEMPLATES, _template),
 }

@@ -96,8 +96,8 @@ def _unknown(value: Any, schema: Schema, path: str) -> Iterator[str]:
 
 
 def prune(gvk: Gvk | Kind, obj: Obj) -> Obj:
-    """The object as a typed decoder keeps it: without unknown fields and nulls, amounts and times in the one
-    text they have. Input untouched."""
+    """The object as a typed decoder keeps it: without unknown fields and nulls (which in lists and maps are zeros),
+    amounts and times in the one text they have. Input untouched."""
     return cast(Obj, _prune(obj, {"$ref": REF + _gvk_type(gvk)}))
 
 
@@ -105,14 +105,22 @@ def _prune(value: Any, schema: Schema) -> Any:
     name, facts = resolve(schema)
     if isinstance(value, list):
         items = facts.get("items", {})
-        return [_prune({} if item is None and "$ref" in items else item, items) for item in value]
+        return [_prune(_zero(items) if item is None else item, items) for item in value]
     if not isinstance(value, dict):
         return CANONICAL[name](value) if name in CANONICAL else value
     properties = facts.get("properties")
     if properties is None:
         below = facts.get("additionalProperties")
-        return {k: _prune(v, below) for k, v in value.items() if v is not None} if below else value
+        return {k: _prune(_zero(below) if v is None else v, below) for k, v in value.items()} if below else value
     return {k: _prune(v, properties[k]) for k, v in value.items() if v is not None and k in properties}
+
+
+def _zero(schema: Schema) -> Any:
+    """What Go's decoder makes of null where no field can be left out."""
+    name, facts = resolve(schema)
+    if name == QUANTITY:
+        return "0"
+    return {"object": {}, "string": "", "integer": 0, "number": 0, "boolean": False}.get(facts.get("type", ""))
 
 
 def typed_errors(gvk: Gvk | Kind, obj: Obj) -> list[Cause]:

@@ -13,6 +13,7 @@ from netsim.api.kinds import Obj
 
 _CRON_NAME_LIMIT = 52
 _INDEXED_LIMIT = 100000
+_MANAGER_LIMIT = 63
 _COUNTS = (
     "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
     "backoffLimitPerIndex", "maxFailedIndexes",
@@ -56,6 +57,7 @@ def _job_spec(spec: Obj, field: str) -> Iterator[Cause]:
         yield from causes.at_least(f"{field}.{name}", spec.get(name))
     yield from _modes(spec, field)
     yield from validate_job_policies.policies(spec, field)
+    yield from _managed_by(f"{field}.managedBy", spec.get("managedBy"))
     given = spec.get("template") or {}
     yield from validate_workloads.template(given, f"{field}.template")
     policy, where = (given.get("spec") or {}).get("restartPolicy"), f"{field}.template.spec.restartPolicy"
@@ -81,6 +83,18 @@ def _modes(spec: Obj, field: str) -> Iterator[Cause]:
             yield causes.invalid(f"{field}.{name}", spec[name], "requires indexed completion mode")
     if spec.get("successPolicy") is not None:
         yield causes.invalid(f"{field}.successPolicy", spec["successPolicy"], "requires indexed completion mode")
+
+
+def _managed_by(field: str, name: str | None) -> Iterator[Cause]:
+    if name is None:
+        return
+    domain, _, path = name.partition("/")
+    if not domain or not path:
+        yield causes.invalid(field, name, 'must be a domain-prefixed path (such as "acme.io/foo")')
+    else:
+        yield from causes.dns_subdomain(field, domain)
+    if len(name) > _MANAGER_LIMIT:
+        yield causes.too_long(field, _MANAGER_LIMIT)
 
 
 def job_update(new: Obj, old: Obj) -> Iterator[Cause]:

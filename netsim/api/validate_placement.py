@@ -13,6 +13,7 @@ _REQUIRED, _PREFERRED = (
     "requiredDuringSchedulingIgnoredDuringExecution",
     "preferredDuringSchedulingIgnoredDuringExecution",
 )
+_TERMS = f"spec.affinity.nodeAffinity.{_REQUIRED}.nodeSelectorTerms"
 
 
 def placement(spec: Obj, field: str) -> Iterator[Cause]:
@@ -36,6 +37,36 @@ def placement(spec: Obj, field: str) -> Iterator[Cause]:
     for index, gate in enumerate(spec.get("readinessGates") or ()):
         kind = gate.get("conditionType", "")
         yield from causes.qualified_name(f"{field}.readinessGates[{index}].conditionType", kind)
+
+
+def tightened(now: Obj, before: Obj) -> Iterator[Cause]:
+    """What is wrong with a gated pod's new node constraints: they may only get narrower (KEP-3838)."""
+    held, asked = before.get("nodeSelector") or {}, now.get("nodeSelector") or {}
+    if not held.items() <= asked.items():
+        why = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        yield causes.invalid("spec.nodeSelector", asked, why)
+    held_terms, terms = _required_terms(before), _required_terms(now)
+    if held_terms and len(terms) != len(held_terms):
+        why = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+        yield causes.invalid(_TERMS, terms, why)
+        return
+    for index, (old, new) in enumerate(zip(held_terms, terms, strict=False)):
+        if not _only_adds(new, old):
+            why = "only additions are allowed (no mutations or deletions)"
+            yield causes.invalid(f"{_TERMS}[{index}]", new, why)
+
+
+def _required_terms(spec: Obj) -> list[Obj]:
+    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(_REQUIRED) or {}
+    return required.get("nodeSelectorTerms") or []
+
+
+def _only_adds(new: Obj, old: Obj) -> bool:
+    """An empty term matches nothing, so that anything added to it would match more."""
+    lists = [(new.get(name) or [], old.get(name) or []) for name in ("matchExpressions", "matchFields")]
+    if not any(held for _, held in lists):
+        return not any(asked for asked, _ in lists)
+    return all(asked[: len(held)] == held for asked, held in lists)
 
 
 def _toleration(toleration: Obj, field: str) -> Iterator[Cause]:

@@ -23,6 +23,12 @@ def pod(obj: Obj) -> Iterator[Cause]:
     yield from pod_spec(obj.get("spec") or {}, "spec")
 
 
+def pod_create(obj: Obj) -> Iterator[Cause]:
+    yield from pod(obj)
+    if (obj.get("spec") or {}).get("ephemeralContainers"):
+        yield causes.forbidden("spec.ephemeralContainers", "cannot be set on create")
+
+
 def pod_spec(spec: Obj, field: str, *, extra_volumes: frozenset[str] = frozenset()) -> Iterator[Cause]:
     """A pod's or template's spec; `field` is its path, `extra_volumes` are volumes that it gets from elsewhere."""
     volumes = spec.get("volumes") or []
@@ -85,7 +91,7 @@ def _seconds(spec: Obj, field: str) -> Iterator[Cause]:
 
 def pod_update(new: Obj, old: Obj) -> Iterator[Cause]:
     """A pod's spec may change only in images, activeDeadlineSeconds (set or shortened), added tolerations, a
-    negative grace period, and removed scheduling gates."""
+    negative grace period, removed scheduling gates, and, as long as there are gates, the nodes it may run on."""
     now, before = new.get("spec") or {}, old.get("spec") or {}
     if now == before:
         return
@@ -96,6 +102,8 @@ def pod_update(new: Obj, old: Obj) -> Iterator[Cause]:
     yield from _deadline_update(now, before)
     yield from _tolerations_update(now, before)
     yield from _gates_update(now, before)
+    if before.get("schedulingGates"):
+        yield from validate_placement.tightened(now, before)
     if _fixed(now, before) != _fixed(before, before):
         yield causes.forbidden("spec", _UPDATE_MESSAGE)
 
@@ -139,4 +147,8 @@ def _fixed(spec: Obj, before: Obj) -> Obj:
     for group in ("initContainers", "containers"):
         if group in fixed:
             fixed[group] = [{k: v for k, v in c.items() if k != "image"} for c in fixed[group]]
+    if before.get("schedulingGates"):
+        fixed.pop("nodeSelector", None)
+        others = {k: v for k, v in (fixed.pop("affinity", None) or {}).items() if k != "nodeAffinity"}
+        fixed |= {"affinity": others} if others else {}
     return fixed

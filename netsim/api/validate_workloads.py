@@ -146,7 +146,10 @@ def controller_revision_update(new: Obj, old: Obj) -> Iterator[Cause]:
 def template(given: Obj, field: str, *, extra_volumes: frozenset[str] = frozenset()) -> Iterator[Cause]:
     """A pod template; `extra_volumes` are volumes its pods get from elsewhere."""
     yield from validate_metadata.common(given.get("metadata") or {}, f"{field}.metadata")
-    yield from validate_pods.pod_spec(given.get("spec") or {}, f"{field}.spec", extra_volumes=extra_volumes)
+    spec = given.get("spec") or {}
+    yield from validate_pods.pod_spec(spec, f"{field}.spec", extra_volumes=extra_volumes)
+    if spec.get("ephemeralContainers"):
+        yield causes.forbidden(f"{field}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
 
 
 def _always(pod: Obj, owner: str) -> Iterator[Cause]:

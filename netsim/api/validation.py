@@ -114,7 +114,10 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
 }
 
 # What only new objects must obey, beside the rules above.
-_NEW_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {kinds.INGRESSES: validate_networking.ingress_create}
+_NEW_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
+    kinds.INGRESSES: validate_networking.ingress_create,
+    kinds.PODS: validate_pods.pod_create,
+}
 
 
 def validate_create(kind: Kind, obj: Obj) -> list[Cause]:

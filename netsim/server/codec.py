@@ -51,6 +51,11 @@ def key_of(kind: Kind, namespace: str, name: str) -> str:
     return prefix_of(kind, namespace) + name
 
 
+def shown_key(kind: Kind, key: str) -> str:
+    """A key as kube-apiserver would name it: the groups of built-in kinds are not in it."""
+    return key if kind.custom else ROOT + key.removeprefix(ROOT).partition("/")[2]
+
+
 def _head(kind: Kind) -> bytes:
     return f'{{"kind":"{kind.kind}","apiVersion":"{kind.api_version}","metadata":{{'.encode()
 

@@ -35,8 +35,8 @@ class DeleteOptions:
     dry_run: bool = False
 
 
-def _invalid(field: str, message: str) -> StatusError:
-    return errors.invalid_named("meta.k8s.io", "DeleteOptions", "", [Cause(NOT_SUPPORTED, message, field)])
+def _invalid(field: str, message: str, reason: str = errors.INVALID) -> StatusError:
+    return errors.invalid_named("meta.k8s.io", "DeleteOptions", "", [Cause(reason, message, field)])
 
 
 def parse_delete_options(request: Request) -> DeleteOptions:
@@ -63,9 +63,13 @@ def delete_options(body: Obj, request: Request) -> DeleteOptions:
         orphan = parse_bool(request.param("orphanDependents"))
     if not policy and orphan is not None:
         policy = "Orphan" if orphan else "Background"
+    elif orphan is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        raise _invalid("propagationPolicy", f'Invalid value: "{policy}": {why}')
     if policy and policy not in _POLICIES:
-        listed = ", ".join(f'"{name}"' for name in _POLICIES)
-        raise _invalid("propagationPolicy", f'Unsupported value: "{policy}": supported values: {listed}')
+        listed = ", ".join(f'"{name}"' for name in (*_POLICIES, "nil"))
+        text = f'Unsupported value: "{policy}": supported values: {listed}'
+        raise _invalid("propagationPolicy", text, NOT_SUPPORTED)
     preconditions = body.get("preconditions") or {}
     dry_run = parse_dry_run([*(body.get("dryRun") or ()), *request.params("dryRun")], "DeleteOptions")
     return DeleteOptions(

@@ -18,7 +18,7 @@ from netsim.api.objects import deletion_timestamp
 from netsim.api.pod_defaults import qos_class
 from netsim.api.validation import validate_create, validate_update
 from netsim.server import admission, managed, quota, strategy
-from netsim.server.codec import encode, key_of
+from netsim.server.codec import encode, key_of, shown_key
 from netsim.server.core import Core
 from netsim.server.managed import SERVER, Manager
 from netsim.server.pod_specs import SPECS
@@ -227,8 +227,9 @@ def _check_preconditions(kind: Kind, item: Item, wanted: Obj, old: Obj) -> None:
     metadata, name, uid = wanted["metadata"], old["metadata"]["name"], old["metadata"]["uid"]
     if metadata.get("uid") and metadata["uid"] != uid:
         why = (
-            f"StorageError: invalid object, Code: 4, Key: {item.key}, ResourceVersion: 0, AdditionalErrorMsg: "
-            f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {uid}"
+            f"StorageError: invalid object, Code: 4, Key: {shown_key(kind, item.key)}, ResourceVersion: 0, "
+            "AdditionalErrorMsg: Precondition failed: "
+            f"UID in precondition: {metadata['uid']}, UID in object meta: {uid}"
         )
         raise errors.conflict(kind, name, why)
     if metadata.get("resourceVersion") and metadata["resourceVersion"] != str(item.revision):

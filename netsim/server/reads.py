@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import string
 from dataclasses import dataclass
 from datetime import UTC
 from itertools import islice
@@ -14,6 +15,7 @@ from netsim.api.errors import StatusError, bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.http.types import Response
 from netsim.server import table
+from netsim.server.bodies import parse_json
 from netsim.server.core import Call, Core
 from netsim.server.requests import ListOptions, parse_list_options
 from netsim.server.responses import json_response, respond
@@ -21,6 +23,7 @@ from netsim.server.selection import Selection, compile_selection
 from netsim.server.views import is_view
 from netsim.store.types import Compacted, Item, Page
 
+_BASE64 = frozenset(f"{string.ascii_letters}{string.digits}-_")
 _GONE = (
     "The provided continue parameter is too old to display a consistent list result. "
     "You can start a new list without the continue parameter."
@@ -45,7 +48,7 @@ def decode_continue(token: str) -> tuple[int, str]:
     """(revision, start); 400 for what is no token."""
     problem = "continue key is not valid"
     try:
-        body = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        body = parse_json(_unwrap(token))
     except ValueError as error:
         raise bad_request(f"invalid continue token: {problem}: {error}") from None
     if not isinstance(body, dict) or not isinstance(body.get("rv"), int) or not isinstance(body.get("start"), str):
@@ -53,6 +56,16 @@ def decode_continue(token: str) -> tuple[int, str]:
     if body.get("v") != "meta.k8s.io/v1":
         raise bad_request(f"invalid continue token: {problem}: server does not recognize this encoded version")
     return body["rv"], body["start"]
+
+
+def _unwrap(token: str) -> bytes:
+    """What is in unpadded base64url, else a ValueError as Go words it."""
+    strange = next((index for index, char in enumerate(token) if char not in _BASE64), None)
+    if strange is None and len(token) % 4 == 1:
+        strange = len(token)
+    if strange is not None:
+        raise ValueError(f"illegal base64 data at input byte {strange}")
+    return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
 
 
 async def get_object(core: Core, call: Call) -> Response:

@@ -49,10 +49,7 @@ def prepare_create(kind: Kind, obj: Obj, namespace: str, stamp: Stamp) -> Obj:
 
 
 def _new_pod(pod: Obj) -> Obj:
-    spec = pod.get("spec") or {}
-    if "ephemeralContainers" in spec:
-        spec = {key: value for key, value in spec.items() if key != "ephemeralContainers"}
-    return {**pod, "spec": spec, "status": {"phase": "Pending"}}
+    return {**pod, "spec": pod.get("spec") or {}, "status": {"phase": "Pending"}}
 
 
 def _new_service(service: Obj) -> Obj:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from netsim.api import errors, patch, schema
-from netsim.api.deprecations import warnings_of
+from netsim.api.deprecations import update_warnings_of, warnings_of
 from netsim.api.errors import FORBIDDEN, Cause, StatusError, bad_request, invalid_named
 from netsim.api.kinds import PODS, Kind, Obj
 from netsim.api.patch_errors import PatchError
@@ -119,10 +119,18 @@ async def update(core: Core, call: Call, sub: str = "") -> Response:
 async def apply_change(core: Core, call: Call, change: Change, options: WriteOptions, sub: str = "") -> Response:
     """Run a change of the target and answer with the result."""
     kind = stored_kind(call.kind)
+    found: list[Obj] = []
+
+    def noted(old: Obj) -> Obj:
+        found[:] = [old]
+        return change(old)
+
     outcome = await lifecycle.update_object(
-        core, kind, call.namespace, call.target.name, change, call.user, sub=sub, dry_run=options.dry_run,
+        core, kind, call.namespace, call.target.name, noted, call.user, sub=sub, dry_run=options.dry_run,
         manager=Manager(options.field_manager),
     )  # fmt: skip
+    if not sub:
+        call.warnings += update_warnings_of(kind, outcome.obj, found[0])
     return _answer(core, call, outcome)
 
 
@@ -130,6 +138,7 @@ async def patch_object(core: Core, call: Call, sub: str = "") -> Response:
     options = parse_write_options(call.request, "PatchOptions")
     if is_apply(call):
         outcome, created = await apply_object(core, call, options, typed_result, sub)
+        call.warnings += warnings_of(stored_kind(call.kind), outcome.obj) if created else []
         return _answer(core, call, outcome, 201 if created else 200)
     patcher = read_patch(call, options)
 

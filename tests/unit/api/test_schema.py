@@ -22,11 +22,11 @@ def test_unknown_fields_are_found_at_any_depth() -> None:
 def test_prune_drops_what_a_decoder_drops() -> None:
     pod: dict[str, Any] = {
         "foo": 1,
-        "metadata": {"labels": {"a": None, "b": "c"}, "name": None},
+        "metadata": {"labels": {"a": None, "b": "c"}, "name": None, "finalizers": [None]},
         "spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": 1}}}, None]},
     }
     assert schema.prune(kinds.PODS, pod) == {
-        "metadata": {"labels": {"b": "c"}},
+        "metadata": {"labels": {"a": "", "b": "c"}, "finalizers": [""]},
         "spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "1"}}}, {}]},
     }
     assert pod["foo"] == 1

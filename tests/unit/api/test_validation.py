@@ -491,6 +491,32 @@ def test_allowed_updates(kind: Kind, changes: dict[str, Any]) -> None:
     assert validate_update(kind, new, old) == []
 
 
+def nodes_with(*keys: str) -> dict[str, Any]:
+    terms = [{"matchExpressions": [{"key": key, "operator": "Exists"} for key in keys]}]
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+
+
+def test_a_gated_pod_may_still_be_given_fewer_nodes() -> None:
+    gated = {"spec.schedulingGates": [{"name": "a.b/c"}], "spec.nodeSelector": {"a": "b"}}
+    start = merged(BASES[kinds.PODS], {**gated, "spec.affinity": nodes_with("x")})
+    old = set_defaults(kinds.PODS, start)
+
+    def problems(changes: dict[str, Any]) -> list[str]:
+        new = set_defaults(kinds.PODS, merged(start, changes))
+        return [f"{cause.field}: {cause.message}" for cause in validate_update(kinds.PODS, new, old)]
+
+    assert problems({"spec.nodeSelector": {"a": "b", "c": "d"}, "spec.affinity": nodes_with("x", "y")}) == []
+    (why,) = problems({"spec.nodeSelector": {"c": "d"}})
+    assert why.endswith("only additions to spec.nodeSelector are allowed (no mutations or deletions)")
+    (why,) = problems({"spec.affinity": nodes_with("y")})
+    assert ".nodeSelectorTerms[0]: " in why and why.endswith("only additions are allowed (no mutations or deletions)")
+    (why,) = problems({"spec.affinity": ...})
+    assert why.endswith("no additions/deletions to non-empty NodeSelectorTerms list are allowed")
+    assert problems({"spec.affinity": {**nodes_with("x"), "podAffinity": {}}})[0].startswith("spec: Forbidden: pod upd")
+    free = {"spec.schedulingGates": ..., "spec.nodeSelector": ..., "spec.affinity": ...}
+    assert validate_update(kinds.PODS, old, set_defaults(kinds.PODS, merged(start, free)))[0].field.startswith("spec")
+
+
 def test_ephemeral_containers_are_not_added_by_an_update() -> None:
     added = {"spec.ephemeralContainers": [{"name": "d", "image": "busybox:1"}]}
     plain = set_defaults(kinds.PODS, BASES[kinds.PODS])

@@ -76,6 +76,9 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     # jobs
     (JOB, {"spec.template.spec.restartPolicy": ...}, f"{T}.restartPolicy", 'Required value: valid values: "OnFailure"'),
     (JOB, {"spec.template.spec.restartPolicy": "X"}, f"{T}.restartPolicy", 'Unsupported value: "X": supported values'),
+    (JOB, {"spec.managedBy": "x"}, "spec.managedBy", 'Invalid value: "x": must be a domain-prefixed path (such as "ac'),
+    (JOB, {"spec.managedBy": "x.y/" + "z" * 60}, "spec.managedBy", "Too long: may not be more than 63 bytes"),
+    (JOB, {f"{T}.ephemeralContainers": [{"name": "e"}]}, f"{T}.ephemeralContainers", "Forbidden: ephemeral containers"),
     (JOB, {"spec.completions": -1}, "spec.completions", "Invalid value: -1: must be greater than or equal to 0"),
     (JOB, {"spec.completionMode": "Indexed", "spec.parallelism": 1}, "spec.completions", "Required value: when comple"),
     (JOB, {"spec.backoffLimitPerIndex": 1}, "spec.backoffLimitPerIndex", "Invalid value: 1: requires indexed complet"),

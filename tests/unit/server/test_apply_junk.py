@@ -24,7 +24,6 @@ CONFIG = {
     "apiVersion": "v1", "kind": "Pod", "metadata": METADATA,
     "spec": {
         "containers": [CONTAINER, {**CONTAINER, "name": "d"}], "nodeSelector": {"a": "b"},
-        "ephemeralContainers": [{"name": "e", "image": "x"}],
         "tolerations": [{"operator": "Exists"}],
     },
 }  # fmt: skip

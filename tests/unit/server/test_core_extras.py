@@ -90,6 +90,9 @@ async def test_resizes_that_are_refused(api: Any, sides: dict[str, Any], why: st
 async def test_warnings(api: Any) -> None:
     made = await api.send("POST", f"{NS}/endpoints", {"metadata": {"name": "e"}})
     assert warnings(made) == ['299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"']
+    body = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "externalIPs": ["1.2.3.4"]}}
+    assert warnings(await api.send("POST", f"{NS}/services", body)) == ['299 - "spec.externalIPs is deprecated"']
+    assert warnings(await api.send("PUT", f"{NS}/services/s", body)) == ['299 - "spec.externalIPs is deprecated"']
     named = await api.send("POST", f"{NS}/pods", pod("a.b"))
     assert "this is used in the Pod's hostname" in warnings(named)[0]
 
@@ -107,11 +110,35 @@ def test_what_authors_are_warned_of() -> None:
         'spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
         'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
     ]
-    ports = [{"containerPort": 80, "protocol": "TCP"}, {"containerPort": 80, "protocol": "TCP"}]
-    spec = {"containers": [{**CONTAINER, "ports": ports, "resources": {"limits": {"memory": "100m"}}}]}
+    port = {"containerPort": 80, "protocol": "TCP"}
+    longer = [{"name": "A", "value": "1"}, {"name": "A", "value": "$(A)2"}]
+    spec = {
+        "containers": [
+            {**CONTAINER, "ports": [port, port], "env": longer, "resources": {"limits": {"memory": "100m"}}},
+            {**CONTAINER, "name": "d", "ports": [{**port, "hostPort": 80}]},
+        ]
+    }
+    first = "spec.containers[0].ports[0]"
     assert warnings_of(PODS, {"metadata": {"name": "p"}, "spec": spec}) == [
-        "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]",
         'spec.containers[0].resources.limits[memory]: fractional byte value "100m" is invalid, must be an integer',
+        f"spec.containers[0].ports[1]: duplicate port definition with {first}",
+        f"spec.containers[1].ports[0]: overlapping port definition with {first}",
+        "spec.containers[1].ports[0]: overlapping port definition with spec.containers[0].ports[1]",
+    ]
+    spec = {
+        "containers": [CONTAINER],
+        "topologySpreadConstraints": [{"topologyKey": "zone"}],
+        "imagePullSecrets": [{"name": "a"}, {"name": "a"}, {}],
+        "terminationGracePeriodSeconds": -1,
+        "affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"podAffinityTerm": {}}]}},
+    }
+    term = "spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm"
+    assert warnings_of(PODS, {"metadata": {"name": "p"}, "spec": spec}) == [
+        "spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching no pod",
+        'spec.imagePullSecrets[1].name: duplicate name "a"',
+        'spec.imagePullSecrets[2].name: invalid empty name ""',
+        "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
+        f"{term}.labelSelector: a null labelSelector results in matching no pod",
     ]
     service = {"metadata": {"name": "s"}, "spec": {"externalName": "a.b", "externalIPs": ["1.2.3.4"]}}
     assert warnings_of(SERVICES, service) == [

@@ -21,6 +21,11 @@ async def patch(api: Any, *containers: Any, how: str = "ok") -> Any:
     return await getattr(api, how)("PATCH", f"{POD}/ephemeralcontainers", body, content_type=STRATEGIC)
 
 
+async def test_a_pod_begins_without(api: Any, pod: Any) -> None:
+    refused = await api.refused("POST", "/api/v1/namespaces/default/pods", pod("p", ephemeralContainers=[DEBUG]))
+    assert refused["message"] == 'Pod "p" is invalid: spec.ephemeralContainers: Forbidden: cannot be set on create'
+
+
 async def test_containers_are_added_and_stay(api: Any, running: Any) -> None:
     added = await patch(api, DEBUG)
     (first,) = added["spec"]["ephemeralContainers"]

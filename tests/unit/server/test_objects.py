@@ -115,7 +115,12 @@ async def test_finalizers_and_propagation(api: Any) -> None:
     await api.post(DEPLOYMENTS, DEPLOYMENT)
     foreground = await api.ok("DELETE", f"{DEPLOYMENTS}/web", {"propagationPolicy": "Foreground"})
     assert foreground["metadata"]["finalizers"] == ["foregroundDeletion"]
-    assert (await api.refused("DELETE", f"{DEPLOYMENTS}/web", {"propagationPolicy": "Sideways"}))["code"] == 422
+    for options, told in (
+        ({"propagationPolicy": "Sideways"}, 'supported values: "Background", "Foreground", "Orphan", "nil"'),
+        ({"propagationPolicy": "Orphan", "orphanDependents": True}, "orphanDependents and deletionPropagation cannot"),
+    ):
+        refused = await api.refused("DELETE", f"{DEPLOYMENTS}/web", options)
+        assert refused["code"] == 422 and told in refused["message"]
 
 
 async def test_namespace_goes_through_terminating_and_finalize(api: Any) -> None:
