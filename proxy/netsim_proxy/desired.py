@@ -1,6 +1,7 @@
 """The desired rules of one family, compiled to text Service by Service. No input or output.
 
-Only what the rules are made from is kept: the text of 10,000 Services with ten endpoints each takes 100 MB.
+Only what the rules are made from is kept, and the text of what changed last: that of 10,000 Services with ten endpoints
+each takes 100 MB.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from netsim_proxy.model import Node, ServicePort, Slice
 from netsim_proxy.rule import Place
 from netsim_proxy.service_rules import compile_port
 from netsim_proxy.skeleton import fixed_chains, hook_rules, node_port_jumps
+
+FEW = 16
+"""Services whose text is kept until the next change: what changed last is likely to change again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Desired:
         self.family = family
         self.hooks = [(place, render_rule(rule, family)) for place, rule in hook_rules()]
         self._inputs: dict[str, Input] = {}
+        self._recent: dict[str, Compiled] = {}
         self._endpoints = 0
         self._context: Context | None = None
         self._local: tuple[str, ...] = ()
@@ -74,9 +79,14 @@ class Desired:
         whole = (context, fixed) != (self._context, self._fixed)
         self._context, self._local, self._fixed = context, local, fixed
         udp = udp_ports(before.values(), context), udp_ports(after.values(), context)
+        recent, self._recent = self._recent, {}
         if whole:
             return Step({}, {}, *udp, True)
-        return Step(_merge(before.values(), context), _merge(after.values(), context), *udp, False)
+        old = _merge(recent.get(key) or _compile(given, context) for key, given in before.items())
+        made = {key: _compile(given, context) for key, given in after.items()}
+        if len(made) <= FEW:
+            self._recent = made
+        return Step(old, _merge(made.values()), *udp, False)
 
     def _compile_fixed(self, local_addresses: tuple[str, ...]) -> State:
         chains = render_chains(fixed_chains(self.config, self.family), self.family)
@@ -103,13 +113,18 @@ class Desired:
 
 
 def _count(given: Input) -> int:
-    """Endpoints over all ports of a Service, before any filtering."""
+    """Endpoints over all ports of a Service, each once, before any filtering."""
     return sum(
-        len(part.endpoints)
+        len(
+            {
+                (endpoint.address, number)
+                for part in given.slices
+                for name, protocol, number in part.ports
+                if (name, protocol) == (port.port_name, port.protocol)
+                for endpoint in part.endpoints
+            }
+        )
         for port in given.ports
-        for part in given.slices
-        for name, protocol, _ in part.ports
-        if (name, protocol) == (port.port_name, port.protocol)
     )
 
 
@@ -137,11 +152,10 @@ def _compile(given: Input, context: Context) -> Compiled:
     return Compiled(own, shared)
 
 
-def _merge(inputs: Iterable[Input], context: Context) -> State:
+def _merge(parts: Iterable[Compiled]) -> State:
     merged: State = {}
     collected: dict[Place, list[str]] = {}
-    for given in inputs:
-        compiled = _compile(given, context)
+    for compiled in parts:
         merged.update(compiled.own)
         for place, rules in compiled.shared.items():
             collected.setdefault(place, []).extend(rules)

@@ -34,7 +34,7 @@ class FamilyLoop:
         self._wake = asyncio.Event()
         self._check = True
         self._next_check = self._rests_until = 0.0
-        self._failures = 0
+        self._failures = self._storm = 0
         self._running = False
         self.synced = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"proxy-ipv{family}")
@@ -79,6 +79,7 @@ class FamilyLoop:
                     await self._wake.wait()
             except TimeoutError:
                 self._check = True
+            self._storm = self._storm + 1 if clock() < self._rests_until else 0
 
     async def _sync_once(self, backend: Backend) -> bool:
         """One sync; whether it succeeded."""
@@ -97,7 +98,7 @@ class FamilyLoop:
         if outcome.full:
             pause = check_delay(self._config.sync_period, outcome.seconds)
             self._next_check = asyncio.get_running_loop().time() + pause
-        rest = rest_after(outcome.seconds, 0 if check else outcome.lines)
+        rest = rest_after(outcome.seconds, 0 if check else outcome.lines, self._storm)
         self._rests_until = asyncio.get_running_loop().time() + rest
         self._report(outcome, len(changes))
         self._failures = 0

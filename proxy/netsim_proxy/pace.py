@@ -10,7 +10,8 @@ from netsim.client.pace import Pace
 BURST = 2
 FIRST_RETRY = 0.5
 LAST_RETRY = 5.0
-MANY_LINES, REST_SHARE, LONGEST_REST = 1000, 4.0, 15.0
+MANY_LINES, REST_SHARE = 200, 8.0
+LONGEST_REST, LONGEST_IN_STORM = 3.0, 15.0
 CHECK_SHARE = 20
 """A check of the kernel's rules may take one part in this many of the time."""
 
@@ -20,10 +21,13 @@ def sync_pace(period: float) -> Pace:
     return Pace(BURST, 1 / period if period else math.inf)
 
 
-def rest_after(took: float, lines: int) -> float:
+def rest_after(took: float, lines: int, storm: int = 0) -> float:
     """Seconds to leave between a sync of `lines` rules that took `took` seconds and the next: where many nodes of one
-    machine each bring thousands of endpoints to the kernel, they must leave it time for what changes them."""
-    return min(took * REST_SHARE, LONGEST_REST) if lines > MANY_LINES else 0.0
+    machine each bring thousands of endpoints to the kernel, they must leave it time for what changes them. A change
+    after one long sync waits 3 s at most; when `storm` syncs before it rested and found more to do, twice as long for
+    each, at most 15 s."""
+    longest = min(LONGEST_REST * 2.0 ** min(storm, 30), LONGEST_IN_STORM)
+    return min(took * REST_SHARE, longest) if lines > MANY_LINES else 0.0
 
 
 def retry_delay(failures: int, longest: float) -> float:

@@ -26,8 +26,8 @@ def test_syncs_come_in_a_burst_of_two_and_then_one_a_period() -> None:
 
 def test_syncs_of_many_rules_rest_in_proportion_to_what_they_take():
     assert rest_after(2.0, 100) == 0.0
-    assert rest_after(0.1, 2000) == pytest.approx(0.4)
-    assert rest_after(30.0, 2000) == 15.0
+    assert rest_after(0.1, 2000) == pytest.approx(0.8)
+    assert [rest_after(30.0, 2000, storm) for storm in (0, 1, 2, 3, 99)] == [3.0, 6.0, 12.0, 15.0, 15.0]
 
 
 def test_no_limit_without_a_period() -> None:
@@ -119,8 +119,8 @@ def test_large_clusters_lose_endpoint_comments(make: Any) -> None:
 
     def given_input(count: int) -> Input:
         found = [make.endpoint(f"10.{number // 250}.0.{number % 250 + 1}") for number in range(count)]
-        part = cut_slice(make.slice(*found))
-        return Input(cut_service(make.service(), 4), (part,) if part else ())
+        parts = cut_slice(make.slice(*found)), cut_slice(make.slice(*found[:5], name="moving"))
+        return Input(cut_service(make.service(), 4), tuple(part for part in parts if part))
 
     def endpoint_comments() -> set[bool]:
         return {
