@@ -34,18 +34,21 @@ def udp_port(port: ServicePort, endpoints: tuple[Endpoint, ...]) -> UdpPort:
 
 def plan_cleanup(old: Mapping[PortKey, UdpPort], new: Mapping[PortKey, UdpPort]) -> tuple[tuple[str, ...], ...]:
     """Arguments of the `conntrack -D` commands that the step from `old` to `new` calls for, each once."""
-    commands: dict[tuple[str, ...], None] = {}
-    for key, before in old.items():
-        after = new.get(key)
-        if after is None:
-            commands.setdefault(("--orig-dst", before.port.cluster_ip, "-p", "udp"))
-            continue
-        for address, _ in sorted(before.serving - after.listed):
-            commands.update(dict.fromkeys(_endpoint_gone(after.port, address)))
-    for key, after in new.items():
-        if after.serving and not (key in old and old[key].serving):
-            commands.update(dict.fromkeys(_newly_active(after.port)))
-    return tuple(commands)
+    gone = [before.port for key, before in old.items() if key not in new]
+    active = [after.port for key, after in new.items() if after.serving and not (key in old and old[key].serving)]
+    addresses = [port.cluster_ip for port in gone] + [address for port in active for address in _addresses(port)]
+    commands = [
+        *(("--orig-dst", address, "-p", "udp") for address in addresses),
+        *(("-p", "udp", "--dport", str(port.node_port)) for port in active if port.node_port),
+        *(
+            command
+            for key, after in new.items()
+            if key in old
+            for address, _ in sorted(old[key].serving - after.listed)
+            for command in _endpoint_gone(after.port, address)
+        ),
+    ]
+    return tuple(dict.fromkeys(commands))
 
 
 def _addresses(port: ServicePort) -> tuple[str, ...]:
@@ -57,10 +60,3 @@ def _endpoint_gone(port: ServicePort, address: str) -> Iterator[tuple[str, ...]]
         yield ("-p", "udp", "--dport", str(port.node_port), "--dst-nat", address)
     for destination in _addresses(port):
         yield ("--orig-dst", destination, "--dst-nat", address, "-p", "udp")
-
-
-def _newly_active(port: ServicePort) -> Iterator[tuple[str, ...]]:
-    for destination in _addresses(port):
-        yield ("--orig-dst", destination, "-p", "udp")
-    if port.node_port:
-        yield ("-p", "udp", "--dport", str(port.node_port))

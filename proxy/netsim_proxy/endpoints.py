@@ -26,7 +26,7 @@ class Selection:
 
 
 def endpoints_of(slices: Iterable[Slice], port_name: str, protocol: str, node_name: str) -> tuple[Endpoint, ...]:
-    """Endpoints of one Service port, gathered from all its slices, sorted by text; a local copy of a duplicate wins."""
+    """Endpoints of one Service port from all its slices, sorted by text; of duplicates the last local one wins."""
     found: dict[str, Endpoint] = {}
     for part in slices:
         for name, kind, number in part.ports:
@@ -43,8 +43,7 @@ def endpoints_of(slices: Iterable[Slice], port_name: str, protocol: str, node_na
                     entry.zones,
                     entry.nodes,
                 )
-                present = found.get(endpoint.text)
-                if present is None or (endpoint.local and not present.local):
+                if endpoint.local or endpoint.text not in found:
                     found[endpoint.text] = endpoint
     return tuple(found[text] for text in sorted(found))
 

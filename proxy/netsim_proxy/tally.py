@@ -54,13 +54,13 @@ def _facts_of(given: Input, node_name: str) -> _Facts:
     internal = external = health_port = 0
     ready: set[str] = set()
     for port in given.ports:
-        if not port.uses_local_endpoints and not port.health_check_node_port:
+        if not port.internal_local and not port.external_local:
             continue
         endpoints = endpoints_of(given.slices, port.port_name, port.protocol, node_name)
         selection = select_endpoints(port, endpoints, "")
         elsewhere = selection.exists and not selection.local
         internal += port.internal_local and elsewhere
-        external += port.external_local and port.externally_accessible and elsewhere
+        external += port.external_local and elsewhere
         health_port = port.health_check_node_port or health_port
         ready |= {endpoint.address for endpoint in endpoints if endpoint.local and endpoint.ready}
     return _Facts(health_port, len(ready) if health_port else 0, internal, external)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from netsim_proxy.conntrack import PortKey, UdpPort, plan_cleanup, udp_port
 from netsim_proxy.model import Endpoint, ServicePort
 
@@ -41,6 +43,14 @@ def test_removed_endpoint() -> None:
         ("--orig-dst", "192.0.2.1", "--dst-nat", "10.0.0.1", "-p", "udp"),
         ("--orig-dst", "1.2.3.4", "--dst-nat", "10.0.0.1", "-p", "udp"),
     )
+
+
+def test_commands_of_several_ports_come_once_and_in_the_order_of_kube_proxy() -> None:
+    """Addresses, then NodePorts, then endpoints that went."""
+    active, gone = replace(PORT, port_name="active"), replace(PORT, port_name="gone")
+    old = state(ONE, TWO) | {(gone.name, "UDP"): udp_port(gone, (ONE,))}
+    new = state(TWO) | {(active.name, "UDP"): udp_port(active, (ONE,))}
+    assert plan_cleanup(old, new) == (*ACTIVE, *plan_cleanup(state(ONE, TWO), state(TWO)))
 
 
 def test_not_serving_but_listed_triggers_nothing() -> None:
