@@ -18,7 +18,8 @@ QUERY_MAX = 4096
 MESSAGE_MAX = 65535
 # Buffers do not begin at multiples of a power of two, which would all compete for the same lines of the CPU's cache.
 _APART = 64
-_CONTROL = 64
+"""Bytes of what comes with a datagram."""
+CONTROL_MAX = 64
 _NAME = 28
 
 IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
@@ -75,10 +76,10 @@ class Datagrams:
         # what is too long to be sent, at most a message of TCP, must not spill over the end
         self._answers, answers = _buffer(BATCH * self._answer_step + MESSAGE_MAX)
         self._names, names = _buffer(BATCH * _NAME)
-        self._controls, controls = _buffer(BATCH * _CONTROL)
+        self._controls, controls = _buffer(BATCH * CONTROL_MAX)
         # the arrays own the memory that the kernel is pointed to
         self._into, self._from = _iovecs(queries, self._query_step), _iovecs(answers, self._answer_step)
-        control = (_CONTROL, controls) if from_asked else (0, None)
+        control = (CONTROL_MAX, controls) if from_asked else (0, None)
         self._in = _messages(names, self._namelen, self._into, *control)
         control = (socket.CMSG_SPACE(_PKTINFO[sock.family][2]), controls) if from_asked else (0, None)
         self._out = _messages(names, self._namelen, self._from, *control)
@@ -115,7 +116,7 @@ class Datagrams:
                 answers[start : start + len(reply)] = reply
                 lengths[slot] = len(reply)
                 if controls:
-                    controls[slot * _CONTROL + _HEADER : slot * _CONTROL + _HEADER + 4] = _NO_INTERFACE
+                    controls[slot * CONTROL_MAX + _HEADER : slot * CONTROL_MAX + _HEADER + 4] = _NO_INTERFACE
             else:
                 self._send(first, slot)
                 first = slot + 1
@@ -146,9 +147,15 @@ class Datagrams:
         if not self._from_asked:
             return []
         level, kind, size = _PKTINFO[self._sock.family]
-        start = slot * _CONTROL + _HEADER
-        data = self._controls[start : start + size].tobytes()
-        return [(level, kind, data if self._six else _NO_INTERFACE + data[4:])]
+        start = slot * CONTROL_MAX + _HEADER
+        return from_asked([(level, kind, self._controls[start : start + size].tobytes())])
+
+
+def from_asked(control: Control) -> Control:
+    """What `sendmsg` must be given to answer from the address asked, of what came with a datagram."""
+    return [
+        (level, kind, data if level != socket.SOL_IP else _NO_INTERFACE + data[4:]) for level, kind, data in control
+    ]
 
 
 def ask_packet_information(sock: socket.socket) -> None:
@@ -180,7 +187,7 @@ def _messages(
                     namelen=namelen,
                     iov=iov + slot * step,
                     iovlen=1,
-                    control=controls + slot * _CONTROL if controls else None,
+                    control=controls + slot * CONTROL_MAX if controls else None,
                     controllen=controllen,
                 )
             )

@@ -140,8 +140,11 @@ def run_worker(options: argparse.Namespace, worker: Worker) -> int:
     """Serve as one of the workers; the exit status."""
     import asyncio
 
+    from .eventloop import DnsLoop
+
     try:
-        asyncio.run(serve(options, worker))
+        with asyncio.Runner(loop_factory=DnsLoop) as runner:
+            runner.run(serve(options, worker))
     except (ConfigError, OSError) as failure:
         return _fail(failure)
     return 0

@@ -15,6 +15,18 @@ Answered = bytes | asyncio.Future[bytes | None] | None
 """A message; one that is still on its way (None: there will be none); or none."""
 
 Respond = Callable[[bytes], Answered]
+Address = tuple[Any, ...]
+"""A socket address, as Python has it."""
+
+
+RespondTo = Callable[[bytes, str, bool], Answered]
+"""As `Respond`, for a query from this address, over TCP if the last is true."""
+ByClient = Callable[[], RespondTo | None]
+"""Tells at any time who answers if the answers depend on who asks; None: they do not."""
+
+
+def nobody() -> None:
+    """A `ByClient`: all get the same answers."""
 
 
 class Forwarder(Protocol):
@@ -42,12 +54,12 @@ class Exchange(NamedTuple):
     whence: Any
 
     @property
-    def client(self) -> tuple[Any, ...]:
+    def client(self) -> Address:
         """The client's socket address."""
         return self.whence if isinstance(self.whence, tuple) else socket_address(self.whence)
 
 
-def socket_address(raw: bytes | memoryview) -> tuple[Any, ...]:
+def socket_address(raw: bytes | memoryview) -> Address:
     """A socket address from a struct sockaddr_in or sockaddr_in6."""
     port = int.from_bytes(raw[2:4], "big")
     if int.from_bytes(raw[:2], sys.byteorder) == socket.AF_INET:

@@ -6,14 +6,17 @@ import asyncio
 import logging
 import socket
 import time
+from collections.abc import Iterator
 from ipaddress import ip_address
 
-from .datagrams import BATCH, Datagrams, ask_packet_information
-from .seams import Exchange, Observe, Respond, socket_address
+from .datagrams import BATCH, CONTROL_MAX, QUERY_MAX, Control, Datagrams, ask_packet_information, from_asked
+from .seams import Address, ByClient, Exchange, Observe, Respond, RespondTo, nobody, socket_address
 
 LOG = logging.getLogger(__name__)
 # batches of one turn of the loop, so that a flood of datagrams does not keep the streams waiting
 TURN = 4
+# after a batch of one so many datagrams are taken one by one, before it is tried again whether there are more
+ALONE = 8
 RECEIVE_BUFFER = 4 << 20
 SEND_BUFFER = 1 << 20
 ANSWER_MAX = 65507
@@ -46,18 +49,29 @@ def open_udp(address: str, port: int, share: bool = False) -> socket.socket:
 
 
 class UdpServer:
-    """Serves one bound socket until closed; `observe`, if given, is told of every exchange."""
+    """Serves one bound socket until closed; `observe`, if given, is told of every exchange.
+
+    Questions that come one at a time go the shortest way, by Python's own calls; where several wait they come and go
+    together, see `Datagrams`.
+    """
 
     def __init__(
-        self, sock: socket.socket, respond: Respond, observe: Observe | None = None, answer_max: int = ANSWER_MAX
+        self,
+        sock: socket.socket,
+        respond: Respond,
+        observe: Observe | None = None,
+        answer_max: int = ANSWER_MAX,
+        by_client: ByClient = nobody,
     ) -> None:
         self._sock = sock
         self._respond = respond
+        self._by_client = by_client
         self._observe = observe
         self._loop = asyncio.get_running_loop()
-        wildcard = ip_address(sock.getsockname()[0]).is_unspecified
-        self._datagrams = Datagrams(sock, answer_max, wildcard)
+        self._wildcard = ip_address(sock.getsockname()[0]).is_unspecified
+        self._datagrams = Datagrams(sock, answer_max, self._wildcard)
         self._say_next = 0.0
+        self._alone = ALONE
         self._loop.add_reader(sock, self._drain)
 
     @property
@@ -71,44 +85,79 @@ class UdpServer:
         self._sock.close()
 
     def _drain(self) -> None:
-        for _ in range(TURN):
-            try:
-                count = self._datagrams.receive()
-            except OSError as failure:
-                self._tolerate(failure)
-                return
-            self._answer(count)
+        try:
+            if self._alone:
+                self._alone -= 1
+                self._answer_one()
+            elif self._answer_batches() <= 1:
+                self._alone = ALONE
+        except OSError as failure:
+            self._tolerate(failure)
+
+    def _answer_one(self) -> None:
+        began = time.perf_counter() if self._observe else 0.0
+        control: Control = []
+        if self._wildcard:
+            data, control, _, client = self._sock.recvmsg(QUERY_MAX, CONTROL_MAX)
+            control = from_asked(control)
+        else:
+            data, client = self._sock.recvfrom(QUERY_MAX)
+        to = self._by_client()
+        reply = to(data, client[0], False) if to else self._respond(data)
+        if isinstance(reply, asyncio.Future):
+            self._send_later(reply, data, client, control)
+            return
+        if reply is not None:
+            self._send(reply, client, control)
+        if self._observe:
+            self._observe("udp", (Exchange(data, reply, client),), time.perf_counter() - began)
+
+    def _send(self, answer: bytes, client: Address, control: Control) -> None:
+        try:
+            if control:
+                self._sock.sendmsg((answer,), control, 0, client)
+            else:
+                self._sock.sendto(answer, client)
+        except OSError as failure:
+            self._tolerate(failure)
+
+    def _answer_batches(self) -> int:
+        """As many batches as a turn has, while they are full; how many datagrams the first one was."""
+        first = count = self._datagrams.receive()
+        self._answer(count)
+        for _ in range(TURN - 1):
             if count < BATCH:
-                return
+                break
+            count = self._datagrams.receive()
+            self._answer(count)
+        return first
 
     def _answer(self, count: int) -> None:
-        observe = self._observe
+        observe, datagrams, respond = self._observe, self._datagrams, self._respond
+        if to := self._by_client():
+            respond = _each_to(to, (socket_address(datagrams.client(slot))[0] for slot in range(count)))
         if observe is None:
-            later = self._datagrams.answer(count, self._respond, None)
+            later = datagrams.answer(count, respond, None)
         else:
             began, exchanges = time.perf_counter(), list[Exchange]()
-            later = self._datagrams.answer(count, self._respond, exchanges)
+            later = datagrams.answer(count, respond, exchanges)
             if exchanges:
                 observe("udp", exchanges, time.perf_counter() - began)
         for slot, data, reply in later:
-            self._send_later(reply, data, slot)
-        if self._datagrams.failure:
-            self._tolerate(self._datagrams.failure)
-            self._datagrams.failure = None
+            self._send_later(reply, data, socket_address(datagrams.client(slot)), datagrams.control(slot))
+        if datagrams.failure:
+            self._tolerate(datagrams.failure)
+            datagrams.failure = None
 
-    def _send_later(self, reply: asyncio.Future[bytes | None], data: bytes, slot: int) -> None:
-        began, control = time.perf_counter(), self._datagrams.control(slot)
-        client = socket_address(self._datagrams.client(slot))
+    def _send_later(self, reply: asyncio.Future[bytes | None], data: bytes, client: Address, control: Control) -> None:
+        began = time.perf_counter()
 
         def send(done: asyncio.Future[bytes | None]) -> None:
             answer = None if done.cancelled() else done.result()
             if self._sock.fileno() < 0:
                 return
             if answer is not None:
-                try:
-                    self._sock.sendmsg((answer,), control, 0, client)
-                except OSError as failure:
-                    self._tolerate(failure)
+                self._send(answer, client, control)
             if self._observe:
                 self._observe("udp", [Exchange(data, answer, client)], time.perf_counter() - began)
 
@@ -120,3 +169,8 @@ class UdpServer:
             return
         LOG.warning("dns: udp: %s", failure)
         self._say_next = self._loop.time() + SAY_LOST_SECONDS
+
+
+def _each_to(to: RespondTo, hosts: Iterator[str]) -> Respond:
+    """Answers the next query to the next host."""
+    return lambda data: to(data, next(hosts), False)

@@ -15,7 +15,7 @@ import dns.asyncquery
 import dns.message
 import pytest
 
-from netsim_dns import tcp
+from netsim_dns import tcp, udp
 from netsim_dns.config import ConfigError, DnsConfig
 from netsim_dns.index import Index
 from netsim_dns.responder import Responder
@@ -181,12 +181,12 @@ async def test_a_wildcard_listener_answers_from_the_address_asked(
         with socket.socket(socket.AF_INET6 if ":" in own else socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.setblocking(False)
             client.bind((own, 0))
-            for number in range(3):
-                await loop.sock_sendto(client, wire(number=number), (asked, running.ports[0]))
+            for number in range(udp.ALONE + 2):  # the last ones come together
+                client.sendto(wire(number=number), (asked, running.ports[0]))
             async with asyncio.timeout(5):
-                came = [await loop.sock_recvfrom(client, 4096) for _ in range(3)]
+                came = [await loop.sock_recvfrom(client, 4096) for _ in range(udp.ALONE + 2)]
         assert {peer[:2] for _, peer in came} == {(asked, running.ports[0])}
-        assert [data[1] for data, _ in came] == [0, 1, 2]
+        assert [data[1] for data, _ in came] == list(range(udp.ALONE + 2))
     finally:
         await running.close()
 
@@ -208,6 +208,8 @@ async def test_one_answer_that_cannot_be_sent_holds_up_no_other(
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.setblocking(False)
             client.connect(("127.0.0.1", running.ports[0]))
+            for _ in range(udp.ALONE):  # these are answered one by one, the rest together
+                client.send(wire(number=1))
             for number in range(3):
                 client.send(wire(number=number))
             async with asyncio.timeout(5):
@@ -222,9 +224,9 @@ async def test_one_answer_that_cannot_be_sent_holds_up_no_other(
 
 
 async def test_a_taken_port_is_named_and_nothing_stays_open(index: Index) -> None:
-    udp, tcp_socket = open_pair(("127.0.0.1", 0))
-    port = udp.getsockname()[1]
-    udp.close()
+    udp_socket, tcp_socket = open_pair(("127.0.0.1", 0))
+    port = udp_socket.getsockname()[1]
+    udp_socket.close()
     with tcp_socket:
         running = DnsServer(Responder(index, DnsConfig(listen=(("127.0.0.1", port),))))
         with pytest.raises(OSError, match=f"dns cannot listen on 127.0.0.1 port {port}"):

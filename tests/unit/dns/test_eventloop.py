@@ -1,0 +1,75 @@
+"""The server's event loop: its readers are called at once, and what they do has all that asyncio promises."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from netsim_dns.eventloop import DnsLoop
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    here, there = socket.socketpair()
+    with here, there:
+        yield here, there
+
+
+def run(work: Any) -> Any:
+    with asyncio.Runner(loop_factory=DnsLoop) as runner:
+        return runner.run(asyncio.wait_for(work, 10))
+
+
+def test_a_reader_may_use_the_loop(pair: Pair) -> None:
+    """What it schedules runs though nothing else happens; a stream and a timer go on beside it; replaced and removed
+    ones are not called."""
+    here, there = pair
+
+    async def work() -> list[str]:
+        loop, done, said = asyncio.get_running_loop(), asyncio.Event(), list[str]()
+        reader, writer = await asyncio.open_connection(sock=there)
+
+        def read(word: str) -> None:
+            said.append(word + here.recv(1).decode())
+            loop.call_soon(done.set)
+
+        loop.add_reader(here.fileno(), read, "old ")
+        loop.add_reader(here, read, "new ")
+        writer.write(b"1")
+        await done.wait()
+        assert loop.remove_reader(here)
+        assert not loop.remove_reader(here)
+        writer.write(b"2")
+        await asyncio.sleep(0.01)
+        here.sendall(b"answer")
+        said.append((await reader.readexactly(6)).decode())
+        writer.close()
+        return said
+
+    assert run(work()) == ["new 1", "answer"]
+
+
+def test_a_reader_that_fails_is_told_of_and_called_again(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    here, there = pair
+
+    async def work() -> None:
+        done = asyncio.Event()
+
+        def read() -> None:
+            word = here.recv(1)
+            if word == b"x":
+                raise RuntimeError("broken")
+            done.set()
+
+        asyncio.get_running_loop().add_reader(here, read)
+        there.sendall(b"x.")
+        await done.wait()
+
+    run(work())
+    assert "broken" in caplog.text
