@@ -13,7 +13,7 @@ from netsim.agent.env import ConfigError, MountError
 from netsim.agent.failing import Failing
 from netsim.agent.hooks import HookFailed, post_start, run_hook, set_ready
 from netsim.agent.hosts import HostnameTooLong
-from netsim.agent.image_events import obtain_image, tell_present
+from netsim.agent.image_events import obtain_image, obtain_volumes, tell_present
 from netsim.agent.images.provider import Had, NoImage
 from netsim.agent.killing import Killer
 from netsim.agent.model import Container, Exit, Obj, PodState
@@ -125,6 +125,7 @@ class PodActions:
         if previous is not None:
             await self.engine.clean(state.uid, previous)
         try:
+            await obtain_volumes(self.worker, pod, spec)
             had = await obtain_image(self.worker, pod, spec)
             container = await self._create(pod, state, spec, action.attempt, had)
         except NoImage as error:

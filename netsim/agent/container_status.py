@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from netsim.agent import podspec
+from netsim.agent.images.stored import full_name
 from netsim.agent.model import Container, Exit, Obj, PodState
 
 SCHEME = "netsim://"
@@ -39,7 +40,7 @@ def container_status(spec: Obj, pod: Obj, state: PodState) -> Obj:
     actual = state.containers.get(spec["name"])
     status: Obj = {
         "name": spec["name"],
-        "image": actual.image if actual else spec["image"],
+        "image": _resolved(actual.image) if actual else spec["image"],
         "imageID": actual.image_id if actual else "",
         "restartCount": actual.attempt if actual else 0,
         "ready": _ready(spec, pod, actual),
@@ -50,6 +51,12 @@ def container_status(spec: Obj, pod: Obj, state: PodState) -> Obj:
     if actual:
         status["containerID"] = SCHEME + actual.id
     return status
+
+
+@lru_cache(256)
+def _resolved(image: str) -> str:
+    """An image's name as a container runtime reports it."""
+    return full_name(image)
 
 
 def _ready(spec: Obj, pod: Obj, actual: Container | None) -> bool:

@@ -28,6 +28,21 @@ async def obtain_image(worker: PodWorker, pod: Obj, spec: Obj) -> Had:
     return had
 
 
+async def obtain_volumes(worker: PodWorker, pod: Obj, spec: Obj) -> None:
+    """Have the images that are volumes of a container mounted. Raises NoImage, StatusError, OSError."""
+    mounted = {mount["name"] for mount in spec.get("volumeMounts") or ()}
+    for volume in pod["spec"].get("volumes") or ():
+        if "image" in volume and volume["name"] in mounted:
+            reference, policy = volume["image"]["reference"], volume["image"].get("pullPolicy")
+            asked = {"name": spec["name"], "image": reference, "imagePullPolicy": policy}
+            try:
+                had = await obtain_image(worker, pod, asked)
+                await worker.context.engine.mount_image(pod, volume["name"], had.image)
+            except NoImage as error:
+                raise NoImage(error.reason, str(error), reference) from error
+            tell_present(worker, asked, had)
+
+
 def tell_present(worker: PodWorker, spec: Obj, had: Had) -> None:
     """That an image did not have to be pulled."""
     if had.seconds is None:
@@ -37,7 +52,11 @@ def tell_present(worker: PodWorker, spec: Obj, had: Had) -> None:
 
 def tell_no_image(worker: PodWorker, spec: Obj, error: NoImage) -> None:
     """Why a container has no image."""
-    text = f'Failed to pull image "{spec["image"]}": {error}' if error.reason == "ErrImagePull" else str(error)
+    text = (
+        f'Failed to pull image "{error.image or spec["image"]}": {error}'
+        if error.reason == "ErrImagePull"
+        else str(error)
+    )
     worker.event(FAILED.get(error.reason, error.reason), text, warning=True, container=spec["name"])
     worker.event("Failed", f"Error: {error.reason}", warning=True, container=spec["name"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netsim.agent import podspec
 from netsim.agent.container_status import SCHEME
+from netsim.agent.images.stored import full_name
 from netsim.agent.model import Container, Exit, Obj, PodState
 from netsim.api.times import parse_time
 
@@ -38,7 +39,8 @@ def _ended(spec: Obj, status: Obj, now: float) -> Container:
         begun, ended = _seconds(last.get("startedAt"), now), _seconds(last.get("finishedAt"), now)
         end = Exit(int(last["exitCode"]), str(last.get("reason") or ""), begun, ended, ident, last.get("message") or "")
     attempt = int(status.get("restartCount") or 0)
-    return Container(spec["name"], ident, status["image"], attempt, "process", end.started_at, status["imageID"], end)
+    image = spec["image"] if full_name(spec["image"]) == status["image"] else status["image"]
+    return Container(spec["name"], ident, image, attempt, "process", end.started_at, status["imageID"], end)
 
 
 def _seconds(text: str | None, otherwise: float) -> float:

@@ -115,6 +115,17 @@ def remove(
         print(f"Removed image: {reference} ({gone.id})")
 
 
+@app.command(epilog="Example: netsim image prune")
+def prune(lab: Lab = "default") -> None:
+    """Remove all images that no container and no volume uses."""
+    need_root("image prune")
+    paths = _existing(lab)
+    gone = _store(paths).prune(lambda found: _users(found, paths))
+    for image in gone:
+        print(f"Removed image: {', '.join(image.names) or image.id}")
+    print(f"{_megabytes(sum(image.size for image in gone))} in {len(gone)} images; layers of others stay.")
+
+
 def _existing(lab: str) -> LabPaths:
     """Also a node's own machine, which has no lab file, has images."""
     paths = lab_paths(lab)
@@ -130,9 +141,9 @@ def _store(paths: LabPaths) -> ImageStore:
 
 
 def _users(found: StoredImage, paths: LabPaths) -> list[str]:
-    """The containers whose roots lie on an image's layers, as NAMESPACE/POD."""
-    layers, users = _store(paths).lowers(found), []
-    for note in glob.glob(f"{glob.escape(paths.run)}/*/containers/*/image.json"):
+    """The pods whose containers' roots or volumes lie on an image's layers, as NAMESPACE/POD."""
+    layers, users, run = _store(paths).lowers(found), [], glob.escape(paths.run)
+    for note in glob.glob(f"{run}/*/containers/*/image.json") + glob.glob(f"{run}/*/pods/*/images/*.json"):
         try:
             with open(note, encoding="utf-8") as file:
                 document = json.load(file)

@@ -9,10 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from netsim.host._libc import MNT_DETACH, MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT, MS_SHARED, MS_SLAVE, umount
+from netsim.host._libc import (
+    MNT_DETACH,
+    MS_BIND,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+    MS_SHARED,
+    MS_SLAVE,
+    umount,
+)
 from netsim.host._libc import mount as mount_
 
-_shared: set[str] = set()  # directories this process has already seen on a shared mount
+_shared: dict[str, str] = {}  # directories this process has seen on a shared mount, as named, and their real paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,14 @@ def overlay(lower: list[str] | tuple[str, ...], upper: str, work: str, target: s
     mount_("overlay", target, "overlay", 0, f"lowerdir={':'.join(lower)},upperdir={upper},workdir={work}")
 
 
+def read_only_overlay(lower: list[str], target: str) -> None:
+    """Mount an overlay without an upper layer, of which no program is run, on `target`; the first is the uppermost.
+
+    It takes at least two layers; an empty directory is one.
+    """
+    mount("overlay", target, "overlay", f"lowerdir={':'.join(lower)}", MS_RDONLY | MS_NOSUID | MS_NOEXEC)
+
+
 def mount(fstype: str, target: str, source: str = "none", options: str = "", flags: int = 0) -> None:
     """Mount a file system such as tmpfs or proc on the directory `target`, which is made when missing."""
     os.makedirs(target, exist_ok=True)
@@ -92,9 +111,9 @@ def share_directory(directory: str) -> None:
     hold a deleted network namespace for ever. As `ip netns add` does for /run/netns, the directory is bound on itself
     and made shared, unless the mount it lies on is shared already, as systemd makes them all.
     """
-    directory = os.path.realpath(directory)
     if directory in _shared:
         return
+    named, directory = directory, os.path.realpath(directory)
     with _locked(directory):
         mounts = read_mounts()
         here = mount_of(mounts, directory)
@@ -104,16 +123,17 @@ def share_directory(directory: str) -> None:
             if here.target != directory:
                 mount_(directory, directory, "none", MS_BIND)
             mount_("none", directory, "none", MS_SHARED)
-    _shared.add(directory)
+    _shared[named] = directory
 
 
 def unshare_directory(directory: str) -> None:
     """Undo `share_directory` when nothing is left in the directory; else nothing happens."""
-    directory = os.path.realpath(directory)
     try:
         if not _is_empty(directory):
             return
-        _shared.discard(directory)
+        directory = os.path.realpath(directory)
+        for named in [named for named, real in _shared.items() if real == directory]:
+            _shared.pop(named, None)
         with _locked(directory):
             _remove_self_bind(directory)
     except FileNotFoundError:

@@ -76,3 +76,39 @@ def test_an_image_runs_as_it_says_and_shows_what_was_changed(lab: Lab, namespace
     assert status["imageID"] == listed["id"]
     lab.kubectl("delete", "pod", "-n", namespace, "sleeper")
     assert "Removed image: acme/shop:1" in lab.netsim("image", "rm", "acme/shop:1").stdout
+
+
+MOUNTED = """
+apiVersion: v1
+kind: Pod
+metadata: {name: reader}
+spec:
+  terminationGracePeriodSeconds: 0
+  volumes: [{name: lessons, image: {reference: "acme/lessons:1"}}]
+  containers:
+    - name: c
+      image: acme/lessons:1
+      command: [/bin/sh, -c, "echo mine > /data/made; cat /lessons/data/old; echo x > /lessons/y; exec sleep 100"]
+      volumeMounts: [{name: lessons, mountPath: /lessons}]
+    - name: busybox
+      image: busybox
+      command: [sh, -c, "cat /one; /programs/sh; exec sleep 100"]
+      volumeMounts:
+        - {name: lessons, mountPath: /one, subPath: data/old}
+        - {name: lessons, mountPath: /programs, subPath: bin}
+"""
+
+
+def test_an_image_can_be_a_volume_and_declare_volumes(lab: Lab, namespace: str, base: bytes, tmp_path: Path):
+    saved = write_docker(tmp_path / "lessons.tar", "acme/lessons:1", [base], Volumes={"/data": {}})
+    lab.netsim("image", "load", str(saved))
+    lab.kubectl("apply", "-n", namespace, "-f", "-", input=MOUNTED)
+    lab.wait_ready("-n", namespace, "pod/reader")
+    until(lambda: "/lessons/y: Read-only file system" in lab.kubectl("logs", "-n", namespace, "reader", "-c", "c"))
+    assert lab.kubectl("logs", "-n", namespace, "reader", "-c", "c").startswith("o")
+    until(lambda: "Permission denied" in lab.kubectl("logs", "-n", namespace, "reader", "-c", "busybox"))
+    assert lab.kubectl("logs", "-n", namespace, "reader", "-c", "busybox").startswith("o")
+    assert lab.netsim("container", "diff", "-c", "c", f"{namespace}/reader").stdout == ""
+    assert "in 0 images" in lab.netsim("image", "prune").stdout
+    lab.kubectl("delete", "pod", "-n", namespace, "reader")
+    assert "docker.io/acme/lessons:1" in lab.netsim("image", "prune").stdout

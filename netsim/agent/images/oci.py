@@ -35,6 +35,7 @@ class ImageConfig:
     stop_signal: str = ""
     ports: tuple[str, ...] = ()
     diff_ids: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,7 @@ def parse_config(data: bytes, layers: int) -> ImageConfig:
         str(config.get("StopSignal") or ""),
         tuple(sorted(_object(config.get("ExposedPorts"), "ExposedPorts"))),
         tuple(blob(d, "rootfs.diff_ids").digest for d in diff_ids),
+        tuple(sorted(_object(config.get("Volumes"), "Volumes"))),
     )
 
 

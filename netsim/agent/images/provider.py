@@ -26,11 +26,14 @@ MAX_REPORTED = 50
 
 
 class NoImage(Exception):
-    """A container's image is not to be had; `reason` is the one its status shows, and the text the message."""
+    """A container's image is not to be had; `reason` is the one its status shows, and the text the message.
 
-    def __init__(self, reason: str, message: str) -> None:
+    `image` is set where another image is missing than the container's own: that of a volume.
+    """
+
+    def __init__(self, reason: str, message: str, image: str = "") -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.image = reason, image
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class Images:
         return Image(
             reference, KEPT, command=config.entrypoint, args=config.cmd, user=config.user, env=config.env,
             cwd=config.cwd, stop_signal=config.stop_signal, layers=tuple(self.store.lowers(kept)), id=kept.reported_id,
+            volumes=config.volumes,
         )  # fmt: skip
 
     def reported(self) -> list[Obj]:
@@ -131,7 +135,7 @@ class Images:
 
 def reported_names(image: StoredImage) -> list[str]:
     """An image's names in a Node's status: by digest, where it has one, and by tag."""
-    return ([image.reported_id] if image.digest and image.names else []) + list(image.names)
+    return list(dict.fromkeys([*([image.reported_id] if image.digest and image.names else []), *image.names]))
 
 
 def catalogue_files(images_dir: str, more: tuple[str, ...] = ()) -> list[str]:

@@ -107,6 +107,15 @@ class ImageStore:
             self._sweep()
             return image
 
+    def prune(self, users: Callable[[StoredImage], Sequence[str]]) -> list[StoredImage]:
+        """Take away every image that nothing uses; those that went."""
+        with self._changing(), self._locked("use.lock", fcntl.LOCK_EX):
+            gone = [image for image in self.images() if not users(image)]
+            if gone:
+                self._write([image for image in self.images() if image not in gone])
+                self._sweep()
+            return gone
+
     def _by_id(self, reference: str) -> StoredImage | None:
         found = [i for i in self.images() if len(reference) >= 4 and _hex(i.id).startswith(_hex(reference))]
         return found[0] if len(found) == 1 else None
@@ -122,7 +131,7 @@ class ImageStore:
                 self._unpack(source, blob, diff_id)
         size = sum(_size(self.layer(diff_id)) for diff_id in dict.fromkeys(config.diff_ids))
         ident = "sha256:" + hashlib.sha256(data).hexdigest()
-        return StoredImage(ident, names, config, config.diff_ids, size, time.time(), manifest.digest)
+        return StoredImage(ident, names, config, size, time.time(), manifest.digest)
 
     def _check_length(self, diff_ids: Sequence[str]) -> None:
         if sum(len(self.layer(d)) + 1 for d in diff_ids) > MAX_OPTIONS:

@@ -12,7 +12,7 @@ from netsim.agent.runtime.catalogue import parse_reference
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image that is whole. `names` are full ("docker.io/library/nginx:1.7.9"), `layers` digests, lowest first.
+    """An image that is whole. `names` are full ("docker.io/library/nginx:1.7.9", or with "@sha256:…" for the tag).
 
     `id` is the digest of its configuration, `digest` of its manifest ("" for archives that have none).
     """
@@ -20,30 +20,37 @@ class StoredImage:
     id: str
     names: tuple[str, ...]
     config: ImageConfig
-    layers: tuple[str, ...]
     size: int
     created: float
     digest: str = ""
 
     @property
+    def layers(self) -> tuple[str, ...]:
+        """The digests of its uncompressed layers, the lowest first."""
+        return self.config.diff_ids
+
+    @property
     def reported_id(self) -> str:
         """imageID as a container runtime reports it."""
-        repositories = [name.rpartition(":")[0] for name in self.names]
-        return f"{repositories[0]}@{self.digest}" if self.digest and repositories else self.id
+        named = [name for name in self.names if "@" in name]
+        named += [f"{parse_reference(name).repository}@{self.digest}" for name in self.names if self.digest]
+        return named[0] if named else self.id
 
 
 def full_name(text: str) -> str:
-    """ "nginx" -> "docker.io/library/nginx:latest"."""
+    """ "nginx" -> "docker.io/library/nginx:latest"; where there is a digest, a tag beside it says nothing."""
     reference = parse_reference(text)
+    if reference.digest:
+        return f"{reference.repository}@{reference.digest}"
     return f"{reference.repository}:{reference.tag or 'latest'}"
 
 
 def find_image(images: Sequence[StoredImage], text: str) -> StoredImage | None:
     """The image that a reference means."""
-    reference = parse_reference(text)
-    if reference.digest:
-        return next((i for i in images if reference.digest in (i.digest, i.id)), None)
-    return next((i for i in images if full_name(text) in i.names), None)
+    digest = parse_reference(text).digest
+    if digest and (found := next((i for i in images if digest in (i.digest, i.id)), None)):
+        return found
+    return next((i for i in images if full_name(text) in i.names), None)  # also one pulled by its index's digest
 
 
 def image_names(own: Sequence[str], given: str) -> tuple[str, ...]:

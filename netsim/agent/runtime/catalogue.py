@@ -21,7 +21,7 @@ class Image:
 
     `ports` are (number, "TCP" or "UDP"); `command` and `args` are an image's ENTRYPOINT and CMD; `netsim` images see
     netsim's own installation. `env` ("NAME=VALUE"), `cwd`, `stop_signal` and `layers` (directories, the uppermost
-    first) are those of kept images, as is `id`, their imageID. `user` is as in a Dockerfile's USER.
+    first) are those of kept images, as are `id`, their imageID, and `volumes`. `user` is as in a Dockerfile's USER.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Image:
     stop_signal: str = ""
     layers: tuple[str, ...] = ()
     id: str = ""
+    volumes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from netsim.agent import podspec
 from netsim.agent.cni_chain import CniChain
 from netsim.agent.config import AgentConfig
 from netsim.agent.env import ConfigError, container_env, expand, references
-from netsim.agent.images.provider import Had, Images
+from netsim.agent.images.provider import Had, Images, NoImage
 from netsim.agent.model import Container, Kind, Obj, PodState, Sandbox
 from netsim.agent.objects import PodObjects
 from netsim.agent.runtime import crilog, rootfs
@@ -92,6 +92,13 @@ class Engine:
     async def image(self, pod: Obj, spec: Obj, pulling: Callable[[], None]) -> Had:
         """The image of a container; `pulling` tells that a pull begins. Raises NoImage, StatusError, OSError."""
         return await self.images.ensure(spec, pulling, lambda: self.objects.registry_auths(pod))
+
+    async def mount_image(self, pod: Obj, volume: str, image: Image) -> None:
+        """Mount an image that is a volume of the pod, unless it is. Raises NoImage, OSError."""
+        if not image.layers:
+            why = f"{image.name} is a workload of netsim's catalogue, which has no files; load or pull an image"
+            raise NoImage("ErrImagePull", why)
+        await self.call(self.making.mount_image, pod, volume, image)
 
     async def start(self, pod: Obj, spec: Obj, state: PodState, attempt: int, image: Image) -> Container:
         """Start one attempt of a container.

@@ -18,6 +18,7 @@ from netsim.agent.runtime import rootfs, termination
 from netsim.agent.runtime.capabilities import choose_capabilities
 from netsim.agent.runtime.catalogue import Image
 from netsim.agent.runtime.devices import machine_devices
+from netsim.agent.runtime.image_volumes import own_volumes
 from netsim.agent.runtime.launch import pause_id
 from netsim.agent.runtime.oom import oom_score_adj
 from netsim.agent.runtime.pod_files import PodFiles
@@ -26,6 +27,7 @@ from netsim.agent.runtime.sandboxes import Sandboxes
 from netsim.agent.runtime.seccomp import choose_seccomp
 from netsim.agent.runtime.spec import HOST, ProcessSpec, oci_config
 from netsim.agent.runtime.storage import Storage
+from netsim.agent.runtime.sub_path import SubPaths
 from netsim.agent.runtime.sysctls import of_ipc
 from netsim.agent.runtime.users import Accounts, choose_user, merged_security, parse_accounts
 
@@ -69,8 +71,9 @@ class Making:
         """Make and start a container. Raises ConfigError, CreateFailed, OSError; nothing of it stays then."""
         self._mount(order)
         try:
-            config = oci_config(self._specify(order))
-            self.processes.create(order.container, config, log, terminal_args(order.spec))
+            with self._sub_paths(order) as held:
+                config = oci_config(self._specify(order, held))
+                self.processes.create(order.container, config, log, terminal_args(order.spec))
         except BaseException:
             self.processes.remove(order.container)
             raise
@@ -79,11 +82,14 @@ class Making:
         """Make and start a container that nobody waits for and whose output nobody reads."""
         self._mount(order)
         try:
-            config = oci_config(self._specify(order))
+            with self._sub_paths(order) as held:
+                self.processes.create_helper(order.container, oci_config(self._specify(order, held)))
         except BaseException:
             self.processes.remove(order.container)
             raise
-        self.processes.create_helper(order.container, config)
+
+    def _sub_paths(self, order: Order) -> SubPaths:
+        return SubPaths(self.storage.sub_paths(order.container))
 
     def _mount(self, order: Order) -> None:
         container, image = order.container, order.image
@@ -96,22 +102,26 @@ class Making:
             return
         points = rootfs.ensure_mount_points(f"{self.config.run_dir}/mount-points")
         with self.images.using():
-            if not all(os.path.isdir(layer) for layer in image.layers):
-                raise CreateError(f"image {image.name} has been removed")
             os.makedirs(bundle)
-            meta = order.pod["metadata"]
-            note = {"id": image.id, "layers": image.layers, "pod": f"{meta['namespace']}/{meta['name']}"}
-            with open(f"{bundle}/{IMAGE_NOTE}", "w", encoding="utf-8") as file:
-                json.dump({**note, "container": order.spec["name"]}, file)
+            _note_use(f"{bundle}/{IMAGE_NOTE}", order.pod, image)
             rootfs.mount_root([points, *image.layers], bundle, writable)
 
-    def _specify(self, order: Order) -> ProcessSpec:
+    def mount_image(self, pod: Obj, volume: str, image: Image) -> None:
+        """Mount an image as a volume of the pod, unless it is. Raises CreateError, OSError."""
+        uid = podspec.uid(pod)
+        with self.images.using():
+            os.makedirs(f"{self.storage.pod_dir(uid)}/images", exist_ok=True)
+            _note_use(f"{self.storage.pod_dir(uid)}/images/{volume}.json", pod, image)
+            self.storage.ensure_image_volume(uid, volume, image.layers)
+
+    def _specify(self, order: Order, held: SubPaths) -> ProcessSpec:
         pod, spec, image, container = order.pod, order.spec, order.image, order.container
         uid, sandbox, root = podspec.uid(pod), _sandbox(order.state), f"{self.storage.bundle(container)}/rootfs"
         ipc, uts = self.sandboxes.shared_paths(uid)
         security = merged_security(pod, spec)
-        binds = [*self.files.binds(pod, spec, order.env), *([] if image.layers else rootfs.system_binds())]
+        binds = [*self.files.binds(pod, spec, order.env, held), *([] if image.layers else rootfs.system_binds())]
         binds += rootfs.netsim_binds() if image.netsim else []
+        binds += own_volumes(image.volumes, binds, root, f"{self.storage.writable(container)}/volumes")
         if spec.get("terminationMessagePath"):
             binds.append(termination.bind(self.storage.bundle(container), spec))
         capabilities = choose_capabilities(security) & own_capabilities()
@@ -150,6 +160,18 @@ class Making:
             plain = {"name": "pause", "securityContext": {"runAsUser": 0}}
             bare = {**pod, "spec": {**pod["spec"], "securityContext": {}}}
             self.start_helper(Order(bare, plain, state, shared, {"PATH": "/usr/bin:/bin"}, PAUSE, image))
+
+
+def _note_use(path: str, pod: Obj, image: Image) -> None:
+    """Write down that the pod lies on an image's layers, for who removes images and who compares with them.
+
+    Raises CreateError when somebody has removed it.
+    """
+    if not all(os.path.isdir(layer) for layer in image.layers):
+        raise CreateError(f"image {image.name} has been removed")
+    meta = pod["metadata"]
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"layers": image.layers, "pod": f"{meta['namespace']}/{meta['name']}"}, file)
 
 
 def read_accounts(root: str) -> Accounts:

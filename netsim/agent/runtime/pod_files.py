@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from fractions import Fraction
 
@@ -14,7 +13,8 @@ from netsim.agent.model import Obj, Sandbox
 from netsim.agent.objects import PodObjects
 from netsim.agent.runtime.spec import Bind
 from netsim.agent.runtime.storage import Storage
-from netsim.agent.runtime.volume_files import check_path, ensure_host_path, own_by_group
+from netsim.agent.runtime.sub_path import SubPaths
+from netsim.agent.runtime.volume_files import ensure_host_path, own_by_group
 
 HOST_RESOLV, HOST_HOSTS = "/etc/resolv.conf", "/etc/hosts"
 RESOLVER_FILES = ("resolv.conf", "hostname", "hosts")
@@ -94,25 +94,28 @@ class PodFiles:
             with open(f"{directory}/{name}", "w", encoding="utf-8") as file:
                 file.write(texts[name])
 
-    def binds(self, pod: Obj, spec: Obj, env: Mapping[str, str]) -> list[Bind]:
+    def binds(self, pod: Obj, spec: Obj, env: Mapping[str, str], held: SubPaths) -> list[Bind]:
         """Bind mounts of a container: resolver files and volumes; directories are made. `env` is for subPathExpr.
 
-        Raises ConfigError.
+        Those of subPaths are there as long as `held`. Raises ConfigError.
         """
         directory = self.storage.pod_dir(podspec.uid(pod))
         own = [Bind(f"{directory}/{n}", f"/etc/{n}", n != "hosts") for n in RESOLVER_FILES]
         known = {v["name"]: v for v in pod["spec"].get("volumes") or []}
-        return own + [self._volume_bind(pod, known, m, env) for m in spec.get("volumeMounts") or []]
+        return own + [self._volume_bind(pod, known, m, env, held) for m in spec.get("volumeMounts") or []]
 
-    def _volume_bind(self, pod: Obj, known: dict[str, Obj], wanted: Obj, env: Mapping[str, str]) -> Bind:
+    def _volume_bind(
+        self, pod: Obj, known: dict[str, Obj], wanted: Obj, env: Mapping[str, str], held: SubPaths
+    ) -> Bind:
         volume = known.get(wanted["name"])
         if volume is None:
             raise ConfigError(f"volumeMounts: there is no volume {wanted['name']!r} in the pod's spec.volumes")
         source = self._volume_source(pod, volume)
         if wanted.get("subPath") or wanted.get("subPathExpr"):
-            source = _sub_path(source, wanted.get("subPath") or expand_path(wanted["subPathExpr"], env))
+            source = held.hold(source, wanted.get("subPath") or expand_path(wanted["subPathExpr"], env))
         read_only = bool(wanted.get("readOnly") or (volume.get("persistentVolumeClaim") or {}).get("readOnly"))
-        return Bind(source, wanted["mountPath"], read_only or volumes.is_files(volume))
+        fixed = volumes.is_files(volume) or "image" in volume
+        return Bind(source, wanted["mountPath"], read_only or fixed, programs="image" not in volume)
 
     def _volume_source(self, pod: Obj, volume: Obj) -> str:
         uid = podspec.uid(pod)
@@ -125,7 +128,7 @@ class PodFiles:
             directory = self.storage.ensure_empty_dir(uid, volume["name"], volume["emptyDir"] or {})
             own_by_group(directory, fs_group(pod), read_only=False)
             return directory
-        if volumes.is_files(volume):
+        if volumes.is_files(volume) or "image" in volume:
             return self.storage.volume_dir(uid, volume["name"])
         kind = next((k for k in volume if k != "name"), "nothing")
         raise ConfigError(f"volume {volume['name']!r} is of type {kind}, which netsim's agent does not have")
@@ -143,21 +146,6 @@ def expand_path(text: str, env: Mapping[str, str]) -> str:
     if unknown:
         raise ConfigError(f"subPathExpr {text!r}: variable {unknown[0]} is not set in the container")
     return expand(text, env)
-
-
-def _sub_path(volume: str, path: str) -> str:
-    """A path inside a volume, made as a directory when missing; links that lead out of the volume are refused."""
-    root, inside = os.path.realpath(volume), os.path.realpath(f"{volume}/{check_path(path)}")
-    if os.path.commonpath((root, inside)) != root:
-        raise ConfigError(f"subPath {path!r} leads out of its volume by a symbolic link")
-    missing, below = [], inside
-    while not os.path.exists(below):
-        missing.append(below)
-        below = os.path.dirname(below)
-    for directory in reversed(missing):  # as open as the volume; what was there stays as it was
-        os.makedirs(directory, exist_ok=True)
-        os.chmod(directory, stat.S_IMODE(os.stat(root).st_mode))
-    return inside
 
 
 def _read(path: str) -> str:

@@ -32,11 +32,12 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A bind mount into the container."""
+    """A bind mount into the container; without `programs` nothing in it can be run."""
 
     source: str
     target: str
     read_only: bool = True
+    programs: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def _mounts(spec: ProcessSpec) -> list[Obj]:
     # Parents first, so that a mount inside another is not covered by it.
     shared = [Bind(spec.shm, "/dev/shm", read_only=False)] if spec.shm else []
     for bind in sorted([*shared, *spec.binds], key=lambda b: b.target.rstrip("/").count("/")):
-        options = ["rbind", "rprivate", "ro" if bind.read_only else "rw"]
+        options = ["rbind", "rprivate", "ro" if bind.read_only else "rw", *["noexec"] * (not bind.programs)]
         mounts.append({"destination": bind.target, "type": "bind", "source": bind.source, "options": options})
     return mounts
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Sequence
 
 from netsim.agent.config import AgentConfig
 from netsim.agent.model import Obj
+from netsim.agent.runtime.sub_path import release_sub_paths
 from netsim.api.quantity import parse_quantity
 from netsim.host import mount
 from netsim.host.trees import remove_tree
@@ -53,6 +55,14 @@ class Storage:
             mount.mount("tmpfs", directory, "tmpfs", "mode=0777" + (f",size={limit}" if limit else ""))
         return directory
 
+    def ensure_image_volume(self, uid: str, name: str, layers: Sequence[str]) -> None:
+        """Mount an image's layers, the uppermost first, as a volume that can only be read."""
+        directory, empty = self.volume_dir(uid, name), f"{self.run_dir}/empty"
+        with self._sharing:
+            if not os.path.ismount(directory):
+                os.makedirs(empty, exist_ok=True)
+                mount.read_only_overlay([*layers, empty], directory)
+
     def ensure_shm(self, uid: str, *, host: bool = False) -> str:
         """The directory that a pod's containers share as /dev/shm: a tmpfs, or the machine's own with hostIPC."""
         if host:
@@ -66,6 +76,10 @@ class Storage:
     def bundle(self, container: str) -> str:
         """The OCI bundle: configuration, conmon's files, mount point of the root."""
         return f"{self.run_dir}/containers/{container}"
+
+    def sub_paths(self, container: str) -> str:
+        """Where paths inside volumes are mounted while a container is made."""
+        return f"{self.bundle(container)}/sub-paths"
 
     def writable(self, container: str) -> str:
         """The directory for the upper layer of a container's root."""
@@ -86,6 +100,7 @@ class Storage:
     def remove_container(self, container: str) -> None:
         """Unmount a container's root and remove its files; nothing there is no error."""
         mount.unmount(f"{self.bundle(container)}/rootfs")
+        release_sub_paths(self.sub_paths(container))
         for directory in (self.run_dir, self.state_dir):
             _remove(f"{directory}/containers/{container}")
 

@@ -22,15 +22,10 @@ from hypothesis import strategies as st
 from netsim.agent.images import layers as unpacking
 from netsim.agent.images.oci import ImageError, parse_config
 from netsim.agent.images.store import ImageStore
-from netsim.agent.images.stored import StoredImage, find_image, image_names
 from support.images import ARCHITECTURE, config, layer, sha, write_docker, write_layout
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 pytestmark = root_only  # a layer's owners are those of the image
-
-
-def nobody(_image: StoredImage) -> list[str]:
-    return []
 
 
 @pytest.fixture
@@ -285,33 +280,3 @@ def test_configuration_and_manifest_must_agree():
 def test_a_configuration_of_another_shape_is_refused(document, message: str):
     with pytest.raises(ImageError, match=message):
         parse_config(json.dumps(document).encode(), 0)
-
-
-def test_names(tmp_path: Path, store: ImageStore):
-    first = write_docker(tmp_path / "1.tar", "app:1", [layer({"a": b"1"})])
-    second = write_docker(tmp_path / "2.tar", "app:1", [layer({"a": b"2"})])
-    unnamed = write_docker(tmp_path / "3.tar", None, [layer({"a": b"3"})])
-    old = store.load(str(first), ARCHITECTURE)[0]
-    new = store.load(str(second), ARCHITECTURE)[0]
-    assert store.find("app:1") == new and store.find(old.id) is None
-    assert {i.id: i.names for i in store.images()} == {old.id: (), new.id: ("docker.io/library/app:1",)}
-    with pytest.raises(ImageError, match="give one with --name"):
-        store.load(str(unnamed), ARCHITECTURE)
-    assert store.load(str(unnamed), ARCHITECTURE, "mine")[0].names == ("docker.io/library/mine:latest",)
-    assert image_names(["1.0"], "reg.example/app") == ("reg.example/app:1.0",)
-    assert find_image(store.images(), f"x@{new.id}") == new
-
-
-def test_removing(tmp_path: Path, store: ImageStore):
-    shared = layer({"a": b"1"})
-    store.load(str(write_docker(tmp_path / "1.tar", "one", [shared])), ARCHITECTURE)
-    store.load(str(write_docker(tmp_path / "2.tar", "two", [shared, layer({"b": b"1"})])), ARCHITECTURE)
-    with pytest.raises(ImageError, match="'two' is in use by default/web"):
-        store.remove("two", lambda image: ["default/web"] if len(image.layers) == 2 else [])
-    assert store.find("two")
-    store.remove("two", nobody)
-    assert store.find("two") is None and len(os.listdir(f"{store.directory}/layers")) == 1
-    store.remove(store.images()[0].id[:20], nobody)
-    assert store.images() == [] and os.listdir(f"{store.directory}/layers") == []
-    with pytest.raises(ImageError, match="there is no image 'two'"):
-        store.remove("two", nobody)

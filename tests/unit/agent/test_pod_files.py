@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netsim.agent.env import ConfigError, MountError
-from netsim.agent.runtime.pod_files import _sub_path
+from netsim.agent.env import MountError
 from netsim.agent.runtime.processes import terminal_args
 from netsim.agent.runtime.volume_files import ensure_host_path
 
@@ -50,31 +49,6 @@ def test_a_directory_is_nothing_else(tmp_path: Path, kind: str):
 
 def test_a_device_is_one():
     assert ensure_host_path(host_path(Path("/dev/null"), "CharDevice")) == "/dev/null"
-
-
-def test_a_sub_path_is_made_inside_its_volume(tmp_path: Path):
-    assert _sub_path(str(tmp_path), "a/b") == str(tmp_path / "a" / "b")
-    assert (tmp_path / "a" / "b").is_dir()
-    assert _sub_path("/", "etc") == "/etc"
-
-
-def test_only_what_is_made_for_a_sub_path_is_as_open_as_its_volume(tmp_path: Path):
-    private = tmp_path / "private"
-    private.mkdir(mode=0o700)
-    tmp_path.chmod(0o777)
-    made = _sub_path(str(tmp_path), "private/a/b")
-    assert [os.stat(path).st_mode & 0o777 for path in (private, private / "a", made)] == [0o700, 0o777, 0o777]
-
-
-@pytest.mark.parametrize("path", ["../x", "/etc", "out", "out/new"])
-def test_a_sub_path_that_leads_out_is_refused(tmp_path: Path, path: str):
-    volume, outside = tmp_path / "volume", tmp_path / "outside"
-    volume.mkdir()
-    outside.mkdir()
-    (volume / "out").symlink_to(outside)
-    with pytest.raises(ConfigError):
-        _sub_path(str(volume), path)
-    assert list(outside.iterdir()) == [], "nothing was made outside either"
 
 
 @pytest.mark.parametrize(
