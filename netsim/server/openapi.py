@@ -11,6 +11,7 @@ from typing import Any
 
 from netsim.api.kinds import Kind, Obj
 from netsim.api.schema import REF, definitions, type_of
+from netsim.api.schema_enums import with_enums
 from netsim.server.custom import PATCH_TYPES
 from netsim.server.discovery import encode_with_tag
 from netsim.server.registry import Registry
@@ -127,7 +128,8 @@ def _path_item(kind: Kind, path: str, methods: Iterable[tuple[str, str]]) -> Obj
 
 def _make(kinds: list[Kind]) -> Obj:
     paths = {path: _path_item(kind, path, methods) for kind in kinds for path, methods in operations(kind)}
-    return {"openapi": "3.0.0", "info": INFO, "paths": paths, "components": {"schemas": types_of(kinds)}}
+    schemas = {name: with_enums(name, schema) for name, schema in types_of(kinds).items()}
+    return {"openapi": "3.0.0", "info": INFO, "paths": paths, "components": {"schemas": schemas}}
 
 
 def document(registry: Registry, group: str, version: str) -> tuple[bytes, str] | None:

@@ -111,6 +111,7 @@ def test_explain(kubectl: Any) -> None:
     text = kubectl.out("explain", "pod.spec.containers")
     assert "imagePullPolicy" in text and "KIND:       Pod" in text
     assert "clusterIP" in kubectl.out("explain", "service.spec")
+    assert "  enum: Always, IfNotPresent, Never\n" in text
 
 
 def test_discovery(kubectl: Any) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from netsim.api import kinds, schema
+from netsim.api.schema_enums import ENUMS
 from netsim.server import openapi, openapi_v2
 from netsim.server.registry import STATIC, Registry, version_rank
 
@@ -24,6 +25,15 @@ def test_every_kind_has_a_patch_operation_that_validates() -> None:
         assert operation["x-kubernetes-group-version-kind"] == gvk
         names = {parameter["name"] for parameter in operation["parameters"]}
         assert names >= {"fieldValidation", "dryRun", "fieldManager", "force"}
+
+
+def test_fields_that_take_few_values_say_which() -> None:
+    for name, fields in ENUMS.items():
+        known = schema.definitions()[f"io.k8s.api.{name}"]["properties"]
+        assert all(known[field]["type"] == "string" for field in fields), name
+        assert all(list(values) == sorted(set(values)) for values in fields.values()), name
+    strategy = document(kinds.DEPLOYMENTS)["components"]["schemas"]["io.k8s.api.apps.v1.DeploymentStrategy"]
+    assert strategy["properties"]["type"]["enum"] == ["Recreate", "RollingUpdate"]
 
 
 def test_documents_are_closed_and_named_with_their_hash() -> None:
