@@ -100,10 +100,11 @@ def _obtain_named(request: Request, store: Leases, extras: tuple[str, ...]) -> t
 
 def _obtain(request: Request, store: Leases, link: str, extras: tuple[str, ...]) -> Addressing:
     """Addresses; where those, or the interface's name, are still being given back, that is done first."""
-    if store.retired(link):
-        reaper.reap(store)
     try:
         return obtain(request, store, link, extras)
+    except LinkTaken:
+        if not store.retired(link):
+            raise
     except CniError as error:
         if error.code not in (errors.NO_ADDRESS, errors.ADDRESS_TAKEN):
             raise

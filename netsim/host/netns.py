@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import ParamSpec, TypeVar
 
 from netsim.host import mount
@@ -116,7 +117,7 @@ def delete(path: str) -> None:
 def exists(path: str) -> bool:
     """Whether `path` is a namespace (of any kind), not a plain file or nothing."""
     try:
-        return os.stat(path).st_dev == os.stat("/proc/self/ns/net").st_dev
+        return os.stat(path).st_dev == _namespaces_device()
     except (FileNotFoundError, NotADirectoryError):
         return False
 
@@ -181,17 +182,31 @@ def _hold(paths: list[str], make: Callable[[], object]) -> None:
 
 def _prepare(path: str) -> None:
     directory = os.path.dirname(path)
-    os.makedirs(directory, exist_ok=True)
+    if not os.path.isdir(directory):
+        os.makedirs(directory, exist_ok=True)
     mount.share_directory(directory)
     try:
-        if exists(path):
-            raise FileExistsError(errno.EEXIST, "a namespace is already held there; delete it first", path)
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make_file(path)
     except OSError:
         mount.unshare_directory(directory)
         with suppress(OSError):  # it holds something, or somebody else has removed it: then it is not ours to remove
             os.rmdir(directory)
         raise
+
+
+def _make_file(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(fd).st_dev == _namespaces_device():
+            raise FileExistsError(errno.EEXIST, "a namespace is already held there; delete it first", path)
+    finally:
+        os.close(fd)
+
+
+@cache
+def _namespaces_device() -> int:
+    """The device number of the file system that all namespaces' files are of."""
+    return os.stat("/proc/self/ns/net").st_dev
 
 
 def _loopback_up() -> None:

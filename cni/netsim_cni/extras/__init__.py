@@ -34,6 +34,8 @@ def wanted_extras(config: Config, families: Iterable[int]) -> tuple[str, ...]:
 def add_extras(request: Request, addressing: Addressing, link: str) -> None:
     """Make what the configuration asks for; CniError. What is made when one fails is `remove_extras`' to remove."""
     words = wanted_extras(request.config, addressing.families)
+    if not words:
+        return
     with _told("cannot set up what goes with the interface"):
         if VLANS in words:
             from netsim_cni.extras.vlan import add_vlans
