@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -118,6 +120,42 @@ def test_established_connections_outlive_endpoint_and_proxy(world: World) -> Non
         assert world.ask("p2", "10.96.0.2") == f"p1 {POD2}"
         saved = netns.run_in(world.path("node"), firewall.save, 4)
         assert "10.96.0.2/32" in saved and "10.96.0.1/32" not in saved
+
+
+def crc32c(data: bytes) -> int:
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    return value ^ 0xFFFFFFFF
+
+
+def sctp_sum(packet: bytes) -> bytes:
+    """Of a packet from its SCTP header on; RFC 9260, 6.8."""
+    return struct.pack("<I", crc32c(packet[:8] + bytes(4) + packet[12:]))
+
+
+@pytest.mark.parametrize("mode", ["iptables", "nftables"])
+def test_an_sctp_association_reaches_its_endpoint(world: World, mode: str) -> None:
+    """By its first packet (INIT): the kernel need not have the protocol to translate it."""
+    world.api.put(service("one", "10.96.0.1", protocol="SCTP"))
+    world.api.put(endpoints("one", POD1, protocol="SCTP"))
+    world.start_proxy(mode=mode).wait_synced()
+    init = struct.pack(">HHII BBHIIHHI", 5000, 80, 0, 0, 1, 0, 20, 7, 65535, 1, 1, 1)
+    init = init[:8] + sctp_sum(init) + init[12:]
+    kind = socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_SCTP
+    for sender, seen in (("p2", POD2), ("client", BRIDGE)):
+        with (
+            netns.open_socket(world.path("p1"), *kind) as server,
+            netns.open_socket(world.path(sender), *kind) as client,
+        ):
+            server.settimeout(3.0)
+            client.sendto(init, ("10.96.0.1", 0))
+            packet, (source, _) = server.recvfrom(100)
+        arrived = packet[(packet[0] & 15) * 4 :]
+        assert (source, struct.unpack(">H", arrived[2:4])[0]) == (seen, 8080)
+        assert arrived[8:12] == sctp_sum(arrived) and arrived[12:] == init[12:]
 
 
 def test_udp_clients_move_when_their_endpoint_goes(world: World) -> None:
