@@ -9,6 +9,7 @@ from typing import Any
 
 from netsim.api import causes
 from netsim.api.errors import Cause
+from netsim.api.json_text import go_type, parse_json
 from netsim.api.kinds import Obj
 
 _KEY = re.compile(r"[-._a-zA-Z0-9]+")
@@ -54,6 +55,8 @@ def secret(obj: Obj) -> Iterator[Cause]:
     for key in _TYPE_KEYS.get(kind, ()):
         if key not in data:
             yield causes.required(f"data[{key}]")
+        elif key.startswith(".docker") and (problem := _no_object(data[key])):
+            yield causes.invalid(f"data[{key}]", "<secret contents redacted>", problem)
     annotations = (obj.get("metadata") or {}).get("annotations") or {}
     account = "kubernetes.io/service-account.name"
     if kind == "kubernetes.io/basic-auth" and not {"username", "password"} & set(obj.get("data") or {}):
@@ -61,6 +64,16 @@ def secret(obj: Obj) -> Iterator[Cause]:
         yield causes.required("data[password]")
     if kind == "kubernetes.io/service-account-token" and not annotations.get(account):
         yield causes.required(f"metadata.annotations[{account}]")
+
+
+def _no_object(encoded: str) -> str:
+    """Why what base64 hides is no JSON object, "" if it is one."""
+    try:
+        value = parse_json(base64.b64decode(encoded))
+    except ValueError as error:
+        return str(error)
+    fits = value is None or isinstance(value, dict)
+    return "" if fits else f"json: cannot unmarshal {go_type(value)} into Go value of type map[string]interface {{}}"
 
 
 def _immutable(new: Obj, old: Obj, fields: tuple[str, ...]) -> Iterator[Cause]:

@@ -13,10 +13,11 @@ from netsim.api.apply import Applied, Applier, agreeing
 from netsim.api.configure import misfits
 from netsim.api.errors import REQUIRED, Cause, StatusError, bad_request, invalid_named
 from netsim.api.fieldset import difference
+from netsim.api.json_text import parse_json
 from netsim.api.kinds import Kind, Obj
 from netsim.api.managed import APPLY, conflict_error, recorded
 from netsim.server import lifecycle, managed
-from netsim.server.bodies import check_fields, duplicate_problems, parse_json
+from netsim.server.bodies import check_fields, duplicate_problems
 from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
 from netsim.server.lifecycle import Change, Outcome

@@ -8,48 +8,16 @@ import orjson
 
 from netsim.api import schema
 from netsim.api.errors import StatusError, bad_request, unsupported_media_type
+from netsim.api.json_text import go_type, parse_json
 from netsim.api.kinds import Kind, Obj
 
 JSON_TYPES = ("", "application/json")
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
-_SURELY_FLAT = 200
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 
 def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
-
-
-def _position(text: str, index: int) -> str:
-    """What Go's JSON reader was looking for at a position, from the character before it."""
-    before = text[:index].rstrip()[-1:]
-    if before in "{" and before:
-        return "looking for beginning of object key string"
-    if before in ("", ":", "[", ","):
-        return "looking for beginning of value"
-    return "after object key:value pair"
-
-
-def json_problem(text: str, index: int) -> str:
-    """A JSON syntax error in the words of Go's encoding/json."""
-    if index >= len(text):
-        return "unexpected end of JSON input"
-    return f"invalid character '{text[index]}' {_position(text, index)}"
-
-
-def parse_json(body: bytes) -> Any:
-    """JSON to Python; a syntax error is a ValueError with Go's words. What it takes can also be written again."""
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        text = body.decode("utf-8", "replace")
-        raise ValueError(json_problem(text, error.pos)) from None
-    if body.count(b"[") + body.count(b"{") > _SURELY_FLAT:
-        try:
-            orjson.dumps(value)
-        except TypeError:
-            raise ValueError("exceeded max depth") from None
-    return value
 
 
 def _parse_protobuf(body: bytes) -> Any:
@@ -88,12 +56,6 @@ def decode_body(body: bytes, content_type: str, expected: str) -> Obj:
             f"json parse error: json: cannot unmarshal {go_type(obj)} into Go value of type struct"
         )
     return cast(Obj, obj)
-
-
-def go_type(value: object) -> str:
-    """What Go's JSON reader calls a value."""
-    names = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
-    return names.get(type(value), "null")
 
 
 def complete_type(kind: Kind, obj: Obj) -> Obj:

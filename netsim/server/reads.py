@@ -12,10 +12,10 @@ import orjson
 
 from netsim.api import errors
 from netsim.api.errors import StatusError, bad_request
+from netsim.api.json_text import parse_json
 from netsim.api.kinds import Kind, Obj
 from netsim.http.types import Response
 from netsim.server import table
-from netsim.server.bodies import parse_json
 from netsim.server.core import Call, Core
 from netsim.server.requests import ListOptions, parse_list_options
 from netsim.server.responses import json_response, respond

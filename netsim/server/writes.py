@@ -7,6 +7,7 @@ from typing import Any
 from netsim.api import errors, patch, schema
 from netsim.api.deprecations import update_warnings_of, warnings_of
 from netsim.api.errors import FORBIDDEN, Cause, StatusError, bad_request, invalid_named
+from netsim.api.json_text import go_type, parse_json
 from netsim.api.kinds import PODS, Kind, Obj
 from netsim.api.patch_errors import PatchError
 from netsim.api.schema_fit import fits
@@ -21,9 +22,7 @@ from netsim.server.bodies import (
     decode_body,
     duplicate_problems,
     field_problems,
-    go_type,
     media_type,
-    parse_json,
 )
 from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core

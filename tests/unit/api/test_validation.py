@@ -337,6 +337,12 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (kinds.CONFIG_MAPS, {"data": {"a/b": ""}}, "data[a/b]", 'Invalid value: "a/b": a valid config key must consist'),
     (kinds.CONFIG_MAPS, {"data": {"a": "x" * 1048577}}, "[]", "Too long: may not be more than 1048576 bytes"),
     (kinds.SECRETS, {"type": "kubernetes.io/tls"}, "data[tls.crt]", "Required value"),
+    (
+        kinds.SECRETS,
+        {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "eA=="}},
+        "data[.dockerconfigjson]",
+        "Invalid value: \"<secret contents redacted>\": invalid character 'x' looking for beginning of value",
+    ),
     (kinds.SECRETS, {"type": "kubernetes.io/basic-auth"}, "data[username]", "Required value"),
     (
         kinds.NODES,
