@@ -9,15 +9,16 @@ from collections.abc import Iterable, Sequence
 
 from . import names
 from .candidates import Candidate, candidates, has_endpoints, name_servers, relative
-from .config import DnsConfig
+from .config import TTL_MAX, DnsConfig
 from .context import Context
 from .denials import denied, empty, parent, soa, soa_ttl
 from .names import Labels, ServiceName
-from .records import NO_PORT
+from .records import NO_PORT, Key
 from .types import (
     AAAA,
     AXFR,
     CNAME,
+    HINFO,
     IXFR,
     NOERROR,
     NS,
@@ -30,12 +31,14 @@ from .types import (
     TXT,
     A,
     Answer,
+    Question,
     Record,
 )
-from .zones import in_cluster
+from .zones import find_zone, in_cluster
 
 SCHEMA_VERSION = b"1.1.0"
 SCHEMA_TTL = 28800
+OBSOLETE_TTL = 8482
 CNAME_CHAIN_MAX = 10
 LEFT = Answer(SERVFAIL, authoritative=False, elsewhere=True)
 
@@ -43,6 +46,13 @@ LEFT = Answer(SERVFAIL, authoritative=False, elsewhere=True)
 def outside(config: DnsConfig) -> Answer:
     """For a name in no zone."""
     return LEFT if config.catch_all else LEFT._replace(rcode=REFUSED)
+
+
+def obsolete(question: Question) -> Answer:
+    """For ANY, in the words of CoreDNS's plugin: `ANY obsoleted`, `See RFC 8482` (section 4.2 there)."""
+    words = (b"ANY obsoleted", b"See RFC 8482")
+    record = Record(question.qname, HINFO, prefix=b"".join(bytes([len(word)]) + word for word in words))
+    return Answer(NOERROR, authoritative=False, answer=(record,), ttl=OBSOLETE_TTL)
 
 
 def answer_context(context: Context, local: frozenset[bytes]) -> Answer:
@@ -56,11 +66,12 @@ def answer_context(context: Context, local: frozenset[bytes]) -> Answer:
 def _fall_through(context: Context, denial: Answer) -> Answer:
     """A denial becomes SERVFAIL where it cannot be known: before the first sync, and beyond the cluster's addresses.
 
-    An upstream is asked for either kind of reverse name, as CoreDNS does.
+    An upstream is asked for either kind of reverse name, and for others if they may fall through, as CoreDNS does.
     """
     if not context.index.synced:
         return denial._replace(rcode=SERVFAIL)
-    if not names.is_reverse(context.zone) or not context.config.fallthrough:
+    config = context.config
+    if not config.fallthrough or find_zone(names.lower(context.question.qname), config.fallthrough_zones) is None:
         return denial
     address = names.parse_reverse(context.question.qname, context.zone)
     if address is not None and in_cluster(address, context.config.cluster_cidrs):
@@ -97,7 +108,7 @@ def _exists(context: Context, name: names.Name) -> bool:
 
 def _apex(context: Context, local: frozenset[bytes]) -> Answer:
     if context.question.qtype == SOA:
-        return Answer(NOERROR, answer=(soa(context),), ttl=soa_ttl(context))
+        return Answer(NOERROR, answer=(soa(context),), ttl=soa_ttl(context, denial=False))
     if context.question.qtype == NS and _spelled_well(context):
         hosts = name_servers(context.index, local)
         if hosts:
@@ -122,7 +133,7 @@ def _version(context: Context) -> Answer:
     if context.question.qtype != TXT:
         return denied(context)
     text = bytes([len(SCHEMA_VERSION)]) + SCHEMA_VERSION
-    ttl = context.config.effective_ttl if context.config.cache_ttl else SCHEMA_TTL
+    ttl = context.config.through_cache(min(SCHEMA_TTL, TTL_MAX)) if context.config.cache_ttl else SCHEMA_TTL
     return Answer(NOERROR, answer=(Record(context.question.qname, TXT, prefix=text),), ttl=ttl)
 
 
@@ -223,15 +234,20 @@ def _alias_of(context: Context) -> Labels | None:
     return service.external if service else None
 
 
+def _shown(context: Context, key: Key) -> bool:
+    """Is what is in this namespace told of by its address? Whether there is such a namespace makes no difference."""
+    return not context.config.namespace_labels or key[0] in context.index.namespaces
+
+
 def _pointers(context: Context, address: bytes) -> Answer:
     """PTR of a cluster IP (one), else of every endpoint that has the address."""
     index = context.index
-    services = index.by_cluster_ip.get(address)
+    services = [key for key in index.by_cluster_ip.get(address, ()) if _shown(context, key)]
     if services:
         targets: list[Labels] = [relative(services[0])]
     else:
         owners = dict.fromkeys(index.by_endpoint_ip.get(address, ()))
-        targets = [(endpoint, *relative(key)) for key, endpoint in owners]
+        targets = [(endpoint, *relative(key)) for key, endpoint in owners if _shown(context, key)]
     if not targets:
         return denied(context)
     zone = names.lower(names.labels_of(context.config.zone))

@@ -40,19 +40,21 @@ class DnsConfig:
     `zone` the cluster domain, which names of addresses point into; `more_zones` further ones; `reverse_zones` those of
     addresses; `listen` the (address, port) pairs of UDP and TCP, port 0 for any free one;
     `ttl` seconds of every record (0..3600); `cache_ttl` the cap of the cache that kubeadm puts in front (0: no
-    cache), which also lifts a TTL below 5 to 5; `pods` how `a-b-c-d.NS.pod` names are answered; `cluster_cidrs` the
-    ranges whose reverse names belong to the cluster: with `fallthrough` other reverse names unknown here are not
-    denied but left to an upstream, and there is none, so they are SERVFAIL; `local_addresses` this server's own
-    addresses, by which it finds the Service it stands behind (for NS; None: the host's, when listening on a
-    wildcard); `udp_max` the largest UDP answer in bytes whatever the client advertises;
+    cache), which also lifts a TTL below 5 to 5, `denial_ttl` that of denials (None: the same); `pods` how
+    `a-b-c-d.NS.pod` names are answered; `cluster_cidrs` the ranges whose reverse names belong to the cluster: with
+    `fallthrough` other names in the `fallthrough_zones` that are unknown here are not denied but left to an upstream;
+    without one they are SERVFAIL; `hinfo_for_any`: a query for ANY is told that it is obsolete (RFC 8482);
+    `local_addresses` this server's own addresses, by which it finds the Service it stands behind (for NS; None: the
+    host's, when listening on a wildcard); `udp_max` the largest UDP answer in bytes whatever the client advertises;
     `bufsize` the most that what it advertises counts for, and is repeated as (0: as it says);
     `catch_all` off: names outside all zones are REFUSED, not SERVFAIL, where no upstream is asked;
     `startup_timeout` seconds to wait for the API before answering what is known; `lameduck` seconds of service after
     SIGTERM; `health_listen`, `ready_listen` the HTTP probes, None for off.
 
-    What is answered from: `namespaces`, empty for all; Services, EndpointSlices and Pods that the selector `labels`
-    fits; `endpoints` no slices if false; with `endpoint_pod_names` endpoints without hostname are named as their pods;
-    with `ignore_empty` a Service with a cluster IP but no ready endpoint does not exist.
+    What is answered from: `namespaces`, empty for all, or those that the selector `namespace_labels` fits; Services,
+    EndpointSlices and Pods that the selector `labels` fits; `endpoints` no slices if false; with `endpoint_pod_names`
+    endpoints without hostname are named as their pods; with `ignore_empty` a Service with a cluster IP but no ready
+    endpoint does not exist.
     """
 
     zone: str = "cluster.local"
@@ -61,9 +63,12 @@ class DnsConfig:
     listen: tuple[Listen, ...] = (("0.0.0.0", 53),)
     ttl: int = 30
     cache_ttl: int = 30
+    denial_ttl: int | None = None
     pods: Literal["disabled", "insecure", "verified"] = "insecure"
     cluster_cidrs: tuple[str, ...] = ("10.96.0.0/16", "10.244.0.0/16")
     fallthrough: bool = True
+    fallthrough_zones: tuple[str, ...] = ("in-addr.arpa", "ip6.arpa")
+    hinfo_for_any: bool = False
     local_addresses: tuple[str, ...] | None = None
     udp_max: int = 4096
     bufsize: int = 0
@@ -74,6 +79,7 @@ class DnsConfig:
     ready_listen: Listen | None = ("0.0.0.0", 8181)
     quirks: Quirks = Quirks()
     namespaces: tuple[str, ...] = ()
+    namespace_labels: str = ""
     labels: str = ""
     endpoints: bool = True
     endpoint_pod_names: bool = False
@@ -88,6 +94,8 @@ class DnsConfig:
             raise ConfigError(f"dns udp_max: {self.udp_max} is out of range, use 512 to 65507 bytes")
         if self.bufsize and not 512 <= self.bufsize <= 4096:
             raise ConfigError(f"dns bufsize: {self.bufsize} is out of range, use 512 to 4096 bytes")
+        if self.namespaces and self.namespace_labels:
+            raise ConfigError("dns namespaces: namespace-labels is given too; give one of them")
         for zone in self.zones:
             if not all(0 < len(label) < 64 for label in zone.strip(".").split(".")) or len(zone) > 200:
                 raise ConfigError(f"dns zone: {zone!r} is not a domain name such as cluster.local")
@@ -102,6 +110,7 @@ class DnsConfig:
         """The TTL that clients see: the records' own, through the cache's floor and cap."""
         return self.through_cache(self.ttl)
 
-    def through_cache(self, ttl: int) -> int:
+    def through_cache(self, ttl: int, denial: bool = False) -> int:
         """A TTL as it comes out of the cache: not below its floor, not above its cap."""
-        return min(max(ttl, CACHE_TTL_MIN), self.cache_ttl) if self.cache_ttl else ttl
+        cap = self.denial_ttl if denial and self.denial_ttl is not None else self.cache_ttl
+        return min(max(ttl, CACHE_TTL_MIN), cap) if self.cache_ttl else ttl

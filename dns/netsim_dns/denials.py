@@ -14,15 +14,15 @@ _SOA_NUMBERS = Struct("!IIIII")
 def soa(context: Context) -> Record:
     """The zone's SOA, its names spelled as in the question."""
     serial = context.index.serial if context.index.synced else 0
-    numbers = (serial, 7200, 1800, 86400, context.config.effective_ttl)
+    numbers = (serial, 7200, 1800, 86400, context.config.ttl)
     zone = context.spelled
     suffix = _SOA_NUMBERS.pack(*numbers)
     return Record(zone, SOA, names=((b"ns", b"dns", *zone), (b"hostmaster", *zone)), suffix=suffix)
 
 
-def soa_ttl(context: Context) -> int:
+def soa_ttl(context: Context, denial: bool = True) -> int:
     """Seconds that a denial may be kept, which is the SOA's TTL too (RFC 2308)."""
-    return min(context.config.effective_ttl, SOA_TTL_MAX)
+    return context.config.through_cache(min(context.config.ttl, SOA_TTL_MAX), denial)
 
 
 def empty(context: Context) -> Answer:

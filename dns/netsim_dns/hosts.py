@@ -21,12 +21,18 @@ HOSTS_TTL = 3600
 
 @dataclass(frozen=True, slots=True)
 class HostsConfig:
-    """`lines` as in /etc/hosts, `files` of such lines; `ttl` in seconds; `reverse`: addresses have their names too."""
+    """`lines` as in /etc/hosts, `files` of such lines; `ttl` in seconds; `reverse`: addresses have their names too.
+
+    `zones` are those of the names that count, `through` those whose other names are for somebody else to answer;
+    elsewhere in `zones` they are SERVFAIL.
+    """
 
     lines: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     ttl: int = HOSTS_TTL
     reverse: bool = True
+    zones: tuple[str, ...] = (".",)
+    through: tuple[str, ...] = (".",)
 
     def __bool__(self) -> bool:
         return bool(self.lines or self.files)

@@ -64,6 +64,7 @@ class Index:
     by_endpoint_ip: dict[bytes, list[tuple[Key, bytes]]] = field(default_factory=dict)
     pods: dict[Key, Pod] = field(default_factory=dict)
     by_pod_ip: dict[Key, list[Key]] = field(default_factory=dict)
+    pods_at: dict[bytes, list[Key]] = field(default_factory=dict)
     changes: deque[tuple[Touched, ...]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     views: Mapping[str, Callable[[Obj], Any]] = field(default_factory=lambda: VIEWS)
 
@@ -152,8 +153,10 @@ class Index:
             return []
         if before:
             _drop(self.by_pod_ip, (key[0], before.address), key)
+            _drop(self.pods_at, before.address, key)
         if after:
             self.by_pod_ip.setdefault((key[0], after.address), []).append(key)
+            self.pods_at.setdefault(after.address, []).append(key)
         _put(self.pods, key, after)
         return [(key[0], pod.address) for pod in (before, after) if pod]
 

@@ -70,7 +70,7 @@ def read_settings(flags: Words, path: str, text: str) -> Settings:
     from .settings import make_settings
 
     try:
-        values = _read_corefile(text) if "corefile" in os.path.basename(path).lower() else _read_yaml(path, text)
+        values = _read_corefile(path, text) if "corefile" in os.path.basename(path).lower() else _read_yaml(path, text)
         return make_settings(values | parse_words(flags, "--{}".format), read_file)
     except ConfigError as failure:
         raise ConfigError(f"{path}: {failure}") from None
@@ -86,11 +86,11 @@ def _read_yaml(path: str, text: str) -> dict[str, Any]:
     return parse_words(parse_document(document), str)
 
 
-def _read_corefile(text: str) -> dict[str, Any]:
+def _read_corefile(path: str, text: str) -> dict[str, Any]:
     from .corefile.plugins import read_corefile
-    from .reload import read_file
+    from .reload import read_file, read_files
 
-    return read_corefile(text, os.environ, read_file)
+    return read_corefile(text, os.environ, read_file, partial(read_files, os.path.dirname(path)))
 
 
 def load_settings(flags: Words, path: str | None) -> tuple[Settings, ConfigFile | None]:

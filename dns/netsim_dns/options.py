@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -15,11 +16,10 @@ Words = dict[str, list[str]]
 
 def parse_listen(text: str) -> Listen:
     """(address, port) of `ADDRESS:PORT`, `[IPV6]:PORT` or an address alone (port 53)."""
-    if text.startswith("["):
-        address, _, port = text[1:].partition("]")
-        port = port.lstrip(":")
-    else:
-        address, _, port = text.partition(":") if text.count(":") == 1 else (text, "", "")
+    bracketed = re.fullmatch(r"\[([^]]*)\](?::(\w+))?", text)
+    address, _, port = text.partition(":") if text.count(":") == 1 else (text, "", "")
+    if bracketed:
+        address, port = bracketed[1], bracketed[2] or ""
     if not is_address(address) or (port and not (port.isascii() and port.isdigit())) or int(port or 53) > 65535:
         raise ConfigError(f"{text!r} is not ADDRESS:PORT, such as 127.0.0.1:5353 or [::1]:5353")
     return address, int(port or 53)
@@ -95,19 +95,20 @@ _POLICIES = ("random", "round_robin", "sequential")
 _PODS = ("disabled", "insecure", "verified")
 OPTIONS = (
     Option("listen", _PLACE, "answer there by UDP and TCP; again for more (0.0.0.0:53)", parse_listen, True, True),
-    Option("zone", "DOMAIN", "the cluster's domain (cluster.local)", str, fixed=True),
-    Option("more-zones", "DOMAIN", "further domains of the cluster; again for more (none)", str, True, True),
-    Option("reverse-zones", "ZONE", "of addresses; again for more (in-addr.arpa, ip6.arpa)", str, True, True),
+    Option("zone", "DOMAIN", "the cluster's domain (cluster.local)", str),
+    Option("more-zones", "DOMAIN", "further domains of the cluster; again for more (none)", str, True),
+    Option("reverse-zones", "ZONE", "of addresses; again for more (in-addr.arpa, ip6.arpa)", str, True),
     Option("ttl", "SECONDS", "of every record, 0 to 3600 (30)", _whole),
     Option("pods", "|".join(_PODS), "answer names made of an address, A-B-C-D.NAMESPACE.pod (insecure)",
-           _one_of(*_PODS), fixed=True),
+           _one_of(*_PODS)),
     Option("cluster-cidr", "CIDR", "range whose reverse names are the cluster's; again for more", str, True),
     Option("fallthrough", "|".join(_SWITCH), "ask upstreams for reverse names unknown here (true)", _switch),
     Option("catch-all", "|".join(_SWITCH), "SERVFAIL for names of nobody, not REFUSED (true)", _switch),
-    Option("namespaces", "NAMESPACE", "answer for this one only; again for more (all)", str, True, True),
-    Option("labels", "SELECTOR", "answer from Services, slices and pods that it fits (all)", str, fixed=True),
-    Option("endpoints", "|".join(_SWITCH), "answer from EndpointSlices: headless Services (true)", _switch, fixed=True),
-    Option("endpoint-pod-names", "|".join(_SWITCH), "name endpoints as their pods (false)", _switch, fixed=True),
+    Option("namespaces", "NAMESPACE", "answer for this one only; again for more (all)", str, True),
+    Option("namespace-labels", "SELECTOR", "answer for namespaces that it fits (all)", str),
+    Option("labels", "SELECTOR", "answer from Services, slices and pods that it fits (all)", str),
+    Option("endpoints", "|".join(_SWITCH), "answer from EndpointSlices: headless Services (true)", _switch),
+    Option("endpoint-pod-names", "|".join(_SWITCH), "name endpoints as their pods (false)", _switch),
     Option("ignore-empty", "|".join(_SWITCH), "deny Services without a ready endpoint (false)", _switch),
     Option("forward", "ADDRESS[:PORT]|FILE", "upstream for other names, or a resolv.conf; again for more (none)",
            str, True),
@@ -121,7 +122,9 @@ OPTIONS = (
     Option("log", "|".join(LOG_CLASSES), "write a line for each query of a class; again for more (none)",
            _one_of(*LOG_CLASSES), True),
     Option("log-format", "|".join(LOG_FORMATS), "of these lines (text: CoreDNS's)", _one_of(*LOG_FORMATS)),
+    Option("autopath", "|".join(_SWITCH), "walk the search paths of pods for them (false)", _switch),
     Option("bufsize", "BYTES", "most that a client's UDP size counts for, 512 to 4096 (as it says)", _whole),
+    Option("any", "|".join(_SWITCH), "answer queries for ANY with HINFO, as RFC 8482 has it (false)", _switch),
     Option("udp-max", "BYTES", "largest answer by UDP, 512 to 65507 (4096)", _whole),
     Option("workers", "NUMBER", "processes that answer, 1 to 64 (1)", _whole, fixed=True),
     Option("health", _PLACE, "serve /health there (nowhere)", parse_listen, fixed=True),

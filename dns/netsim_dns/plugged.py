@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 
+from .autopath import Autopath
 from .config import ConfigError
 from .forward.forwarder import Forwarder
 from .forward.loop import OnLoop
 from .hosts import HostsConfig, HostsTable, make_table
 from .hosts_first import HostsFirst
+from .index import Index
 from .reload import read_file
 from .responder import Responder
 from .rewrite_first import RewriteFirst
@@ -44,11 +46,14 @@ class Plugged:
         """Give up everything under way."""
         self._forwarder.close()
 
-    def configure(self, settings: Settings) -> None:
-        """Take over new settings, or raise ConfigError or OSError and change nothing."""
+    def configure(self, settings: Settings, index: Index | None = None) -> None:
+        """Take over new settings, and an index if there is another; ConfigError, OSError: nothing has changed."""
         table = self._read(settings.hosts)
-        self._forwarder.reconfigure(settings.forward)
+        self._forwarder.reconfigure(settings.forward, settings.dns.zones)
         self._settings, self._table = settings, table
+        if index:
+            for responder in (self._responder, self._unrewritten):
+                responder.answer_from(index)
         self._plug()
 
     def hosts_changed(self, path: str, _text: str) -> None:
@@ -71,13 +76,19 @@ class Plugged:
     def _plug(self) -> None:
         """Have the responder answer by the settings; without rewrites, hosts, upstreams there is nobody to ask."""
         dns, forwarder = self._settings.dns, self._forwarder if self._settings.forward.zones else None
-        first = HostsFirst(self._table, dns.through_cache(self._settings.hosts.ttl), dns.udp_max, forwarder)
-        after = first if self._table.records else forwarder
+        hosts = self._settings.hosts
+        first = HostsFirst(self._table, dns.through_cache(hosts.ttl), dns.udp_max, forwarder, hosts)
+        after = first if hosts else forwarder
         udp, tcp, rewrites = self._unrewritten.udp, self._unrewritten.tcp, self._settings.rewrites
         self._unrewritten.forwarder = after
         self._responder.forwarder = RewriteFirst(rewrites, udp, tcp, dns.udp_max, after) if rewrites else after
         for responder in (self._responder, self._unrewritten):
             responder.config = dns
             responder.forget()
+        path = self._settings.autopath
+        server = server_label(dns.listen)
+        self._responder.by_client = (
+            Autopath(path, self._responder, self._unrewritten, self._metrics, server) if path else None
+        )
         self._forwarder.udp_max = dns.udp_max
         self._forwarder.forget()

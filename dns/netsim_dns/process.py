@@ -9,20 +9,19 @@ import asyncio
 import gc
 import logging
 import signal
-import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .config import ConfigError
-from .files import Keyed, parse_objects, replace_objects
 from .index import Index
+from .origins import ApiOrigin, FileOrigin, Origin, wait_synced
 from .plugged import Plugged
 from .probes import metrics_page, poll_health, probe, serve_page
 from .reload import ConfigFile, ReadFile, digest, follow_file
 from .selection import select_views
 from .server import DnsServer, make_responder
-from .settings import Settings, keep_fixed
+from .settings import Settings, chooses_otherwise, keep_fixed
 from .telemetry.links import Links, Report, answer_link
 from .telemetry.metrics import merged
 from .telemetry.observer import Observer, new_metrics, process_values, render_process
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from netsim.client.rest import Client
 
 LOG = logging.getLogger(__name__)
-SAY_WAITING_SECONDS = 0.5
 COLLECT = (20_000, 20, 20)
 ALONE = Worker()
 Followed = tuple[asyncio.Task[None], asyncio.Event]
@@ -46,6 +44,8 @@ class Process:
         self, settings: Settings, index: Index, config: ConfigFile | None = None, worker: Worker = ALONE
     ) -> None:
         self.settings, self._index, self._config, self._worker = settings, index, config, worker
+        self.origin: Origin | None = None
+        self._refilling: asyncio.Task[None] | None = None
         self.metrics = new_metrics()
         self._observer = Observer(settings, self.metrics)
         self._responder = make_responder(index, settings.dns)
@@ -163,20 +163,45 @@ class Process:
 
     def _reload(self, path: str, text: str) -> None:
         assert self._config is not None
+        if self._refilling:
+            self._refilling.cancel()
         try:
-            new = self._config.parse(path, text)
-            settings, fixed = keep_fixed(self.settings, new)
-            self._plugged.configure(settings)
+            settings, fixed = keep_fixed(self.settings, self._config.parse(path, text))
+            if self.origin and chooses_otherwise(self.settings.dns, settings.dns):
+                self._refilling = self._start(self._refill(self.origin, path, text, settings, fixed))
+            else:
+                self._take_over(path, text, settings, fixed)
         except (ConfigError, OSError) as failure:
-            self.metrics.add("reload_failed_total")
-            LOG.error("dns: %s has changed but cannot be used: %s; the configuration before stays", path, failure)
-            return
+            self._refuse(path, failure)
+
+    async def _refill(self, origin: Origin, path: str, text: str, settings: Settings, fixed: list[str]) -> None:
+        """Take over settings that choose other objects once these are there: no query may be answered without them."""
+        taken = False
+        try:
+            index = await origin.refill(settings.dns)
+            self._take_over(path, text, settings, fixed, index)
+            taken = True
+        except (ConfigError, OSError) as failure:
+            self._refuse(path, failure)
+        await origin.settle(taken)
+
+    def _take_over(
+        self, path: str, text: str, settings: Settings, fixed: list[str], index: Index | None = None
+    ) -> None:
+        self._plugged.configure(settings, index)
         self.settings = settings
+        if index:
+            self._index = index
+            _settle_memory()
         self._follow_hosts()
         self._observer.configure(self.settings)
         for name in fixed:
             LOG.warning("dns: %s: %s has changed, which needs a new start; it stays as it was", path, name)
         self._tell_version(text)
+
+    def _refuse(self, path: str, failure: Exception) -> None:
+        self.metrics.add("reload_failed_total")
+        LOG.error("dns: %s has changed but cannot be used: %s; the configuration before stays", path, failure)
 
     def _tell_version(self, text: str) -> None:
         versions = self.metrics.values["reload_version_info"]
@@ -212,57 +237,36 @@ async def run_dns(settings: Settings, client: Client, config: ConfigFile | None 
     Ports open once every watched kind was listed, or after `startup_timeout`: what is known is then answered, and
     what is not is SERVFAIL rather than denied. With the API lost the last data is served on.
     """
-    from .feed import Feed
-    from .telemetry.api import ApiMetrics
-
     index = Index(views=select_views(settings.dns))
     process = Process(settings, index, config, worker)
-    measured = ApiMetrics(process.metrics, index)
-    client.transport = measured.transport(client.transport)
-    feed = Feed(client, index, settings.dns.pods == "verified", measured.programmed, settings.dns.labels)
+    process.origin = origin = ApiOrigin(client, process.metrics)
     try:
-        await feed.start()
+        feed = await origin.begin(index, settings.dns)
         stop = stop_signal()
         await process.open()
-        if not await _wait_synced(feed.wait_synced, settings.dns.startup_timeout):
+        if not await wait_synced(feed, settings.dns.startup_timeout, _say_waiting):
             LOG.warning("plugin/kubernetes: starting server with unsynced Kubernetes API")
         await process.serve(stop)
     finally:
         await process.close()
-        await feed.close()
+        await origin.close()
 
 
-async def _wait_synced(wait: Callable[[float], Coroutine[Any, Any, bool]], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        if await wait(min(left, SAY_WAITING_SECONDS)):
-            return True
-        LOG.info("plugin/kubernetes: waiting for Kubernetes API before starting server")
-    return await wait(0)
+def _say_waiting() -> None:
+    LOG.info("plugin/kubernetes: waiting for Kubernetes API before starting server")
 
 
 async def run_dns_objects(
     settings: Settings, file: ReadFile, config: ConfigFile | None = None, worker: Worker = ALONE
 ) -> None:
     """Serve the objects of a file, without an API; a changed file is taken over if it can be read."""
-    index, known = Index(views=select_views(settings.dns)), Keyed()
-    known = replace_objects(index, known, parse_objects(file.path, file.text), int(time.time()))
-    index.set_synced()
-    process = Process(settings, index, config, worker)
-
-    def changed(path: str, text: str) -> None:
-        nonlocal known
-        try:
-            known = replace_objects(index, known, parse_objects(path, text), int(time.time()))
-        except ConfigError as failure:
-            LOG.error("%s; the objects before stay", failure)
-        else:
-            LOG.info("dns: %d objects read from %s", len(known), path)
-
+    origin = FileOrigin(file, settings.dns)
+    process = Process(settings, origin.index, config, worker)
+    process.origin = origin
     try:
         stop = stop_signal()
         await process.open()
-        process.follow(file, changed)
+        process.follow(file, origin.changed)
         await process.serve(stop)
     finally:
         await process.close()

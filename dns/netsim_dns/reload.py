@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import glob
 import hashlib
 import logging
 import os
@@ -41,6 +42,13 @@ def read_file(path: str) -> str:
             return file.read()
     except UnicodeDecodeError as failure:
         raise OSError(errno.EILSEQ, f"not UTF-8: {failure.reason} at byte {failure.start}", path) from failure
+
+
+def read_files(directory: str, pattern: str) -> list[str] | None:
+    """The texts of the files that a pattern (`custom/*.override`, from the directory) stands for, in the order of their
+    names; None for the name of a file that is not there. Raises OSError."""
+    paths = sorted(glob.glob(os.path.join(directory, pattern)))
+    return [read_file(path) for path in paths] if paths or glob.has_magic(pattern) else None
 
 
 def digest(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .aliases import add_followed, target_query
-from .answer import answer_context, outside
+from .answer import CNAME_CHAIN_MAX, answer_context, obsolete, outside
 from .config import CACHE_TTL_MIN, DnsConfig
 from .context import Context, make_context
 from .index import Index
@@ -31,9 +31,9 @@ from .reply import (
     render,
     with_size_at_most,
 )
-from .seams import Answered, Forwarder
+from .seams import Answered, Forwarder, RespondTo
 from .sources import made_from
-from .types import CNAME, IN, NS, REFUSED, SERVFAIL, Answer, Question
+from .types import ANY, CNAME, IN, NS, REFUSED, SERVFAIL, Answer, Question
 from .wire import (
     HEADER_SIZE,
     OPCODE_NOTIFY,
@@ -52,7 +52,8 @@ KEPT_QUERY_MAX = 512
 @dataclass(slots=True)
 class Responder:
     """Answers for one index. `local` are the server's own addresses, see `answer`; without `forwarder` what is not the
-    cluster's is SERVFAIL. `failures` counts questions whose answering raised.
+    cluster's is SERVFAIL. `failures` counts questions whose answering raised. `by_client`, if there is one, answers in
+    its place when it is known who asks.
 
     Answers are kept under their question, and, for queries that come again byte by byte, under everything a query
     says but its id. When the index changes, those made from what was touched are forgotten before anything is
@@ -65,6 +66,8 @@ class Responder:
     forwarder: Forwarder | None = None
     failures: int = 0
     kept: Keeper = field(default_factory=Keeper)
+    by_client: RespondTo | None = None
+    _following: int = 0
     _seen: int = -1
     _serial: bytes = bytes(4)
 
@@ -85,6 +88,11 @@ class Responder:
             self._renew()
         ready = self.kept.tcp.get(data[2:])
         return self._respond(data, True) if ready is None else data[:2] + self._finish(ready)
+
+    def answer_from(self, index: Index) -> None:
+        """Take another index, and keep nothing of what the one before was asked for."""
+        self.index, self._seen = index, -1
+        self.forget()
 
     def forget(self) -> None:
         """Drop all kept answers, as after a change of `config`."""
@@ -168,6 +176,8 @@ class Responder:
         """A new answer; a forwarder's is not ours to keep."""
         asked = query.question
         question = asked._replace(qname=lower(asked.qname))
+        if question.qtype == ANY and self.config.hinfo_for_any:
+            return Kept(build_body(question, obsolete(question), ()), False, None)
         if self.forwarder and self.forwarder.owns(question.qname):
             return self.forwarder.ask(query, data, stream)
         zone = find_zone(question.qname, self.config.zones)
@@ -175,28 +185,35 @@ class Responder:
         found = self._find(question, context)
         if found.elsewhere and self.forwarder:
             return self.forwarder.ask(query, data, stream)
-        if found.follow is not None and self.forwarder and zone is not None:
-            return self._follow(query, zone, found, data, stream)
+        if found.follow is not None and zone is not None and self._is_answered(found.follow):
+            return self._follow(query, zone, data, stream)
         exact = not _serves_any_case(question, found)
         if exact and asked != question and zone is not None:
             found = self._find(asked, make_context(asked, self.index, self.config, zone))
         if query.opcode == OPCODE_NOTIFY and self.config.cache_ttl:
             found = found._replace(ttl=CACHE_TTL_MIN)
-        touched = made_from(context.subject, self.index) if context else None
+        touched = made_from(context) if context else None
         return Kept(build_body(asked if exact else question, found, zone or ()), exact, touched)
 
-    def _follow(self, query: Query, zone: Labels, found: Answer, data: bytes, stream: bool) -> Answered:
-        """The answer to a question for an alias, whose target an upstream is asked for."""
-        assert self.forwarder is not None
-        assert found.follow is not None
+    def _is_answered(self, name: Labels) -> bool:
+        """Is there anybody to ask for an alias's target: an upstream, or another zone of ours?"""
+        return self.forwarder is not None or find_zone(lower(name), self.config.zones) is not None
+
+    def _follow(self, query: Query, zone: Labels, data: bytes, stream: bool) -> Answered:
+        """The answer to a question for an alias whose target is outside its zone, with what is known of that."""
         found = self._find(query.question, make_context(query.question, self.index, self.config, zone))
-        target, inner = target_query(query, found.follow or (), data[:2])
-        message = self.forwarder.recall(inner, stream) or self.forwarder.ask(target, inner, stream)
-        if isinstance(message, bytes):
+        inner = target_query(query, found.follow or (), data[:2])
+        self._following += 1
+        message = None
+        if self._following <= CNAME_CHAIN_MAX:
+            message = self.tcp(inner) if stream else self.udp(inner)
+        self._following -= 1
+        if not isinstance(message, asyncio.Future):
             return self._joined(query, found, data, message, stream)
+        waiting = message
 
         async def later() -> bytes | None:
-            return self._joined(query, found, data, await message, stream)
+            return self._joined(query, found, data, await waiting, stream)
 
         return asyncio.ensure_future(later())
 

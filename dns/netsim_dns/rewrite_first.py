@@ -48,7 +48,7 @@ class RewriteFirst:
     def _ask_other(
         self, query: Query, target: Labels, data: bytes, stream: bool
     ) -> bytes | asyncio.Future[bytes | None]:
-        _, inner = target_query(query, target, data[:2])
+        inner = target_query(query, target, data[:2])
         answer: Answered = self._tcp(inner) if stream else self._udp(inner)
         if not isinstance(answer, asyncio.Future):
             return self._under_own_name(query, target, data, answer, stream)

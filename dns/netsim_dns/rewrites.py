@@ -1,39 +1,65 @@
 """Names asked for under others: a query for one is answered with what is known of the other, under the name asked.
 
-As CoreDNS's `rewrite name exact` and `suffix` with `answer auto`. Pure.
+As CoreDNS's `rewrite name` with `answer auto`. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from struct import Struct
 
-from .aliases import read_name
 from .config import ConfigError
+from .expand import Expanded, expand_records
 from .names import Labels, labels_of, lower, under, writable
 from .reply import Body, whole_name
-from .types import NAMES_IN, OPT
-from .wire import AA, HEADER_SIZE, TC
+from .types import OPT
+from .wire import AA, RA, TC
 
-RA = 0x0080
-_HEADER, _RECORD = Struct("!HHHHHH"), Struct("!HHIH")
+_GROUP = re.compile(r"\{(\d+)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """`source` becomes `target`: whole names (lower case), or with `suffix` what names end in."""
+    """`source` becomes `target`: whole names (lower case), or with `suffix` what names end in.
+
+    With `pattern`, which is looked for in a name as text with a dot at its end, `template` is the new name, in which
+    `{1}` stands for the first group; with `every` it is what each place becomes.
+    """
 
     source: Labels
     target: Labels
     suffix: bool = False
+    pattern: re.Pattern[str] | None = None
+    template: str = ""
+    every: bool = False
 
     def apply(self, name: Labels) -> Labels | None:
         """The name (lower case) under its other name, None if this is not about it."""
+        if self.pattern:
+            return self._matched(self.pattern, name)
         if not self.suffix:
             return self.target if name == self.source else None
         count = len(name) - len(self.source)
         return name[:count] + self.target if count > 0 and under(name, self.source) else None
+
+    def _matched(self, pattern: re.Pattern[str], name: Labels) -> Labels | None:
+        text = "".join(f"{label.decode('latin-1')}." for label in name)
+        found = pattern.search(text)
+        if found is None or any(b"." in label for label in name):
+            return None
+        if self.every:
+            return _labels(pattern.sub(lambda _: self.template, text))
+        return _labels(_GROUP.sub(lambda group: _group(found, int(group[1])), self.template))
+
+
+def _group(found: re.Match[str], number: int) -> str:
+    return (found[number] or "") if number <= found.re.groups else ""
+
+
+def _labels(text: str) -> Labels | None:
+    labels = tuple(label.lower() for label in text.encode("latin-1", "replace").removesuffix(b".").split(b"."))
+    return labels if writable(labels) else None
 
 
 def parse_rewrite(text: str) -> Rewrite:
@@ -56,34 +82,11 @@ def find_target(rewrites: Iterable[Rewrite], name: Labels) -> Labels | None:
 
 def restored(message: bytes, target: Labels, name: Labels) -> Body:
     """The records of a well-formed message about `target`, those that it owns under `name`; its flags."""
-    _, flags, questions, *counts = _HEADER.unpack_from(message)
-    offset = HEADER_SIZE
-    for _ in range(questions):
-        offset = read_name(message, offset)[1] + 4
-    sections: list[tuple[bytes, ...]] = []
-    for count in counts:
-        records = []
-        for _ in range(count):
-            owner, offset = read_name(message, offset)
-            rtype, rclass, ttl, size = _RECORD.unpack_from(message, offset)
-            offset += _RECORD.size
-            if rtype != OPT:
-                data = b"".join(_data(message, offset, rtype, size))
-                head = whole_name(name if lower(owner) == target else owner)
-                records.append(head + _RECORD.pack(rtype, rclass, ttl, len(data)) + data)
-            offset += size
-        sections.append(tuple(records))
-    fixed, authority, additional = sections
-    length = sum(len(record) for records in sections for record in records)
-    return Body(flags & (AA | TC | RA | 15), fixed, (), authority, additional, size=length)
 
+    def written(record: Expanded) -> bytes:
+        return record.under(whole_name(name if lower(record.owner) == target else record.owner))
 
-def _data(message: bytes, offset: int, rtype: int, size: int) -> Iterator[bytes]:
-    """A record's data in pieces, its names without pointers."""
-    before, names = NAMES_IN.get(rtype, (size, 0))
-    yield message[offset : offset + before]
-    at = offset + before
-    for _ in range(names):
-        name, at = read_name(message, at)
-        yield whole_name(name)
-    yield message[at : offset + size]
+    sections = [tuple(written(r) for r in section if r.rtype != OPT) for section in expand_records(message)]
+    size = sum(len(record) for records in sections for record in records)
+    flags = int.from_bytes(message[2:4], "big") & (AA | TC | RA | 15)
+    return Body(flags, sections[0], (), sections[1], sections[2], size=size)

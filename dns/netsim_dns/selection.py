@@ -25,8 +25,10 @@ def select_views(config: DnsConfig) -> Mapping[str, View]:
     if not config.endpoints:
         views["EndpointSlice"] = _nothing
     if config.labels:
-        fits = _labelled(config.labels)
+        fits = _labelled(config.labels, "labels")
         views |= {kind: _only(fits, views[kind]) for kind in LABELLED}
+    if config.namespace_labels:
+        views["Namespace"] = _only(_labelled(config.namespace_labels, "namespace-labels"), views["Namespace"])
     if config.namespaces:
         fits = _in_namespaces(frozenset(config.namespaces))
         views = {kind: _only(fits, view) for kind, view in views.items()}
@@ -45,9 +47,9 @@ def _in_namespaces(namespaces: frozenset[str]) -> Callable[[Obj], bool]:
     return lambda obj: obj["metadata"].get("namespace", obj["metadata"]["name"]) in namespaces
 
 
-def _labelled(text: str) -> Callable[[Obj], bool]:
+def _labelled(text: str, option: str) -> Callable[[Obj], bool]:
     try:
         selector = parse_label_selector(text)
     except SelectorError as failure:
-        raise ConfigError(f"dns labels: {failure}; use a selector such as app=web") from None
+        raise ConfigError(f"dns {option}: {failure}; use a selector such as app=web") from None
     return lambda obj: selector.matches(obj["metadata"].get("labels") or {})

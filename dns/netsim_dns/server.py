@@ -11,7 +11,7 @@ from .addresses import local_addresses
 from .config import ConfigError, DnsConfig, Listen
 from .index import Index
 from .responder import Responder
-from .seams import Observe
+from .seams import Observe, RespondTo
 from .tcp import DnsStream, open_tcp
 from .udp import UdpServer, open_udp
 
@@ -41,7 +41,7 @@ class DnsServer:
         try:
             for listen in self._responder.config.listen:
                 udp, tcp = open_pair(listen, self._share)
-                self._udp.append(UdpServer(udp, self._responder.udp, self._observe))
+                self._udp.append(UdpServer(udp, self._responder.udp, self._observe, by_client=self._by_client))
                 self._tcp.append(await loop.create_server(self._stream, sock=tcp))
         except BaseException:
             await self.close()
@@ -59,7 +59,10 @@ class DnsServer:
         await asyncio.sleep(0)  # aborted transports release their sockets in the next turn of the loop
 
     def _stream(self) -> DnsStream:
-        return DnsStream(self._responder.tcp, self._streams, self._observe)
+        return DnsStream(self._responder.tcp, self._streams, self._observe, self._by_client)
+
+    def _by_client(self) -> RespondTo | None:
+        return self._responder.by_client
 
 
 def open_pair(listen: Listen, share: bool = False) -> tuple[socket.socket, socket.socket]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from ipaddress import ip_network
 from typing import Any
 
+from .autopath import AutopathConfig, parse_search
 from .config import ConfigError, DnsConfig, Listen
 from .forward.config import (
     CacheConfig,
@@ -23,22 +24,26 @@ from .rewrites import Rewrite
 
 ReadFile = Callable[[str], str]
 WORKERS_MAX = 64
+NODE_RESOLV_CONF = "/etc/resolv.conf"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`log` are the classes of queries that get a line, in `log_format`; `metrics_listen` is None for off; `reload`
-    the seconds between looks at changed files (0: never); `workers` how many processes answer."""
+    the seconds between looks at changed files (0: never); `workers` how many processes answer; `blocks` the server
+    blocks: zones as metrics call them, and whether they have a cache."""
 
     dns: DnsConfig = field(default_factory=DnsConfig)
     forward: ForwardConfig = field(default_factory=ForwardConfig)
     hosts: HostsConfig = field(default_factory=HostsConfig)
     rewrites: tuple[Rewrite, ...] = ()
+    autopath: AutopathConfig | None = None
     log: tuple[str, ...] = ()
     log_format: str = "text"
     metrics_listen: Listen | None = None
     reload: float = 2.0
     workers: int = 1
+    blocks: tuple[tuple[str, bool], ...] = ((".", True),)
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= WORKERS_MAX:
@@ -56,11 +61,13 @@ def make_settings(values: Mapping[str, Any], read_file: ReadFile) -> Settings:
         forward=_forward_config(values, read_file),
         hosts=_hosts_config(values),
         rewrites=tuple(values.get("rewrite", ())),
+        autopath=_autopath_config(values, read_file),
         log=tuple(values.get("log", ())),
         log_format=values.get("log-format", default.log_format),
         metrics_listen=values.get("metrics"),
         reload=values.get("reload", default.reload),
         workers=values.get("workers", default.workers),
+        blocks=values.get("blocks", ((".", bool(values.get("cache", True))),)),
     )
 
 
@@ -75,9 +82,12 @@ def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
         listen=tuple(values.get("listen", default.listen)),
         ttl=values.get("ttl", default.ttl),
         cache_ttl=values.get("cache", default.cache_ttl),
+        denial_ttl=values.get("denial-ttl"),
         pods=values.get("pods", default.pods),
         cluster_cidrs=cidrs,
         fallthrough=values.get("fallthrough", default.fallthrough),
+        fallthrough_zones=tuple(values.get("fallthrough-zones", default.fallthrough_zones)),
+        hinfo_for_any=values.get("any", default.hinfo_for_any),
         udp_max=values.get("udp-max", default.udp_max),
         bufsize=values.get("bufsize", default.bufsize),
         catch_all=values.get("catch-all", default.catch_all),
@@ -89,6 +99,7 @@ def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
         health_listen=values.get("health"),
         ready_listen=values.get("ready"),
         namespaces=tuple(values.get("namespaces", ())),
+        namespace_labels=values.get("namespace-labels", ""),
         labels=values.get("labels", ""),
         endpoints=values.get("endpoints", default.endpoints),
         endpoint_pod_names=values.get("endpoint-pod-names", default.endpoint_pod_names),
@@ -104,6 +115,22 @@ def _hosts_config(values: Mapping[str, Any]) -> HostsConfig:
         return made
     files = tuple(text for text in given if text.startswith(("/", "./", "../")))
     return HostsConfig(tuple(text for text in given if text not in files), files)
+
+
+def _autopath_config(values: Mapping[str, Any], read_file: ReadFile) -> AutopathConfig | None:
+    """`autopath` is true, or of a Corefile its zones and the file that has the search path (none: by the pod)."""
+    given = values.get("autopath")
+    if not given:
+        return None
+    zones, file = ((".",), "") if given is True else given
+    if file:
+        return AutopathConfig(zones, parse_search(read_file(file)), by_pod=False)
+    if values.get("pods") != "verified":
+        raise ConfigError("dns autopath: a client's search path is known by its pod; set pods to verified")
+    try:
+        return AutopathConfig(zones, parse_search(read_file(NODE_RESOLV_CONF)))
+    except OSError:
+        return AutopathConfig(zones, ())  # a machine without the file searches no further
 
 
 def _check_networks(cidrs: tuple[str, ...]) -> None:
@@ -130,7 +157,7 @@ def _forward_config(values: Mapping[str, Any], read_file: ReadFile) -> ForwardCo
     cache = CacheConfig(success_ttl=seconds, denial_ttl=seconds)
     if not seconds:
         cache = replace(cache, servfail_ttl=0.0)
-    return ForwardConfig(tuple(replace(zone, cache=cache, **policy) for zone in zones))
+    return ForwardConfig(tuple(replace(zone, cache=cache, block=".", **policy) for zone in zones))
 
 
 def _tls(zone: str, upstreams: Sequence[str]) -> Tls | None:
@@ -154,6 +181,13 @@ def keep_fixed(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
     return kept, changed + [option for name, option in _FIXED.items() if getattr(old, name) != getattr(new, name)]
 
 
+def chooses_otherwise(old: DnsConfig, new: DnsConfig) -> bool:
+    """Are other objects to be answered from, or the same by other names?"""
+    verified = [each.pods == "verified" for each in (old, new)]
+    return verified[0] != verified[1] or any(getattr(old, name) != getattr(new, name) for name in _CHOOSING)
+
+
+_CHOOSING = ("namespaces", "namespace_labels", "labels", "endpoints", "endpoint_pod_names")
 _PAGES = {"health": "health_listen", "ready": "ready_listen", "metrics": "metrics_listen"}
 _START = {_PAGES.get(option.name, option.name.replace("-", "_")): option.name for option in OPTIONS if option.fixed}
 _OF_DNS = {each.name for each in fields(DnsConfig)}

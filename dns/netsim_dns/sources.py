@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from . import names
-from .index import Index, Touched
+from .context import Context
+from .index import Touched
 from .kept import VOLATILE
 
 
-def made_from(subject: names.Name | bytes, index: Index) -> Touched | None:
-    """What must stay as it is for the answer (but for the SOA's serial) to stay true; None: nothing can alter it.
-
-    `subject` is what the question's name means.
-    """
-    match subject:
+def made_from(context: Context) -> Touched | None:
+    """What must stay as it is for the answer (but for the SOA's serial) to stay true; None: nothing can alter it."""
+    index = context.index
+    match context.subject:
         case bytes() as address:
-            return None, address
+            return VOLATILE if context.config.namespace_labels else (None, address)
         case names.ServiceName(namespace, owner):
             service = index.services.get((namespace, owner))
             return VOLATILE if service and service.external is not None else (namespace, owner)

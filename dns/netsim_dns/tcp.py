@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any, cast
 
 from .limits import open_files_max
-from .seams import Answered, Exchange, Observe, Respond
+from .seams import Answered, ByClient, Exchange, Observe, Respond, nobody
 
 FIRST_TIMEOUT = 3.0
 IDLE_TIMEOUT = 10.0
@@ -73,8 +73,15 @@ class DnsStream(asyncio.Protocol):
     for 5 s. With `STREAMS_MAX` connections open, the one that is nearest to its end makes room for a new one.
     """
 
-    def __init__(self, respond: Respond, open_streams: set[DnsStream], observe: Observe | None = None) -> None:
+    def __init__(
+        self,
+        respond: Respond,
+        open_streams: set[DnsStream],
+        observe: Observe | None = None,
+        by_client: ByClient = nobody,
+    ) -> None:
         self._respond = respond
+        self._by_client = by_client
         self._observe = observe
         self._open = open_streams
         self._loop = asyncio.get_running_loop()
@@ -91,6 +98,9 @@ class DnsStream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._client = transport.get_extra_info("peername")
+        to = self._by_client()
+        if to and self._client:
+            self._respond = lambda data: to(data, self._client[0], True)
         if len(self._open) >= min(STREAMS_MAX, open_files_max() // 2):
             min(self._open, key=attrgetter("deadline")).abort()
         self._open.add(self)

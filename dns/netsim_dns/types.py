@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .names import Labels
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
-A, NS, CNAME, SOA, PTR, TXT, AAAA, SRV, OPT, IXFR, AXFR = 1, 2, 5, 6, 12, 16, 28, 33, 41, 251, 252
+A, NS, CNAME, SOA, PTR, HINFO, TXT, AAAA, SRV, OPT, IXFR, AXFR, ANY = 1, 2, 5, 6, 12, 13, 16, 28, 33, 41, 251, 252, 255
 IN = 1
 NAMES_IN = {NS: (0, 1), CNAME: (0, 1), PTR: (0, 1), SOA: (0, 2), 15: (2, 1), SRV: (6, 1)}
 """Of types whose data has names that may be compressed: bytes before them, and how many there are (15 is MX)."""

@@ -12,7 +12,7 @@ from struct import Struct, error, unpack_from
 from .names import Labels
 from .types import FORMERR, NOTIMP, OPT, SERVFAIL, Question
 
-QR, AA, TC, RD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0010
+QR, AA, TC, RD, RA, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0010
 OPCODE_QUERY, OPCODE_NOTIFY = 0, 4
 HEADER_SIZE = 12
 PLAIN_LIMIT = 512

@@ -7,7 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from ..config import Listen
-from ..forward.config import POLICIES, CacheConfig, ForwardZone, Tls, parse_resolv_conf, parse_upstream
+from ..forward.config import (
+    POLICIES,
+    CacheConfig,
+    ForwardZone,
+    Tls,
+    parse_resolv_conf,
+    parse_upstream,
+    zone_label,
+    zone_labels,
+)
+from ..names import Labels, under
 from ..telemetry.registry import RCODES
 from .server import INSTEAD, Server
 from .syntax import Directive
@@ -18,13 +28,46 @@ CACHE_MOST, DENIAL_MOST = 3600, 1800
 
 
 def forwarded_zones(server: Server) -> list[ForwardZone]:
-    """The zones that a block forwards: those of each `forward`, no wider than its own; equal ones in a chain."""
+    """The zones that a block forwards, no wider than its own. For each name its `forward`s are asked in their order in
+    the file, a later one for what the first excludes or goes on after."""
     cache = server.cache or CacheConfig(success_ttl=0, denial_ttl=0, servfail_ttl=0)
-    found: dict[str, ForwardZone] = {}
-    for forward in reversed(server.forwards):
-        for zone in server.zones if forward.zone == "." else [forward.zone]:
-            found[zone] = replace(forward, zone=zone, cache=cache, then=found.get(zone))
-    return list(found.values())
+    common: dict[str, Any] = {"cache": cache, "consolidated": server.consolidated}
+    names = dict.fromkeys(zone for each in server.forwards for zone in _narrowed(each, server))
+    asked = {name: _asked(zone_labels(name), server.forwards) for name in names}
+    found = []
+    for name, forwards in asked.items():
+        if any(other != name and _is_under(name, other) and asked[other] == forwards for other in names):
+            continue  # it is asked for as a wider zone is
+        block, chain = zone_label(_narrowest(name, server.zones)), None
+        for each in reversed(forwards):
+            chain = replace(each, zone=name, then=chain, block=block, **common)
+        found += [chain] if chain else []
+    return found
+
+
+def _asked(name: Labels, forwards: Sequence[ForwardZone]) -> list[ForwardZone]:
+    """Those that a name may be asked of, in order: up to the first that leaves nothing."""
+    fitting = [each for each in forwards if under(name, each.labels)]
+    end = next((index for index, each in enumerate(fitting, 1) if _is_last(each)), len(fitting))
+    return fitting[:end]
+
+
+def _is_under(name: str, zone: str) -> bool:
+    return under(zone_labels(name), zone_labels(zone))
+
+
+def _is_last(forward: ForwardZone) -> bool:
+    return not forward.excluded and not forward.next_rcodes
+
+
+def _narrowed(forward: ForwardZone, server: Server) -> list[str]:
+    return server.zones if forward.zone == "." else [forward.zone]
+
+
+def _narrowest(name: str, zones: Sequence[str]) -> str:
+    """The longest of the zones that a name is in, or the name."""
+    around = [zone for zone in zones if _is_under(name, zone)]
+    return max(around, key=lambda zone: len(zone_labels(zone)), default=name)
 
 
 def read_cache(directive: Directive, server: Server) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..zones import reverse_zones
 from .server import INSTEAD, Plugin, Server
 from .syntax import Directive
-from .values import REVERSE, is_reverse, only, seconds, whole
+from .values import is_reverse, only, seconds, whole
 
 
 def read_kubernetes(directive: Directive, server: Server) -> None:
@@ -34,10 +34,7 @@ def _ttl(line: Directive, server: Server) -> None:
 
 
 def _fallthrough(line: Directive, server: Server) -> None:
-    others = [zone for zone in line.arguments if zone.removesuffix(".") not in REVERSE]
-    if others or not line.arguments:
-        raise line.error("only `fallthrough in-addr.arpa ip6.arpa` is served: the cluster's own names are denied here")
-    server.values["fallthrough"] = True
+    server.values |= {"fallthrough": True, "fallthrough-zones": line.arguments or ["."]}
 
 
 def _startup_timeout(line: Directive, server: Server) -> None:
@@ -46,6 +43,10 @@ def _startup_timeout(line: Directive, server: Server) -> None:
 
 def _namespaces(line: Directive, server: Server) -> None:
     server.values["namespaces"] = line.arguments
+
+
+def _namespace_labels(line: Directive, server: Server) -> None:
+    server.values["namespace-labels"] = " ".join(line.arguments)
 
 
 def _labels(line: Directive, server: Server) -> None:
@@ -71,5 +72,5 @@ def _ignore(line: Directive, server: Server) -> None:
 _KUBERNETES: dict[str, Plugin] = {
     "pods": _pods, "ttl": _ttl, "fallthrough": _fallthrough, "startup_timeout": _startup_timeout,
     "namespaces": _namespaces, "labels": _labels, "noendpoints": _noendpoints,
-    "endpoint_pod_names": _endpoint_pod_names, "ignore": _ignore,
+    "namespace_labels": _namespace_labels, "endpoint_pod_names": _endpoint_pod_names, "ignore": _ignore,
 }  # fmt: skip

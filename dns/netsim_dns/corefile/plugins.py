@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ..config import ConfigError
-from ..forward.config import CacheConfig, ForwardConfig
+from ..forward.config import CacheConfig, Consolidated, ForwardConfig, zone_label
 from ..hosts import HOSTS_TTL, HostsConfig
 from ..options import is_address
-from ..rewrites import parse_rewrite
+from ..rewrites import Rewrite, parse_rewrite
 from ..telemetry.registry import LOG_CLASSES
 from .forwarding import ReadFile, forwarded_zones, read_cache, read_forward
 from .kubernetes import read_kubernetes
 from .server import INSTEAD, Plugin, Server
-from .syntax import Block, Directive, parse_corefile
-from .values import only, place, seconds, split_key, whole
+from .syntax import Block, Directive, ReadAll, parse_corefile
+from .values import duration_text, only, place, seconds, split_key, whole
 
 
-def read_corefile(text: str, environment: Mapping[str, str], read_file: ReadFile) -> dict[str, Any]:
-    """Values of options, with `forward-config` for all that is forwarded. `read_file` gives the text of a resolv.conf.
+def read_corefile(
+    text: str, environment: Mapping[str, str], read_file: ReadFile, read_all: ReadAll = lambda _: None
+) -> dict[str, Any]:
+    """Values of options, with `forward-config` for all that is forwarded. `read_file` gives the text of a resolv.conf,
+    `read_all` the texts of the files that an `import` names.
 
     One block has the `kubernetes` plugin; the others are stub domains. Raises ConfigError, OSError.
     """
-    blocks = parse_corefile(text, environment)
+    blocks = parse_corefile(text, environment, read_all)
     keys = [split_key(key) for block in blocks for key in block.keys]
     ports = {port for _, port in keys}
     if len(ports) != 1:
@@ -32,12 +36,16 @@ def read_corefile(text: str, environment: Mapping[str, str], read_file: ReadFile
     main = [server for server in servers if "zone" in server.values]
     if len(main) != 1:
         raise ConfigError(f"{len(main)} server blocks have the kubernetes plugin; give it to one, such as `.:53`")
+    for block, server in zip(blocks, servers, strict=True):
+        _check_stub(block, server, main[0])
     binds = main[0].binds or ["0.0.0.0"]
     zones = [zone for server in servers for zone in forwarded_zones(server)]
     found = {"reload": 0.0, **main[0].values, "listen": [(address, *ports) for address in binds]}
     # a forwarder anywhere makes CoreDNS take every class; outside all blocks it answers nobody
+    found["log"] = list(dict.fromkeys(word for server in servers for word in server.values.get("log", ())))
+    found["blocks"] = tuple((zone_label(zone), server.cache is not None) for server in servers for zone in server.zones)
     found |= {"class-ignored": bool(zones), "catch-all": any("." in server.zones for server in servers)}
-    return {**found, "forward-config": ForwardConfig(tuple(zones)), "cache": _most(main[0].cache)}
+    return {**found, "forward-config": ForwardConfig(tuple(zones)), **_cache(main[0].cache)}
 
 
 def _read_block(block: Block, read_file: ReadFile) -> Server:
@@ -52,12 +60,62 @@ def _read_block(block: Block, read_file: ReadFile) -> Server:
     return server
 
 
-def _most(cache: CacheConfig | None) -> int:
-    return max(cache.success_ttl, cache.denial_ttl) if cache else 0
+def _check_stub(block: Block, server: Server, main: Server) -> None:
+    """What another block than the kubernetes plugin's says must be true of all, or of what it forwards."""
+    for directive in block.plugins if server is not main else ():
+        if directive.name in ONE_BLOCK:
+            raise directive.error("served in the block of the kubernetes plugin only; move it there")
+
+
+def _cache(cache: CacheConfig | None) -> dict[str, Any]:
+    """The caps of TTLs; equal ones are those of one option, which a flag may say otherwise."""
+    if cache is None:
+        return {"cache": 0}
+    apart = {"denial-ttl": cache.denial_ttl} if cache.denial_ttl != cache.success_ttl else {}
+    return {"cache": cache.success_ttl, **apart}
 
 
 def _nothing(directive: Directive, server: Server) -> None:
-    """errors, loop: done in any case."""
+    """loop: done in any case."""
+
+
+def _errors(directive: Directive, server: Server) -> None:
+    only(directive, 0, 1)  # it may be told to write to stdout
+    for line in directive.body:
+        match line.name, line.arguments:
+            case "stacktrace", []:
+                pass  # the log of a crash always has one
+            case "consolidate", [period, pattern, *rest] if not set(rest) - {*LEVELS, "show_first"} and len(rest) < 3:
+                level = next((word for word in rest if word in LEVELS), "error")
+                one = Consolidated(
+                    seconds(line, period), duration_text(seconds(line, period)), _pattern(line, pattern), level,
+                    "show_first" in rest,
+                )  # fmt: skip
+                server.consolidated += (one,)
+            case _:
+                raise line.error("errors has `consolidate DURATION REGEXP [LEVEL] [show_first]` and `stacktrace`")
+
+
+def _pattern(line: Directive, text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as failure:
+        raise line.error(f"{text!r} is no regular expression: {failure}") from None
+
+
+def _any(directive: Directive, server: Server) -> None:
+    only(directive, 0, 0)
+    server.values["any"] = True
+
+
+def _autopath(directive: Directive, server: Server) -> None:
+    if not directive.arguments:
+        raise directive.error("give `@kubernetes` or a resolv.conf, after the zones if it is not for all of the block")
+    *zones, source = directive.arguments
+    if source.startswith("@") and source != "@kubernetes":
+        raise directive.error(f"{source}: only @kubernetes knows the search paths of its clients; {INSTEAD}")
+    zones = [zone.removesuffix(".") or "." for zone in zones or server.zones]
+    server.values["autopath"] = (tuple(zones), "" if source == "@kubernetes" else source)
 
 
 def _loadbalance(directive: Directive, server: Server) -> None:
@@ -101,15 +159,16 @@ def _reload(directive: Directive, server: Server) -> None:
 
 
 def _hosts(directive: Directive, server: Server) -> None:
-    files = [word for word in only(directive, 0, 1) if word.startswith("/")]
-    if len(files) != len(directive.arguments):
-        raise directive.error("give a file, and the addresses and names in the body")
+    file, *zones = directive.arguments or ["/etc/hosts"]
+    if not file.startswith("/"):
+        raise directive.error(f"{file!r} is no file's whole path; give it before the zones, such as `hosts /etc/hosts`")
     lines: list[str] = []
-    ttl, reverse, through = HOSTS_TTL, True, False
+    through: tuple[str, ...] = ()
+    ttl, reverse = HOSTS_TTL, True
     for line in directive.body:
         match line.name, line.arguments:
-            case "fallthrough", []:
-                through = True
+            case "fallthrough", of:
+                through = tuple(zone.removesuffix(".") or "." for zone in of or ["."])
             case "ttl", [number]:
                 ttl = whole(line, number)
             case "no_reverse", []:
@@ -118,24 +177,34 @@ def _hosts(directive: Directive, server: Server) -> None:
                 pass  # files are looked at as often as the configuration
             case _:
                 lines.append(" ".join([line.name, *line.arguments]))
-    if not through:
-        raise directive.error("without `fallthrough` every other name would be SERVFAIL; write it into the body")
-    server.values["hosts-config"] = HostsConfig(tuple(lines), tuple(files), ttl, reverse)
+    within = tuple(zone.removesuffix(".") or "." for zone in zones or server.zones)
+    server.values["hosts-config"] = HostsConfig(tuple(lines), (file,), ttl, reverse, within, through)
 
 
 def _rewrite(directive: Directive, server: Server) -> None:
     words = [word for word in directive.arguments if word not in ("stop", "continue")]
+    words += [word for line in directive.body for word in (line.name, *line.arguments)]
     match words:
-        case ["name", ("exact" | "suffix" as kind), source, target, *answer]:
-            dot = "." if kind == "suffix" else ""
+        case ["name", ("exact" | "suffix" | "prefix" | "substring" | "regex" as kind), source, target, *answer]:
+            pass
         case ["name", source, target, *answer] if source not in ("prefix", "substring", "regex"):
-            dot = ""
+            kind = "exact"
         case _:
-            raise directive.error(f"only `rewrite name [exact|suffix] FROM TO [answer auto]` is served; {INSTEAD}")
-    if answer not in ([], ["answer", "auto"]) or directive.body:
-        raise directive.error(f"of `answer` only `answer auto` is served; {INSTEAD}")
-    rule = parse_rewrite(f"{dot}{source.removeprefix('.')} {dot}{target.removeprefix('.')}")
-    server.values.setdefault("rewrite", []).append(rule)
+            raise directive.error(f"only `rewrite name [KIND] FROM TO [answer …]` is served; {INSTEAD}")
+    if answer not in ([], ["answer", "auto"]) and (len(answer) != 4 or answer[:2] != ["answer", "name"]):
+        raise directive.error(f"of `answer` only `answer auto` and `answer name FROM TO` are served; {INSTEAD}")
+    server.values.setdefault("rewrite", []).append(_rule(directive, kind, source, target))
+
+
+def _rule(directive: Directive, kind: str, source: str, target: str) -> Rewrite:
+    """Answers get the name that was asked for back in any case, which is all that `answer name` is written for."""
+    if kind in ("exact", "suffix"):
+        dot = "." if kind == "suffix" else ""
+        return parse_rewrite(f"{dot}{source.removeprefix('.')} {dot}{target.removeprefix('.')}")
+    if kind == "regex":
+        return Rewrite((), (), pattern=_pattern(directive, source), template=target)
+    start = "^" if kind == "prefix" else ""
+    return Rewrite((), (), pattern=re.compile(start + re.escape(source.lower())), template=target, every=True)
 
 
 def _bind(directive: Directive, server: Server) -> None:
@@ -149,8 +218,10 @@ def _bufsize(directive: Directive, server: Server) -> None:
     server.values["bufsize"] = whole(directive, (only(directive, 0, 1) or ["1232"])[0])
 
 
+LEVELS = ("debug", "info", "warning", "error")
+ONE_BLOCK = frozenset({"any", "autopath", "bind", "bufsize", "health", "hosts", "ready", "rewrite"})
 PLUGINS: dict[str, Plugin] = {
-    "errors": _nothing, "loop": _nothing, "loadbalance": _loadbalance, "log": _log, "health": _health, "ready": _ready,
-    "prometheus": _prometheus, "reload": _reload, "bind": _bind, "bufsize": _bufsize, "kubernetes": read_kubernetes,
-    "cache": read_cache, "hosts": _hosts, "rewrite": _rewrite,
+    "any": _any, "autopath": _autopath, "bind": _bind, "bufsize": _bufsize, "cache": read_cache, "errors": _errors,
+    "health": _health, "hosts": _hosts, "kubernetes": read_kubernetes, "loadbalance": _loadbalance, "log": _log,
+    "loop": _nothing, "prometheus": _prometheus, "ready": _ready, "reload": _reload, "rewrite": _rewrite,
 }  # fmt: skip

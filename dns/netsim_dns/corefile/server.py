@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..forward.config import CacheConfig, ForwardZone
+from ..forward.config import CacheConfig, Consolidated, ForwardZone
 from .syntax import Directive
 
 INSTEAD = "leave it out, or run CoreDNS itself (dns/README.md)"
@@ -21,6 +21,7 @@ class Server:
     forwards: list[ForwardZone] = field(default_factory=list)
     cache: CacheConfig | None = None
     binds: list[str] = field(default_factory=list)
+    consolidated: tuple[Consolidated, ...] = ()
 
 
 Plugin = Callable[[Directive, Server], None]

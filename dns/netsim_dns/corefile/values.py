@@ -12,7 +12,6 @@ from .syntax import Directive
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-REVERSE = ("in-addr.arpa", "ip6.arpa")
 
 
 def only(directive: Directive, least: int, most: int) -> list[str]:
@@ -30,6 +29,16 @@ def seconds(directive: Directive, text: str) -> float:
     if not text or _DURATION.sub("", text):
         raise directive.error(f"{text!r} is not a duration such as 5s or 500ms")
     return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
+
+
+def duration_text(time: float) -> str:
+    """A duration as Go writes it: 30s, 5m0s, 1h0m0s, 1.5s, 500ms."""
+    if time < 1:
+        return f"{time * 1000:g}ms"
+    minutes, left = divmod(time, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    ahead = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{ahead}{left:g}s"
 
 
 def whole(directive: Directive, text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -73,6 +74,18 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class Consolidated:
+    """Failures whose reason a pattern is found in: counted for `period` seconds, then told of in one line of that
+    level; with `first` the first one gets its own line too. `shown` is the period as text."""
+
+    period: float
+    shown: str
+    pattern: re.Pattern[str]
+    level: str = "error"
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ForwardZone:
     """Where the names under one zone are asked for; `.` is every name that is not the cluster's. Times in seconds.
 
@@ -83,6 +96,9 @@ class ForwardZone:
     until it answers, and is passed over after more than `max_fails` failed probes (0: never); if all are, one is
     asked at random, or none with `failfast`. Probes are for NS of `health_domain`, with RD unless `health_recursion`
     is off; any answer will do. `failover` are rcodes after which the next upstream is asked.
+
+    `block` is the zone of the server block that this is part of, as metrics call it (empty: this zone).
+    `consolidated` are failures that get a line together now and then, not one each.
 
     `then` is where names are asked for that this zone excludes, and questions again that were answered with one of
     `next_rcodes`; it has the same zone.
@@ -115,6 +131,8 @@ class ForwardZone:
     cache: CacheConfig = field(default_factory=CacheConfig)
     then: ForwardZone | None = None
     tls: Tls | None = None
+    block: str = ""
+    consolidated: tuple[Consolidated, ...] = ()
 
     def __post_init__(self) -> None:
         for name in (self.zone, *self.excluded, self.health_domain):
@@ -183,6 +201,11 @@ def parse_resolv_conf(text: str) -> tuple[Listen, ...]:
 def parse_stub_domains(domains: Mapping[str, Iterable[str]]) -> tuple[ForwardZone, ...]:
     """Zones of `stubDomains` (zone → upstreams), as in kube-dns' ConfigMap, with default settings."""
     return tuple(ForwardZone(zone, tuple(map(parse_upstream, upstreams))) for zone, upstreams in domains.items())
+
+
+def zone_label(name: str) -> str:
+    """A zone as metrics call it: `.` or `corp.example.`."""
+    return name if name == "." else f"{name.removesuffix('.')}."
 
 
 def zone_labels(name: str) -> Labels:

@@ -9,10 +9,10 @@ import time
 from ..config import ConfigError
 from ..names import Labels, lower, under
 from ..telemetry.metrics import Metrics
-from ..types import SERVFAIL
+from ..types import HINFO, SERVFAIL
 from ..wire import Query
 from .config import ForwardConfig, ForwardZone, zone_labels
-from .loop import HINFO, LoopGuard, OnLoop
+from .loop import LoopGuard, OnLoop
 from .render import read_asked, refusal
 from .resolver import Clock, Found, Resolver
 from .route import Route
@@ -39,7 +39,7 @@ class Forwarder:
         server: str = "dns://:53",
         clock: Clock = time.monotonic,
     ) -> None:
-        self._served = tuple(map(zone_labels, served))
+        self._served: tuple[Labels, ...] = ()
         self.udp_max = udp_max
         self._metrics = metrics or Metrics()
         self._server = server
@@ -49,14 +49,16 @@ class Forwarder:
         self._on_loop: OnLoop | None = None
         self._guard: LoopGuard | None = None
         self._routes: tuple[dict[bytes, Route], dict[bytes, Route]] = ({}, {})
-        self.reconfigure(config)
+        self.reconfigure(config, served)
 
-    def reconfigure(self, config: ForwardConfig) -> None:
-        """Go on with these zones. One that is as before keeps its cache and what is known of its upstreams."""
+    def reconfigure(self, config: ForwardConfig, served: tuple[str, ...] | None = None) -> None:
+        """Go on with these zones, and those `served` (None: as before). One that is as before keeps its cache and what
+        is known of its upstreams."""
+        own = self._served if served is None else tuple(map(zone_labels, served))
         for zone in config.zones:
-            if zone.labels in self._served:
+            if zone.labels in own:
                 raise ConfigError(f"dns forward: zone {zone.zone} is the cluster's own, forward one above or below it")
-        old = self.resolvers
+        self._served, old = own, self.resolvers
         self.resolvers = {zone.labels: self._resolver(zone, old) for zone in config.zones}
         self._inside = frozenset(z for z in self.resolvers if any(z != s and under(z, s) for s in self._served))
         self.forget()

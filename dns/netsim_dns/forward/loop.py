@@ -11,13 +11,13 @@ import secrets
 from collections.abc import Callable, Iterable
 
 from ..names import Labels
+from ..types import HINFO
 from ..wire import RD
 from .exchange import UpstreamError
 from .render import bare_question
 from .resolver import Resolver
 from .upstream import Upstream
 
-HINFO = 13
 SEEN_MAX = 2
 RETRY = 2.0
 # a question may still be on its way round after one of its copies was answered

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from struct import Struct, error, unpack_from
 
+from ..expand import expand_records, read_name
+from ..reply import whole_name
 from ..types import AAAA, CNAME, NOERROR, NOTIMP, NS, NXDOMAIN, OPT, PTR, SERVFAIL, SOA, SRV, TXT, A
-from ..wire import HEADER_SIZE, QR, TC
+from ..wire import HEADER_SIZE, PLAIN_LIMIT, QR, TC
 
 MX, DNAME, TSIG, SIG = 15, 39, 250, 24
 # seconds for a message whose records give no time: an error, or one without records
@@ -22,6 +24,8 @@ NAME_MAX = 255
 # types whose data has names: bytes before the first one, and how many
 _NAMES = {NS: (0, 1), CNAME: (0, 1), PTR: (0, 1), DNAME: (0, 1), MX: (2, 1), SRV: (6, 1), SOA: (0, 2)}
 _ADDRESS_SIZES = {A: 4, AAAA: 16}
+_PLACES = {CNAME: 0, A: 2, AAAA: 2, MX: 3}
+_TO_QUESTION = bytes((0xC0, HEADER_SIZE))
 _RECORD = Struct("!HHIH")
 _HEADER = Struct("!HHHHHH")
 
@@ -44,7 +48,9 @@ class Message:
     """A reply. `question` is its question as bytes, empty unless there is exactly one; `body` the records after it
     without OPT. Offsets are into `body`: of each record's end (`ends`), of each TTL (`ttls`), of each place where the
     question's name is written out (`spelled`), and of the data of addresses that belong together (`groups`: size in
-    bytes, offsets). `counts` are the records of answer, authority and additional; `ttl` in seconds is the least of all.
+    bytes, offsets). `exchanges` are start and end of the answer's MX records if they may change places: they follow
+    each other, and nothing points into them. `counts` are the records of answer, authority and additional; `ttl` in
+    seconds is the least of all.
     """
 
     flags: int
@@ -56,6 +62,7 @@ class Message:
     ttls: tuple[int, ...]
     spelled: tuple[int, ...]
     groups: tuple[tuple[int, tuple[int, ...]], ...]
+    exchanges: tuple[tuple[int, int], ...]
     kind: Kind
     ttl: int
 
@@ -99,6 +106,12 @@ def _parse(data: bytes) -> Message:
         raise BadMessage("the question is cut short")
     question = data[HEADER_SIZE:offset] if questions == 1 else b""
     records, opt_ttl = _read_records(data, offset, counts)
+    if question and len(_exchanges(records)) > 1 and len(apart := _apart(data, question)) <= PLAIN_LIMIT:
+        data = apart
+        records, opt_ttl = _read_records(data, offset, counts)
+        movable = _exchanges(records)
+    else:
+        movable = []
     end = records[-1].end if records else offset
     rcode = opt_ttl >> 24 << 4 | flags & 15
     kind = _classify(flags, rcode, records)
@@ -112,9 +125,24 @@ def _parse(data: bytes) -> Message:
         ttls=tuple(r.data - 6 - offset for r in records),
         spelled=tuple(r.start - offset for r in records if r.written_out and r.owner == question[:-4].lower()),
         groups=tuple((size, tuple(at - offset for at in where)) for size, where in _groups(records)),
+        exchanges=tuple((r.start - offset, r.end - offset) for r in movable),
         kind=kind,
         ttl=_least_ttl(data, kind, records),
     )
+
+
+def _exchanges(records: Iterable[_Read]) -> list[_Read]:
+    return [record for record in records if record.rtype == MX and record.section == 0]
+
+
+def _apart(data: bytes, question: bytes) -> bytes:
+    """A message with its records written out, and those of the answer in the order of CoreDNS's loadbalance: aliases,
+    others, addresses, mail exchanges."""
+    answer, *others = expand_records(data)
+    answer.sort(key=lambda record: _PLACES.get(record.rtype, 1))
+    asked = read_name(question, 0)[0]
+    records = [r.under(_TO_QUESTION if r.owner == asked else whole_name(r.owner)) for s in (answer, *others) for r in s]
+    return data[:HEADER_SIZE] + data[HEADER_SIZE : HEADER_SIZE + len(question)] + b"".join(records)
 
 
 def _read_records(data: bytes, offset: int, counts: Iterable[int]) -> tuple[list[_Read], int]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from struct import pack
 
 from ..names import Labels
 from ..reply import whole_name
 from ..types import IN, OPT, SERVFAIL
-from ..wire import CD, DO, HEADER_SIZE, PLAIN_LIMIT, QR, RD, TC, Query
+from ..wire import CD, DO, HEADER_SIZE, PLAIN_LIMIT, QR, RA, RD, TC, Query
 from .message import Message
 
-RA, AD = 0x0080, 0x0020
+AD = 0x0020
 OPCODE = 0x7800
 # length of flags and counts, which a message without id begins with
 _NAME_START = HEADER_SIZE - 2
@@ -100,6 +100,8 @@ def render(message: Message, query: Query, limit: int, ttl: int | None, bits: in
         kept = bisect_right(message.ends, room)
         body = body[: message.ends[kept - 1] if kept else 0]
         counts = _cut(counts, kept)
+    elif message.exchanges:
+        _reorder(body, message.exchanges, shuffle)
     head = pack("!HHHHH", flags, 1, counts[0], counts[1], counts[2] + bool(opt))
     return b"".join((head, question, body, opt))
 
@@ -127,6 +129,13 @@ def _adapted(message: Message, query: Query, ttl: int | None, shuffle: Shuffle) 
         for offset, address in zip(offsets, addresses, strict=True):
             body[offset : offset + size] = address
     return body
+
+
+def _reorder(body: bytearray, spans: Sequence[tuple[int, int]], shuffle: Shuffle) -> None:
+    """Put records that follow each other, and may be of different lengths, in a new order."""
+    records = [bytes(body[start:end]) for start, end in spans]
+    shuffle(records)
+    body[spans[0][0] : spans[-1][1]] = b"".join(records)
 
 
 def _opt(message: Message, query: Query) -> tuple[bytes, int]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..aliases import read_name
+from ..expand import read_name
 from ..names import Labels
 from ..telemetry.metrics import Metrics
 from ..telemetry.query_log import name_text
@@ -17,7 +17,7 @@ from ..telemetry.registry import type_name
 from ..types import FORMERR, REFUSED, SERVFAIL
 from ..wire import TC
 from .cache import Cache, Hit, Use, kept_for
-from .config import ForwardZone, zone_labels
+from .config import ForwardZone, zone_label, zone_labels
 from .exchange import Refused, UpstreamError
 from .failures import FailureLog
 from .message import Kind, Message
@@ -62,15 +62,16 @@ class Resolver:
         }
         self._metrics = metrics
         self._clock = clock
-        shown = zone.zone if zone.zone == "." else f"{zone.zone}."
+        shown = zone.block or zone_label(zone.zone)
         self._labels = (server, shown, "")
         self._type_labels = {name: (server, name, shown, "") for name in ("success", "denial")}
+        self._entries = {"success": 0, "denial": 0}
         self._flights: dict[tuple[bytes, bytes, bool], asyncio.Task[Found]] = {}
         self._tasks: set[asyncio.Task[Found]] = set()
         self._waiting = 0
         self._fetching = 0
         self._turn = -1
-        self._failures = FailureLog()
+        self._failures = FailureLog(zone.consolidated)
         for name in ("forward_healthcheck_broken_total", "forward_max_concurrent_rejects_total"):
             metrics.add(name, amount=0.0)
 
@@ -116,9 +117,7 @@ class Resolver:
 
     def _look_up(self, asked: Asked) -> Hit | None:
         hit = self.cache.get(asked.key, self._clock()) if asked.cacheable else None
-        self._metrics.add("cache_requests_total", *self._labels)
         if hit is None:
-            self._metrics.add("cache_misses_total", *self._labels)
             return None
         name = "success" if hit.message.kind is Kind.SUCCESS else "denial"
         self._metrics.add("cache_hits_total", *self._type_labels[name])
@@ -235,7 +234,9 @@ class Resolver:
             return
         self.cache.put(asked.key, message, self._clock())
         for name, table in (("success", self.cache.success), ("denial", self.cache.denial)):
-            self._metrics.set("cache_entries", len(table), *self._type_labels[name])
+            # other zones of the same server block are counted in the same place
+            self._metrics.add("cache_entries", *self._type_labels[name], amount=len(table) - self._entries[name])
+            self._entries[name] = len(table)
             if self.cache.evicted[name]:
                 self._metrics.add("cache_evictions_total", *self._type_labels[name], amount=self.cache.evicted[name])
                 self.cache.evicted[name] = 0

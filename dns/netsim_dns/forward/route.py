@@ -36,7 +36,7 @@ class Route:
             return self._written
         limit = TCP_LIMIT if self.stream else self.asked.size
         written = render(message, self.query, limit, found.ttl, self._bits(message, found.kept), random.shuffle)
-        if found.kept and not message.groups and len(message.body) <= WRITTEN_MAX:
+        if found.kept and not (message.groups or message.exchanges) and len(message.body) <= WRITTEN_MAX:
             self._message, self._ttl, self._written = message, found.ttl, written
         return written
 

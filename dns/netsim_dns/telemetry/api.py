@@ -21,10 +21,6 @@ class ApiMetrics:
         self._metrics, self._index = metrics, index
         self._started = datetime.now(UTC)
 
-    def transport(self, transport: Transport) -> Transport:
-        """A transport that does what the given one does, and counts it."""
-        return MeasuredTransport(transport, self._metrics)
-
     def programmed(self, view: Slice, changed: str) -> None:
         """A slice is answered from now that a change of pods at `changed` (RFC 3339) was the cause of.
 
@@ -64,5 +60,7 @@ class MeasuredTransport:
     def _count(self, request: Request, response: Response, start: float) -> Response:
         took = time.perf_counter() - start
         self._metrics.observe("kubernetes_rest_client_request_duration_seconds", took, request.method, self._host)
+        # nothing limits the rate of requests, so that none waits
+        self._metrics.observe("kubernetes_rest_client_rate_limiter_duration_seconds", 0.0, request.method, self._host)
         self._metrics.add("kubernetes_rest_client_requests_total", str(response.status), request.method, self._host)
         return response

@@ -30,6 +30,7 @@ _BLOCK = ("server", "zone", "view")
 _CACHE, _CACHE_TYPE = ("server", "zones", "view"), ("server", "type", "zones", "view")
 _PROXY = ("proxy_name", "to")
 _REST = ("verb", "host")
+_REST_TIMES = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
 
 METRICS: dict[str, Metric] = {
     "build_info": Metric("gauge", "What was built, with the value 1", ("version", "revision", "goversion")),
@@ -49,6 +50,7 @@ METRICS: dict[str, Metric] = {
     "cache_drops_total": Metric("counter", "Answers not kept because they answer another question", _CACHE),
     "cache_served_stale_total": Metric("counter", "Questions answered from the cache after an answer's end", _CACHE),
     "cache_evictions_total": Metric("counter", "Answers put out to make room", _CACHE_TYPE),
+    "autopath_success_total": Metric("counter", "Questions answered with another name of a search path", ("server",)),
     "forward_healthcheck_broken_total": Metric("counter", "Questions asked although all upstreams seemed down"),
     "forward_max_concurrent_rejects_total": Metric("counter", "Questions refused because too many were on their way"),
     "proxy_request_duration_seconds": Metric("histogram", "Time upstreams took", (*_PROXY, "rcode"), _TIMES),
@@ -64,8 +66,9 @@ METRICS: dict[str, Metric] = {
     "kubernetes_dns_programming_duration_seconds": Metric(
         "histogram", "Time from a change of pods to the answers with it", ("service_kind",), _doubled(0.001, 20)
     ),
-    "kubernetes_rest_client_request_duration_seconds": Metric(
-        "histogram", "Time the API took", _REST, (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
+    "kubernetes_rest_client_request_duration_seconds": Metric("histogram", "Time the API took", _REST, _REST_TIMES),
+    "kubernetes_rest_client_rate_limiter_duration_seconds": Metric(
+        "histogram", "Time requests waited so that there are not too many", _REST, _REST_TIMES
     ),
     "kubernetes_rest_client_requests_total": Metric("counter", "Requests to the API", ("code", "method", "host")),
     "hosts_entries": Metric("gauge", "Entries of the hosts table", ()),
@@ -79,7 +82,8 @@ class Metrics:
     def __init__(self) -> None:
         self.values: dict[str, dict[Labels, float]] = {name: {} for name, m in METRICS.items() if not m.bounds}
         self.histograms: dict[str, dict[Labels, Histogram]] = {name: {} for name, m in METRICS.items() if m.bounds}
-        for name in ("panics_total", "reload_failed_total"):
+        for name in ("panics_total", "reload_failed_total", "health_request_failures_total",
+                     "hosts_reload_timestamp_seconds"):  # fmt: skip
             self.values[name][()] = 0.0
 
     def add(self, name: str, *labels: str, amount: float = 1.0) -> None:

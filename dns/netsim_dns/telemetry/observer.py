@@ -27,13 +27,15 @@ class Observer:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._tally = Tally(metrics, settings.dns.listen) if settings.metrics_listen else None
+        self._tally = Tally(metrics, settings.dns.listen, settings.blocks) if settings.metrics_listen else None
         self._told: tuple[Observe, ...] = ()
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
         """Take over new settings."""
         log = QueryLog(settings.log, settings.log_format, _write) if settings.log else None
+        if self._tally:
+            self._tally.configure(settings.blocks)
         self._told = tuple(each for each in (self._tally, log) if each is not None)
         plugins = self._metrics.values["plugin_enabled"]
         plugins.clear()

@@ -6,19 +6,26 @@ from collections import Counter
 from collections.abc import Sequence
 from ipaddress import ip_address
 
+from netsim.api.prometheus import Histogram
+
 from ..config import Listen
+from ..names import labels_of, lower
+from ..reply import whole_name
 from ..seams import Exchange
+from ..types import FORMERR, NOTIMP, REFUSED, SERVFAIL
 from .metrics import Metrics
 from .registry import TYPES, rcode_name
 
 HEADER_SIZE = 12
 KEYS_MAX = 4096
+OUTERMOST = "loadbalance"
 _V4_SIZES = (2, 16)  # of a socket address as a tuple, and as bytes
 WAITING_MAX = 256
 # from the zero that ends the name: type and class, and of an OPT that follows type, size, version and flags
 _TAIL = 14
 _DO = 0x80
-_SERVER_MADE = {1, 4}  # FORMERR, NOTIMP: no plugin has seen such a query
+_RA = 0x80
+DROPPED = "dropped"
 # the types that CoreDNS counts one by one
 COUNTED_TYPES = frozenset({
     "A", "AAAA", "CNAME", "DNSKEY", "DS", "MX", "NSEC3", "NSEC", "NS", "PTR", "RRSIG", "SOA", "SRV", "TXT", "HTTPS",
@@ -27,29 +34,69 @@ COUNTED_TYPES = frozenset({
 
 _Key = tuple[bytes, int, int, int]
 """End of the query, its size; flags' second byte of the answer (-1: there was none), its size."""
+_Kind = tuple[str, str, str]
+"""Transport, family, zone of the server block."""
 
 
 class Tally:
-    """Collects exchanges of one server, labelled as `server_label` says."""
+    """Collects exchanges of one server, labelled as `server_label` says.
 
-    def __init__(self, metrics: Metrics, listen: Sequence[Listen], plugin: str = "loadbalance") -> None:
-        self._metrics, self._plugin = metrics, plugin
+    `blocks` are the server blocks: their zones (`.` or as `corp.example.`), and whether they have a cache.
+    """
+
+    def __init__(
+        self, metrics: Metrics, listen: Sequence[Listen], blocks: Sequence[tuple[str, bool]] = ((".", True),)
+    ) -> None:
+        self._metrics = metrics
         self._server = server_label(listen)
-        self._waiting: dict[tuple[str, str], list[Exchange]] = {}
-        self._seen: dict[tuple[str, str], Counter[_Key]] = {}
-        self._durations = metrics.histogram("dns_request_duration_seconds", self._server, ".", "")
+        self._waiting: dict[_Kind, list[Exchange]] = {}
+        self._seen: dict[_Kind, Counter[_Key]] = {}
+        self._durations: dict[_Kind, Histogram] = {}
+        self.configure(blocks)
+
+    def configure(self, blocks: Sequence[tuple[str, bool]]) -> None:
+        """Take over other server blocks."""
+        self.flush()
+        self._blocks = {whole_name(lower(labels_of(zone))): zone for zone, _ in blocks}
+        self._one_for_all = [zone for zone, _ in blocks] == ["."]
+        self._cached = frozenset(zone for zone, cached in blocks if cached)
 
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
         """Take in exchanges of one socket. They are counted many at a time, which takes half as long."""
-        kind = (proto, "1" if len(exchanges[0].whence) in _V4_SIZES else "2")
+        family = "1" if len(exchanges[0].whence) in _V4_SIZES else "2"
+        if self._one_for_all:
+            self._wait((proto, family, "."), exchanges, seconds)
+            return
+        for zone, group in self._by_block(exchanges).items():
+            self._wait((proto, family, zone), group, seconds * len(group) / len(exchanges))
+
+    def _wait(self, kind: _Kind, exchanges: Sequence[Exchange], seconds: float) -> None:
         waiting = self._waiting.get(kind)
         if waiting is None:
             waiting = self._waiting[kind] = []
+            self._durations[kind] = self._metrics.histogram("dns_request_duration_seconds", self._server, kind[2], "")
         waiting += exchanges
         times = len(exchanges)
-        self._durations.observe(seconds / times, times)
+        self._durations[kind].observe(seconds / times, times)
         if len(waiting) >= WAITING_MAX:
             self._take(kind, waiting)
+
+    def _by_block(self, exchanges: Sequence[Exchange]) -> dict[str, list[Exchange]]:
+        groups: dict[str, list[Exchange]] = {}
+        for each in exchanges:
+            groups.setdefault(self._block(each.query), []).append(each)
+        return groups
+
+    def _block(self, query: bytes) -> str:
+        """The longest server block's zone that a query's name is in; `dropped` if it is in none, or no name."""
+        at, end = HEADER_SIZE, query.find(0, HEADER_SIZE) + 1
+        name = query[:end].lower()
+        while at < end:
+            zone = self._blocks.get(name[at:])
+            if zone is not None:
+                return zone
+            at += query[at] + 1
+        return DROPPED
 
     def flush(self) -> None:
         """Put what was seen under the metrics' names."""
@@ -57,23 +104,35 @@ class Tally:
             self._take(kind, waiting)
         for kind, seen in self._seen.items():
             self._name(kind, seen)
+        self._count_misses()
 
-    def _take(self, kind: tuple[str, str], waiting: list[Exchange]) -> None:
+    def _count_misses(self) -> None:
+        """What was put to a cache without a hit: all of the cluster's own names, which are not kept there."""
+        values = self._metrics.values
+        hits: Counter[tuple[str, ...]] = Counter()
+        for (server, _, zones, view), times in values["cache_hits_total"].items():
+            hits[(server, zones, view)] += int(times)
+        for block, asked in values["cache_requests_total"].items():
+            values["cache_misses_total"][block] = max(0.0, asked - hits[block])
+
+    def _take(self, kind: _Kind, waiting: list[Exchange]) -> None:
         seen = self._seen.setdefault(kind, Counter())
         seen.update(_keys(waiting))
         waiting.clear()
         if len(seen) > KEYS_MAX:
             self._name(kind, seen)
 
-    def _name(self, kind: tuple[str, str], seen: Counter[_Key]) -> None:
+    def _name(self, kind: _Kind, seen: Counter[_Key]) -> None:
         for key, times in seen.items():
             self._count(*kind, key, times)
         seen.clear()
 
-    def _count(self, proto: str, family: str, key: _Key, times: int) -> None:
+    def _count(self, proto: str, family: str, zone: str, key: _Key, times: int) -> None:
         tail, query_size, flags, answer_size = key
         rcode = flags if flags < 0 else flags & 15
-        zone = "dropped" if rcode in _SERVER_MADE or rcode < 0 else "."
+        bare = answer_size <= query_size and not flags & _RA
+        if rcode < 0 or rcode == NOTIMP or (rcode == FORMERR and answer_size < query_size):
+            zone = DROPPED  # no plugin has seen such a query
         block, metrics = (self._server, zone, ""), self._metrics
         metrics.add("dns_requests_total", *block, proto, family, _type_label(tail), amount=times)
         metrics.observe("dns_request_size_bytes", query_size, *block, proto, times=times)
@@ -81,7 +140,11 @@ class Tally:
             metrics.add("dns_do_requests_total", *block, amount=times)
         if rcode >= 0:
             name = "BADVERS" if _bad_version(tail) else rcode_name(rcode)
-            plugin = "" if zone == "dropped" or name == "BADVERS" else self._plugin
+            # what says nothing but SERVFAIL or REFUSED was made of a plugin's word that it failed
+            own = zone == DROPPED or name == "BADVERS" or (bare and rcode in (SERVFAIL, REFUSED))
+            plugin = "" if own else OUTERMOST
+            if zone in self._cached and name != "BADVERS":
+                metrics.add("cache_requests_total", *block, amount=times)
             metrics.add("dns_responses_total", *block, name, plugin, amount=times)
             metrics.observe("dns_response_size_bytes", answer_size, *block, proto, times=times)
 

@@ -9,6 +9,7 @@ import pytest
 from netsim_dns.config import ConfigError, DnsConfig
 from netsim_dns.corefile.plugins import read_corefile
 from netsim_dns.corefile.syntax import parse_corefile
+from netsim_dns.corefile.values import duration_text
 from netsim_dns.main import load_settings
 from netsim_dns.settings import Settings
 
@@ -138,9 +139,11 @@ def test_what_the_kubernetes_plugin_answers_from(tmp_path: Path) -> None:
 def test_hosts(tmp_path: Path) -> None:
     body = ("hosts {", "192.0.2.7 db.example db2.example", "ttl 60", "no_reverse", "reload 5s", "fallthrough", "}")
     hosts = settings_of(tmp_path, main_block(*body)).hosts
-    assert (hosts.lines, hosts.files) == (("192.0.2.7 db.example db2.example",), ())
-    assert (hosts.ttl, hosts.reverse) == (60, False)
-    assert settings_of(tmp_path, main_block("hosts /etc/hosts {", "fallthrough", "}")).hosts.files == ("/etc/hosts",)
+    assert (hosts.lines, hosts.files) == (("192.0.2.7 db.example db2.example",), ("/etc/hosts",))
+    assert (hosts.ttl, hosts.reverse, hosts.zones, hosts.through) == (60, False, (".",), (".",))
+    hosts = settings_of(tmp_path, main_block("hosts /x lan.test. {", "fallthrough a.lan.test", "}")).hosts
+    assert (hosts.files, hosts.zones, hosts.through) == (("/x",), ("lan.test",), ("a.lan.test",))
+    assert settings_of(tmp_path, main_block("hosts")).hosts.through == ()
 
 
 def test_rewrites(tmp_path: Path) -> None:
@@ -151,6 +154,51 @@ def test_rewrites(tmp_path: Path) -> None:
     found = settings_of(tmp_path, main_block(*lines, "rewrite name suffix .old.test .new.test answer auto")).rewrites
     assert [rule.suffix for rule in found] == [False, False, True]
     assert found[2].apply((b"x", b"old", b"test")) == (b"x", b"new", b"test")
+
+
+def test_kinds_of_rewrites(tmp_path: Path) -> None:
+    lines = (
+        "rewrite name regex (.*)-a\\.test {1}.b.test answer name (.*)\\.b\\.test {1}-a.test",
+        "rewrite continue name substring EU.test us.test",
+        "rewrite name prefix old- new-",
+        "rewrite name regex ^too-long {1}" + "x" * 64,
+    )
+    rules = settings_of(tmp_path, main_block(*lines)).rewrites
+    names = ["x-a.test", "a.eu.test", "old-x.old-y", "x.old-y", "too-long"]
+    found = [[rule.apply(tuple(map(str.encode, name.split(".")))) for rule in rules] for name in names]
+    assert [[b".".join(each).decode() if each else None for each in row] for row in found] == [
+        ["x.b.test", None, None, None],
+        [None, "a.us.test", None, None],
+        [None, None, "new-x.old-y", None],
+        [None, None, None, None],
+        [None, None, None, None],
+    ]
+    assert rules[0].apply((b"x-a.test", b"test")) is None, "a dot inside a label is none between labels"
+
+
+def test_snippets_and_imports(tmp_path: Path) -> None:
+    (tmp_path / "custom").mkdir()
+    for name, lines in (("a.override", "log\nbufsize 1232\n"), ("b.server", "x.test:53 {\nforward . 192.0.2.1\n}\n")):
+        (tmp_path / "custom" / name).write_text(lines)
+    text = "(common) {\n errors\n cache {args[0]}\n}\n.:53 {\n kubernetes c.test\n import common 17\n"
+    text += " import custom/*.override\n import none/*.override\n}\nimport custom/b.server\n"
+    found = settings_of(tmp_path, text)
+    assert (found.dns.zone, found.dns.cache_ttl, found.log, found.dns.bufsize) == ("c.test", 17, ("all",), 1232)
+    assert [zone.zone for zone in found.forward.zones] == ["x.test"]
+    assert found.blocks == ((".", True), ("x.test.", False))
+
+
+def test_failures_that_get_a_line_together(tmp_path: Path) -> None:
+    lines = (
+        "forward . 192.0.2.1",
+        "errors {",
+        "consolidate 1m30s ^read.*timeout$ warning show_first",
+        "stacktrace",
+        "}",
+    )
+    (each,) = settings_of(tmp_path, main_block(*lines)).forward.zones[0].consolidated
+    assert (each.period, each.shown, each.level, each.first) == (90.0, "1m30s", "warning", True)
+    assert [duration_text(time) for time in (0.5, 30, 300, 3600)] == ["500ms", "30s", "5m0s", "1h0m0s"]
 
 
 def test_words_and_braces() -> None:
@@ -173,10 +221,19 @@ def test_words_and_braces() -> None:
         (main_block("log example.org"), "line 3: log: names and formats are not served"),
         (main_block("log {", "class most", "}"), "class 'most' is unknown, use success, denial, error, all"),
         (main_block("health {", "lameduck soon", "}"), "line 4: lameduck: 'soon' is not a duration such as 5s"),
-        (main_block("hosts {", "192.0.2.7 a", "}"), "line 3: hosts: without `fallthrough` every other name would be"),
-        (main_block("rewrite name regex (.*) x"), "line 3: rewrite: only `rewrite name [exact|suffix] FROM TO"),
-        (main_block("rewrite type ANY HINFO"), "line 3: rewrite: only `rewrite name [exact|suffix] FROM TO"),
-        (main_block("rewrite name a.b c.d answer name x y"), "line 3: rewrite: of `answer` only `answer auto`"),
+        (main_block("hosts hosts {", "192.0.2.7 a", "}"), "line 3: hosts: 'hosts' is no file's whole path"),
+        (main_block("rewrite name regex (.* x"), "line 3: rewrite: '(.*' is no regular expression"),
+        (main_block("rewrite type ANY HINFO"), "line 3: rewrite: only `rewrite name [KIND] FROM TO"),
+        (main_block("rewrite name a.b c.d answer value x y"), "line 3: rewrite: of `answer` only `answer auto`"),
+        (main_block("errors {", "consolidate soon .*", "}"), "line 4: consolidate: 'soon' is not a duration"),
+        (main_block("errors {", "colour", "}"), "line 4: colour: errors has `consolidate DURATION REGEXP"),
+        (main_block("autopath"), "line 3: autopath: give `@kubernetes` or a resolv.conf"),
+        (main_block("autopath @erratic"), "line 3: autopath: @erratic: only @kubernetes knows the search paths"),
+        (main_block("autopath @kubernetes"), "dns autopath: a client's search path is known by its pod; set pods to"),
+        (main_block("import other"), "line 3: import: 'other' is no snippet before this line, nor a file"),
+        ("(a) {\nimport a\n}\n.:53 {\nimport a\n}\n", "line 5: import: 'a' is no snippet"),
+        ("(a) {\nerrors\n", "line 1: the snippet that begins here has no closing brace"),
+        (main_block() + "\nx.test:53 {\nhosts\n}", "line 5: hosts: served in the block of the kubernetes plugin only"),
         (main_block("loadbalance weighted /w"), "line 3: loadbalance: addresses come in random order"),
         (main_block("ready {", "monitor continuously", "}"), "line 4: monitor: once ready is ready"),
         (main_block("forward ."), "line 3: forward: give a zone and its upstreams"),
@@ -192,7 +249,7 @@ def test_words_and_braces() -> None:
         (".:53 {\nkubernetes\n}", "kubernetes: 0 zones that are not reverse; give the"),
         (".:53 {\nkubernetes a.test {\nmulticluster x\n}\n}", "line 3: multicluster: not served; kubernetes has pods"),
         (".:53 {\nkubernetes a.test {\nignore all\n}\n}", "line 3: ignore: unknown; it is `ignore empty_service`"),
-        (".:53 {\nkubernetes a.test {\nfallthrough\n}\n}", "only `fallthrough in-addr.arpa ip6.arpa` is served"),
+        (".:53 {\nkubernetes a.test {\nnamespaces a\nnamespace_labels b\n}\n}", "namespace-labels is given too"),
         (".:53 {\nkubernetes a.test {\nttl 5000\n}\n}", "ttl: 5000 is out of range"),
         (".:53 {\nkubernetes a.test {\npods some\n}\n}", "pods: 'some' is not known"),
         (".:99999 {\n}", "server block '.:99999': '99999' is no port"),

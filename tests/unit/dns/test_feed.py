@@ -21,10 +21,12 @@ from netsim_dns import process as process_module
 from netsim_dns.config import DnsConfig
 from netsim_dns.feed import WATCHED, Feed
 from netsim_dns.index import Index
+from netsim_dns.origins import ApiOrigin
 from netsim_dns.process import run_dns
 from netsim_dns.responder import Responder
 from netsim_dns.server import DnsServer
 from netsim_dns.settings import Settings
+from netsim_dns.telemetry.metrics import Metrics
 
 Obj = dict[str, Any]
 
@@ -195,6 +197,31 @@ async def test_run_dns_serves_until_told_to_stop(api: FakeApi, monkeypatch: pyte
     signal.raise_signal(signal.SIGTERM)
     async with asyncio.timeout(5):
         await running
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_other_objects_are_answered_from_once_they_are_there(api: FakeApi, taken: bool) -> None:
+    api.emit(NAMESPACES.path(), "ADDED", namespace("other"))
+    metrics, old = Metrics(), Index()
+    origin = ApiOrigin(client_of(api), metrics)
+    try:
+        assert await (await origin.begin(old, DnsConfig())).wait_synced(5)
+        api.closed = set(api.objects)
+        filling = asyncio.create_task(origin.refill(DnsConfig(namespaces=("default",))))
+        await until(lambda: metrics.values["kubernetes_rest_client_requests_total"].keys() >= {("503", "GET", "")})
+        api.emit(SERVICES.path(), "ADDED", service("late", "10.96.0.21"))
+        await until(lambda: (b"default", b"late") in old.services)
+        assert not filling.done(), "until then the old one is kept up to date"
+        api.closed.clear()
+        new = await filling
+        assert (new.namespaces, len(new.services), new.synced) == ({b"default"}, 2, True)
+        await origin.settle(taken)
+        await until(lambda: {len(queues) for queues in api.watchers.values()} == {1})
+        api.emit(SERVICES.path(), "ADDED", service("later", "10.96.0.22"))
+        await until(lambda: (b"default", b"later") in (new if taken else old).services)
+        assert len((old if taken else new).services) == 2
+    finally:
+        await origin.close()
 
 
 async def test_a_stop_before_the_first_sync_is_obeyed_at_once(api: FakeApi) -> None:

@@ -109,6 +109,23 @@ def test_an_answer_is_passed_on_whole_or_cut_at_an_edge(
         assert (texts(shown.answer), texts(shown.authority)) == (texts(made.answer), texts(made.authority))
 
 
+def test_mail_exchanges_come_in_any_order_and_last() -> None:
+    """Their names, and their pointers into each other, may not suffer from it."""
+    client_query, query = asked("Example.TEST.", "MX")
+    made = reply(client_query, "@ 60 IN A 203.0.113.1", *(f"@ 60 IN MX {n} mx{n}.example.test." for n in range(4)))
+    message, orders = parse_message(made.to_wire()), set()
+    for seed in range(60):
+        written = render(message, query, 512, 17, 0, random.Random(seed).shuffle)
+        shown = dns.message.from_wire(client_query.to_wire()[:2] + written, one_rr_per_rrset=True)
+        assert [(r.name.to_text(), r.rdtype, r.ttl) for r in shown.answer] == [
+            ("Example.TEST.", 1, 17), *[("Example.TEST.", 15, 17)] * 4,
+        ]  # fmt: skip
+        orders.add(tuple(str(r[0]) for r in shown.answer[1:]))
+    assert len(orders) > 15 and {frozenset(order) for order in orders} == {frozenset(next(iter(orders)))}
+    cut = render(message, query, 100, 17, 0, random.shuffle)
+    assert cut[1 - 1] & 0x02 and len(cut) <= 98
+
+
 @pytest.mark.parametrize(
     ("rtype", "content"),
     [

@@ -151,10 +151,13 @@ def test_forwards_of_one_block_follow_each_other() -> None:
 }
 """
     zones = read_corefile(text, {}, lambda path: "")["forward-config"].zones
-    first, corp = sorted(zones, key=lambda zone: zone.labels)
+    (first,) = zones
     assert (first.upstreams[0][0], first.next_rcodes, first.excluded) == ("192.0.2.1", (3, 5), ("lan.test",))
     assert (first.then.upstreams[0][0], first.then.then) == ("192.0.2.2", None)
-    assert (corp.upstreams[0][0], corp.then) == ("192.0.2.3", None)
+    before = text.replace("    forward . 192.0.2.1", "    forward x.corp.test 192.0.2.4\n    forward . 192.0.2.1")
+    own, others = read_corefile(before, {}, lambda path: "")["forward-config"].zones
+    assert (own.zone, own.upstreams[0][0], own.then, others) == ("x.corp.test", "192.0.2.4", None, first)
+    assert {own.block, others.block} == {"."}
 
 
 def test_tls_upstreams_of_a_corefile() -> None:

@@ -129,8 +129,9 @@ async def test_transport_is_the_clients_unless_told_otherwise() -> None:
 async def test_zones_are_labelled_as_coredns_spells_them() -> None:
     metrics = Metrics()
     async with upstream(recorded) as server, forwarding(server, metrics=metrics, zone="test") as forwarder:
-        await ask(forwarder, "n1.test.")
-    assert metrics.values["cache_requests_total"] == {("dns://:53", "test.", ""): 1}
+        for _ in range(2):
+            await ask(forwarder, "n1.test.")
+        assert metrics.values["cache_hits_total"] == {("dns://:53", "success", "test.", ""): 1}
 
 
 async def test_tcp_connections_are_used_again() -> None:

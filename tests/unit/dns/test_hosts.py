@@ -11,7 +11,7 @@ import dns.rdatatype
 import pytest
 
 from netsim_dns.config import ConfigError, DnsConfig
-from netsim_dns.hosts import make_table
+from netsim_dns.hosts import HostsConfig, make_table
 from netsim_dns.hosts_first import HostsFirst
 from netsim_dns.names import Labels
 from netsim_dns.responder import Responder
@@ -88,6 +88,29 @@ def test_the_table_comes_before_the_cluster_and_all_others_after_it() -> None:
     assert ask("www.example.").rcode() == dns.rcode.SERVFAIL, "nobody to ask"
     assert ask("www.example.", after=Upstream()).rcode() == dns.rcode.REFUSED
     assert ask("a.stub.", after=Upstream()).rcode() == dns.rcode.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("name", "rcode"),
+    [
+        ("db.example.", "NOERROR"),  # in the zone, known
+        ("no.example.", "SERVFAIL"),  # in the zone, nobody else is asked
+        ("no.a.example.", "REFUSED"),  # in the zone, but may fall through
+        ("svc1.testns.svc.cluster.local.", "NOERROR"),  # outside, so that the table does not count
+        ("www.test.", "REFUSED"),
+        ("9.2.0.192.in-addr.arpa.", "NOERROR"),  # addresses count whatever the zones are
+        ("1.2.0.192.in-addr.arpa.", "REFUSED"),
+    ],
+)
+def test_a_table_may_be_for_some_zones_and_the_end_of_them(name: str, rcode: str) -> None:
+    config = HostsConfig(zones=("example",), through=("a.example",))
+    responder = Responder(fixture_index(), DnsConfig())
+    responder.forwarder = HostsFirst(make_table(LINES), 30, 4096, Upstream(), config)
+    reply = responder.udp(dns.message.make_query(name, "PTR" if "arpa" in name else "A").to_wire())
+    assert isinstance(reply, bytes)
+    found = dns.message.from_wire(reply)
+    assert dns.rcode.to_text(found.rcode()) == rcode
+    assert not name.startswith("svc1") or data(found) == {"10.96.1.1"}
 
 
 def test_what_does_not_fit_is_cut() -> None:

@@ -10,6 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import dns.message
@@ -18,9 +19,10 @@ import pytest
 
 from netsim_dns.config import ConfigError, DnsConfig
 from netsim_dns.files import parse_objects, replace_objects
-from netsim_dns.index import Index
+from netsim_dns.index import Index, build_index
 from netsim_dns.main import given_words, load_settings, main, parser
 from netsim_dns.options import OPTIONS, parse_document, parse_listen
+from netsim_dns.responder import Responder
 from netsim_dns.settings import Settings, keep_fixed
 from support.labs import until
 
@@ -42,7 +44,9 @@ def test_listen(text: str, expected: tuple[str, int]) -> None:
     assert parse_listen(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", ":53", "127.0.0.1:dns", "127.0.0.1:70000", "localhost:5353"])
+@pytest.mark.parametrize(
+    "text", ["", ":53", "127.0.0.1:dns", "127.0.0.1:70000", "localhost:5353", "[::1:53", "[::1]53"]
+)
 def test_bad_listen(text: str) -> None:
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:5353"):
         parse_listen(text)
@@ -165,7 +169,9 @@ def test_some_settings_need_a_new_start() -> None:
         old.dns.listen, 6, old.metrics_listen, ("all",),
     )  # fmt: skip
     assert fixed == ["listen", "metrics"]
-    assert {option.name for option in OPTIONS if option.fixed} >= {"listen", "zone", "pods", "health", "ready"}
+    assert {option.name for option in OPTIONS if option.fixed} == {
+        "listen", "workers", "health", "ready", "metrics", "startup-timeout", "reload",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -186,6 +192,29 @@ def test_bad_settings(settings: dict[str, object], message: str) -> None:
 @pytest.mark.parametrize(("ttl", "cache", "seen"), [(30, 30, 30), (0, 30, 5), (300, 30, 30), (0, 0, 0), (5, 0, 5)])
 def test_the_cache_bounds_the_ttl(ttl: int, cache: int, seen: int) -> None:
     assert DnsConfig(ttl=ttl, cache_ttl=cache).effective_ttl == seen
+
+
+@pytest.mark.parametrize(
+    ("ttl", "cache", "name", "seen"),
+    [
+        (3600, 0, "a.", (300, 3600)),
+        (3600, 300, "a.", (60, 3600)),
+        (0, 300, "a.", (5, 0)),
+        (5, 300, "dns-version.", (300, 0)),
+        (5, 3600, "dns-version.", (3600, 0)),
+        (5, 0, "dns-version.", (28800, 0)),
+    ],
+)
+def test_denials_have_a_bound_of_their_own_and_data_is_not_the_caches(
+    ttl: int, cache: int, name: str, seen: tuple[int, int]
+) -> None:
+    """TTL of the only record, and the SOA's minimum (or 0): what a cache changes are TTLs, no data."""
+    responder = Responder(build_index([], 1), DnsConfig(ttl=ttl, cache_ttl=cache, denial_ttl=60 if cache else None))
+    reply = responder.udp(dns.message.make_query(f"{name}cluster.local.", "TXT").to_wire())
+    assert isinstance(reply, bytes)
+    message = dns.message.from_wire(reply)
+    (record,) = message.answer or message.authority
+    assert (record.ttl, getattr(record[0], "minimum", 0)) == seen
 
 
 MANIFEST = """
@@ -298,10 +327,13 @@ class Running:
 
 
 def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind(("127.0.0.1", 0))
-        tcp.bind(udp.getsockname())
-        return int(udp.getsockname()[1])
+    """Free for both: one that the kernel gives for UDP may be in use for TCP."""
+    for _ in range(50):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp, suppress(OSError):
+            udp.bind(("127.0.0.1", 0))
+            tcp.bind(udp.getsockname())
+            return int(udp.getsockname()[1])
+    raise AssertionError("no port of 127.0.0.1 is free")
 
 
 @pytest.fixture(scope="module")
@@ -326,6 +358,20 @@ def test_a_changed_configuration_is_taken_over(running: Running) -> None:
     assert running.value(version) == 1
     row = next(line for line in before.splitlines() if line.startswith(version))
     assert row not in running.page(running.metrics, "/metrics"), "the hash is the new file's"
+
+
+def test_zones_and_what_is_answered_from_change_too(running: Running) -> None:
+    for changed, name, rcode in (
+        ({"zone": "a.test"}, "web.default.svc.a.test.", 0),
+        ({"pods": "disabled"}, "1-2-3-4.default.pod.cluster.local.", 3),
+        ({"namespaces": ["other"]}, "web.default.svc.cluster.local.", 3),
+        ({"labels": "app=none"}, "web.default.svc.cluster.local.", 3),
+        ({}, "web.default.svc.cluster.local.", 0),
+    ):
+        running.write_config(**changed)
+        running.look()
+        until(lambda name=name, rcode=rcode: running.ask(name).rcode() == rcode)
+    assert "needs a new start" not in running.log.read_text()
 
 
 def test_a_broken_configuration_is_refused(running: Running) -> None:

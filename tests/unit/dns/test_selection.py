@@ -19,7 +19,7 @@ from .conftest import GOLDEN
 
 FIXTURE = list(flatten([json.loads((GOLDEN / "fixture.json").read_text())]))
 OWN = [
-    {"kind": "Namespace", "metadata": {"name": "shop"}},
+    {"kind": "Namespace", "metadata": {"name": "shop", "labels": {"dns": "on"}}},
     {"kind": "Service", "metadata": {"name": "web", "namespace": "shop", "labels": {"app": "web"}},
      "spec": {"clusterIP": "10.96.9.1", "ports": [{"port": 80}]}},
     {"kind": "Service", "metadata": {"name": "pods", "namespace": "shop", "labels": {"app": "web"}},
@@ -54,6 +54,34 @@ def test_namespaces_that_are_not_listed_are_not_there() -> None:
     assert ask("svc1.testns.svc.cluster.local.", **only) == "NXDOMAIN"
     assert ask("1-2-3-4.testns.pod.cluster.local.", **only) == "NXDOMAIN"
     assert ask("1.1.96.10.in-addr.arpa.", "PTR", **only) == "NXDOMAIN"
+
+
+def test_namespaces_may_be_chosen_by_their_labels() -> None:
+    chosen = {"namespace_labels": "dns in (on, yes)"}
+    assert ask("web.shop.svc.cluster.local.", **chosen) == "10.96.9.1"
+    assert ask("1.9.96.10.in-addr.arpa.", "PTR", **chosen) == "web.shop.svc.cluster.local."
+    assert ask("1.9.244.10.in-addr.arpa.", "PTR", **chosen) == "10-244-9-1.pods.shop.svc.cluster.local."
+    for name, qtype in (("svc1.testns.svc", "A"), ("1-2-3-4.testns.pod", "A"), ("testns.svc", "NS")):
+        assert ask(f"{name}.cluster.local.", qtype, **chosen) == "NXDOMAIN"
+    assert [ask(f"{n}.in-addr.arpa.", "PTR", **chosen) for n in ("1.1.96.10", "1.1.244.10")] == ["NXDOMAIN"] * 2
+    with pytest.raises(ConfigError, match="dns namespaces: namespace-labels is given too"):
+        DnsConfig(namespaces=("shop",), **chosen)
+    with pytest.raises(ConfigError, match=r"dns namespace-labels: .* use a selector such as app=web"):
+        select_views(DnsConfig(namespace_labels="a in b"))
+
+
+def test_a_pointer_goes_and_comes_with_its_chosen_namespace() -> None:
+    config = DnsConfig(namespace_labels="dns=on", cluster_cidrs=("10.96.0.0/16",))
+    index = Index(views=select_views(config), synced=True)
+    responder, query = Responder(index, config), dns.message.make_query("1.9.96.10.in-addr.arpa.", "PTR").to_wire()
+    index.apply("Service", None, OWN[1], 1)
+    rcodes = []
+    for labels in ({}, {"dns": "on"}, {}):
+        index.apply("Namespace", None, {"kind": "Namespace", "metadata": {"name": "shop", "labels": labels}}, 2)
+        reply = responder.udp(query)
+        assert isinstance(reply, bytes)
+        rcodes.append(reply[3] & 15)
+    assert rcodes == [dns.rcode.NXDOMAIN, dns.rcode.NOERROR, dns.rcode.NXDOMAIN]
 
 
 def test_labels_choose_services_and_slices() -> None:

@@ -18,12 +18,11 @@ from netsim.client.transport import BearerTransport, InProcessTransport
 from netsim.http.client import HttpClient
 from netsim.http.types import Peer, Request, Response
 from netsim_dns.config import DnsConfig
-from netsim_dns.index import Index
 from netsim_dns.records import Slice
 from netsim_dns.responder import Responder
 from netsim_dns.seams import Exchange
 from netsim_dns.telemetry import links as links_module
-from netsim_dns.telemetry.api import ApiMetrics
+from netsim_dns.telemetry.api import ApiMetrics, MeasuredTransport
 from netsim_dns.telemetry.links import Links, Report, answer_link
 from netsim_dns.telemetry.metrics import METRICS, PREFIX, Metrics, merged
 from netsim_dns.telemetry.query_log import QueryLog, classify, render_lines, uncompressed_size
@@ -98,6 +97,42 @@ def test_what_no_plugin_has_seen_is_dropped(responder: Responder) -> None:
     assert value(text, "dns_responses_total", zone="dropped", rcode="NOTIMP") == 1
     assert value(text, "dns_responses_total", plugin="", rcode="BADVERS") == 1
     assert value(text, "dns_requests_total", zone="dropped", proto="tcp") == 3, "one was not answered"
+
+
+@pytest.mark.parametrize(
+    ("blocks", "zone", "plugin"),
+    [
+        ([(".", True)], ".", ""),
+        ([("cluster.local.", True), ("test.", False)], "test.", ""),
+        ([("a.", True)], "dropped", ""),
+    ],
+)
+def test_what_a_plugin_has_failed_at_is_the_servers_and_zones_are_blocks(
+    responder: Responder, blocks: list[tuple[str, bool]], zone: str, plugin: str
+) -> None:
+    metrics = Metrics()
+    tally = Tally(metrics, (("0.0.0.0", 53),), blocks)
+    for name, qtype in (("www.EXAMPLE.test.", "A"), ("www.example.test.", "AXFR"), (SVC1, "A")):
+        tally("udp", [exchange(responder, name, qtype)], 0.001)
+    tally.flush()
+    text = metrics.render()
+    assert value(text, "dns_responses_total", rcode="SERVFAIL", zone=zone, plugin=plugin) >= 1
+    assert value(text, "dns_responses_total", rcode="SERVFAIL", plugin="loadbalance") == 0
+    assert value(text, "dns_responses_total", rcode="NOERROR") == 1
+    assert value(text, "dns_request_duration_seconds_count") == 3
+
+
+def test_a_cache_is_asked_for_all_names_and_misses_those_of_the_cluster(responder: Responder) -> None:
+    metrics = Metrics()
+    tally = Tally(metrics, (("0.0.0.0", 53),))
+    tally("udp", [exchange(responder, SVC1)] * 5, 0.001)
+    metrics.add("cache_hits_total", "dns://:53", "denial", ".", "", amount=2)
+    text = ""
+    for _ in range(2):
+        tally.flush()
+        text = metrics.render()
+    assert 'coredns_cache_requests_total{server="dns://:53",view="",zones="."} 5\n' in text
+    assert 'coredns_cache_misses_total{server="dns://:53",view="",zones="."} 3\n' in text
 
 
 def test_one_turns_exchanges_count_alike_however_many(responder: Responder) -> None:
@@ -255,14 +290,14 @@ async def test_the_api_is_measured() -> None:
     async def handler(request: Request) -> Response:
         return Response(200 if request.path == "/api" else 503, [], b"{}")
 
-    metrics, index = Metrics(), Index()
-    measured = ApiMetrics(metrics, index)
-    transport = measured.transport(InProcessTransport(handler, Peer()))
+    metrics = Metrics()
+    transport = MeasuredTransport(InProcessTransport(handler, Peer()), metrics)
     assert BearerTransport(HttpClient("http://10.96.0.1:443"), "token").authority == "10.96.0.1:443", "the host's label"
     for path in ("/api", "/api", "/other"):
         await transport(Request("GET", path))
     assert value(metrics.render(), "kubernetes_rest_client_requests_total", code="200", method="GET") == 2
-    assert value(metrics.render(), "kubernetes_rest_client_request_duration_seconds_count", verb="GET") == 3
+    for name in ("request", "rate_limiter"):
+        assert value(metrics.render(), f"kubernetes_rest_client_{name}_duration_seconds_count", verb="GET") == 3
 
 
 @pytest.mark.parametrize(

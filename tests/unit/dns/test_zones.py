@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dns.flags
 import dns.message
 import dns.rcode
 import pytest
@@ -40,6 +41,32 @@ def test_zones_answer_in_their_own_name_and_addresses_in_the_first(name: str, qt
     assert first(ask(DnsConfig(zone="a.test", more_zones=("b.test",)), name, qtype)) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "records"),
+    [
+        ("out.a.svc.a.test.", ["out.a.svc.a.test. CNAME x.a.svc.b.test.", "x.a.svc.b.test. A 10.96.0.7"]),
+        ("gone.a.svc.a.test.", ["gone.a.svc.a.test. CNAME no.a.svc.b.test."]),
+        ("loop.a.svc.a.test.", None),
+    ],
+)
+def test_an_alias_is_followed_into_another_zone(name: str, records: list[str] | None) -> None:
+    """As through CoreDNS's own chain: what is not there leaves the alias alone; rounds end."""
+    names = {
+        "out": "x.a.svc.b.test",
+        "gone": "no.a.svc.b.test",
+        "loop": "back.a.svc.b.test",
+        "back": "loop.a.svc.a.test",
+    }
+    aliases = [service(n, {"type": "ExternalName", "externalName": target}) for n, target in names.items()]
+    index = build_index([namespace("a"), service("x", {"clusterIPs": ["10.96.0.7"]}), *aliases], 1)
+    responder = Responder(index, DnsConfig(zone="a.test", more_zones=("b.test",)))
+    reply = responder.udp(dns.message.make_query(name, "A").to_wire())
+    assert isinstance(reply, bytes)
+    found = dns.message.from_wire(reply)
+    texts = [f"{rrset.name} {rrset.to_text().split()[3]} {record}" for rrset in found.answer for record in rrset]
+    assert texts == records if records is not None else found.rcode() == dns.rcode.NOERROR
+
+
 def test_only_the_reverse_zones_given_are_served() -> None:
     config = DnsConfig(reverse_zones=("96.10.in-addr.arpa",), fallthrough=False)
     assert first(ask(config, "7.0.96.10.in-addr.arpa.", "PTR")).endswith("PTR x.a.svc.cluster.local.")
@@ -52,6 +79,26 @@ def test_without_a_block_for_all_names_others_are_refused() -> None:
     for config, rcode in ((DnsConfig(), dns.rcode.SERVFAIL), (DnsConfig(catch_all=False), dns.rcode.REFUSED)):
         reply = ask(config, "www.example.test.", "A", 1232)
         assert (reply.rcode(), reply.flags & 0x0400, reply.payload) == (rcode, 0, 1232)
+
+
+def test_names_of_the_cluster_may_fall_through_but_only_where_they_do_not_exist() -> None:
+    config = DnsConfig(fallthrough_zones=("a.svc.cluster.local",))
+    for name, qtype, rcode in (
+        ("no.a.svc.cluster.local.", "A", dns.rcode.SERVFAIL),
+        ("no.a.svc.cluster.local.", "SOA", dns.rcode.NOERROR),
+        ("x.a.svc.cluster.local.", "AAAA", dns.rcode.NOERROR),
+        ("no.b.svc.cluster.local.", "A", dns.rcode.NXDOMAIN),
+        ("1.0.0.10.in-addr.arpa.", "PTR", dns.rcode.NXDOMAIN),
+    ):
+        assert ask(config, name, qtype).rcode() == rcode
+    assert ask(DnsConfig(fallthrough_zones=(".",)), "cluster.local.", "TXT").rcode() == dns.rcode.SERVFAIL
+
+
+def test_any_is_obsolete_if_wanted() -> None:
+    reply = ask(DnsConfig(hinfo_for_any=True), "WWW.example.test.", "ANY", 1232)
+    assert first(reply) == 'WWW.example.test. 8482 IN HINFO "ANY obsoleted" "See RFC 8482"'
+    assert reply.flags & dns.flags.AA == 0 and reply.edns == 0 and not reply.authority
+    assert ask(DnsConfig(hinfo_for_any=True), "x.a.svc.cluster.local.", "A").answer
 
 
 def test_reverse_zones_of_ranges_end_at_labels() -> None:
