@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,6 +39,8 @@ def proxy(
     The options are kube-proxy's. Rules stay when it ends, and are taken over when it starts.
     """
     if context.invoked_subcommand is not None:
+        if kubeconfig or config or cleanup:
+            raise Fault("--config goes behind `render`; --kubeconfig and --cleanup mean nothing to it")
         return
     need_root("proxy")
     if cleanup:
@@ -128,34 +129,30 @@ def render(
         str, typer.Option(metavar="CIDR,…", help="Addresses of the node's interfaces [those of its Node object].")
     ] = "",
     family: Annotated[str, typer.Option(metavar="ipv4|ipv6")] = "ipv4",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A KubeProxyConfiguration, in the place of the flags below.")
+    ] = None,
 ) -> None:
     """Print the rules that Services and EndpointSlices compile to on a node; no root, no cluster.
 
     In the form of `iptables-save`, which `iptables-restore` reads, or with --proxy-mode nftables of `nft list ruleset`.
     """
     from netsim.cli.object_files import read_objects
+    from netsim_proxy.object_check import find_gaps
     from netsim_proxy.render import Malformed, render_objects
 
     families: dict[str, Literal[4, 6]] = {"ipv4": 4, "ipv6": 6}
     if family not in families:
         raise Fault(f"--family {family}: unknown; use ipv4 or ipv6")
-    config = _config(context, None, [])
+    settings = _config(context, config, read_configuration(config) if config else [])
     objects = read_objects(files)
-    for missing in _missing(objects, config.hostname):
-        typer.echo(missing, err=True)
     try:
-        print(render_objects(objects, config, _addresses(node_addresses), families[family]), end="")
+        text = render_objects(objects, settings, _addresses(node_addresses), families[family])
     except Malformed as error:
         raise Fault(str(error)) from None
-
-
-def _missing(objects: list[Any], node: str) -> Iterator[str]:
-    """What the objects lack for the rules to be those of a node in use."""
-    if not any(obj["kind"] == "Service" for obj in objects):
-        yield "netsim: no Service among the objects: these are the rules of an empty cluster"
-    nodes = [obj["metadata"]["name"] for obj in objects if obj["kind"] == "Node"]
-    if nodes and node not in nodes:
-        yield f"netsim: no Node {node!r} among the objects: give --hostname-override one of {', '.join(nodes)}"
+    for gap in find_gaps(objects, settings.hostname):
+        typer.echo(f"netsim: {gap}", err=True)
+    print(text, end="")
 
 
 def _config(context: typer.Context, file: Path | None, document: list[Any]) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from netsim_proxy.cut import SERVICE_NAME_LABEL
+from netsim_proxy.model import family_of
 
 _NAMES = {dict: "an object", list: "a list", int: "a number", str: "a text"}
 _REQUIRED: dict[str, dict[str, type]] = {
@@ -54,3 +57,56 @@ def _values(value: Any, steps: list[str], place: str = "") -> Iterator[tuple[str
             yield from _values(item, steps[1:], f"{place}[{index}]")
     elif isinstance(value, Mapping):
         yield from _values(value.get(steps[0]), steps[1:], f"{place}.{steps[0]}".lstrip("."))
+
+
+def find_gaps(objects: Iterable[Mapping[str, Any]], node: str) -> Iterator[str]:
+    """Why objects that can be read may not become the rules that their writer expects on a node, in words each."""
+    by_kind: dict[str, list[Mapping[str, Any]]] = {"Service": [], "EndpointSlice": [], "Node": []}
+    for obj in objects:
+        by_kind.setdefault(obj["kind"], []).append(obj)
+    services = {_key(service): service for service in by_kind["Service"]}
+    if not services:
+        yield "no Service among the objects: these are the rules of an empty cluster"
+    nodes = [obj["metadata"]["name"] for obj in by_kind["Node"]]
+    if nodes and node not in nodes:
+        yield f"no Node {node!r} among the objects: give --hostname-override one of {', '.join(nodes)}"
+    for key, service in services.items():
+        spec = service.get("spec") or {}
+        address = spec.get("clusterIP")
+        if not address and spec.get("type") != "ExternalName":
+            yield f"Service {key} has no rules without a spec.clusterIP, which an API server would have chosen"
+        elif address and address != "None" and not family_of(address):
+            yield f"Service {key} has no rules: its spec.clusterIP {address!r} is no IP address"
+    for part in by_kind["EndpointSlice"]:
+        yield from _slice_gaps(part, services)
+
+
+def _key(obj: Mapping[str, Any]) -> str:
+    return f"{obj['metadata'].get('namespace', 'default')}/{obj['metadata']['name']}"
+
+
+def _slice_gaps(part: Mapping[str, Any], services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    name = (part["metadata"].get("labels") or {}).get(SERVICE_NAME_LABEL)
+    key = f"{part['metadata'].get('namespace', 'default')}/{name}"
+    if not name:
+        yield f"EndpointSlice {_key(part)} is of no Service: its label {SERVICE_NAME_LABEL} is missing"
+    elif key not in services:
+        yield f"EndpointSlice {_key(part)} is of Service {key}, which is not among the objects"
+    else:
+        yield from _port_gaps(part, key, services[key])
+    family = {"IPv4": 4, "IPv6": 6}.get(part["addressType"])
+    for endpoint in part.get("endpoints") or () if family else ():
+        for address in endpoint["addresses"][:1]:
+            if family_of(address) != family:
+                yield f"EndpointSlice {_key(part)}: {address!r} is no {part['addressType']} address and is left out"
+
+
+def _port_gaps(part: Mapping[str, Any], key: str, service: Mapping[str, Any]) -> Iterator[str]:
+    wanted = (service.get("spec") or {}).get("ports") or ()
+    offered = {(port.get("name") or "", port.get("protocol") or "TCP") for port in wanted}
+    for port in part.get("ports") or ():
+        name, protocol = port.get("name"), port.get("protocol") or "TCP"
+        if name is None:
+            yield f'EndpointSlice {_key(part)}: a port without a name is left out; name: "" is one that is unnamed'
+        elif (name, protocol) not in offered:
+            yield f"EndpointSlice {_key(part)}: Service {key} has no port {name!r} of protocol {protocol}"

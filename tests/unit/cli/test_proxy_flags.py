@@ -44,11 +44,20 @@ def test_a_switch_stands_alone_or_has_a_value_and_may_stand_before_the_verb():
         (["--iptables-masquerade-bit", "40"], "--iptables-masquerade-bit 40: give a bit from 0 to 31"),
         (["--masquerade-all=perhaps"], "--masquerade-all 'perhaps': not usable; give true or false"),
         (["--detect-local-mode", "BridgeInterface"], "needs --pod-bridge-interface"),
+        (["--config", "/nowhere"], "/nowhere: No such file"),
     ],
 )
 def test_wrong_values_are_told(words: list[str], says: str):
     with pytest.raises(Fault, match=says):
         render("render", "-f", str(SMALL), *words)
+
+
+def test_rules_are_rendered_from_a_configuration_file(tmp_path: Path):
+    file = str(written(tmp_path / "config.yaml", mode="nftables", hostnameOverride="node1"))
+    assert render("render", "-f", str(SMALL), "--config", file).startswith("table ip kube-proxy")
+    for before in (("--config", file), ("--cleanup",)):
+        with pytest.raises(Fault, match="--config goes behind `render`"):
+            render(*before, "render", "-f", str(SMALL))
 
 
 def test_every_flag_is_an_option_where_a_proxy_runs():

@@ -14,7 +14,7 @@ from netsim.cli.object_files import read_objects
 from netsim.cli.proxy import app
 from netsim_proxy.config import ProxyConfig
 from netsim_proxy.iptables import parse_save
-from netsim_proxy.object_check import find_problem
+from netsim_proxy.object_check import find_gaps, find_problem
 from netsim_proxy.render import cut_objects, render_objects
 
 
@@ -110,6 +110,28 @@ def test_what_the_objects_lack_is_told(make: Any, tmp_path: Path) -> None:
     done = render("-f", str(file))
     assert "no Service among the objects" in done.stderr
     assert "no Node 'node1' among the objects: give --hostname-override one of node2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("service", "part", "gap"),
+    [
+        ({"clusterIP": ""}, {}, "Service ns/web has no rules without a spec.clusterIP, which"),
+        ({"clusterIP": "10.96.0"}, {}, "Service ns/web has no rules: its spec.clusterIP '10.96.0' is no IP address"),
+        ({}, {"service": ""}, "EndpointSlice ns/-1 is of no Service: its label kubernetes.io/service-name is missing"),
+        ({}, {"service": "x"}, "EndpointSlice ns/x-1 is of Service ns/x, which is not among the objects"),
+        ({}, {"ports": [{"port": 80}]}, "EndpointSlice ns/web-1: a port without a name is left out"),
+        ({}, {"ports": [{"name": "", "port": 80}]}, "Service ns/web has no port '' of protocol TCP"),
+        ({}, {"addressType": "IPv6"}, "EndpointSlice ns/web-1: '10.180.0.1' is no IPv6 address and is left out"),
+    ],
+)
+def test_why_objects_may_not_become_the_rules_that_are_expected(
+    make: Any, service: dict[str, Any], part: dict[str, Any], gap: str
+) -> None:
+    endpoint = make.endpoint("10.180.0.1")
+    (found,) = find_gaps([make.service(**service), make.slice(endpoint, **part)], "node1")
+    assert gap in found
+    fine = [make.service("head", clusterIP="None"), make.service("out", type="ExternalName", clusterIP="")]
+    assert not list(find_gaps([make.service(), make.slice(endpoint), *fine], "node1"))
 
 
 def test_the_bind_address_is_the_nodes_own(make: Any) -> None:
