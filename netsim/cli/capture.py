@@ -34,12 +34,14 @@ def capture(
     """Show packets where they pass, each interface under its own name.
 
     A pod is its eth0 and its node's end of the cable; a node all its interfaces; a Service all pods behind it
-    and every node's eth0, without the nodes' talk to the API server unless a filter is given. NAMESPACE/NAME,
+    and every node's eth0, without the nodes' talk to the API server unless a filter is given. In a lab with vxlan a
+    filter looks at the pods' packets inside the nodes' ones too. NAMESPACE/NAME,
     svc/NAME or pod/NAME say which is meant. Ctrl-C ends it; the file is whole at any time and opens in Wireshark.
     """
     need_root("capture")
     spec, paths = running_lab(lab)
     from netsim.cli.capture_run import CaptureError, run_capture
+    from netsim_cni.vxlan.plan import PORT
 
     try:
         facts = read_facts(spec, paths)
@@ -56,6 +58,7 @@ def capture(
             filter_text,
             timeout or None,
             print=partial(print, flush=True),  # a pipe's reader wants each line when it happens
+            tunnel=PORT if spec.network == "vxlan" else 0,
             ready=lambda: typer.echo(f"capturing on {places}", err=True),
         )
     except (NoSuchPlace, CaptureError) as error:

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from netsim.host import netns
 from netsim.lab import pcapng
+from netsim.lab.bpf import Instruction, look_inside
 from netsim.lab.capture_plan import CapturePoint
 
 HOLD_NS = 100_000_000
@@ -49,16 +50,18 @@ def run_capture(
     timeout: float | None = None,
     print: Print = print,
     ready: Callable[[], None] | None = None,
+    tunnel: int = 0,
 ) -> int:
     """Capture on all points until `count` packets (0: no limit), `timeout` seconds or Ctrl-C; packets written.
 
     Packets come in the order of their times. `out` is a pcapng file, valid after every packet; `bpf_filter` is in
-    tcpdump's syntax; `ready` is called once packets are being seen. Raises CaptureError, before `out` is touched
+    tcpdump's syntax, and with `tunnel` (a UDP port of VXLAN) looks at the frames in there as well; `ready` is called
+    once packets are being seen. Raises CaptureError, before `out` is touched
     unless it is `out` that cannot be written.
     """
     if not points:
         raise CaptureError("nothing to capture on: the target has no interface in this lab (is its pod running?)")
-    program = compile_filter(bpf_filter) if bpf_filter else None
+    program = compile_filter(bpf_filter, tunnel) if bpf_filter else None
     with ExitStack() as stack:
         sockets = stack.enter_context(_open_sockets(points, program))
         file = stack.enter_context(_open_file(out, points)) if out else None
@@ -76,17 +79,37 @@ def run_capture(
         return seen
 
 
-def compile_filter(text: str) -> Any:
-    """A BPF program for Ethernet from a filter in tcpdump's syntax, by libpcap; CaptureError says what is wrong."""
+def compile_filter(text: str, tunnel: int = 0) -> Any:
+    """A BPF program for Ethernet from a filter in tcpdump's syntax, by libpcap; CaptureError says what is wrong.
+
+    With `tunnel` it also takes what comes in VXLAN to that port and has an inner frame which the filter takes.
+    """
     from scapy.arch.common import compile_filter as compile_bpf
     from scapy.error import Scapy_Exception
 
     try:
-        return compile_bpf(text, linktype=ETHERNET)
+        program = compile_bpf(text, linktype=ETHERNET)
+        if not tunnel:
+            return program
+        outer = compile_bpf(f"udp dst port {tunnel} and ip[0] & 15 = 5", linktype=ETHERNET)
+        return _assemble(look_inside(_instructions(program), _instructions(outer)))
     except ImportError as error:
         raise CaptureError("filters need libpcap; install the Debian package libpcap0.8") from error
     except Scapy_Exception as error:
         raise CaptureError(f"filter `{text}`: {error}; an example: `tcp port 80 and host 10.96.0.10`") from error
+
+
+def _instructions(program: Any) -> list[Instruction]:
+    return [(i.code, i.jt, i.jf, i.k) for i in program.bf_insns[: program.bf_len]]
+
+
+def _assemble(instructions: Sequence[Instruction]) -> Any:
+    import ctypes
+
+    from scapy.libs.structures import bpf_insn, bpf_program
+
+    array = (bpf_insn * len(instructions))(*instructions)
+    return bpf_program(len(instructions), ctypes.cast(array, ctypes.POINTER(bpf_insn)))
 
 
 @contextmanager
