@@ -239,7 +239,10 @@ class PodActions:
         self.worker.wake()
 
     def _note_backoff(self, pod: Obj, container: Container) -> None:
-        if backoff.restart_at(container) > time.time() and not podspec.is_deleted(pod):
+        spec = podspec.find_container(pod, container.name)
+        if spec is None or podspec.is_deleted(pod) or not podspec.will_restart(spec, pod, container):
+            return
+        if backoff.restart_at(container) > time.time():
             text = f"Back-off restarting failed container {container.name} in pod {podspec.full_name(pod)}"
             self.worker.event("BackOff", text, warning=True, container=container.name)
 

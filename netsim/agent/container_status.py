@@ -91,7 +91,7 @@ def _waiting(spec: Obj, pod: Obj, state: PodState, actual: Container | None) -> 
         return {"reason": failure.reason} | ({"message": failure.message} if failure.message else {})
     if actual is None:
         return _first_wait(pod, state)
-    if state.ended or podspec.is_deleted(pod) or actual.exit is None or not _will_restart(spec, pod, actual):
+    if state.ended or podspec.is_deleted(pod) or actual.exit is None or not podspec.will_restart(spec, pod, actual):
         return None
     return _crash_loop(spec, pod, actual)
 
@@ -118,15 +118,6 @@ def _crash_loop(spec: Obj, pod: Obj, actual: Container) -> Obj | None:
 def _go_duration(seconds: int) -> str:
     minutes, rest = divmod(seconds, 60)
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
-
-
-def _will_restart(spec: Obj, pod: Obj, actual: Container) -> bool:
-    if podspec.is_ephemeral(pod, spec["name"]):
-        return False
-    policy = "Always" if podspec.is_sidecar(spec) else podspec.restart_policy(pod)
-    if spec in podspec.init_containers(pod) and policy == "Always" and not podspec.is_sidecar(spec):
-        policy = "OnFailure"
-    return actual.exit is not None and podspec.restarts(policy, actual.exit.code)
 
 
 def terminated(end: Exit) -> Obj:

@@ -209,20 +209,13 @@ def _plan_running(spec: Obj, actual: Container, pod: Obj) -> Plan:
 
 def _plan_restart(spec: Obj, actual: Container, pod: Obj, now: float) -> Plan:
     replaced = actual.image != spec["image"]
-    if not replaced and not _restarts(spec, actual, pod):
+    if not replaced and not podspec.will_restart(spec, pod, actual):
         return Plan()
     at = 0.0 if replaced else backoff.restart_at(actual)
     if at > now:
         return Plan(wake=at)
     following = actual.backoff if replaced else backoff.next_backoff(actual)
     return Plan((StartContainer(spec["name"], actual.attempt + 1, following),))
-
-
-def _restarts(spec: Obj, actual: Container, pod: Obj) -> bool:
-    policy = "Always" if podspec.is_sidecar(spec) else podspec.restart_policy(pod)
-    if policy == "Always" and spec in podspec.init_containers(pod) and not podspec.is_sidecar(spec):
-        policy = "OnFailure"
-    return actual.exit is not None and podspec.restarts(policy, actual.exit.code)
 
 
 def _ended_phase(pod: Obj, state: PodState) -> str:
@@ -237,7 +230,7 @@ def _ended_phase(pod: Obj, state: PodState) -> str:
 
 
 def _stays_down(spec: Obj, actual: Container, pod: Obj) -> bool:
-    return actual.image == spec["image"] and not _restarts(spec, actual, pod)
+    return actual.image == spec["image"] and not podspec.will_restart(spec, pod, actual)
 
 
 def _init_failed(pod: Obj, state: PodState) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from netsim.agent.model import Obj, PodState
+from netsim.agent.model import Container, Obj, PodState
 from netsim.api.times import parse_time
 
 
@@ -105,9 +105,13 @@ def is_selected(pod: Obj, services: Iterable[Obj]) -> bool:
     )
 
 
-def restarts(policy: str, code: int) -> bool:
-    """Whether a container that ended with `code` is started again under a restartPolicy."""
-    return policy == "Always" or (policy == "OnFailure" and code != 0)
+def will_restart(spec: Obj, pod: Obj, actual: Container) -> bool:
+    """Whether a container that has ended is started again, by its own restartPolicy or the pod's."""
+    if actual.exit is None or is_ephemeral(pod, spec["name"]):
+        return False
+    policy = str(spec.get("restartPolicy") or restart_policy(pod))
+    needed = policy == "Always" and (is_sidecar(spec) or spec not in init_containers(pod))
+    return needed or (policy != "Never" and actual.exit.code != 0)
 
 
 def next_init(pod: Obj, state: PodState) -> Obj | None:

@@ -108,7 +108,7 @@ class ProbeRunner:
     async def _handler(self, probe: Probe) -> tuple[bool, str]:
         if probe.handler == "exec":
             code, output = await self.exec([str(w) for w in probe.fields.get("command") or []])
-            return code == 0, output.strip()[:1024] or f"exit status {code}"
+            return code == 0, output.strip()[:1024]
         if probe.handler == "grpc":
             from netsim.agent.grpc_health import check_health
 

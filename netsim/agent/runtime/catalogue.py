@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-KINDS = ("http", "agnhost", "tcp-echo", "udp-echo", "redis", "mysql", "command")
+KINDS = ("http", "agnhost", "hostname", "tcp-echo", "udp-echo", "redis", "mysql", "command")
 KEPT = "image"
 """The kind of an image that is unpacked here, which no catalogue file can say."""
 PACKAGED = os.path.join(os.path.dirname(__file__), "catalogue.yaml")

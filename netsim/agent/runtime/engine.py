@@ -20,7 +20,7 @@ from netsim.agent.model import Container, Kind, Obj, PodState, Sandbox
 from netsim.agent.objects import PodObjects
 from netsim.agent.runtime import crilog, rootfs
 from netsim.agent.runtime.catalogue import Image, image_id, is_in_process, server_header, version_of
-from netsim.agent.runtime.launch import arguments, container_id, helper_id, listen_ports, pause_id
+from netsim.agent.runtime.launch import arguments, container_id, helper_id, listen_ports, pause_id, workload_kind
 from netsim.agent.runtime.making import Making, Order
 from netsim.agent.runtime.pod_files import PodFiles, fs_group
 from netsim.agent.runtime.processes import Processes
@@ -122,7 +122,8 @@ class Engine:
         log = self.log_path(podspec.uid(pod), spec["name"], attempt)
         meta = pod["metadata"]
         wanted = WorkloadSpec(
-            container, image.kind, sandbox.netns, meta["name"], meta["namespace"], self.config.node_name, spec["name"],
+            container, workload_kind(spec, image), sandbox.netns, meta["name"], meta["namespace"],
+            self.config.node_name, spec["name"],
             spec["image"], log, listen_ports(spec, image), tuple(sandbox.ips), server_header(image, spec["image"]),
             version_of(image, spec["image"]), self.files.hostname(pod),
         )  # fmt: skip

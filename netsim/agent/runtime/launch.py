@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 
 from netsim.agent.env import CreateError
 from netsim.agent.model import Obj
 from netsim.agent.runtime.catalogue import Image
+
+_FLAG = re.compile(r"^--?(http-port|udp-port|port)[=\n](-?\d+)$", re.MULTILINE)
 
 
 def container_id(uid: str, name: str, attempt: int) -> str:
@@ -40,11 +43,37 @@ def arguments(spec: Obj, image: Image) -> list[str]:
     return words
 
 
+def workload_kind(spec: Obj, image: Image) -> str:
+    """What a workload is: agnhost is several programs in one, of which serve-hostname answers with the name alone."""
+    return "hostname" if image.kind == "agnhost" and "serve-hostname" in _words(spec) else image.kind
+
+
+def _words(spec: Obj) -> list[str]:
+    return [str(word) for word in [*(spec.get("command") or ()), *(spec.get("args") or ())]]
+
+
+def _agnhost_ports(words: list[str]) -> tuple[tuple[int, str], ...]:
+    """The ports that agnhost's own flags name, () for none. Raises CreateError."""
+    flags = dict(_FLAG.findall("\n".join(words)))
+    wrong = next((name for name, value in flags.items() if not -1 <= int(value) < 65536), None)
+    if wrong:
+        raise CreateError(f"agnhost: --{wrong} {flags[wrong]} is no port")
+    if "serve-hostname" in words:
+        return ((int(flags.get("port", 9376)), "TCP"),)
+    if not flags.keys() & {"http-port", "udp-port"}:
+        return ()
+    ports = ((int(flags.get("http-port", 8080)), "TCP"), (int(flags.get("udp-port", 8081)), "UDP"))
+    return tuple(port for port in ports if port[0] > 0)
+
+
 def listen_ports(spec: Obj, image: Image) -> tuple[tuple[int, str], ...]:
     """What an in-process container listens on: the image's own ports and the declared containerPorts of its protocols.
 
-    Declared TCP ports take the place of the image's own ones: a real program would be configured to them.
+    Declared TCP ports take the place of the image's own ones: a real program would be configured to them. agnhost's are
+    those of its flags, where it has them.
     """
+    if image.kind == "agnhost" and (named := _agnhost_ports(_words(spec))):
+        return named
     udp = any(protocol == "UDP" for _, protocol in image.ports)
     tcp = any(protocol == "TCP" for _, protocol in image.ports)
     declared = [(int(p["containerPort"]), str(p.get("protocol") or "TCP")) for p in spec.get("ports") or []]

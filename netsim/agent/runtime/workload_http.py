@@ -51,6 +51,8 @@ class HttpWorkload:
 
     def answer(self, ask: Ask) -> tuple[int, str, str]:
         """Status, content type and body of one request."""
+        if self.spec.kind == "hostname":
+            return 200, "text/plain; charset=utf-8", self.name
         if self.spec.kind == "agnhost":
             special = self._agnhost(ask)
             if special is not None:

@@ -183,7 +183,7 @@ def _rest(meter: Meter, begun: float, quiet: float, longest: float) -> float:
 def _stream_factory(
     spec: WorkloadSpec, note: Callable[[str], None], draining: Callable[[], bool]
 ) -> Callable[[], Connection]:
-    if spec.kind in ("http", "agnhost"):
+    if spec.kind in ("http", "agnhost", "hostname"):
         return HttpWorkload(spec, note, draining).connection
     if spec.kind == "redis":
         database = Database(spec.version)

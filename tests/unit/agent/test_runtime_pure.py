@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsim.agent.env import CreateError
 from netsim.agent.runtime.capabilities import ALL_CAPABILITIES, choose_capabilities
 from netsim.agent.runtime.catalogue import (
     CatalogueError,
@@ -18,7 +19,7 @@ from netsim.agent.runtime.catalogue import (
     server_header,
 )
 from netsim.agent.runtime.crilog import LogFile, LogOptions, render_line, render_lines, tail_lines, to_epoch
-from netsim.agent.runtime.launch import arguments, listen_ports
+from netsim.agent.runtime.launch import arguments, listen_ports, workload_kind
 from netsim.agent.runtime.processes import clean_message
 from netsim.agent.runtime.resp import Database, RespError, parse_command
 from netsim.agent.runtime.spec import Bind, ProcessSpec, oci_config
@@ -118,6 +119,22 @@ def test_listen_ports():
     assert listen_ports({"ports": [{"containerPort": 53, "protocol": "UDP"}]}, Image("x", "http", ((80, "TCP"),))) == (
         (80, "TCP"),
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "ports"),
+    [
+        ({"command": ["/agnhost", "netexec", "--http-port=9090"]}, "agnhost", ((9090, "TCP"), (8081, "UDP"))),
+        ({"args": ["netexec", "--http-port", "80", "--udp-port=-1"]}, "agnhost", ((80, "TCP"),)),
+        ({"args": ["serve-hostname"]}, "hostname", ((9376, "TCP"),)),
+        ({"args": ["netexec"], "ports": [{"containerPort": 82}]}, "agnhost", ((82, "TCP"), (8081, "UDP"))),
+    ],
+)
+def test_agnhost_listens_where_its_flags_say(words, kind, ports):
+    image = load_catalogue().resolve("registry.k8s.io/e2e-test-images/agnhost:2.53")
+    assert (workload_kind(words, image), listen_ports(words, image)) == (kind, ports)
+    with pytest.raises(CreateError, match="--http-port 70000 is no port"):
+        listen_ports({"args": ["netexec", "--http-port=70000"]}, image)
 
 
 def config(container=None, **more):
