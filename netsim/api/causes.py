@@ -177,6 +177,7 @@ def ip_address(field: str, text: str) -> Iterator[Cause]:
         yield invalid(field, text, IP_MESSAGE)
 
 
+@lru_cache(16384)  # whenever one endpoint of a Service changes, all are told again
 def is_ip(text: str) -> bool:
     """An IPv4 or IPv6 address without zone, prefix or leading zeros."""
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from functools import lru_cache
 
 from netsim.api import causes
 from netsim.api.errors import Cause
@@ -93,16 +94,21 @@ def reachable_address(field: str, address: str) -> Iterator[Cause]:
 
 def special_address(field: str, address: str) -> Iterator[Cause]:
     """What is wrong with an address that means another host to everyone."""
-    found = ipaddress.ip_address(address)
-    if found.is_unspecified:
-        yield causes.invalid(field, address, f"may not be unspecified ({address})")
-    if found.is_loopback:
-        yield causes.invalid(field, address, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
-    if found.is_link_local:
-        yield causes.invalid(field, address, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    if any(found in network for network in _LINK_LOCAL_MULTICAST if network.version == found.version):
-        why = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
+    for why in _special(address):
         yield causes.invalid(field, address, why)
+
+
+@lru_cache(16384)
+def _special(address: str) -> tuple[str, ...]:
+    found = ipaddress.ip_address(address)
+    multicast = any(found in network for network in _LINK_LOCAL_MULTICAST if network.version == found.version)
+    judged = (
+        (found.is_unspecified, f"may not be unspecified ({address})"),
+        (found.is_loopback, "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (found.is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        (multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+    )
+    return tuple(why for wrong, why in judged if wrong)
 
 
 def balancer_status(service: Obj) -> Iterator[Cause]:

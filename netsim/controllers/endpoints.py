@@ -10,7 +10,6 @@ from netsim.api.kinds import ENDPOINTS, PODS, SERVICES, Obj
 from netsim.api.objects import (
     annotations_of,
     deletion_timestamp,
-    dig,
     labels_of,
     metadata,
     name_of,
@@ -72,14 +71,15 @@ def _trigger_time(view: View, service: Obj, old: list[Obj], new: list[Obj]) -> s
     """The time of what made the subsets change: the pods whose addresses are new, or ready where they were not."""
     known = set(_readiness(old))
     fresh = {uid for uid, ready in _readiness(new) if (uid, ready) not in known}
-    return trigger_time((pod for pod in pods_of(view, service) if uid_of(pod) in fresh), None if old else service)
+    pods = (pod for pod in pods_of(view, service) if uid_of(pod) in fresh) if fresh else ()
+    return trigger_time(pods, None if old else service)
 
 
 def _readiness(subsets: Iterable[Obj]) -> Iterator[tuple[str, bool]]:
     for subset in subsets:
         for part in ("addresses", "notReadyAddresses"):
             for address in subset.get(part) or []:
-                yield str(dig(address, "targetRef", "uid")), part == "addresses"
+                yield str((address.get("targetRef") or {}).get("uid")), part == "addresses"
 
 
 def _is_ours(found: Obj) -> bool:

@@ -23,6 +23,8 @@ from netsim.controllers.view import OWNER, UID, View
 from netsim.controllers.writes import Write, Writes, delete_of, patch_of
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+_AT_ONCE = 128
+"""Objects looked at side by side. Pods that go together leave their Services together, in few changes of the slices."""
 _POLICIES = {FOREGROUND: "Foreground", ORPHAN: "Orphan"}
 
 
@@ -36,7 +38,7 @@ class Collector:
         watches = tuple((kind, self._wake(kind)) for kind in self._served)
         return Controller(
             "garbage-collector-controller", self.reconcile, watches, observe=absent_owners(self._served, self.absent),
-            custom=self._wake,
+            custom=self._wake, parallel=_AT_ONCE,
         )  # fmt: skip
 
     def key(self, kind: Kind, obj: Obj) -> str:

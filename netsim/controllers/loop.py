@@ -24,7 +24,7 @@ Clock = Callable[[], datetime]
 _CHECK_AGAIN = 1.0
 _SLICE = 64
 """Keys reconciled in one go before the event loop gets its turn."""
-_COSTLY, _SHARE, _LONGEST_REST = 0.005, 16.0, 2.0
+_COSTLY, _SHARE, _LONGEST_REST = 0.005, 10.0, 2.0
 """A round that takes more than so many seconds is followed by a rest so many times as long, at most 2 s: a Job
 of thousands of pods, each of which wakes it, must leave time for everybody else."""
 

@@ -241,7 +241,7 @@ async def test_one_key_at_a_time_is_followed_by_the_next(cluster: Any, make_clie
 
 def test_what_costs_much_leaves_time_for_others() -> None:
     assert rest_after(0.004) == 0.0
-    assert rest_after(0.05) == pytest.approx(0.8)
+    assert rest_after(0.05) == pytest.approx(0.5)
     assert rest_after(3.0) == 2.0
 
 
