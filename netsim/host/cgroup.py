@@ -120,7 +120,7 @@ def remove(path: str) -> None:
 
     Processes must have ended; the kernel lets go of them a little later, which is waited for; OSError (EBUSY) else.
     """
-    for directory in detect().directories(check_path(path)):
+    for directory in filter(os.path.isdir, detect().directories(check_path(path))):  # most pods have none
         for group, _, _ in os.walk(directory, topdown=False):
             _rmdir(group)
 
