@@ -1,4 +1,4 @@
-"""`scripts/bench dns`: answers a second of CPU time, latency, two workers, a large cluster.
+"""`scripts/bench dns`: answers a second of CPU time, latency, two workers, changes, a large cluster.
 
 `netsim dns` on CPU 0 serves a cluster from a file to dnsperf on the other CPUs: 12,000 distinct questions with EDNS, a
 fifth of them in mixed case or denied. Beside it Debian's knot serves a zone with the same names, in turn. CoreDNS's
@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import dns_load
+from dns_changes import run_changes
+from dns_clients import query
 from dns_load import Cpus, Rate, Server, half_cores, knot, netsim
 from load import pss
 
@@ -28,7 +30,8 @@ _PLAIN, _KUBEADM, _PLAIN_TCP, _KUBEADM_TCP = 22_200, 9_800, 28_300, 14_100
 _SMALL, _LARGE = (1_000, 2), (10_000, 10)
 _UDP, _TCP = ("-c", "4", "-q", "100"), ("-c", "4", "-q", "100", "-m", "tcp")
 _MIXED = 6
-_ONE = ("-c", "1", "-q", "1", "-v")
+_ALONE, _ALONE_BESIDE_KNOT = 45, 1.5
+_EACH_MS = ("-c", "1", "-Q", "1000", "-v")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Row:
         return self.ratio >= self.goal if self.more else self.ratio <= self.goal
 
     def render(self) -> str:
-        size = 2 if self.value < 10 else 0
+        size = 2 if 0 < self.value < 10 else 0
         peer = f"{self.peer:,.{size}f}" if self.peer else "-"
         sign = ">=" if self.more else "<="
         return (
@@ -101,10 +104,27 @@ def measure_rates(directory: Path, rounds: int, seconds: float) -> list[Row]:
         rows.append(
             _against("TCP, as kubeadm configures (metrics)", tcp[1], _KUBEADM_TCP * scale, 3, "CoreDNS, scaled")
         )
-        # On another CPU what is measured is how long the machine takes to wake an idle CPU, several times an answer's.
-        one = _in_turn([plain, *servers[2:]], questions, _ONE, rounds, seconds, Cpus.FIRST)
-        rows.append(_latency(one[0].latency, one[1].latency if peer else 0.0))
+        rows += measure_latency([plain, *servers[2:]], questions, rounds, seconds)
     return rows
+
+
+def measure_latency(servers: Sequence[Server], questions: Path, rounds: int, seconds: float) -> list[Row]:
+    """Of netsim and, if it is there, knot. On another CPU than the server's it is mostly how long this machine takes to
+    wake an idle CPU; with a question each millisecond the server's part of the CPU's caches is used by others."""
+    rows = []
+    for cpus, where in ((Cpus.FIRST, "same CPU"), (Cpus.OTHERS, "other CPU")):
+        found = [[s.ask_alone(questions, seconds, cpus) for s in servers] for _ in range(rounds)]
+        rows.append(_latency(f"one question after the other, {where}", found))
+    found = [[s.ask(questions, seconds, *_EACH_MS, cpus=Cpus.FIRST).latency for s in servers] for _ in range(rounds)]
+    return [*rows, _latency("a question each ms, dnsperf on the same CPU", found)]
+
+
+def _latency(work: str, found: Sequence[Sequence[float]]) -> Row:
+    ours, *knots = (statistics.median(column) for column in zip(*found, strict=True))
+    same = "after the other, same" in work
+    goal, ratio = (_ALONE, ours) if same else (_ALONE_BESIDE_KNOT, ours / knots[0] if knots else 1.0)
+    who = "knot, now; goal CoreDNS's" if same else "knot, now"
+    return Row(f"{work}, median", "us", ours, knots[0] if knots else 0.0, ratio, goal, False, who)
 
 
 def _against(work: str, ours: Rate, theirs: float, goal: float, who: str) -> Row:
@@ -114,16 +134,10 @@ def _against(work: str, ours: Rate, theirs: float, goal: float, who: str) -> Row
     )
 
 
-def _latency(ours: float, knots: float) -> Row:
-    return Row(
-        "one question at a time, same CPU, median", "us", ours, knots, ours, 45, False, "knot, now; goal CoreDNS's"
-    )
-
-
 def measure_workers(directory: Path, rounds: int, seconds: float) -> list[Row]:
-    """One process with half a core and two with half a core each, in turn; on all CPUs, since what dnsperf makes the
+    """One process with half a core and two with half a core each, in turn; on all CPUs, since what a client makes the
     kernel do on theirs would be missing in their halves of one."""
-    objects, questions, many = directory / "small.json", directory / "small.txt", ("-c", "16", "-q", "1000")
+    objects, questions = directory / "small.json", directory / "small.txt"
     found = []
     with (
         netsim(objects, "--workers", "1", pinned=False) as one,
@@ -135,12 +149,20 @@ def measure_workers(directory: Path, rounds: int, seconds: float) -> list[Row]:
         with half_cores(one) as first, half_cores(two) as second:
             if not (first and second):
                 return []
-            found = [
-                [server.ask(questions, seconds, *many, cpus=Cpus.ALL).per_second for server in (one, two)]
-                for _ in range(rounds)
-            ]
+            found = [[server.flood(questions, seconds) for server in (one, two)] for _ in range(rounds)]
     alone, both = (statistics.median(column) for column in zip(*found, strict=True))
     return [Row("two workers of half a core", "/s", both, alone, both / alone, 1.7, True, "one of half a core")]
+
+
+def measure_changes(directory: Path, rounds: int, seconds: float) -> list[Row]:
+    """What is asked for while Services come and go: answers that were never true, and how long one outlived its own."""
+    outcome = run_changes(directory, seconds * rounds)
+    work = f"{outcome.changes:,} changes, {outcome.asked:,} questions"
+    wrong, late = outcome.never_true + outcome.asked - outcome.answered, max(outcome.late, default=0.0) * 1000
+    return [
+        Row(f"{work}: lost or never true", "", wrong, 0, wrong, 0, False),
+        Row("longest that an answer outlived its change", "ms", late, 0, late, 100, False),
+    ]
 
 
 def measure_large(directory: Path, rounds: int, seconds: float) -> list[Row]:
@@ -173,9 +195,10 @@ def measure_index() -> list[Row]:
     built, index = _cpu(lambda: build_index(objects, 1))
     assert isinstance(index, Index)
     responder = Responder(index, DnsConfig())
-    queries = [_query(number) for number in range(_LARGE[0])]
-    for query in queries:
-        responder.udp(query)
+    names = (f"web-{number}.{dns_load.namespace_of(number)}.svc.cluster.local" for number in range(_LARGE[0]))
+    queries = [query(name, "A") for name in names]
+    for each in queries:
+        responder.udp(each)
     times = []
     for number in range(1000):
         new = dns_load.slice_object(number, _LARGE[1], first=1)
@@ -188,15 +211,9 @@ def measure_index() -> list[Row]:
     ]
 
 
-def _change(index: object, responder: object, new: dict[str, object], query: bytes) -> None:
+def _change(index: object, responder: object, new: dict[str, object], question: bytes) -> None:
     index.apply("EndpointSlice", None, new, 2)  # type: ignore[attr-defined]
-    responder.udp(query)  # type: ignore[attr-defined]
-
-
-def _query(number: int) -> bytes:
-    name = f"web-{number}.{dns_load.namespace_of(number)}.svc.cluster.local"
-    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-    return b"\0\1\1\0\0\1\0\0\0\0\0\0" + labels + b"\0\0\1\0\1"
+    responder.udp(question)  # type: ignore[attr-defined]
 
 
 def _cpu(work: Callable[[], object]) -> tuple[float, object]:
@@ -222,6 +239,7 @@ def main() -> None:
         parts: Sequence[Callable[[], list[Row]]] = (
             lambda: measure_rates(directory, options.rounds, options.seconds),
             lambda: measure_workers(directory, options.rounds, options.seconds),
+            lambda: measure_changes(directory, options.rounds, options.seconds),
             lambda: measure_large(directory, options.rounds, options.seconds),
             measure_index,
         )

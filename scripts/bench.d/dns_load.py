@@ -11,6 +11,7 @@ import shutil
 import socket
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -176,6 +177,19 @@ class Server:
         times = [float(m) * 1e6 for m in re.findall(r"^> \S+ \S+ \S+ ([\d.]+)$", told, re.M)]
         return Rate(rate, answered / max(used, 0.01), statistics.median(times) if times else 0.0)
 
+    def ask_alone(self, questions: Path, seconds: float, cpus: Cpus) -> float:
+        """The median time of a question in microseconds, asked by a plain client as soon as the last was answered."""
+        return self._run_client("alone", questions, seconds, cpus)
+
+    def flood(self, questions: Path, seconds: float) -> float:
+        """Answers a second to a client that takes as little of all CPUs as it can."""
+        return self._run_client("flood", questions, seconds, Cpus.ALL)
+
+    def _run_client(self, way: str, questions: Path, seconds: float, cpus: Cpus) -> float:
+        program = Path(__file__).with_name("dns_clients.py")
+        command = [sys.executable, "-B", program, way, str(self.port), str(seconds), questions]
+        return float(subprocess.run(command, capture_output=True, check=True, preexec_fn=cpus.use).stdout)
+
     def ask_all(self, questions: Path) -> None:
         """Ask each question, so that what is measured then has been asked before."""
         self.ask(questions, 60, "-n", "1", "-c", "4", "-q", "100")
@@ -185,11 +199,16 @@ class Server:
         self._process.wait(20)
 
 
-@contextlib.contextmanager
-def netsim(objects: Path, *flags: str, pinned: bool = True) -> Iterator[Server]:
+def netsim(objects: Path, *flags: str, pinned: bool = True) -> contextlib.AbstractContextManager[Server]:
     """`netsim dns` with a cluster in a file."""
+    return netsim_of("-f", str(objects), *flags, pinned=pinned)
+
+
+@contextlib.contextmanager
+def netsim_of(*flags: str, pinned: bool = True) -> Iterator[Server]:
+    """`netsim dns` with the cluster that the flags name."""
     port = free_port()
-    command = [NETSIM, "dns", "-f", str(objects), "--listen", f"127.0.0.1:{port}", "--lameduck", "0", "--reload", "0"]
+    command = [NETSIM, "dns", "--listen", f"127.0.0.1:{port}", "--lameduck", "0", "--reload", "0"]
     server = Server([*command, *flags], port, pinned)
     try:
         yield server
