@@ -217,7 +217,7 @@ def bad_base64(text: str) -> str:
     """What a decoder says to text that is not base64, "" for base64."""
     try:
         binascii.a2b_base64(text, strict_mode=True)
-    except binascii.Error:
+    except ValueError:  # also for what is not ASCII
         good = re.match(r"[A-Za-z0-9+/]*", text)
         return f"illegal base64 data at input byte {good.end() if good else 0}"
     return ""

@@ -64,6 +64,7 @@ def unmarshal(found: str, field: str, wanted: str) -> str:
         (kinds.PODS, {"spec": "x"}, unmarshal("string", "Pod.spec", "v1.PodSpec")),
         (kinds.PODS, {"spec": {"hostNetwork": 1}}, unmarshal("number", "PodSpec.spec.hostNetwork", "bool")),
         (kinds.SECRETS, {"data": {"a": "?"}}, "illegal base64 data at input byte 0"),
+        (kinds.SECRETS, {"data": {"a": "YWé="}}, "illegal base64 data at input byte 2"),
         (
             kinds.SERVICES,
             {"spec": {"ports": [{"port": 1.5}]}},
