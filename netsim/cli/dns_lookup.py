@@ -207,13 +207,14 @@ def _print(name: str, place: Place, resolv: Resolv, known: list[str], steps: lis
     write: Callable[[str], None] = print
     write(f"as {f'pod {place.name}' if place.pod else place.name}")
     for line in resolv.render().splitlines():
-        write(f"  {line}")
+        write(dns_steps.folded(f"  {line}", indent="    "))
     if place.pod and dns_steps.asks_the_nodes_servers(place.pod):
         write("in its node's network and with dnsPolicy ClusterFirst it asks the node's own servers;")
         write("dnsPolicy: ClusterFirstWithHostNet would have it ask the cluster's")
     if known:
         write(f"/etc/hosts has it: {', '.join(known)}; nobody is asked")
         return
-    write(dns_steps.explain_order(name, dns_steps.read_ndots(dict(resolv.options)), resolv.searches))
+    order = dns_steps.explain_order(name, dns_steps.read_ndots(dict(resolv.options)), resolv.searches)
+    write(dns_steps.folded(order))
     for line in (*dns_steps.render_steps(steps), *dns_steps.conclude(steps)):
         write(line)

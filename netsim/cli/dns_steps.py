@@ -6,6 +6,7 @@ is first; NXDOMAIN, no data and SERVFAIL lead to the next step, silence ends it.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
@@ -13,8 +14,9 @@ from typing import Any
 
 NDOTS_DEFAULT, NDOTS_MAX, NAME_MAX = 1, 15, 253
 NO_ANSWER, UNREACHABLE = "TIMEOUT", "UNREACHABLE"
+WIDTH = 80
 SILENT = (NO_ANSWER, UNREACHABLE)
-_GAVE_UP = {NO_ANSWER: "no answer came", UNREACHABLE: "no DNS pod, or no way there"}
+_GAVE_UP = {NO_ANSWER: "no answer came", UNREACHABLE: "no server there, or no way to it"}
 _GOES_ON = ("NOERROR", "NXDOMAIN", "SERVFAIL")
 
 
@@ -145,6 +147,11 @@ def explain_order(name: str, ndots: int, searches: Sequence[str]) -> str:
     if dots < ndots:
         return f"{has}, fewer than ndots {ndots}: the search path comes first"
     return f"{has}, not fewer than ndots {ndots}: it is asked for as it is first"
+
+
+def folded(line: str, indent: str = "  ") -> str:
+    """A line in as many of 80 columns as it takes; names stay whole."""
+    return textwrap.fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def render_steps(steps: Sequence[Step]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from netsim.cli.dns_steps import (
     conclude,
     document,
     explain_order,
+    folded,
     hosts_entry,
     plan_names,
     read_ndots,
@@ -127,7 +128,7 @@ def test_steps_are_told() -> None:
         ("NXDOMAIN", "1 step, 1 query: nothing found"),
         ("SERVFAIL", "SERVFAIL denies nothing"),
         ("TIMEOUT", "1 step, 1 query: no answer came, so the resolver gives up"),
-        ("UNREACHABLE", "no DNS pod, or no way there, so the resolver gives up"),
+        ("UNREACHABLE", "no server there, or no way to it, so the resolver gives up"),
         ("REFUSED", "1 step, 1 query: REFUSED, so the resolver gives up"),
     ],
 )
@@ -153,3 +154,12 @@ def test_pods_in_the_nodes_network_are_warned_of() -> None:
     assert asks_the_nodes_servers({"spec": {"hostNetwork": True, "dnsPolicy": "ClusterFirst"}})
     assert not asks_the_nodes_servers({"spec": {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}})
     assert not asks_the_nodes_servers({"spec": {}})
+
+
+def test_long_lines_are_folded_between_names() -> None:
+    search = "  search " + " ".join(f"domain-{n}.example.test" for n in range(9))
+    lines = folded(search, indent="    ").splitlines()
+    assert len(lines) == 3 and all(len(line) <= 80 for line in lines)
+    assert " ".join(lines).split() == search.split() and lines[1].startswith("    domain-")
+    assert folded("  options ndots:5") == "  options ndots:5"
+    assert folded("x" * 90) == "x" * 90
