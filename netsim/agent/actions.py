@@ -27,8 +27,11 @@ from netsim.agent.plan import (
     ForgetPod,
     KillContainer,
     RemoveSandbox,
+    ResizeContainer,
     StartContainer,
 )
+from netsim.agent.resizer import Resizer
+from netsim.agent.resizing import NEEDS_RESTART
 from netsim.agent.restoring import UNKNOWN
 from netsim.agent.runtime.catalogue import image_id
 from netsim.agent.runtime.launch import container_id
@@ -52,7 +55,7 @@ class PodActions:
     def __init__(self, worker: PodWorker) -> None:
         self.worker, self.context = worker, worker.context
         self.engine = worker.context.engine
-        self.killer, self.failing = Killer(worker, self.ended), Failing(worker)
+        self.killer, self.failing, self.resizer = Killer(worker, self.ended), Failing(worker), Resizer(worker)
 
     async def perform(self, action: Action) -> None:
         match action:
@@ -64,7 +67,11 @@ class PodActions:
                     await self._start(action)
                 await self._post_start(action.name)
             case KillContainer():
+                if action.why.endswith(NEEDS_RESTART):
+                    self.resizer.tell("Started")
                 await self.killer.kill(action)
+            case ResizeContainer():
+                await self.resizer.resize(action.name)
             case BackOffPull():
                 self.failing.back_off_pull(action.name)
             case RemoveSandbox():
@@ -159,10 +166,13 @@ class PodActions:
                 tell_present(self.worker, spec, had)
 
     def _started(self, pod: Obj, state: PodState, spec: Obj, action: StartContainer, container: Container) -> None:
+        before = state.containers.get(action.name)
         self._inherit(state, action, container)
         state.failures.pop(spec["name"], None)
         self.worker.event("Created", "Container created", container=spec["name"])
         self.worker.event("Started", "Container started", container=spec["name"])
+        if before is not None and before.resources not in (None, container.resources):
+            self.resizer.tell("Completed")
         self.worker.container_started(spec, container)
         if not post_start(spec):
             set_ready(spec, container)

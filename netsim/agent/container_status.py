@@ -50,6 +50,9 @@ def container_status(spec: Obj, pod: Obj, state: PodState) -> Obj:
     }
     if actual:
         status["containerID"] = SCHEME + actual.id
+        if actual.resources:
+            status["resources"] = actual.resources
+            status |= {"allocatedResources": asked} if (asked := actual.resources.get("requests")) else {}
     return status
 
 

@@ -13,6 +13,7 @@ from netsim.agent import podspec
 from netsim.agent.hooks import HookFailed, run_hook
 from netsim.agent.model import Container
 from netsim.agent.plan import POST_START, KillContainer
+from netsim.agent.resizing import NEEDS_RESTART
 from netsim.agent.runtime.processes import Ended
 from netsim.agent.runtime.workload_client import WorkloadHostGone
 
@@ -51,7 +52,7 @@ class Killer:
         container = state.containers.get(action.name) if state is not None else None
         if container is None or not container.running:
             return
-        told = "restarted" in action.why or action.why == POST_START
+        told = action.why.endswith(("restarted", NEEDS_RESTART)) or action.why == POST_START
         why = action.why if told else f"Stopping container {action.name}"
         self.worker.event("Killing", why, container=action.name)
         self._exits[action.name] = asyncio.Event()

@@ -31,7 +31,8 @@ class Container:
 
     `backoff` (seconds) and `backoff_at` are the crash back-off in force and when it was last raised. `ready` and
     `started` are the probes' verdicts; `unhealthy` names a failed liveness or startup probe, which asks for a kill.
-    `stop_signal` is what the image or the pod wants in the place of SIGTERM.
+    `stop_signal` is what the image or the pod wants in the place of SIGTERM; `resources` are those it runs with, None
+    where an older agent has started it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Container:
     unhealthy: str = ""
     helper: bool = False
     stop_signal: str = ""
+    resources: Obj | None = None
 
     @property
     def running(self) -> bool:

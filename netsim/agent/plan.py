@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from netsim.agent import backoff, podspec
 from netsim.agent.model import Container, Failure, Obj, PodState
+from netsim.agent.resizing import NEEDS_RESTART, is_resized, takes_restart
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,13 @@ class KillContainer:
     name: str
     grace: float
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeContainer:
+    """Give a running container other CPU and memory."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,17 @@ EVICTION_GRACE = 1.0
 PROBES = {"liveness probe": "livenessProbe", "startup probe": "startupProbe"}
 POST_START = "FailedPostStartHook"
 """What makes a container unhealthy whose postStart hook failed; kubelet's message as it kills it."""
-Action = CreateSandbox | StartContainer | KillContainer | BackOffPull | RemoveSandbox | EndPod | DeletePod | ForgetPod
+Action = (
+    CreateSandbox
+    | StartContainer
+    | KillContainer
+    | ResizeContainer
+    | BackOffPull
+    | RemoveSandbox
+    | EndPod
+    | DeletePod
+    | ForgetPod
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +222,9 @@ def _plan_running(spec: Obj, actual: Container, pod: Obj) -> Plan:
         own = (spec.get(PROBES.get(actual.unhealthy, "")) or {}).get("terminationGracePeriodSeconds")
         left = grace if own is None else float(own)
         return Plan((KillContainer(actual.name, left, POST_START if actual.unhealthy == POST_START else why),))
+    if is_resized(spec, actual):
+        restart = KillContainer(actual.name, grace, f"Container {actual.name} {NEEDS_RESTART}")
+        return Plan((restart if takes_restart(spec, actual) else ResizeContainer(actual.name),))
     return Plan()
 
 

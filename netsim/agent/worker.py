@@ -12,7 +12,7 @@ from netsim.agent import podspec
 from netsim.agent.actions import PodActions
 from netsim.agent.context import Context
 from netsim.agent.model import Container, Obj, PodState
-from netsim.agent.plan import Action, BackOffPull, KillContainer, StartContainer, plan_pod
+from netsim.agent.plan import Action, BackOffPull, KillContainer, ResizeContainer, StartContainer, plan_pod
 from netsim.agent.probe_runner import ProbeRunner
 from netsim.agent.probes import FIELDS
 from netsim.agent.reporter import Reporter
@@ -198,4 +198,4 @@ def patience(at_work: int, *, deleted: bool) -> float:
 
 def _key(action: Action) -> str:
     """What an action keeps busy: a container by name, or the pod as a whole ("")."""
-    return action.name if isinstance(action, StartContainer | KillContainer | BackOffPull) else ""
+    return action.name if isinstance(action, StartContainer | KillContainer | ResizeContainer | BackOffPull) else ""

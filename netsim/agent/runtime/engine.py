@@ -18,6 +18,7 @@ from netsim.agent.env import ConfigError, container_env, expand, references
 from netsim.agent.images.provider import Had, Images, NoImage
 from netsim.agent.model import Container, Kind, Obj, PodState, Sandbox
 from netsim.agent.objects import PodObjects
+from netsim.agent.resizing import wanted_resources
 from netsim.agent.runtime import crilog, rootfs
 from netsim.agent.runtime.catalogue import Image, image_id, is_in_process, server_header, version_of
 from netsim.agent.runtime.launch import arguments, container_id, helper_id, listen_ports, pause_id, workload_kind
@@ -25,7 +26,7 @@ from netsim.agent.runtime.making import Making, Order
 from netsim.agent.runtime.pod_files import PodFiles, fs_group
 from netsim.agent.runtime.processes import Processes
 from netsim.agent.runtime.sandboxes import Sandboxes
-from netsim.agent.runtime.spec import DEFAULT_PATH
+from netsim.agent.runtime.spec import DEFAULT_PATH, linux_resources
 from netsim.agent.runtime.storage import Storage
 from netsim.agent.runtime.termination import read_message
 from netsim.agent.runtime.users import check_non_root
@@ -112,7 +113,9 @@ class Engine:
         started = await begin(pod, spec, state, attempt, image, container)
         identity = image.id or image_id(spec["image"])
         stop = (spec.get("lifecycle") or {}).get("stopSignal") or image.stop_signal
-        return Container(spec["name"], container, spec["image"], attempt, kind, started, identity, stop_signal=stop)
+        made = Container(spec["name"], container, spec["image"], attempt, kind, started, identity, stop_signal=stop)
+        made.resources = wanted_resources(spec)
+        return made
 
     async def _start_workload(
         self, pod: Obj, spec: Obj, state: PodState, attempt: int, image: Image, container: str
@@ -168,6 +171,12 @@ class Engine:
         """Bring the pod's volumes of files up to date. Raises ConfigError, StatusError, OSError."""
         for directory, content in (await self.files.contents(pod)).items():
             await self.call(write_files, directory, content.files, fs_group(pod))
+
+    async def resize(self, container: Container, spec: Obj) -> None:
+        """Give a running container other CPU and memory. Raises CreateFailed."""
+        if container.kind == "process":
+            limits = linux_resources(wanted_resources(spec), privileged=False)
+            await self.call(self.processes.update, container.id, limits)
 
     # exec
 

@@ -153,11 +153,16 @@ class Processes:
             raise CreateFailed(clean_message(said.get("message") or f"conmon failed with {said['data']}"))
         return int(said["data"])
 
-    def _runc(self, args: list[str]) -> None:
+    def _runc(self, args: list[str], given: bytes | None = None) -> None:
         try:
-            run(["runc", "--root", self.root, *args], timeout=CREATE_SECONDS)
+            run(["runc", "--root", self.root, *args], timeout=CREATE_SECONDS, input=given)
         except CommandFailed as error:
             raise CreateFailed(clean_message(error.stderr)) from error
+
+    def update(self, container: str, resources: Obj) -> None:
+        """Change the limits of a running container to those of a `linux.resources`. Raises CreateFailed."""
+        limits = {name: found for name, found in resources.items() if name != "devices"}
+        self._runc(["update", "--resources", "-", container], json.dumps(limits).encode())
 
     def signal(self, container: str, number: int) -> None:
         """Send a signal to the container's first process; one that has ended is no error."""

@@ -83,7 +83,9 @@ def oci_config(spec: ProcessSpec) -> Obj:
         "root": {"path": spec.root, "readonly": bool(security.get("readOnlyRootFilesystem"))},
         "mounts": _mounts(spec),
         "linux": {
-            "resources": _resources(spec.container.get("resources") or {}, bool(security.get("privileged"))),
+            "resources": linux_resources(
+                spec.container.get("resources") or {}, privileged=bool(security.get("privileged"))
+            ),
             "cgroupsPath": "/" + spec.cgroup,
             "namespaces": _namespaces(spec),
             "sysctl": spec.sysctls,
@@ -143,7 +145,8 @@ def _mounts(spec: ProcessSpec) -> list[Obj]:
     return mounts
 
 
-def _resources(resources: Obj, privileged: bool) -> Obj:
+def linux_resources(resources: Obj, *, privileged: bool) -> Obj:
+    """The runtime-spec's `linux.resources` of a container's requests and limits."""
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     found: Obj = {"devices": [{"allow": privileged, "access": "rwm"}]}
     cpu: dict[str, Any] = {}

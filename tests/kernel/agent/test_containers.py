@@ -10,6 +10,8 @@ from support.agent_node import ENDED, Node, exec_in, logs, until
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
+SMALL, BIGGER = {"limits": {"memory": "64Mi"}}, {"limits": {"memory": "96Mi"}}
+
 
 async def test_real_process_logs_exit_codes_and_back_off(node: Node) -> None:
     script = "echo out; echo err >&2; cat /etc/hostname; exit 3"
@@ -93,6 +95,23 @@ async def test_exec_and_logs_of_both_kinds(node: Node) -> None:
     await until(lambda: node.api.status("eater").get("phase") == "Failed", "OOM")
     found = node.api.container("eater", "c")["state"]["terminated"]
     assert (found["reason"], found["exitCode"]) == ("OOMKilled", 137)
+
+
+async def test_a_resize_reaches_a_running_container(node: Node) -> None:
+    script = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+    node.api.pod("sized", [{"name": "c", "image": "busybox", "command": ["sh", "-c", script], "resources": SMALL}])
+    await until(lambda: node.api.ready("sized"), "Ready")
+    found = node.api.objects[("pods", "default/sized")]
+    [container] = found["spec"]["containers"]
+    node.api.put(
+        "pods",
+        "default/sized",
+        {**found, "spec": {**found["spec"], "containers": [{**container, "resources": BIGGER}]}},
+    )
+    await until(lambda: node.api.container("sized", "c").get("resources") == BIGGER, "resized")
+    look = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max"
+    assert await exec_in(node, "sized", "c", ["sh", "-c", look]) == (0, b"100663296\n", b"")
+    assert node.api.container("sized", "c")["restartCount"] == 0
 
 
 async def test_probes_and_in_pod_port_clash(node: Node) -> None:

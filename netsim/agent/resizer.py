@@ -1,0 +1,46 @@
+"""Gives running containers of one pod other CPU and memory, and tells of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netsim.agent import podspec
+from netsim.agent.resizing import resize_message, wanted_resources
+from netsim.agent.runtime.processes import CreateFailed
+
+if TYPE_CHECKING:
+    from netsim.agent.worker import PodWorker
+
+
+class Resizer:
+    """The resizes of one pod."""
+
+    def __init__(self, worker: PodWorker) -> None:
+        self.worker = worker
+
+    async def resize(self, name: str) -> None:
+        """Give a container the resources that its pod has now; one that does not run is no error.
+
+        Raises OSError, to be tried again.
+        """
+        pod, state = self.worker.pod, self.worker.state
+        spec = podspec.find_container(pod, name) if pod is not None else None
+        container = state.containers.get(name) if state is not None else None
+        if spec is None or container is None or not container.running:
+            return
+        self.tell("Started")
+        try:
+            await self.worker.context.engine.resize(container, spec)
+        except CreateFailed as error:
+            self.tell("Error", str(error))
+            raise OSError(f"resize: {error}") from error
+        container.resources = wanted_resources(spec)
+        self.tell("Completed")
+        self.worker.save()
+
+    def tell(self, what: str, error: str = "") -> None:
+        """The event of a step: Started, Completed or Error."""
+        if self.worker.pod is not None:
+            self.worker.event(
+                f"Resize{what}", resize_message(self.worker.pod, what.lower(), error), warning=bool(error)
+            )
