@@ -18,7 +18,7 @@ from .reply import Body, asker_of, render, whole_name
 from .responder import Responder
 from .seams import Answered
 from .telemetry.metrics import Metrics
-from .types import CNAME, IN, NXDOMAIN, OPT
+from .types import CNAME, IN, NOERROR, NXDOMAIN, OPT
 from .wire import AA, OPCODE_QUERY, RA, TC, Query, parse_query
 from .zones import find_zone
 
@@ -109,7 +109,8 @@ class Autopath:
 
     def _aliased(self, query: Query, data: bytes, answer: bytes, stream: bool) -> bytes:
         """The answer about another name, with an alias that leads to it, to the question that was asked."""
-        self._metrics.add("autopath_success_total", self._server)
+        if answer[3] & 15 == NOERROR:
+            self._metrics.add("autopath_success_total", self._server)
         found, *others = [[r for r in section if r.rtype != OPT] for section in expand_records(answer)]
         sections = [[r.under(whole_name(r.owner)) for r in section] for section in (found, *others)]
         if found:

@@ -7,7 +7,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from netsim import __version__
 from netsim.api.prometheus import render_metric
@@ -68,6 +68,19 @@ def _enabled(settings: Settings) -> Iterator[str]:
         "rewrite": settings.rewrites,
     }
     yield from (name for name, value in given.items() if value)
+
+
+def banner(settings: Settings, port: int) -> list[str]:
+    """What CoreDNS prints once it serves: its server blocks, its version, its platform."""
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+    machine = os.uname()
+    blocks = [f"{zone}:{port}" for zone, _ in settings.blocks]
+    return [*blocks, f"netsim-{__version__}", f"{machine.sysname.lower()}/{machine.machine}, {python}"]
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Write to stdout, as the query log does."""
+    _write("".join(f"{line}\n" for line in lines))
 
 
 def _write(text: str) -> None:
