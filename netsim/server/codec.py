@@ -120,7 +120,7 @@ class Decoder:
     """Decoded objects by key and revision, the most recently used ones kept. What it returns must not be changed;
     its managedFields can be written as JSON but not read."""
 
-    def __init__(self, size: int = 1024) -> None:
+    def __init__(self, size: int = 256) -> None:
         self._size = size
         self._known: OrderedDict[str, tuple[int, Obj]] = OrderedDict()
 
