@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -24,7 +25,7 @@ from .server import DnsServer, make_responder
 from .settings import Settings, chooses_otherwise, keep_fixed
 from .telemetry.links import Links, Report, answer_link
 from .telemetry.metrics import merged
-from .telemetry.observer import Observer, new_metrics, process_values, render_process
+from .telemetry.observer import Observer, banner, new_metrics, process_values, render_process, write_lines
 from .workers import Worker
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 COLLECT = (20_000, 20, 20)
+# after the lameduck, for upstreams to answer what they were asked; CoreDNS's servers have as long
+FINISH_SECONDS = 5.0
 ALONE = Worker()
 Followed = tuple[asyncio.Task[None], asyncio.Event]
 """A task that looks at a file, and what has it look at once."""
@@ -119,6 +122,8 @@ class Process:
         self._plugged.start(looped)
         listen = self.settings.dns.listen
         where = ", ".join(f"{at[0]}:{port}" for at, port in zip(listen, self._server.ports, strict=True))
+        if not self._worker.number:
+            write_lines(banner(self.settings, self._server.ports[0]))
         LOG.info("dns: zone %s on %s, %s", self.settings.dns.zone, where, _say_forward(self.settings))
         await stop.wait()
         if self._looped:
@@ -126,6 +131,7 @@ class Process:
         if self._ready:
             self._ready.close()
         await asyncio.sleep(self.settings.dns.lameduck)
+        await self._server.finish(FINISH_SECONDS)
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -273,12 +279,13 @@ async def run_dns_objects(
 
 
 def stop_signal() -> asyncio.Event:
-    """An event set by the first SIGTERM or SIGINT; a second one acts as without us."""
+    """An event set by the first SIGTERM or SIGINT. A second SIGTERM acts as without us, a second SIGINT ends the
+    process at once with the status 2, as CoreDNS's does."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def caught() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+        loop.remove_signal_handler(signal.SIGTERM)
+        loop.add_signal_handler(signal.SIGINT, os._exit, 2)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -47,6 +47,13 @@ class DnsServer:
             await self.close()
             raise
 
+    async def finish(self, seconds: float) -> None:
+        """Wait until what is on its way now is answered, at most so long; what comes meanwhile is served as before."""
+        pending = [reply for udp in self._udp for reply in udp.pending]
+        pending += [reply for stream in self._streams for reply in stream.pending]
+        if pending:
+            await asyncio.wait(pending, timeout=seconds)
+
     async def close(self) -> None:
         """Close listeners and connections."""
         for udp in self._udp:

@@ -95,6 +95,11 @@ class DnsStream(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self.deadline = math.inf
 
+    @property
+    def pending(self) -> list[asyncio.Future[bytes | None]]:
+        """The answers on their way."""
+        return [waiting.reply for waiting in self._waiting if isinstance(waiting.reply, asyncio.Future)]
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._client = transport.get_extra_info("peername")

@@ -49,7 +49,8 @@ def open_udp(address: str, port: int, share: bool = False) -> socket.socket:
 
 
 class UdpServer:
-    """Serves one bound socket until closed; `observe`, if given, is told of every exchange.
+    """Serves one bound socket until closed; `observe`, if given, is told of every exchange. `pending` are the answers
+    on their way.
 
     Questions that come one at a time go the shortest way, by Python's own calls; where several wait they come and go
     together, see `Datagrams`.
@@ -72,6 +73,7 @@ class UdpServer:
         self._datagrams = Datagrams(sock, answer_max, self._wildcard)
         self._say_next = 0.0
         self._alone = ALONE
+        self.pending: set[asyncio.Future[bytes | None]] = set()
         self._loop.add_reader(sock, self._drain)
 
     @property
@@ -153,6 +155,7 @@ class UdpServer:
         began = time.perf_counter()
 
         def send(done: asyncio.Future[bytes | None]) -> None:
+            self.pending.discard(done)
             answer = None if done.cancelled() else done.result()
             if self._sock.fileno() < 0:
                 return
@@ -161,6 +164,7 @@ class UdpServer:
             if self._observe:
                 self._observe("udp", [Exchange(data, answer, client)], time.perf_counter() - began)
 
+        self.pending.add(reply)
         reply.add_done_callback(send)
 
     def _tolerate(self, failure: OSError) -> None:

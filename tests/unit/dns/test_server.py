@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import dns.asyncquery
 import dns.message
@@ -23,6 +24,8 @@ from netsim_dns.seams import Answered
 from netsim_dns.server import DnsServer, make_responder, open_pair
 
 from .conftest import GOLDEN
+from .false_upstream import reply, upstream
+from .forwarding import until
 
 CONFIG = DnsConfig(listen=(("127.0.0.1", 0),))
 SVC1 = "svc1.testns.svc.cluster.local."
@@ -287,28 +290,60 @@ async def refuses(port: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_the_process_from_start_to_lameduck() -> None:
-    """File mode without root: /health, /ready; SIGTERM closes /ready at once, DNS goes on for a while, exit 0."""
-    port, health, ready = free_port(), free_port(), free_port()
-    words = ["-f", str(GOLDEN / "fixture.json"), "--listen", f"127.0.0.1:{port}", "--lameduck", "1"]
-    words += ["--health", f"127.0.0.1:{health}", "--ready", f"127.0.0.1:{ready}"]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "netsim_dns", *words, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+@asynccontextmanager
+async def process(port: int, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The program itself, answering from the golden objects on a port."""
+    served = ("-f", str(GOLDEN / "fixture.json"), "--listen", f"127.0.0.1:{port}")
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "netsim_dns", *served, *words, env=os.environ | {"PYTHONUNBUFFERED": "1"}
     )
     try:
         await eventually_connects(port)
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+
+
+async def test_the_process_from_start_to_lameduck() -> None:
+    """File mode without root: /health, /ready; SIGTERM closes /ready at once, DNS goes on for a while, exit 0."""
+    port, health, ready = free_port(), free_port(), free_port()
+    words = ("--lameduck", "1", "--health", f"127.0.0.1:{health}", "--ready", f"127.0.0.1:{ready}")
+    async with process(port, *words) as running:
         assert await http_get(health, "/health") == (200, "OK")
         assert await http_get(ready, "/ready") == (200, "OK")
         assert await http_get(ready, "/other") == (404, "404 page not found\n")
-        process.send_signal(signal.SIGTERM)
+        running.send_signal(signal.SIGTERM)
         await refuses(ready)
         query = dns.message.make_query(SVC1, "A")
-        reply = await dns.asyncquery.udp(query, "127.0.0.1", port=port, timeout=5)
-        assert str(reply.answer[0][0]) == "10.96.1.1"
+        answer = await dns.asyncquery.udp(query, "127.0.0.1", port=port, timeout=5)
+        assert str(answer.answer[0][0]) == "10.96.1.1"
         assert (await http_get(health, "/health"))[0] == 200
         async with asyncio.timeout(10):
-            assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+            assert await running.wait() == 0
+
+
+async def test_what_an_upstream_was_asked_is_answered_after_the_lameduck() -> None:
+    """By UDP and TCP, and then it is over, also for the connection that stays open."""
+    port, ready, name = free_port(), free_port(), "www.example.test."
+    async with upstream(lambda query, _: reply(query, f"{name} 60 IN A 192.0.2.1"), gate=asyncio.Event()) as server:
+        words = ("--lameduck", "0", "--ready", f"127.0.0.1:{ready}", "--forward", "{}:{}".format(*server.address))
+        async with process(port, *words) as running:
+            query, (reader, writer) = (
+                dns.message.make_query(name, "A"),
+                await asyncio.open_connection("127.0.0.1", port),
+            )
+            by_udp = asyncio.create_task(dns.asyncquery.udp(query, "127.0.0.1", port=port, timeout=10))
+            writer.write(framed(wire(name, "A", 7)))
+            await until(lambda: server.names().count(name) == 2)
+            running.send_signal(signal.SIGTERM)
+            await refuses(ready)
+            assert server.gate
+            server.gate.set()
+            by_tcp = dns.message.from_wire(await read_message(reader))
+            for answer in (by_tcp, await by_udp):
+                assert [str(record) for rrset in answer.answer for record in rrset] == ["192.0.2.1"]
+            async with asyncio.timeout(10):
+                assert await running.wait() == 0
+            writer.transport.abort()
