@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import socket
@@ -33,21 +34,31 @@ def proxy(
     cleanup: Annotated[
         bool, typer.Option("--cleanup", help="Remove the rules of all modes and families; end.")
     ] = False,
+    init_only: Annotated[
+        bool, typer.Option("--init-only", help="Set what it needs of the kernel, make no rule; end.")
+    ] = False,
+    write_config_to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the flags as a KubeProxyConfiguration; end.")
+    ] = None,
 ) -> None:
     """Run the service proxy alone, in the network that it is started in; or `render` its rules.
 
     The options are kube-proxy's. Rules stay when it ends, and are taken over when it starts.
     """
     if context.invoked_subcommand is not None:
-        if kubeconfig or config or cleanup:
-            raise Fault("--config goes behind `render`; --kubeconfig and --cleanup mean nothing to it")
+        if kubeconfig or config or cleanup or init_only or write_config_to:
+            raise Fault("--config goes behind `render`; the other options before it mean nothing to it")
         return
+    document = read_configuration(config) if config else []
+    settings = _config(context, config, document)
+    if write_config_to:
+        return _write_config(settings, write_config_to)
     need_root("proxy")
     if cleanup:
         return _clean_up()
-    document = read_configuration(config) if config else []
-    settings = _config(context, config, document)
     settings = replace(settings, families=_families(settings.mode))
+    if init_only:
+        return _initialise(settings)
     kubeconfig = kubeconfig or _kubeconfig_of(document)
     if kubeconfig is None:
         raise Fault("--kubeconfig: give the kubeconfig of the API to follow, such as `netsim kubeconfig` prints")
@@ -84,6 +95,31 @@ async def _until_changed(file: Path) -> None:
         now = file.stat() if file.exists() else None
         if now is None or (now.st_mtime_ns, now.st_ino) != (before.st_mtime_ns, before.st_ino):
             raise Fault(f"--config {file}: it was changed; start the proxy again")
+
+
+def _write_config(settings: Any, file: Path) -> None:
+    import yaml
+
+    from netsim_proxy.flags import render_configuration
+
+    try:
+        file.write_text(yaml.safe_dump(render_configuration(settings), sort_keys=False))
+    except OSError as error:
+        raise Fault(f"--write-config-to {file}: {error.strerror}") from None
+
+
+def _initialise(settings: Any) -> None:
+    """The kernel's settings, as a proxy's start; no rule, and no API is asked."""
+    from netsim_proxy.machine import ensure_conntrack
+    from netsim_proxy.modes import open_backend
+
+    try:
+        ensure_conntrack(settings)
+        for family in settings.families:
+            with contextlib.closing(open_backend(settings, family)) as backend:
+                backend.prepare()
+    except OSError as error:
+        raise Fault(f"--init-only: {error}") from None
 
 
 def _clean_up() -> None:

@@ -7,11 +7,13 @@ import json
 import random
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from netsim.cli import proxy as proxy_verb
 from netsim.host import firewall, netns, sysctl
 from netsim.host.exec import run
 from netsim_proxy.backend import SyncFailed
@@ -217,6 +219,14 @@ FOREIGN = (
     "*nat\n:MINE - [0:0]\n-A POSTROUTING -s 10.9.0.0/16 -j MINE\n[7:420] -A MINE -j RETURN\nCOMMIT\n"
     "*filter\n[3:180] -A FORWARD -s 10.9.0.0/16 -j DROP\nCOMMIT\n"
 )
+
+
+def test_init_only_sets_the_kernel_up_and_makes_no_rule(alone: NodeAlone) -> None:
+    names = ("net.ipv4.conf.all.route_localnet", "net.netfilter.nf_conntrack_tcp_timeout_close_wait")
+    initialise = partial(proxy_verb._initialise, ProxyConfig("node1", conntrack_tcp_close_wait=77.0))
+    netns.run_in(alone.path, initialise)
+    assert [netns.run_in(alone.path, sysctl.read_sysctl, name) for name in names] == ["1", "77"]
+    assert "KUBE" not in alone.rules()
 
 
 def test_cleanup_removes_all_of_ours_and_nothing_of_others(alone: NodeAlone) -> None:

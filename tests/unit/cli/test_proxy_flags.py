@@ -66,8 +66,17 @@ def test_every_flag_is_an_option_where_a_proxy_runs():
         for app in (proxy_app, node_app)
     )
     flags = {f"--{flag.name}" for flag in FLAGS}
-    assert flags | {"--cleanup", "--config", "--kubeconfig"} <= proxy
+    assert flags | {"--cleanup", "--config", "--init-only", "--kubeconfig", "--write-config-to"} <= proxy
     assert flags - {"--hostname-override"} <= node
+
+
+def test_the_flags_become_a_configuration_file_that_says_the_same(tmp_path: Path):
+    file = tmp_path / "config.yaml"
+    render("--masquerade-all", "--proxy-mode", "nftables", "--write-config-to", str(file))
+    fields = read_proxy_config(file)
+    assert (fields["mode"], fields["masquerade_all"], fields["conntrack_min"]) == ("nftables", True, 131072)
+    with pytest.raises(Fault, match="--write-config-to /nowhere/x: No such file"):
+        render("--write-config-to", "/nowhere/x")
 
 
 def test_help_has_a_section_for_each_group_and_fits_the_terminal():
