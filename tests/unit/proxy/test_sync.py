@@ -76,6 +76,24 @@ async def test_first_sync_checks_and_changes_are_merged_while_one_runs(recorder:
     assert recorder.syncs == [(set(), True), ({f"ns/{number}" for number in range(20)}, False)]
 
 
+async def test_rests_tell_a_storm_from_a_single_change(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    storms: list[int] = []
+    monkeypatch.setattr(family_loop, "rest_after", lambda took, lines, storm: storms.append(storm) or 0.3)
+    loop = family_loop.FamilyLoop(ProxyConfig("n"), 4)
+    recorder.gate.clear()
+    task = asyncio.create_task(loop.run())
+    for number in range(1, 4):
+        await until(lambda number=number: len(recorder.syncs) == number)
+        loop.wake()  # while it syncs: there is more to do before the rest is over
+        recorder.gate.set()
+        await until(lambda number=number: len(storms) == number)
+        recorder.gate.clear()
+    recorder.gate.set()
+    await until(lambda: len(storms) == 4)
+    await stop(task)
+    assert storms == [0, 1, 2, 3]
+
+
 async def test_failures_are_logged_and_retried(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
     recorder.failures = 2
     loop = family_loop.FamilyLoop(ProxyConfig("n", sync_period=0.02), 4)
