@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 import httptools
 
-from netsim.http.answer import Clock, Job, Sender
+from netsim.http.answer import Clock, Job, Outbox, Sender
 from netsim.http.stream import Flow, RawStream, watch_peer
 from netsim.http.types import Handler, Peer, Request, Response
 from netsim.http.wire import split_target
@@ -35,6 +35,7 @@ class Server(Protocol):
     trusted: bool
     closing: bool
     clock: Clock
+    outbox: Outbox
     connections: set[Connection]
 
 
@@ -80,7 +81,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        self._sender = Sender(self._transport, self._flow, self._server.clock)
+        self._sender = Sender(self._transport, self._flow, self._server.clock, self._server.outbox)
         self._peer = _peer_of(self._transport, self._server.trusted)
         self._server.connections.add(self)
 

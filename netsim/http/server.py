@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl as tls
 
-from netsim.http.answer import Clock
+from netsim.http.answer import Clock, Outbox
 from netsim.http.connection import BODY_LIMIT, Connection
 from netsim.http.tls_listener import TlsListener
 from netsim.http.types import Handler
@@ -20,7 +20,7 @@ class HttpServer:
     def __init__(self, handler: Handler, sock: socket.socket, *, tls: bool, trusted: bool) -> None:
         self.handler, self.tls, self.trusted = handler, tls, trusted
         self.connections: set[Connection] = set()
-        self.clock = Clock()
+        self.clock, self.outbox = Clock(), Outbox()
         self.closing = False
         self._listener: asyncio.AbstractServer | TlsListener | None = None
         name = sock.getsockname()

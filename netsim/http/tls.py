@@ -32,23 +32,23 @@ class TlsTransport(asyncio.Transport):
 
     __slots__ = (
         "_closing", "_eof", "_high", "_limit", "_loop", "_lost", "_low", "_more", "_parting", "_paused", "_polled",
-        "_protocol", "_read_wants_write", "_reading", "_size", "_sock", "_waiting", "_write_wants_read",
+        "_protocol", "_read_wants_write", "_reading", "_send", "_size", "_sock", "_waiting", "_write_wants_read",
     )  # fmt: skip
 
     def __init__(self, sock: ssl.SSLSocket, protocol: asyncio.Protocol, peername: object) -> None:
         extra = {"peername": peername, "socket": sock, "ssl_object": sock, "sslcontext": sock.context}
         super().__init__({**extra, "peercert": sock.getpeercert()})
         self._loop = asyncio.get_running_loop()
-        self._sock, self._protocol = sock, protocol
+        # What SSLSocket.send comes to by way of two calls, which count when many are told of an event.
+        self._sock, self._protocol, self._send = sock, protocol, getattr(sock, "_sslobj", sock).write
         # OpenSSL wants a write it broke off to be repeated with the same bytes: the first of these is not changed.
         self._waiting: deque[bytearray | memoryview] = deque()
         self._size = 0
         self.set_write_buffer_limits()
         self._paused = self._closing = self._parting = self._lost = self._eof = False
         self._reading = True
-        self._read_wants_write = self._write_wants_read = False
+        self._more = self._read_wants_write = self._write_wants_read = False
         self._polled = (False, False)
-        self._more = False
         self._limit: asyncio.TimerHandle | None = None
         protocol.connection_made(self)
         self._poll()
@@ -109,7 +109,7 @@ class TlsTransport(asyncio.Transport):
             return
         if not self._waiting and len(data) <= RECORD:
             try:
-                self._sock.send(data)  # whole or not at all
+                self._send(data)  # whole or not at all
                 return
             except ssl.SSLError as error:
                 if not self._want(error, writing=True):
@@ -148,7 +148,7 @@ class TlsTransport(asyncio.Transport):
         left = _SENT_A_TURN
         while self._waiting and left > 0:
             try:
-                self._sock.send(self._waiting[0])
+                self._send(self._waiting[0])
             except ssl.SSLError as error:
                 if not self._want(error, writing=True):
                     self._lose(error)

@@ -79,7 +79,8 @@ class PolledBody(Protocol):
     async def __anext__(self) -> bytes: ...
 
     def listen(self, ready: Callable[[], None]) -> None:
-        """Call `ready`, which must not raise, whenever `poll` may bring something new. To be said before polling."""
+        """Call `ready`, which must not raise, whenever `poll` may bring something new, also when it did not bring all
+        the last time. To be said before polling."""
         ...
 
     def poll(self) -> bytes | None:

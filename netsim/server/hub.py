@@ -24,9 +24,10 @@ WARM = 256
 BACKLOG = 8192
 _RETRY = 0.2
 # Turns of the loop until the writer of an event has been answered: the next write may depend on that, so it goes first.
-_ANSWER_TURNS = 2
+# One more passes before what watchers are told is sent.
+_ANSWER_TURNS = 1
 # Turns until a write that had arrived meanwhile has reached the store.
-_ARRIVAL_TURNS = 4
+_ARRIVAL_TURNS = 5
 # While writers press, watchers are told when none has written for so many seconds, or so many after the first event:
 # telling fifty watchers of ten events costs hardly more than of one.
 _PAUSE = 0.003
@@ -99,12 +100,13 @@ class Subscription:
         self.wake: Callable[[], None] = self._wake.set
         """Tells that there is something to take, or nothing more to come; a watcher may put its own in its place."""
 
-    def push(self, frame: Frame) -> bool:
-        """Queue a frame, if it is one of these; whether the watcher is to be woken."""
-        if self.closed or frame.event.revision <= self.after or not frame.event.key.startswith(self.prefix):
+    def push(self, frame: Frame, key: str, revision: int) -> bool:
+        """Queue a frame of a key and a revision, if it is one of these; whether the watcher is to be woken."""
+        if self.closed or revision <= self.after or not key.startswith(self.prefix):
             return False
-        self._frames.append(frame)
-        if len(self._frames) > BACKLOG:
+        frames = self._frames
+        frames.append(frame)
+        if len(frames) > BACKLOG:
             self.closed = True
         return True
 
@@ -172,7 +174,7 @@ class Hub:
             return None
         subscription = Subscription(prefix, after)
         for frame in self._history:
-            subscription.push(frame)
+            subscription.push(frame, frame.event.key, frame.event.revision)
         self._watchers.setdefault(_resource(prefix), set()).add(subscription)
         return subscription
 
@@ -247,9 +249,9 @@ class Hub:
             self._history.append(frame)
             if len(self._history) > WARM:
                 self._history[-1 - WARM].cool()
-            self.revision = event.revision
-            for watcher in self._watchers.get(_resource(event.key), ()):
-                if watcher.push(frame):
+            key, self.revision = event.key, event.revision
+            for watcher in self._watchers.get(_resource(key), ()):
+                if watcher.push(frame, key, event.revision):
                     self._woken.add(watcher)
         if self._woken:
             self._something.set()

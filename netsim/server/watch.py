@@ -55,7 +55,8 @@ class Watch:
     def lines(self, frames: list[Frame]) -> bytes:
         """The lines for some frames, joined."""
         if len(frames) == 1:
-            return self._frame_line(frames[0])
+            shown = frames[0].shown.get(self._form) if self._plain else None
+            return self._frame_line(frames[0]) if shown is None else shown
         return b"".join([self._frame_line(frame) for frame in frames])
 
     def _frame_line(self, frame: Frame) -> bytes:
@@ -184,9 +185,11 @@ class WatchBody:
         lines = self._watch.lines(frames) if frames else b""
         if self._bookmark_due:
             lines += self._bookmark(self._subscription)
-        if not lines and self._subscription.closed:
-            self._end()
-            return None
+        if self._subscription.closed:
+            if not lines:
+                self._end()
+                return None
+            asyncio.get_running_loop().call_soon(self._ready)
         return lines
 
     def _start(self) -> bytes | None:
@@ -206,7 +209,11 @@ class WatchBody:
         if options.bookmarks:
             self._timers["bookmark"] = asyncio.get_running_loop().call_later(BOOKMARK_SECONDS, self._remind)
         first, self._first = self._first, b""
-        return first or self.poll()
+        if not first:
+            return self.poll()
+        if subscription.pending or subscription.closed:
+            asyncio.get_running_loop().call_soon(self._ready)
+        return first
 
     def _remind(self) -> None:
         self._bookmark_due = True
@@ -227,6 +234,10 @@ class WatchBody:
     # for those who wait
 
     def _rouse(self) -> None:
+        """Who waits is of this process: it can wait until the others' bytes are sent."""
+        asyncio.get_running_loop().call_soon(self._rouse_now)
+
+    def _rouse_now(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -248,4 +259,4 @@ class WatchBody:
 
     async def aclose(self) -> None:
         self._end()
-        self._rouse()
+        self._rouse_now()

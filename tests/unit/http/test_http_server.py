@@ -170,7 +170,7 @@ async def test_slow_reader_holds_the_stream_back(doors: Any) -> None:
 
 
 class Told:
-    """A polled body of so many chunks, given out one a poll; told of by the test."""
+    """A polled body of so many chunks, given out one a poll, which tells of the next one; told of by the test, too."""
 
     def __init__(self, count: int, size: int = 65536) -> None:
         self.polls, self.count, self.chunk = 0, count, b"x" * size
@@ -191,6 +191,7 @@ class Told:
         if self.polls == self.count:
             return None
         self.polls += 1
+        asyncio.get_running_loop().call_soon(self.ready)
         return self.chunk
 
     async def aclose(self) -> None:
