@@ -36,6 +36,7 @@ from netsim.agent.restoring import UNKNOWN
 from netsim.agent.runtime.catalogue import image_id
 from netsim.agent.runtime.launch import container_id
 from netsim.agent.runtime.processes import CreateFailed, Ended
+from netsim.agent.runtime.sandboxes import SandboxRefused
 from netsim.agent.runtime.workload_client import WorkloadError, WorkloadHostGone
 from netsim.api.errors import StatusError
 from netsim.api.kinds import PODS
@@ -102,7 +103,7 @@ class PodActions:
             state.failures.pop("", None)
             for reason, why in self.engine.files.resolver(pod)[1]:
                 self.worker.event(reason, why, warning=True)
-        except (CniFailed, HostnameTooLong, OSError) as error:
+        except (CniFailed, HostnameTooLong, SandboxRefused, OSError) as error:
             message = f"failed to create pod sandbox: {error}"
             log.warning("pod %s: %s", podspec.full_name(pod), message)
             self.worker.event("FailedCreatePodSandBox", message, warning=True)

@@ -190,7 +190,7 @@ def _plan_ephemeral(spec: Obj, state: PodState, now: float) -> Plan:
 def _due(pod: Obj, state: PodState) -> list[Obj]:
     """Containers that should be looked at now: started sidecars, and the pending init container or else all others."""
     pending = podspec.next_init(pod, state)
-    sidecars = [c for c in podspec.init_containers(pod) if podspec.is_sidecar(c) and podspec.init_done(c, state)]
+    sidecars = [c for c in podspec.init_containers(pod) if podspec.is_sidecar(c) and podspec.init_done(c, pod, state)]
     return sidecars + ([pending] if pending is not None else podspec.containers(pod))
 
 

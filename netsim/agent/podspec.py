@@ -106,23 +106,40 @@ def is_selected(pod: Obj, services: Iterable[Obj]) -> bool:
 
 
 def will_restart(spec: Obj, pod: Obj, actual: Container) -> bool:
-    """Whether a container that has ended is started again, by its own restartPolicy or the pod's."""
+    """Whether a container that has ended is started again, by the pod's restartPolicy or its own, or its rules."""
     if actual.exit is None or is_ephemeral(pod, spec["name"]):
         return False
+    if any(_fits(rule.get("exitCodes") or {}, actual.exit.code) for rule in spec.get("restartPolicyRules") or ()):
+        return True
     policy = str(spec.get("restartPolicy") or restart_policy(pod))
     needed = policy == "Always" and (is_sidecar(spec) or spec not in init_containers(pod))
     return needed or (policy != "Never" and actual.exit.code != 0)
 
 
+def _fits(codes: Obj, code: int) -> bool:
+    """Whether a restartPolicyRule, of which the one action is Restart, is about an exit code."""
+    listed = code in [int(value) for value in codes.get("values") or ()]
+    return listed == (codes.get("operator") == "In")
+
+
 def next_init(pod: Obj, state: PodState) -> Obj | None:
     """The init container that holds up the rest, None when all are done (a sidecar is done once it has started)."""
-    return next((c for c in init_containers(pod) if not init_done(c, state)), None)
+    return next((c for c in init_containers(pod) if not init_done(c, pod, state)), None)
 
 
-def init_done(container: Obj, state: PodState) -> bool:
+def init_done(container: Obj, pod: Obj, state: PodState) -> bool:
+    """Whether an init container lets those after it start; a sidecar that has done so once goes on doing it."""
     actual = state.containers.get(container["name"])
     if actual is None:
         return False
     if is_sidecar(container):
-        return actual.started or actual.attempt > 0
+        return actual.started or _passed(container, pod, state)
     return actual.exit is not None and actual.exit.code == 0
+
+
+def _passed(container: Obj, pod: Obj, state: PodState) -> bool:
+    """Whether a container that comes after another has been started in the pod's sandbox."""
+    names = [c["name"] for c in all_containers(pod)]
+    later = names[names.index(container["name"]) + 1 :]
+    since = state.sandbox.created_at if state.sandbox is not None else 0.0
+    return any(state.containers[name].started_at >= since for name in later if name in state.containers)

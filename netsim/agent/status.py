@@ -96,7 +96,7 @@ def _bool(value: bool) -> str:
 
 
 def _initialized(pod: Obj, state: PodState) -> Obj:
-    waiting = [c["name"] for c in podspec.init_containers(pod) if not podspec.init_done(c, state)]
+    waiting = [c["name"] for c in podspec.init_containers(pod) if not podspec.init_done(c, pod, state)]
     if state.ended == "Succeeded" or not waiting:
         completed = {"reason": "PodCompleted"} if state.ended == "Succeeded" else {}
         return {"type": "Initialized", "status": "True", **completed}

@@ -25,7 +25,7 @@ from netsim.agent.runtime.launch import arguments, container_id, helper_id, list
 from netsim.agent.runtime.making import Making, Order
 from netsim.agent.runtime.pod_files import PodFiles, fs_group
 from netsim.agent.runtime.processes import Processes
-from netsim.agent.runtime.sandboxes import Sandboxes
+from netsim.agent.runtime.sandboxes import Sandboxes, SandboxRefused
 from netsim.agent.runtime.spec import DEFAULT_PATH, linux_resources
 from netsim.agent.runtime.storage import Storage
 from netsim.agent.runtime.termination import read_message
@@ -75,9 +75,11 @@ class Engine:
     async def create_sandbox(self, pod: Obj) -> Sandbox:
         """Namespaces and network of a pod; leftovers of an earlier try are removed.
 
-        Raises CniFailed, HostnameTooLong, OSError.
+        Raises CniFailed, HostnameTooLong, SandboxRefused, OSError.
         """
         self.files.hostname(pod)
+        if pod["spec"].get("hostUsers") is False:
+            raise SandboxRefused("hostUsers: false: netsim has no user namespaces for pods; leave the field out")
         if podspec.host_network(pod):
             return Sandbox("", list(self.config.node_ips), time.time(), host_network=True)
         return await asyncio.get_running_loop().run_in_executor(self.sandbox_pool, self.sandboxes.create, pod)

@@ -16,6 +16,10 @@ from netsim.host import netns
 from netsim.host.sysctl import write_sysctl
 
 
+class SandboxRefused(Exception):
+    """A pod asks for a sandbox that there is none of."""
+
+
 def _asked(pod: Obj) -> Obj:
     try:
         return capabilities(pod)

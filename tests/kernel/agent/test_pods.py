@@ -101,6 +101,13 @@ async def test_agent_restart_adopts_and_cleans_up(node: Node) -> None:
     assert [n for g in groups for n in os.listdir(g) if os.path.isdir(f"{g}/{n}")] == []
 
 
+async def test_a_pod_that_wants_user_namespaces_is_told_that_there_are_none(node: Node) -> None:
+    node.api.pod("users", [{"name": "w", "image": "nginx"}], hostUsers=False)
+    told = await until(lambda: [e for e in node.api.events if e["reason"] == "FailedCreatePodSandBox"], "event")
+    assert "hostUsers: false" in told[0]["message"]
+    await until(lambda: node.api.status("users").get("phase") == "Pending", "Pending")
+
+
 async def test_a_hundred_workload_pods_come_and_go(node: Node) -> None:
     names = [f"p{i}" for i in range(100)]
     for name in names:

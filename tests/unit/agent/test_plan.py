@@ -103,6 +103,19 @@ def test_a_failed_init_container_ends_a_pod_that_never_restarts(pod, state, cont
     assert plan_pod(pod(initContainers=init), state(failed), NOW).actions == (StartContainer("i", 1, 10.0),)
 
 
+def test_a_sidecar_that_never_started_holds_the_others_back(pod, state, container):
+    """However often its startup probe had it restarted; and again after the sandbox was made anew."""
+    made = pod(initContainers=[{"name": "s", "image": "x", "restartPolicy": "Always"}])
+    crashing = container("s", code=137, image="x", attempt=3)
+    assert plan_pod(made, state(crashing), NOW).actions == (StartContainer("s", 4, backoff.FIRST),)
+    assert plan_pod(made, state(container("s", image="x", attempt=3)), NOW) == Plan()
+    waiting = container("s", image="x", attempt=3)
+    assert plan_pod(made, state(waiting, container(code=0)), NOW).actions == (StartContainer("c", 1, backoff.FIRST),)
+    anew = state(waiting, container(code=0))
+    anew.sandbox.created_at = NOW
+    assert plan_pod(made, anew, NOW) == Plan()
+
+
 def test_a_sidecar_starts_first_and_is_restarted(pod, state, container):
     wanted = pod(initContainers=[{"name": "s", "image": "x", "restartPolicy": "Always"}])
     assert plan_pod(wanted, state(), NOW).actions == (StartContainer("s", 0, 0.0),)

@@ -24,6 +24,9 @@ def test_a_pod_is_selected_by_a_service_of_its_namespace(namespace: str, selecto
     assert is_selected(POD, [service]) is selected
 
 
+ON_42 = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
+
+
 @pytest.mark.parametrize(
     ("field", "own", "policy", "after", "wanted"),
     [
@@ -37,6 +40,8 @@ def test_a_pod_is_selected_by_a_service_of_its_namespace(namespace: str, selecto
         ("initContainers", {}, "Always", 1, True),
         ("initContainers", {"restartPolicy": "Always"}, "Never", 0, True),
         ("ephemeralContainers", {}, "Always", 1, False),
+        ("containers", {"restartPolicy": "Never", "restartPolicyRules": [ON_42]}, "Always", 42, True),
+        ("containers", {"restartPolicy": "Never", "restartPolicyRules": [ON_42]}, "Always", 1, False),
     ],
 )
 def test_what_is_started_again(pod, container, field: str, own, policy: str, after: int, wanted: bool):
