@@ -35,37 +35,41 @@ _REQUIRED_PARTS = {
 }
 
 
-def _access_modes(spec: Obj, why: str) -> Iterator[Cause]:
+def _access_modes(spec: Obj, why: str, field: str = "spec") -> Iterator[Cause]:
     modes = spec.get("accessModes") or []
     if not modes:
-        yield causes.required("spec.accessModes", why)
+        yield causes.required(f"{field}.accessModes", why)
     for index, mode in enumerate(modes):
         if mode not in _MODES:
-            field = f"spec.accessModes[{index}]" if why else "spec.accessModes"
-            yield causes.unsupported(field, mode, _MODES)
+            where = f"{field}.accessModes[{index}]" if why else f"{field}.accessModes"
+            yield causes.unsupported(where, mode, _MODES)
     if "ReadWriteOncePod" in modes and len(modes) > 1:
-        yield causes.forbidden("spec.accessModes", "may not use ReadWriteOncePod with other access modes")
+        yield causes.forbidden(f"{field}.accessModes", "may not use ReadWriteOncePod with other access modes")
     if spec.get("volumeMode") is not None and spec["volumeMode"] not in _VOLUME_MODES:
-        yield causes.unsupported("spec.volumeMode", spec["volumeMode"], _VOLUME_MODES)
+        yield causes.unsupported(f"{field}.volumeMode", spec["volumeMode"], _VOLUME_MODES)
     if spec.get("storageClassName"):
-        yield from causes.dns_subdomain("spec.storageClassName", spec["storageClassName"])
+        yield from causes.dns_subdomain(f"{field}.storageClassName", spec["storageClassName"])
 
 
 def claim(obj: Obj) -> Iterator[Cause]:
-    spec = obj.get("spec") or {}
-    yield from _access_modes(spec, "at least 1 access mode is required")
+    yield from claim_spec(obj.get("spec") or {}, "spec")
+
+
+def claim_spec(spec: Obj, field: str) -> Iterator[Cause]:
+    """What a claim asks for, also that of a pod's ephemeral volume."""
+    yield from _access_modes(spec, "at least 1 access mode is required", field)
     if spec.get("selector") is not None:
-        yield from causes.selector_object("spec.selector", spec["selector"])
+        yield from causes.selector_object(f"{field}.selector", spec["selector"])
     requests = (spec.get("resources") or {}).get("requests") or {}
     if "storage" not in requests:
-        yield causes.required("spec.resources[storage]")
+        yield causes.required(f"{field}.resources[storage]")
     elif parse_quantity(requests["storage"]) <= 0:
-        yield causes.invalid("spec.resources[storage]", requests["storage"], "must be greater than zero")
+        yield causes.invalid(f"{field}.resources[storage]", requests["storage"], "must be greater than zero")
     source = spec.get("dataSource")
     if source is not None:
         for name in ("kind", "name"):
             if not source.get(name):
-                yield causes.required(f"spec.dataSource.{name}")
+                yield causes.required(f"{field}.dataSource.{name}")
 
 
 def claim_update(new: Obj, old: Obj) -> Iterator[Cause]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netsim.api import causes
+from netsim.api import causes, validate_storage
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.quantity import parse_quantity
@@ -50,8 +50,15 @@ def _source(volume: Obj, field: str) -> Iterator[Cause]:
         yield causes.unsupported(f"{field}.hostPath.type", host["type"], _HOST_TYPES)
     if ".." in host.get("path", "").split("/"):
         yield causes.invalid(f"{field}.hostPath.path", host["path"], "must not contain '..'")
-    if "ephemeral" in volume and volume["ephemeral"].get("volumeClaimTemplate") is None:
-        yield causes.required(f"{field}.ephemeral.volumeClaimTemplate")
+    if "ephemeral" in volume:
+        yield from _ephemeral(volume["ephemeral"].get("volumeClaimTemplate"), f"{field}.ephemeral.volumeClaimTemplate")
+
+
+def _ephemeral(template: Obj | None, field: str) -> Iterator[Cause]:
+    if template is None:
+        yield causes.required(field)
+    else:
+        yield from validate_storage.claim_spec(template.get("spec") or {}, f"{field}.spec")
 
 
 def _item_paths(volume: Obj, field: str) -> Iterator[Cause]:

@@ -93,7 +93,7 @@ def claim_creation(stateful_set: Obj, template: Obj, ordinal: int) -> Create:
     references = claim_owners(stateful_set, [], None)
     if references:
         head["ownerReferences"] = references
-    claim = {**typed(PERSISTENT_VOLUME_CLAIMS, {}), "metadata": head, "spec": template["spec"]}
+    claim = {**typed(PERSISTENT_VOLUME_CLAIMS, {}), "metadata": head, "spec": template.get("spec") or {}}
     of = f"Pod {pod} in StatefulSet {name_of(stateful_set)}"
     return Create(
         PERSISTENT_VOLUME_CLAIMS,

@@ -90,7 +90,7 @@ def _claim(pod: Obj, name: str, template: Obj) -> Obj:
     head: Obj = {"name": name, "namespace": namespace_of(pod), "ownerReferences": [controller_reference(PODS, pod)]}
     marks = {"labels": labels_of(template), "annotations": annotations_of(template)}
     head |= {field: value for field, value in marks.items() if value}
-    return {**typed(PVCS, {}), "metadata": head, "spec": template["spec"]}
+    return {**typed(PVCS, {}), "metadata": head, "spec": spec_of(template)}
 
 
 def _wake_claims(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:

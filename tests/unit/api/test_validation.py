@@ -497,6 +497,22 @@ def test_allowed_updates(kind: Kind, changes: dict[str, Any]) -> None:
     assert validate_update(kind, new, old) == []
 
 
+def test_the_claim_of_an_ephemeral_volume_is_judged_with_its_pod() -> None:
+    where = "spec.volumes[0].ephemeral.volumeClaimTemplate"
+
+    def problems(ephemeral: dict[str, Any]) -> list[str]:
+        pod = merged(BASES[kinds.PODS], {"spec.volumes": [{"name": "v", "ephemeral": ephemeral}]})
+        return [
+            f"{cause.field}: {cause.message}" for cause in validate_create(kinds.PODS, set_defaults(kinds.PODS, pod))
+        ]
+
+    assert problems({}) == [f"{where}: Required value"]
+    assert problems({"volumeClaimTemplate": {}}) == [
+        f"{where}.spec.accessModes: Required value: at least 1 access mode is required",
+        f"{where}.spec.resources[storage]: Required value",
+    ]
+
+
 def nodes_with(*keys: str) -> dict[str, Any]:
     terms = [{"matchExpressions": [{"key": key, "operator": "Exists"} for key in keys]}]
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
