@@ -19,8 +19,10 @@ from .forward.config import (
     parse_upstream,
 )
 from .hosts import HostsConfig
+from .names import is_reverse, labels_of, lower
 from .options import OPTIONS
 from .rewrites import Rewrite
+from .zones import reverse_zones
 
 ReadFile = Callable[[str], str]
 WORKERS_MAX = 64
@@ -93,7 +95,7 @@ def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
         catch_all=values.get("catch-all", default.catch_all),
         quirks=replace(default.quirks, class_ignored=values.get("class-ignored", default.quirks.class_ignored)),
         more_zones=tuple(values.get("more-zones", default.more_zones)),
-        reverse_zones=tuple(values.get("reverse-zones", default.reverse_zones)),
+        reverse_zones=tuple(z for text in values.get("reverse-zones", default.reverse_zones) for z in _reverse(text)),
         startup_timeout=values.get("startup-timeout", default.startup_timeout),
         lameduck=values.get("lameduck", default.lameduck),
         health_listen=values.get("health"),
@@ -105,6 +107,17 @@ def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
         endpoint_pod_names=values.get("endpoint-pod-names", default.endpoint_pod_names),
         ignore_empty=values.get("ignore-empty", default.ignore_empty),
     )
+
+
+def _reverse(text: str) -> tuple[str, ...]:
+    """A zone of addresses, or those of a range. Raises ConfigError."""
+    try:
+        zones = reverse_zones(text) if "/" in text else (text,)
+    except ValueError as failure:
+        raise ConfigError(f"dns reverse-zones: {failure}; use a range such as 10.96.0.0/16") from None
+    if not all(is_reverse(lower(labels_of(zone))) for zone in zones):
+        raise ConfigError(f"dns reverse-zones: {text!r} is no zone of addresses, such as 96.10.in-addr.arpa")
+    return zones
 
 
 def _hosts_config(values: Mapping[str, Any]) -> HostsConfig:

@@ -112,6 +112,7 @@ class Resolver:
         """Ask nothing new; what is under way comes to its end."""
         for upstream in self.upstreams:
             upstream.close()
+        self._show_entries(dict.fromkeys(self._entries, 0))
         if self.then:
             self.then.retire()
 
@@ -233,13 +234,17 @@ class Resolver:
         if not asked.cacheable or (unkept and _within(read_name(asked.key, 0)[0], unkept)):
             return
         self.cache.put(asked.key, message, self._clock())
-        for name, table in (("success", self.cache.success), ("denial", self.cache.denial)):
-            # other zones of the same server block are counted in the same place
-            self._metrics.add("cache_entries", *self._type_labels[name], amount=len(table) - self._entries[name])
-            self._entries[name] = len(table)
-            if self.cache.evicted[name]:
-                self._metrics.add("cache_evictions_total", *self._type_labels[name], amount=self.cache.evicted[name])
+        self._show_entries({"success": len(self.cache.success), "denial": len(self.cache.denial)})
+        for name, times in self.cache.evicted.items():
+            if times:
+                self._metrics.add("cache_evictions_total", *self._type_labels[name], amount=times)
                 self.cache.evicted[name] = 0
+
+    def _show_entries(self, counts: dict[str, int]) -> None:
+        """Have the metrics tell how many entries there are: other zones of the server block count in the same place."""
+        for name, count in counts.items():
+            self._metrics.add("cache_entries", *self._type_labels[name], amount=count - self._entries[name])
+        self._entries = counts
 
     def _log(self, asked: Asked, rcode: int, why: str) -> None:
         question = asked.question

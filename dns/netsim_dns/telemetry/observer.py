@@ -40,7 +40,7 @@ class Observer:
         plugins = self._metrics.values["plugin_enabled"]
         plugins.clear()
         for name in _enabled(settings):
-            plugins[(server_label(settings.dns.listen), ".", "", name)] = 1.0
+            plugins[(server_label(settings.dns.listen), settings.blocks[0][0], "", name)] = 1.0
 
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
         for observe in self._told:
@@ -56,6 +56,9 @@ def _enabled(settings: Settings) -> Iterator[str]:
     """The plugins of CoreDNS whose work is done, by their names."""
     yield from ("errors", "kubernetes", "loadbalance")
     given = {
+        "any": settings.dns.hinfo_for_any,
+        "autopath": settings.autopath,
+        "bufsize": settings.dns.bufsize,
         "cache": settings.dns.cache_ttl,
         "forward": settings.forward.zones,
         "health": settings.dns.health_listen,

@@ -132,6 +132,10 @@ async def test_zones_are_labelled_as_coredns_spells_them() -> None:
         for _ in range(2):
             await ask(forwarder, "n1.test.")
         assert metrics.values["cache_hits_total"] == {("dns://:53", "success", "test.", ""): 1}
+        entries = metrics.values["cache_entries"]
+        assert entries == {("dns://:53", "success", "test.", ""): 1, ("dns://:53", "denial", "test.", ""): 0}
+        forwarder.reconfigure(ForwardConfig())
+        assert set(entries.values()) == {0}
 
 
 async def test_tcp_connections_are_used_again() -> None:

@@ -97,6 +97,11 @@ def test_a_policy_is_that_of_a_corefiles_upstreams(tmp_path: Path) -> None:
     assert (zone.upstreams, zone.policy) == ((("192.0.2.1", 53),), "sequential")
 
 
+def test_reverse_zones_may_be_ranges() -> None:
+    zones = settings_of("--reverse-zones", "10.96.0.0/15", "--reverse-zones", "ip6.arpa").dns.reverse_zones
+    assert zones == ("96.10.in-addr.arpa", "97.10.in-addr.arpa", "ip6.arpa")
+
+
 def test_upstreams_by_tls() -> None:
     words = ["--forward", "tls://192.0.2.1", "--forward", "tls://192.0.2.2:8853", "--stub-domain", "a.test=192.0.2.3"]
     stub, others = settings_of(*words).forward.zones
@@ -127,6 +132,9 @@ def test_upstreams_by_tls() -> None:
         ("forward: dns.example", "upstream 'dns.example' is not an IP address"),
         ("forward: /nonexistent/resolv.conf", "/nonexistent/resolv.conf"),
         ("ttl: 4000", "ttl: 4000 is out of range"),
+        ("reverse-zones: 10.0.0.0/33", "reverse-zones: '10.0.0.0/33' does not appear to be an IPv4 or IPv6 network"),
+        ("reverse-zones: corp.example", "reverse-zones: 'corp.example' is no zone of addresses, such as 96.10.in-addr"),
+        ("autopath: true", "autopath: a client's search path is known by its pod; set pods to verified"),
     ],
 )
 def test_bad_files_name_the_key_and_the_mend(
@@ -324,6 +332,21 @@ class Running:
     def value(self, row: str) -> float:
         rows = [line for line in self.page(self.metrics, "/metrics").splitlines() if line.startswith(row)]
         return sum(float(line.rpartition(" ")[2]) for line in rows)
+
+
+def test_a_second_interrupt_ends_the_lameduck(tmp_path: Path) -> None:
+    (tmp_path / "objects.yaml").write_text(MANIFEST)
+    words = ["-f", str(tmp_path / "objects.yaml"), "--listen", f"127.0.0.1:{free_port()}", "--lameduck", "600"]
+    with open(tmp_path / "log", "wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "netsim_dns", *words], stdout=log, stderr=log)
+    try:
+        until(lambda: "zone cluster.local on" in (tmp_path / "log").read_text())
+        assert (tmp_path / "log").read_text().splitlines()[0] == f".:{words[3].partition(':')[2]}", "as CoreDNS says"
+        until(lambda: process.send_signal(signal.SIGINT) or process.poll() is not None)  # type: ignore[func-returns-value]
+        assert process.returncode == 2, (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
 
 
 def free_port() -> int:
