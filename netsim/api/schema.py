@@ -23,6 +23,10 @@ Gvk = tuple[str, str, str]
 
 REF = "#/components/schemas/"
 _GVK = "x-kubernetes-group-version-kind"
+_DEFINED = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
+JSON_SCHEMA = f"{_DEFINED}JSONSchemaProps"
+SCHEMA_OR_ELSE = frozenset(f"{JSON_SCHEMA}Or{other}" for other in ("Array", "Bool", "StringArray"))
+"""Types of which the facts say nothing: an object there is a schema."""
 INT_BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 
 
@@ -153,6 +157,8 @@ class _Place:
 
 def _type_errors(value: Any, schema: Schema, place: _Place) -> Iterator[Cause]:
     name, facts = resolve(schema)
+    if name in SCHEMA_OR_ELSE and isinstance(value, dict):
+        name, facts = resolve({"$ref": REF + JSON_SCHEMA})
     if value is None:
         return
     problem = _mismatch(value, name, facts)

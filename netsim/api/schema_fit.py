@@ -11,7 +11,17 @@ from typing import Any
 
 from netsim.api.canonical import CANONICAL
 from netsim.api.kinds import Kind, Obj
-from netsim.api.schema import INT_BOUNDS, Schema, bad_base64, bad_time, definitions, resolve, type_of_kind
+from netsim.api.schema import (
+    INT_BOUNDS,
+    JSON_SCHEMA,
+    SCHEMA_OR_ELSE,
+    Schema,
+    bad_base64,
+    bad_time,
+    definitions,
+    resolve,
+    type_of_kind,
+)
 
 Fits = Callable[[Any], bool]
 _EXACT: dict[str, type] = {"string": str, "boolean": bool}
@@ -27,6 +37,9 @@ def _type_fits(name: str) -> Fits:
     form = CANONICAL.get(name)
     if form is not None:
         return lambda value: type(value) is str and _is_canonical(form, value)
+    if name in SCHEMA_OR_ELSE:
+        fits_schema = _late(JSON_SCHEMA)
+        return lambda value: fits_schema(value) if type(value) is dict else value is not None
     return _compile(definitions()[name])
 
 

@@ -63,6 +63,13 @@ def unmarshal(found: str, field: str, wanted: str) -> str:
         ),
         (kinds.PODS, {"spec": "x"}, unmarshal("string", "Pod.spec", "v1.PodSpec")),
         (kinds.PODS, {"spec": {"hostNetwork": 1}}, unmarshal("number", "PodSpec.spec.hostNetwork", "bool")),
+        (
+            kinds.CUSTOM_RESOURCE_DEFINITIONS,
+            {"spec": {"versions": [{"schema": {"openAPIV3Schema": {"items": {"properties": {"a": []}}}}}]}},
+            unmarshal(
+                "array", "JSONSchemaProps.spec.versions.schema.openAPIV3Schema.items.properties", "v1.JSONSchemaProps"
+            ),
+        ),
         (kinds.SECRETS, {"data": {"a": "?"}}, "illegal base64 data at input byte 0"),
         (kinds.SECRETS, {"data": {"a": "YWé="}}, "illegal base64 data at input byte 2"),
         (
