@@ -30,6 +30,24 @@ def test_sysctls_are_the_namespaces_own(make: Make) -> None:
     assert sysctl.read_sysctl("net.ipv4.ip_forward") == before
 
 
+def test_sysctls_can_be_reached_without_a_proc_file_system_of_our_own(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> int:
+        raise PermissionError(1, "a container that may not")
+
+    path = make("a")
+    open_files = len(os.listdir("/proc/self/fd"))
+    for _ in range(3 * sysctl.RENEWED):
+        netns.run_in(path, sysctl.write_sysctl, "net.ipv4.ip_forward", 1)
+    assert len(os.listdir("/proc/self/fd")) <= open_files + 3  # a worker thread has two
+    monkeypatch.setattr(sysctl, "open_proc", refuse)
+    for _ in range(sysctl.RENEWED + 1):
+        assert netns.run_in(path, sysctl.read_sysctl, "net.ipv4.ip_forward") == "1"
+    with pytest.raises(FileNotFoundError, match="/proc/sys/net/none"):
+        sysctl.read_sysctl("net.none")
+
+
 def test_firewall_of_a_namespace(make: Make) -> None:
     path = make("a")
     payload = b"*filter\n:HC-TEST - [0:0]\n-A HC-TEST -s 10.0.0.1/32 -j ACCEPT\nCOMMIT\n"
