@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import re
 import socket
@@ -36,9 +37,13 @@ def node(
     server: Annotated[str, typer.Option(metavar="URL", help="The API server, https://ADDRESS:PORT.")] = "",
     token: Annotated[str, typer.Option(metavar="ID.SECRET", help="Join token; needed the first time only.")] = "",
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the node (default: the host's).")] = "",
-    address: Annotated[str, typer.Option(metavar="IP", help="Address of the node (default: that towards URL).")] = "",
+    address: Annotated[
+        str, typer.Option(metavar="IP[,IP]", help="The node's, of each family (default: that towards URL).")
+    ] = "",
     cluster_dns: Annotated[str, typer.Option(metavar="IP", help="Address of the cluster's DNS.")] = "10.96.0.10",
-    cluster_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of pods.")] = "10.244.0.0/16",
+    cluster_cidr: Annotated[
+        str, typer.Option(metavar="CIDR[,CIDR]", help="Addresses of pods, of each family.")
+    ] = "10.244.0.0/16",
     network: Annotated[str, typer.Option(metavar="host-gw|vxlan", help="How pods reach other nodes.")] = "host-gw",
     fake: Annotated[int | None, typer.Option(metavar="N", help="Be N nodes without a data plane, as KWOK's.")] = None,
     taint: Annotated[bool, typer.Option(help="Keep pods off fake nodes that do not tolerate their taint.")] = True,
@@ -61,12 +66,13 @@ def node(
     server = server.rstrip("/")
     if network not in NETWORKS:
         raise Fault(f"--network {network!r}: not known; choose one of: {', '.join(NETWORKS)}")
+    addresses = tuple(address.split(",")) if address else (_address_towards(match[1].strip("[]"), int(match[2])),)
+    _check_families(addresses, tuple(cluster_cidr.split(",")))
     proxy = _proxy_settings(context)
     name = _check_name((name or socket.gethostname()).lower())
     paths = lab_paths(lab)
     own = _ensure_kubeconfig(paths, server, token, name)
-    address = address or _address_towards(match[1].strip("[]"), int(match[2]))
-    _run(paths, name, address, own, cluster_dns, cluster_cidr, network, proxy)
+    _run(paths, name, addresses, own, cluster_dns, cluster_cidr, network, proxy)
 
 
 def _run_fake(count: int, name: str, taint: bool, paths: LabPaths, kubeconfig: str) -> None:
@@ -114,6 +120,27 @@ def _ensure_kubeconfig(paths: LabPaths, server: str, token: str, name: str) -> s
     return kubeconfig
 
 
+def _check_families(addresses: tuple[str, ...], cidrs: tuple[str, ...]) -> None:
+    """One of each family at most, and the node's the same as the pods'."""
+    found: dict[str, list[int]] = {"--address": [], "--cluster-cidr": []}
+    for flag, texts, parse in (
+        ("--address", addresses, ipaddress.ip_address),
+        ("--cluster-cidr", cidrs, ipaddress.ip_network),
+    ):
+        for text in texts:
+            try:
+                found[flag].append(parse(text).version)
+            except ValueError as error:
+                raise Fault(f"{flag} {','.join(texts)}: {error}; give one, or two separated by a comma") from None
+        if len(set(found[flag])) < len(texts):
+            raise Fault(f"{flag} {','.join(texts)}: both are IPv{found[flag][0]}; give one of each family")
+    if found["--address"] != found["--cluster-cidr"]:
+        raise Fault(
+            f"--address {','.join(addresses)} and --cluster-cidr {','.join(cidrs)}: give both the same families, in the"
+            " same order; `netsim server --ip-family dual` says how"
+        )
+
+
 def _address_towards(host: str, port: int) -> str:
     """Our own address on the way to the server; connecting a datagram socket sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -140,7 +167,7 @@ def _proxy_settings(context: typer.Context) -> dict[str, Any]:
 def _run(
     paths: LabPaths,
     name: str,
-    address: str,
+    addresses: tuple[str, ...],
     kubeconfig: str,
     cluster_dns: str,
     cluster_cidr: str,
@@ -155,7 +182,8 @@ def _run(
     process = NodeProcess(
         name=name,
         lab=paths.lab,
-        address=address,
+        address=addresses[0],
+        more_addresses=addresses[1:],
         kubeconfig=kubeconfig,
         run_dir=paths.node_run(name),
         state_dir=paths.node_state(name),

@@ -21,7 +21,7 @@ from netsim.lab.join import Token, TokenError, parse_token
 from netsim.lab.labfile import NoSuchLab, make_directories, read_lab, write_lab
 from netsim.lab.paths import LabPaths
 from netsim.lab.supervisor import COLLECT
-from netsim.lab.topology import LabSpec, TopologyError, plan_server
+from netsim.lab.topology import DUAL, LabSpec, TopologyError, plan_server
 from netsim.server.pki import write_private
 from netsim.store.etcd_config import EtcdConfig
 from netsim.store.types import Unavailable
@@ -36,6 +36,7 @@ def server(
     token: Annotated[str, typer.Option(metavar="ID.SECRET", help="A join token to accept from the start.")] = "",
     pod_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of pods.")] = "10.244.0.0/16",
     service_cidr: Annotated[str, typer.Option(metavar="CIDR", help="Addresses of Services.")] = "10.96.0.0/16",
+    ip_family: Annotated[str, typer.Option(metavar="ipv4|dual", help="Families of pods and Services.")] = "ipv4",
     lb_pool: Annotated[
         str, typer.Option(metavar="RANGE", help="Addresses for LoadBalancer Services: CIDR or FIRST-LAST (none).")
     ] = "",
@@ -59,7 +60,8 @@ def server(
     etcd = parse_store(store, etcd_cafile, etcd_certfile, etcd_keyfile, etcd_userfile)
     try:
         first = parse_token(token) if token else None
-        spec = plan_server(lab, advertise_address, port, pod_cidr=pod_cidr, service_cidr=service_cidr, lb_pool=lb_pool)
+        cidrs = {"pod_cidr": pod_cidr, "service_cidr": service_cidr}
+        spec = plan_server(lab, advertise_address, port, **cidrs, lb_pool=lb_pool, ip_family=ip_family)
     except (TokenError, TopologyError) as error:
         raise Fault(str(error)) from None
     _check_not_a_lab(paths)
@@ -164,4 +166,5 @@ async def _prepare_cluster(spec: LabSpec, paths: LabPaths, token: Token | None) 
     url = f"https://{spec.control_plane_address}:{spec.fabric_port}"
     print(f"API server {url}; kubeconfig {paths.kubeconfig}", flush=True)
     if token is not None:
-        print(f"Join a node with: netsim node --server {url} --token {token}", flush=True)
+        both = f" --cluster-cidr {','.join(spec.pod_cidrs)} --address IPV4,IPV6" if spec.ip_family == DUAL else ""
+        print(f"Join a node with: netsim node --server {url} --token {token}{both}", flush=True)

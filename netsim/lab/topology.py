@@ -153,8 +153,11 @@ def plan_lab(name: str, nodes: int = 3, **options: Any) -> LabSpec:
     return _complete(name, [(f"node-{i + 1}", {}) for i in range(nodes)], options)
 
 
-def plan_server(name: str, address: str, port: int, *, pod_cidr: str, service_cidr: str, lb_pool: str = "") -> LabSpec:
+def plan_server(
+    name: str, address: str, port: int, *, pod_cidr: str, service_cidr: str, lb_pool: str = "", ip_family: str = IPV4
+) -> LabSpec:
     """A control plane without a fabric of its own: nodes on other machines join it at `address`."""
+    _check_family("--ip-family", ip_family)
     check_lab_name(name)
     try:
         ipaddress.IPv4Address(address)
@@ -168,8 +171,9 @@ def plan_server(name: str, address: str, port: int, *, pod_cidr: str, service_ci
     except ValueError as error:
         raise TopologyError(f"--lb-pool: {error}") from None
     return LabSpec(
-        name, (), pod_cidr=pod_cidr, service_cidr=service_cidr, api_port=port, advertised=address, lb_pool=lb_pool
-    )
+        name, (), ip_family=ip_family, pod_cidr=pod_cidr, service_cidr=service_cidr, api_port=port, advertised=address,
+        lb_pool=lb_pool,
+    )  # fmt: skip
 
 
 def parse_lab_file(document: Any, name: str | None = None) -> LabSpec:
@@ -251,9 +255,7 @@ def _check_name(what: str, name: object, limit: int) -> None:
 def _check_options(options: Mapping[str, Any], nodes: int) -> None:
     _check_choice("network", options["network"], NETWORKS)
     _check_choice("proxyMode", options["proxy_mode"], PROXY_MODES)
-    if options["ip_family"] == "ipv6":
-        raise TopologyError("ipFamily: a lab of IPv6 alone cannot be built; choose `dual`, which has both, or `ipv4`")
-    _check_choice("ipFamily", options["ip_family"], (IPV4, DUAL))
+    _check_family("ipFamily", options["ip_family"])
     port = options["api_port"]
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
         raise TopologyError(f"apiPort: {port!r} is not a port; give a number from 1 to 65535, or 0 for a free one")
@@ -270,6 +272,12 @@ def _check_options(options: Mapping[str, Any], nodes: int) -> None:
         raise TopologyError(f"podCIDR: {pods} has no room for a /24 for each of {nodes} nodes; choose a shorter prefix")
     if services.num_addresses < 16:
         raise TopologyError(f"serviceCIDR: {services} is too small; choose a prefix of /28 or shorter")
+
+
+def _check_family(name: str, family: object) -> None:
+    if family == "ipv6":
+        raise TopologyError(f"{name}: a lab of IPv6 alone cannot be built; choose `dual`, which has both, or `ipv4`")
+    _check_choice(name, family, (IPV4, DUAL))
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

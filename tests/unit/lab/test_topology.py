@@ -52,6 +52,14 @@ def test_a_server_alone_has_a_pool_only_where_one_is_given():
         plan("some")
 
 
+def test_a_server_alone_may_have_both_families():
+    cidrs = {"pod_cidr": "10.244.0.0/16", "service_cidr": "10.96.0.0/16"}
+    spec = plan_server("vm", "192.168.56.10", 6443, **cidrs, ip_family="dual")
+    assert len(spec.pod_cidrs) == len(spec.service_cidrs) == 2 and spec.control_plane_address == "192.168.56.10"
+    with pytest.raises(TopologyError, match="--ip-family: a lab of IPv6 alone cannot be built"):
+        plan_server("vm", "192.168.56.10", 6443, **cidrs, ip_family="ipv6")
+
+
 def test_the_pool_of_load_balancers_may_be_chosen_or_left_out():
     assert plan_lab("lb", 1, lb_pool="172.30.0.100/30").lb_pool == "172.30.0.100/30"
     assert plan_lab("lb", 1, lb_pool="none").lb_pool == ""
