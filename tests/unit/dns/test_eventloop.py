@@ -26,6 +26,12 @@ def run(work: Any) -> Any:
         return runner.run(asyncio.wait_for(work, 10))
 
 
+async def turns() -> None:
+    """Enough of the loop for everything that is ready."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 def test_a_reader_may_use_the_loop(pair: Pair) -> None:
     """What it schedules runs though nothing else happens; a stream and a timer go on beside it; replaced and removed
     ones are not called."""
@@ -46,7 +52,7 @@ def test_a_reader_may_use_the_loop(pair: Pair) -> None:
         assert loop.remove_reader(here)
         assert not loop.remove_reader(here)
         writer.write(b"2")
-        await asyncio.sleep(0.01)
+        await turns()
         here.sendall(b"answer")
         said.append((await reader.readexactly(6)).decode())
         writer.close()
@@ -73,3 +79,23 @@ def test_a_reader_that_fails_is_told_of_and_called_again(pair: Pair, caplog: pyt
 
     run(work())
     assert "broken" in caplog.text
+
+
+def test_a_reader_that_another_one_removes_is_not_called(pair: Pair) -> None:
+    """Though both were found ready at the same time."""
+
+    async def work() -> int:
+        loop, calls = asyncio.get_running_loop(), list[socket.socket]()
+
+        def read(this: socket.socket, other: socket.socket) -> None:
+            calls.append(this)
+            loop.remove_reader(other)
+            this.recv(1)
+
+        for this, other in (pair, pair[::-1]):
+            other.sendall(b"x")
+            loop.add_reader(this, read, this, other)
+        await turns()
+        return len(calls)
+
+    assert run(work()) == 1
