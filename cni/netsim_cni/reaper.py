@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 GROUP = 0x6E73
 PAUSE_SECONDS = 0.05
 """So long it waits for others that go as well."""
+RETRY_SECONDS = 5.0
+"""So long it waits after a failure: nobody else may come who would have it done."""
 
 
 class Reaper:
@@ -41,19 +43,22 @@ class Reaper:
         self._noted.set()
 
     def _run(self) -> None:
+        whole = True
         while True:
-            self._noted.wait()
+            self._noted.wait(None if whole else RETRY_SECONDS)
             time.sleep(PAUSE_SECONDS)
             self._noted.clear()
-            for path in list(self._files):
-                self._reap(path)
+            whole = all([self._reap(path) for path in list(self._files)])
 
-    def _reap(self, path: str) -> None:
+    def _reap(self, path: str) -> bool:
+        """Whether nothing is left to be done."""
         try:
             if os.path.exists(path):  # opening would make it again, in a lab that is just being removed
                 reap(leases_in(path))
         except (CniError, OSError, sqlite3.Error) as error:
             log.warning("attachments that are gone keep their addresses in %s: %s", path, error)
+            return False
+        return True
 
 
 class _Running:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import threading
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsim.host.netlink import Address, Link, Route
+from netsim.host.netlink import Address, Link, NetlinkError, Route
 from netsim_cni import errors, ipam, plugin, reaper
 from netsim_cni.addressing import Addressing, Assigned, RouteSpec
 from netsim_cni.check import Side, find_faults
@@ -121,6 +122,26 @@ def test_an_address_given_back_while_none_was_found_is_found(
 
     monkeypatch.setattr(plugin, "reaper", SimpleNamespace(reap=reap))
     assert [str(one.ip) for one in plugin._obtain(request, store, "veth-c2", ()).ips] == ["10.9.0.2"]
+
+
+def test_a_removal_that_failed_is_tried_again_though_nobody_comes(
+    make_request: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, store, removed = make_request(), ipam.leases_at(str(tmp_path), "pods"), threading.Event()
+    failures = [NetlinkError(16, "delete links")]
+
+    def remove(names: list[str]) -> None:
+        if failures:
+            raise failures.pop()
+        removed.set()
+
+    monkeypatch.setattr(reaper, "_remove_links", remove)
+    monkeypatch.setattr(reaper, "RETRY_SECONDS", 0.01)
+    store.allocate(request.config.ipam.range_sets, ("c1", "eth0"), "veth-c1")
+    store.retire(("c1", "eth0"))
+    reaper.Reaper().wake(store)
+    assert removed.wait(30) and not failures
+    ipam.close_all()
 
 
 def test_a_routed_pod_needs_an_address_unless_it_has_an_interface(conf: Conf, tmp_path: Path) -> None:
