@@ -11,8 +11,10 @@ from typing import Any
 
 import orjson
 
+from netsim.api import schema
 from netsim.api.kinds import Obj
 
+_V2 = ("autoscaling", "v2", "HorizontalPodAutoscaler")
 _PREFIX = "autoscaling.alpha.kubernetes.io/"
 _METRICS, _CURRENT = f"{_PREFIX}metrics", f"{_PREFIX}current-metrics"
 _CONDITIONS, _BEHAVIOR = f"{_PREFIX}conditions", f"{_PREFIX}behavior"
@@ -114,19 +116,20 @@ def store_autoscaler(shown: Obj) -> Obj:
     if "annotations" in metadata:
         metadata["annotations"] = annotations
     spec, status = shown.get("spec") or {}, shown.get("status") or {}
-    metrics = [_deep(m, "target", _FLAT_TARGETS) for m in _dicts(kept.get(_METRICS))]
+    metrics = _typed("spec", "metrics", [_deep(m, "target", _FLAT_TARGETS) for m in _dicts(kept.get(_METRICS))]) or []
     percentage = spec.get("targetCPUUtilizationPercentage")
     if percentage is not None:
         target = {"type": "Utilization", "averageUtilization": percentage}
         metrics.append({"type": "Resource", "resource": {"name": "cpu", "target": target}})
     new_spec = {key: spec[key] for key in _SAME_SPEC if key in spec} | ({"metrics": metrics} if metrics else {})
-    behavior = _recased(kept.get(_BEHAVIOR), str.lower)
-    if isinstance(behavior, dict):
-        new_spec["behavior"] = _without_none(behavior)
+    behavior = _typed("spec", "behavior", _recased(kept.get(_BEHAVIOR), str.lower))
+    if behavior is not None:
+        new_spec["behavior"] = behavior
     new_status = {key: status[key] for key in _SAME_STATUS if key in status}
-    currents = [_deep(m, "current", _FLAT_CURRENTS) for m in _dicts(kept.get(_CURRENT))]
+    flat = _dicts(kept.get(_CURRENT))
+    currents = _typed("status", "currentMetrics", [_deep(m, "current", _FLAT_CURRENTS) for m in flat])
     new_status |= {"currentMetrics": currents} if currents else {}
-    conditions = _dicts(kept.get(_CONDITIONS))
+    conditions = _typed("status", "conditions", kept.get(_CONDITIONS))
     new_status |= {"conditions": conditions} if conditions else {}
     return {**shown, "metadata": metadata, "spec": new_spec, "status": new_status}
 
@@ -142,10 +145,12 @@ def _dicts(value: Any) -> list[Obj]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return [_without_none(item) for item in value] if isinstance(value, list) else value
+def _typed(part: str, field: str, value: Any) -> Any:
+    """What an annotation says, as a decoder keeps it; None for what is not of the field's type."""
+    holder = {part: {field: value}}
+    if schema.typed_errors(_V2, holder):
+        return None
+    return schema.prune(_V2, holder)[part].get(field)
 
 
 def _deep(metric: Obj, side: str, names: dict[str, dict[str, str]]) -> Obj:

@@ -79,14 +79,17 @@ def test_nothing_is_lost_there_and_back() -> None:
     assert stored_form(OLD, shown_form(OLD, new)) == new == before
 
 
-@pytest.mark.parametrize("text", ["", "[", "{}", "[1]", '"x"', '[{"type": "Pods", "pods": 1}]'])
+@pytest.mark.parametrize(
+    "text", ["", "[", "{}", "[1]", '"x"', '[{"type": "Pods", "pods": 1}]', '{"ScaleUp": 1}', '[{"type": 1}]']
+)
 def test_annotations_that_are_none_of_ours_do_no_harm(text: str) -> None:
     metadata = {
         "name": "h",
         "annotations": {f"autoscaling.alpha.kubernetes.io/{k}": text for k in ("metrics", "behavior")},
     }
     old = {"metadata": metadata, "spec": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 50}}
-    assert stored_form(OLD, old)["spec"]["metrics"][-1] == CPU
+    spec = stored_form(OLD, old)["spec"]
+    assert spec["metrics"][-1] == CPU and spec.get("behavior", {}) == {}
 
 
 async def test_both_versions_are_served(api: Any) -> None:
