@@ -34,7 +34,7 @@ from .types import (
     Question,
     Record,
 )
-from .zones import find_zone, in_cluster
+from .zones import find_zone, in_cluster, overlap
 
 SCHEMA_VERSION = b"1.1.0"
 SCHEMA_TTL = 28800
@@ -71,7 +71,9 @@ def _fall_through(context: Context, denial: Answer) -> Answer:
     if not context.index.synced:
         return denial._replace(rcode=SERVFAIL)
     config = context.config
-    if not config.fallthrough or find_zone(names.lower(context.question.qname), config.fallthrough_zones) is None:
+    if not config.fallthrough or not overlap(context.zone, config.fallthrough_zones):
+        return denial
+    if find_zone(names.lower(context.question.qname), config.fallthrough_zones) is None:
         return denial
     address = names.parse_reverse(context.question.qname, context.zone)
     if address is not None and in_cluster(address, context.config.cluster_cidrs):

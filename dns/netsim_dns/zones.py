@@ -20,6 +20,12 @@ def find_zone(qname: Labels, zones: tuple[str, ...]) -> Labels | None:
     return next((z for z in _zones(zones) if names.under(qname, z)), None)
 
 
+@lru_cache(maxsize=64)
+def overlap(zone: Labels, zones: tuple[str, ...]) -> bool:
+    """May a name under `zone` be under one of the others?"""
+    return any(names.under(zone, other) or names.under(other, zone) for other in _zones(zones))
+
+
 def reverse_zones(cidr: str) -> tuple[str, ...]:
     """The reverse zones of a range, at the next boundary of a label: an octet of IPv4, four bits of IPv6."""
     network = ip_network(cidr, strict=False)
