@@ -112,6 +112,10 @@ class HttpConnection(Connection):
         self.client = _address(transport.get_extra_info("peername"))
         self.local = _address(transport.get_extra_info("sockname"))
 
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        del self.parser  # each knows the other: thousands of ended connections would wait for the collector
+
     def data_received(self, data: bytes) -> None:
         self.pending += len(data)
         try:
