@@ -189,7 +189,7 @@ class WatchBody:
             if not lines:
                 self._end()
                 return None
-            asyncio.get_running_loop().call_soon(self._ready)
+            self._go_on()
         return lines
 
     def _start(self) -> bytes | None:
@@ -197,6 +197,7 @@ class WatchBody:
         subscription = core.hub.subscribe(self._watch.prefix, self._after)
         if subscription is None:
             self._ended = True
+            self._go_on()
             return orjson.dumps({"type": "ERROR", "object": _too_old(self._after, core.hub.oldest).status()}) + b"\n"
         subscription.wake = self._ready
         self._subscription = subscription
@@ -212,8 +213,12 @@ class WatchBody:
         if not first:
             return self.poll()
         if subscription.pending or subscription.closed:
-            asyncio.get_running_loop().call_soon(self._ready)
+            self._go_on()
         return first
+
+    def _go_on(self) -> None:
+        """Have what is left, or the end, asked for."""
+        asyncio.get_running_loop().call_soon(self._ready)
 
     def _remind(self) -> None:
         self._bookmark_due = True

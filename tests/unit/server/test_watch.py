@@ -110,6 +110,13 @@ async def test_history_that_is_gone_is_410(api: Any) -> None:
     (event,) = await api.watch(f"{MAPS}?watch=1&resourceVersion=1", 2)
     assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
     assert event["object"]["message"].startswith("too old resource version: 1 (5)")
+    body = (await api.send("GET", f"{MAPS}?watch=1&resourceVersion=1")).body
+    told = asyncio.Event()
+    body.listen(told.set)
+    assert b'"code":410' in body.poll()
+    async with asyncio.timeout(5):
+        await told.wait()  # else a server would not ask for the end
+    assert body.poll() is None
 
 
 async def test_timeout_ends_the_stream(api: Any) -> None:
