@@ -69,7 +69,7 @@ class PodActions:
                 await self._post_start(action.name)
             case KillContainer():
                 if action.why.endswith(NEEDS_RESTART):
-                    self.resizer.tell("Started")
+                    self.resizer.begin_restart(action.name)
                 await self.killer.kill(action)
             case ResizeContainer():
                 await self.resizer.resize(action.name)
@@ -215,7 +215,8 @@ class PodActions:
         state.failures.pop(spec["name"], None)
         if reason == START_ERROR:
             self.worker.event("Created", "Container created", container=spec["name"])
-            self.failing.start(state, spec, container, message)
+            if podspec.will_restart(spec, pod, container):
+                self.failing.start(state, spec, container, message)
         self.worker.event("Failed", f"Error: {message}", warning=True, container=spec["name"])
         self._note_backoff(pod, container)
 

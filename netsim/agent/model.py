@@ -32,7 +32,7 @@ class Container:
     `backoff` (seconds) and `backoff_at` are the crash back-off in force and when it was last raised. `ready` and
     `started` are the probes' verdicts; `unhealthy` names a failed liveness or startup probe, which asks for a kill.
     `stop_signal` is what the image or the pod wants in the place of SIGTERM; `resources` are those it runs with, None
-    where an older agent has started it.
+    where an older agent has started it. `resizing` is one that is ended only to be started with other resources.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Container:
     helper: bool = False
     stop_signal: str = ""
     resources: Obj | None = None
+    resizing: bool = False
 
     @property
     def running(self) -> bool:

@@ -229,7 +229,7 @@ def _plan_running(spec: Obj, actual: Container, pod: Obj) -> Plan:
 
 
 def _plan_restart(spec: Obj, actual: Container, pod: Obj, now: float) -> Plan:
-    replaced = actual.image != spec["image"]
+    replaced = actual.image != spec["image"] or actual.resizing
     if not replaced and not podspec.will_restart(spec, pod, actual):
         return Plan()
     at = 0.0 if replaced else backoff.restart_at(actual)

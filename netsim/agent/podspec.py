@@ -109,6 +109,8 @@ def will_restart(spec: Obj, pod: Obj, actual: Container) -> bool:
     """Whether a container that has ended is started again, by the pod's restartPolicy or its own, or its rules."""
     if actual.exit is None or is_ephemeral(pod, spec["name"]):
         return False
+    if actual.resizing:
+        return True
     if any(_fits(rule.get("exitCodes") or {}, actual.exit.code) for rule in spec.get("restartPolicyRules") or ()):
         return True
     policy = str(spec.get("restartPolicy") or restart_policy(pod))

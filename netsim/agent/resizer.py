@@ -38,6 +38,13 @@ class Resizer:
         self.tell("Completed")
         self.worker.save()
 
+    def begin_restart(self, name: str) -> None:
+        """A container is ended for a resize: whatever it ends with, it is started again, also by the next agent."""
+        self.tell("Started")
+        if self.worker.state is not None and name in self.worker.state.containers:
+            self.worker.state.containers[name].resizing = True
+            self.worker.save()
+
     def tell(self, what: str, error: str = "") -> None:
         """The event of a step: Started, Completed or Error."""
         if self.worker.pod is not None:

@@ -35,6 +35,9 @@ async def test_real_process_logs_exit_codes_and_back_off(node: Node) -> None:
     node.api.pod("nope", [{"name": "c", "image": "busybox", "command": ["/no/such"]}], restartPolicy="Never")
     await until(lambda: node.api.status("nope").get("phase") == "Failed", "Failed")
     assert node.api.container("nope", "c")["state"]["terminated"]["reason"] == "StartError"
+    sleeper = {"name": "other", "image": "busybox", "command": ["sleep", "1000"]}
+    node.api.pod("half", [sleeper, {"name": "c", "image": "busybox", "command": ["/no/such"]}], restartPolicy="Never")
+    await until(lambda: node.api.container("half", "c").get("state", {}).get("terminated"), "StartError beside another")
     node.api.pod("badimage", [{"name": "c", "image": "ngnix"}])
     await until(
         lambda: node.api.container("badimage", "c")["state"].get("waiting", {}).get("reason") == "ImagePullBackOff",
@@ -99,16 +102,18 @@ async def test_exec_and_logs_of_both_kinds(node: Node) -> None:
 
 async def test_a_resize_reaches_a_running_container(node: Node) -> None:
     script = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
-    node.api.pod("sized", [{"name": "c", "image": "busybox", "command": ["sh", "-c", script], "resources": SMALL}])
-    await until(lambda: node.api.ready("sized"), "Ready")
-    found = node.api.objects[("pods", "default/sized")]
-    [container] = found["spec"]["containers"]
-    node.api.put(
-        "pods",
-        "default/sized",
-        {**found, "spec": {**found["spec"], "containers": [{**container, "resources": BIGGER}]}},
-    )
-    await until(lambda: node.api.container("sized", "c").get("resources") == BIGGER, "resized")
+    sized = {"name": "c", "image": "busybox", "command": ["sh", "-c", script], "resources": SMALL}
+    strict = {**sized, "resizePolicy": [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]}
+    node.api.pod("sized", [sized])
+    node.api.pod("strict", [strict], restartPolicy="OnFailure")
+    for name in ("sized", "strict"):
+        await until(lambda name=name: node.api.ready(name), "Ready")
+        found = node.api.objects[("pods", f"default/{name}")]
+        [container] = found["spec"]["containers"]
+        wanted = {**found["spec"], "containers": [{**container, "resources": BIGGER}]}
+        node.api.put("pods", f"default/{name}", {**found, "spec": wanted})
+        await until(lambda name=name: node.api.container(name, "c").get("resources") == BIGGER, "resized")
+    assert node.api.container("strict", "c")["restartCount"] == 1, "although it ended with 0"
     look = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max"
     assert await exec_in(node, "sized", "c", ["sh", "-c", look]) == (0, b"100663296\n", b"")
     assert node.api.container("sized", "c")["restartCount"] == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netsim.agent.plan import KillContainer, ResizeContainer, plan_pod
+from netsim.agent.plan import KillContainer, ResizeContainer, StartContainer, plan_pod
 from netsim.agent.resizing import resize_message
 from netsim.agent.status import build_status
 
@@ -31,6 +31,13 @@ def test_what_a_resize_takes(pod, state, container, before: Any, now: Any, polic
     made = pod({"name": "c", "image": "nginx", "resources": now, "resizePolicy": policy})
     found = plan_pod(made, state(container(resources=before)), 2000.0)
     assert found.actions == ((action,) if action else ())
+
+
+def test_what_was_ended_for_a_resize_starts_again_whatever_it_ended_with(pod, state, container):
+    made = pod({"name": "c", "image": "nginx", "resources": BIGGER}, restartPolicy="OnFailure")
+    ended = state(container(code=0, resources=OLD, resizing=True, backoff=20.0))
+    assert plan_pod(made, ended, 1011.0).actions == (StartContainer("c", 1, 20.0),)
+    assert build_status(made, ended, 1011.0, "h")["phase"] == "Running"
 
 
 def test_the_status_tells_what_a_container_runs_with(pod, state, container):
