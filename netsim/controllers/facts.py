@@ -15,7 +15,7 @@ from netsim.controllers.served import Served
 from netsim.controllers.view import View
 
 _GONE_KNOWN = 1000
-PRESENT, CONTENTS, NODES_NOW = "present", "contents", "nodes"
+PRESENT, ABSENT, CONTENTS, NODES_NOW = "present", "absent", "contents", "nodes"
 
 NAMESPACED: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind.namespaced and kind.stored and not kind.view_of)
 """Every kind of which a namespace may hold objects; Events are one store with two views."""
@@ -49,9 +49,9 @@ def contents_of(served: Served) -> Observe:
     return observe
 
 
-def absent_owners(served: Served, absent: Callable[[str, View], tuple[str, list[Obj]]]) -> Observe:
-    """uid -> PRESENT for each owner reference which `absent(key, view)` gives with the object's namespace, and whose
-    owner the server has. An owner of a kind that is not served here cannot be judged and counts as there.
+def absent_owners(served: Served, absent: Callable[[str, View], list[tuple[str, Obj]]]) -> Observe:
+    """uid -> PRESENT or ABSENT, as the server says, for each owner reference which `absent(key, view)` gives with the
+    namespace of who has it. An owner of a kind that is not served here cannot be judged and counts as there.
 
     An owner that was once not to be found never comes back, as no uid is given twice: the server is asked for it once,
     not for each of its thousand dependents."""
@@ -69,8 +69,12 @@ def absent_owners(served: Served, absent: Callable[[str, View], tuple[str, list[
         return found
 
     async def observe(client: Client, key: str, view: View) -> Mapping[str, Any]:
-        namespace, references = absent(key, view)
-        return {ref["uid"]: PRESENT for ref in references if await present(client, namespace, ref)}
+        facts: dict[str, str] = {}
+        for namespace, reference in absent(key, view):
+            uid = reference["uid"]
+            if facts.get(uid) != PRESENT:
+                facts[uid] = PRESENT if await present(client, namespace, reference) else ABSENT
+        return facts
 
     return observe
 

@@ -17,7 +17,7 @@ from netsim.api.objects import (
     uid_of,
 )
 from netsim.controllers.controller import Controller, Wake
-from netsim.controllers.facts import PRESENT, absent_owners
+from netsim.controllers.facts import ABSENT, absent_owners
 from netsim.controllers.served import Served
 from netsim.controllers.view import OWNER, UID, View
 from netsim.controllers.writes import Write, Writes, delete_of, patch_of
@@ -88,14 +88,22 @@ class Collector:
                 keys.append(self.key(kind, owner))
         return keys
 
-    def absent(self, key: str, view: View) -> tuple[str, list[Obj]]:
-        """The object's namespace, and its references to owners that the caches do not hold; of one that goes already
-        none, as nothing follows from them."""
+    def absent(self, key: str, view: View) -> list[tuple[str, Obj]]:
+        """(namespace, reference) of owners that the caches do not hold: of the object's own or, when it goes in the
+        foreground, of its dependents' owners."""
         found = self.find(view, key)
-        if found is None or deletion_timestamp(found[1]):
-            return "", []
-        obj = found[1]
-        return namespace_of(obj), [ref for ref in owner_references(obj) if self.owner(view, ref) is None]
+        if found is None:
+            return []
+        judged = [found[1]]
+        if deletion_timestamp(found[1]):
+            judged = self._going_too(view, found[1])
+        references = ((namespace_of(obj), ref) for obj in judged for ref in owner_references(obj))
+        return [(namespace, ref) for namespace, ref in references if self.owner(view, ref) is None]
+
+    def _going_too(self, view: View, owner: Obj) -> list[Obj]:
+        if not _has_finalizer(owner, FOREGROUND):
+            return []
+        return [child for _, child in self.dependents(view, uid_of(owner)) if not deletion_timestamp(child)]
 
     def reconcile(self, key: str, view: View) -> Writes:
         """One object: as an owner being deleted, and as a dependent."""
@@ -141,7 +149,7 @@ class Collector:
         """solid: there, or not known to be gone; waiting: in a foreground deletion; absent."""
         owner = self.owner(view, reference)
         if owner is None:
-            return "solid" if view.facts.get(reference["uid"]) == PRESENT else "absent"
+            return "absent" if view.facts.get(reference["uid"]) == ABSENT else "solid"
         waiting = deletion_timestamp(owner) and _has_finalizer(owner, FOREGROUND)
         return "waiting" if waiting else "solid"
 

@@ -122,6 +122,26 @@ async def test_foreground_waits_for_dependents(cluster: Any, make_client: Any) -
     assert cluster.all(REPLICA_SETS) == []
 
 
+async def test_foreground_leaves_what_has_another_owner(cluster: Any, make_client: Any) -> None:
+    owner = add(cluster, REPLICA_SETS, "owner")
+    cluster.delete(REPLICA_SETS, "owner", "ns", policy="Foreground")
+    thing = {"apiVersion": "x.io/v1", "kind": "Thing", "name": "t", "uid": "u"}
+    add(cluster, PODS, "of-unknown", reference(owner, REPLICA_SETS), thing)
+    cluster.sync()
+    other = add(cluster, REPLICA_SETS, "other")
+    child = add(cluster, PODS, "of-new", reference(owner, REPLICA_SETS), reference(other, REPLICA_SETS))
+    cluster.caches[PODS.resource].put(child, "9")  # the other owner is not in its cache
+    collector = Collector(CACHED).controller()
+    assert collector.observe is not None
+    key = "replicasets.apps ns/owner"
+    facts = await collector.observe(make_client(cluster, random.Random(1)), key, cluster.view())
+    cluster.apply(collector.reconcile(key, cluster.view(**facts)))
+    await collect(cluster, make_client)
+    assert [found["metadata"]["name"] for found in cluster.all(REPLICA_SETS)] == ["other"]
+    left = {name: cluster.get(PODS, f"ns/{name}")["metadata"]["ownerReferences"] for name in ("of-unknown", "of-new")}
+    assert left == {"of-unknown": [thing], "of-new": [reference(other, REPLICA_SETS)]}
+
+
 async def test_foreground_does_not_wait_for_what_does_not_block(cluster: Any, make_client: Any) -> None:
     owner = add(cluster, REPLICA_SETS, "owner")
     add(cluster, PODS, "child", reference(owner, REPLICA_SETS, block=False))
