@@ -32,17 +32,24 @@ class _Searches:
 
     def __init__(self) -> None:
         self._left = self.MOST
+        self.refused: list[Cause] = []
+        """What was not searched, kept apart: below `not` or `oneOf` it must be no answer."""
 
-    def finds(self, pattern: str, text: str) -> bool | None:
-        """None: this took too long."""
+    def finds(self, pattern: str, text: str, path: str) -> bool:
         engine = compiled(pattern)
         self._left -= len(text) * engine.states
-        return engine.found_in(text) if self._left >= 0 else None
+        if self._left >= 0:
+            return engine.found_in(text)
+        why = f"is too long for '{pattern}' and the other patterns of this object's schema"
+        self.refused.append(_bad(path, text[:100], why))
+        return True
 
 
 def value_errors(schema: Schema, value: Any, old: Any = _ABSENT) -> list[Cause]:
     """What is wrong with a pruned, defaulted object; `old` is what it was, for updates."""
-    return list(_errors(_Searches(), schema, value, old, ""))
+    searches = _Searches()
+    found = list(_errors(searches, schema, value, old, ""))
+    return found + searches.refused
 
 
 def _errors(searches: _Searches, schema: Schema, value: Any, old: Any, path: str) -> Iterator[Cause]:
@@ -111,10 +118,7 @@ def _text_errors(searches: _Searches, schema: Schema, value: str, path: str) -> 
         yield too_long(path, longest)
     if shortest is not None and len(value) < shortest:
         yield _bad(path, value, f"should be at least {shortest} chars long")
-    found = searches.finds(pattern, value) if pattern else True
-    if found is None:
-        yield _bad(path, value[:100], f"is too long for '{pattern}' and the other patterns of this object's schema")
-    elif not found:
+    if pattern and not searches.finds(pattern, value, path):
         yield _bad(path, value, f"should match '{pattern}'")
     form = schema.get("format") or ""
     if not fits_format(form, value):

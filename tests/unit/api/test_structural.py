@@ -92,6 +92,9 @@ def test_large_patterns_are_held_against_so_much_text_of_an_object_and_no_more()
     found = judged({"type": "array", "items": each}, ["ab" * 1000] * 10)
     assert [field for field, _ in found] == ["x[8]", "x[9]"]
     assert all(f"is too long for '{each['pattern']}'" in message for _, message in found)
+    for schema in ({"not": each}, {"oneOf": [each, {"maxLength": 9}]}):
+        (*_, (_, message)) = judged({"type": "string", **schema}, "ab" * 10000)
+        assert "is too long for" in message
 
 
 def test_junctors_name_no_field() -> None:
