@@ -62,7 +62,7 @@ def _unwrap(token: str) -> bytes:
     """What is in unpadded base64url, else a ValueError as Go words it."""
     strange = next((index for index, char in enumerate(token) if char not in _BASE64), None)
     if strange is None and len(token) % 4 == 1:
-        strange = len(token)
+        strange = len(token) - 1
     if strange is not None:
         raise ValueError(f"illegal base64 data at input byte {strange}")
     return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
