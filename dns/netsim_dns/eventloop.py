@@ -42,7 +42,10 @@ class _Selector(selectors.EpollSelector):
 
 
 class DnsLoop(asyncio.SelectorEventLoop):
-    """asyncio's event loop, but for `add_reader`: the callback is called where asyncio would only put it in line."""
+    """asyncio's event loop, but for `add_reader`: the callback is called where asyncio would only put it in line.
+
+    What has such a reader cannot have a writer too.
+    """
 
     def __init__(self) -> None:
         self._readers = _Selector()
@@ -61,7 +64,7 @@ class DnsLoop(asyncio.SelectorEventLoop):
     def remove_reader(self, fd: FileDescriptorLike) -> bool:
         known = self._readers.get_map().get(fd)
         if known is None or not isinstance(known.data, _Reader):
-            return False
+            return super().remove_reader(fd)  # asyncio's own: of `sock_recv` and its like
         self._readers.unregister(fd)
         known.data.call = _removed
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -99,3 +100,24 @@ def test_a_reader_that_another_one_removes_is_not_called(pair: Pair) -> None:
         return len(calls)
 
     assert run(work()) == 1
+
+
+def test_asyncios_own_readers_leave_nothing_behind(pair: Pair) -> None:
+    """A file that gets the number of one that was waited for is waited for itself."""
+    here, there = pair
+    here.setblocking(False)
+
+    async def ask(other: socket.socket) -> bytes:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(other.sendall, b"answer")
+        return await loop.sock_recv(here, 6)
+
+    async def work() -> None:
+        assert await ask(there) == b"answer"
+        near, far = socket.socketpair()
+        with near, far:
+            near.setblocking(False)
+            os.dup2(near.fileno(), here.fileno())
+            assert await ask(far) == b"answer"
+
+    run(work())
