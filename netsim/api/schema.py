@@ -66,7 +66,8 @@ def resolve(schema: Schema | None) -> tuple[str, Schema]:
     return name, definitions()[name]
 
 
-def _gvk_type(gvk: Gvk | Kind) -> str:
+def type_name(gvk: Gvk | Kind) -> str:
+    """OpenAPI name of a kind's type, served or not; KeyError when its facts are not there."""
     if isinstance(gvk, Kind):
         return type_of_kind(gvk)
     name = type_of(*gvk)
@@ -80,7 +81,7 @@ def _gvk_type(gvk: Gvk | Kind) -> str:
 
 def unknown_fields(gvk: Gvk | Kind, obj: Obj) -> list[str]:
     """Paths of fields the type does not have, such as `spec.containers[0].imagee`, in the object's order."""
-    return list(_unknown(obj, {"$ref": REF + _gvk_type(gvk)}, ""))
+    return list(_unknown(obj, {"$ref": REF + type_name(gvk)}, ""))
 
 
 def _unknown(value: Any, schema: Schema, path: str) -> Iterator[str]:
@@ -102,7 +103,7 @@ def _unknown(value: Any, schema: Schema, path: str) -> Iterator[str]:
 def prune(gvk: Gvk | Kind, obj: Obj) -> Obj:
     """The object as a typed decoder keeps it: without unknown fields and nulls (which in lists and maps are zeros),
     amounts and times in the one text they have. Input untouched."""
-    return cast(Obj, _prune(obj, {"$ref": REF + _gvk_type(gvk)}))
+    return cast(Obj, _prune(obj, {"$ref": REF + type_name(gvk)}))
 
 
 def _prune(value: Any, schema: Schema) -> Any:
@@ -130,7 +131,7 @@ def _zero(schema: Schema) -> Any:
 def typed_errors(gvk: Gvk | Kind, obj: Obj) -> list[Cause]:
     """Values whose JSON type (or, for times, quantities and base64, text) does not fit the field. The messages are
     those of a decoder; answer 400 with `decode_error(kind, causes)`."""
-    name = _gvk_type(gvk)
+    name = type_name(gvk)
     return list(_type_errors(obj, {"$ref": REF + name}, _Place(_go_name(name), "", "")))
 
 

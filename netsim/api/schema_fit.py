@@ -15,21 +15,22 @@ from netsim.api.schema import (
     INT_BOUNDS,
     JSON_SCHEMA,
     SCHEMA_OR_ELSE,
+    Gvk,
     Schema,
     bad_base64,
     bad_time,
     definitions,
     resolve,
-    type_of_kind,
+    type_name,
 )
 
 Fits = Callable[[Any], bool]
 _EXACT: dict[str, type] = {"string": str, "boolean": bool}
 
 
-def fits(kind: Kind, obj: Obj) -> bool:
+def fits(kind: Gvk | Kind, obj: Obj) -> bool:
     """True if `schema.unknown_fields` and `schema.typed_errors` find nothing and `schema.prune` changes nothing."""
-    return _type_fits(type_of_kind(kind))(obj)
+    return _type_fits(type_name(kind))(obj)
 
 
 @cache

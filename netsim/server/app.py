@@ -41,7 +41,6 @@ _COMPUTED: dict[kinds.Kind, Callable[[Core, Call], Awaitable[Response]]] = {
     kinds.COMPONENT_STATUSES: components.serve,
     kinds.BINDINGS: subresources.bind,
 }
-_DELETIONS = ("delete", "deletecollection")
 _PLAIN = ("", "status", "binding")
 _UNACCOUNTED = frozenset((kinds.PODS, kinds.NODES, kinds.LEASES, kinds.EVENTS))
 _STREAMING = CONNECTS | {"log"}
@@ -162,9 +161,7 @@ class ApiServer:
 def _is_one_write(target: Target) -> bool:
     """Whether a request comes to a single write to the store, with nothing to be done after it: it may break off
     anywhere, and does without a task of its own. What quotas are charged is theirs to account for."""
-    if target.verb in _DELETIONS or target.subresource not in _PLAIN:
-        return False
-    return target.kind in _UNACCOUNTED
+    return target.kind in _UNACCOUNTED and target.subresource in _PLAIN and target.verb != "deletecollection"
 
 
 def refusal_of(request: Request, error: Exception) -> StatusError:

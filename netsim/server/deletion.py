@@ -8,17 +8,19 @@ from datetime import UTC, timedelta
 from netsim.api import errors, kinds, schema
 from netsim.api.errors import NOT_SUPPORTED, Cause, StatusError
 from netsim.api.kinds import Kind, Obj
+from netsim.api.schema_fit import fits
 from netsim.api.times import format_time
 from netsim.http.types import Request
 from netsim.server import admission, crd, strategy
 from netsim.server.bodies import decode_body
 from netsim.server.codec import encode
 from netsim.server.core import Core
-from netsim.server.lifecycle import Outcome, may_vanish, remove
+from netsim.server.lifecycle import Outcome, may_vanish, remove, with_version
 from netsim.server.requests import parse_bool, parse_dry_run, parse_int
 from netsim.store.types import Item, RevisionMismatch
 
 _TRIES = 64
+_OPTIONS = ("", "v1", "DeleteOptions")
 _MAX_GRACE = 10 * 365 * 86400
 _POLICIES = ("Background", "Foreground", "Orphan")
 _FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
@@ -49,7 +51,7 @@ def delete_options(body: Obj, request: Request) -> DeleteOptions:
     """From a DeleteOptions object and, where it says nothing, the query; 400 and 422 for what does not fit."""
     if body.get("kind", "DeleteOptions") != "DeleteOptions":
         raise errors.bad_request(f"expected DeleteOptions in the body, got {body.get('kind')}")
-    wrong = schema.typed_errors(("", "v1", "DeleteOptions"), body)
+    wrong = schema.typed_errors(_OPTIONS, body) if body and not fits(_OPTIONS, body) else []
     if wrong:
         raise errors.bad_request(f"DeleteOptions: {wrong[0].message}")
     grace = body.get("gracePeriodSeconds")
@@ -100,7 +102,7 @@ async def _delete_once(core: Core, kind: Kind, item: Item, options: DeleteOption
     if strategy.same_object(marked, old):
         return Outcome(old, item)
     written = await core.store.update(item.key, encode(kind, marked), item.revision)
-    return Outcome(core.decoder(written), written)
+    return Outcome(with_version(marked, written.revision), written)
 
 
 def _check_preconditions(kind: Kind, item: Item, old: Obj, options: DeleteOptions) -> None:

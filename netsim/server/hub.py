@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from netsim.api.kinds import Kind, Obj
-from netsim.server.codec import ROOT, Decoder, decode, wire
+from netsim.server.codec import ROOT, Decoder, decode, decode_lean, wire
 from netsim.store.types import Compacted, Event, Store
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,8 @@ class Frame:
         """The object before the event as it was then, to be matched; shared. Ask before `new`: while the decoder still
         keeps the earlier version, nothing has to be decoded for it."""
         if self._before is None and self.event.previous is not None:
-            self._before = decoder.kept(self.event.previous) or self.old()
+            previous = self.event.previous
+            self._before = decoder.kept(previous) or decode_lean(previous.value, previous.revision)
         return self._before
 
     def old(self) -> Obj | None:

@@ -107,10 +107,11 @@ async def _create_once(
     write = quota.held(core, kind, namespace, new, None, lambda: core.store.create(key, encode(kind, new)))
     item = await _reserved_write(reservation, write)
     await _after_write(core, kind, new)
-    return Outcome(_with_version(new, item.revision), item)
+    return Outcome(with_version(new, item.revision), item)
 
 
-def _with_version(obj: Obj, revision: int) -> Obj:
+def with_version(obj: Obj, revision: int) -> Obj:
+    """The object with that resourceVersion."""
     return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
 
 
@@ -176,7 +177,7 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
     new = strategy.prepare_update(kind, wanted, old, sub)
     if kind is kinds.SERVICES and not sub:
         new = carry_over(new, old)
-    new = _with_version(_with_defaults(kind, new, old, sub), item.revision)
+    new = with_version(_with_defaults(kind, new, old, sub), item.revision)
     if kind.group == _RBAC_GROUP and not strategy.same_object(new, old):
         await admission.check_escalation(core, kind, new, request.user)
     if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:
@@ -214,13 +215,13 @@ async def _write(
         return Outcome(new)
     if may_vanish(kind, new):
         reservation.undo()
-        return await remove(core, kind, item, _with_version(new, item.revision))
+        return await remove(core, kind, item, with_version(new, item.revision))
     body = encode(kind, new)
     write = quota.held(core, kind, namespace, new, old, lambda: core.store.update(item.key, body, item.revision))
     written = await _reserved_write(reservation, write)
     if kind.group == _RBAC_GROUP:
         core.authorizer.invalidate()
-    return Outcome(_with_version(new, written.revision), written)
+    return Outcome(with_version(new, written.revision), written)
 
 
 def _check_preconditions(kind: Kind, item: Item, wanted: Obj, old: Obj) -> None:
@@ -256,4 +257,4 @@ async def remove(core: Core, kind: Kind, item: Item, last: Obj) -> Outcome:
     core.decoder.drop(item.key)
     if kind.group == _RBAC_GROUP:
         core.authorizer.invalidate()
-    return Outcome(_with_version(last, revision), removed=True)
+    return Outcome(with_version(last, revision), removed=True)
