@@ -18,14 +18,18 @@ QUERY_MAX = 4096
 MESSAGE_MAX = 65535
 # Buffers do not begin at multiples of a power of two, which would all compete for the same lines of the CPU's cache.
 _APART = 64
-"""Bytes of what comes with a datagram."""
 CONTROL_MAX = 64
+"""Bytes of what comes with a datagram."""
 _NAME = 28
 
 IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
 # struct in_pktinfo: interface, address to answer from, address asked; struct in6_pktinfo: address, interface
 _PKTINFO = {socket.AF_INET: (socket.SOL_IP, IP_PKTINFO, 12), socket.AF_INET6: (socket.IPPROTO_IPV6, IPV6_PKTINFO, 20)}
+# where in it the interface is, which the route back decides: it need not be the one that the query came by. Only an
+# address of a link (fe80::/10) needs the link
+_INTERFACE = {socket.AF_INET: 0, socket.AF_INET6: 16}
 _NO_INTERFACE = bytes(4)
+_OF_A_LINK = 0xFE
 _HEADER = socket.CMSG_LEN(0)
 Control = list[tuple[int, int, bytes]]
 Later = tuple[int, bytes, asyncio.Future[bytes | None]]
@@ -105,7 +109,9 @@ class Datagrams:
         """
         queries, query_step, received = self._queries, self._query_step, self._received
         answers, answer_step, lengths = self._answers, self._answer_step, self._lengths
-        controls = self._controls if self._from_asked and not self._six else None
+        controls = self._controls if self._from_asked else None
+        interface = _HEADER + _INTERFACE[self._sock.family]
+        of_a_link = _OF_A_LINK if self._six else -1
         first, later = 0, list[Later]()
         for slot in range(count):
             start = slot * query_step
@@ -115,8 +121,9 @@ class Datagrams:
                 start = slot * answer_step
                 answers[start : start + len(reply)] = reply
                 lengths[slot] = len(reply)
-                if controls:
-                    controls[slot * CONTROL_MAX + _HEADER : slot * CONTROL_MAX + _HEADER + 4] = _NO_INTERFACE
+                if controls and controls[slot * CONTROL_MAX + _HEADER] != of_a_link:
+                    start = slot * CONTROL_MAX + interface
+                    controls[start : start + 4] = _NO_INTERFACE
             else:
                 self._send(first, slot)
                 first = slot + 1
@@ -153,9 +160,13 @@ class Datagrams:
 
 def from_asked(control: Control) -> Control:
     """What `sendmsg` must be given to answer from the address asked, of what came with a datagram."""
-    return [
-        (level, kind, data if level != socket.SOL_IP else _NO_INTERFACE + data[4:]) for level, kind, data in control
-    ]
+    return [(level, kind, _by_any_interface(level, data)) for level, kind, data in control]
+
+
+def _by_any_interface(level: int, information: bytes) -> bytes:
+    if level == socket.SOL_IP:
+        return _NO_INTERFACE + information[4:]
+    return information if information[0] == _OF_A_LINK else information[:16] + _NO_INTERFACE
 
 
 def ask_packet_information(sock: socket.socket) -> None:

@@ -27,7 +27,7 @@ def run(*command: str) -> str:
 
 @dataclass
 class Pair:
-    """Two namespaces with a veth between them; the server's has three addresses, and a log once it runs.
+    """Two namespaces with a veth between them; the server's has four addresses, and a log once it runs.
 
     The client's is the server's router as well, one that cannot reach its upstream.
     """
@@ -50,8 +50,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         run("ip", "netns", "add", names.server)
         run("ip", "netns", "add", names.client)
         run("ip", "-n", names.server, "link", "add", "eth0", "type", "veth", "peer", "eth0", "netns", names.client)
-        addresses = ((names.server, ("10.244.0.53/24", "10.244.0.54/24", "fd00:244::53/64")),)
-        addresses += ((names.client, ("10.244.0.2/24", "fd00:244::2/64")),)
+        addresses = ((names.server, ("10.244.0.53/24", "10.244.0.54/24", "fd00:244::53/64", "fe80::53/64")),)
+        addresses += ((names.client, ("10.244.0.2/24", "fd00:244::2/64", "fe80::2/64")),)
         for namespace, texts in addresses:
             for text in texts:
                 extra = ("nodad",) if ":" in text else ()
@@ -97,6 +97,28 @@ def test_each_address_answers_for_itself(served: Pair, address: str, transport: 
     """dig takes no answer from another address than it asked."""
     assert served.dig(address, transport, "+short", SVC1) == "10.96.1.1\n"
     assert served.dig(address, transport, "+short", "dual.testns.svc.cluster.local", "AAAA") == "fd00:96::3\n"
+
+
+BURST = f"""
+import socket
+query = bytes.fromhex("000101000001000000000000") + b"".join(
+    bytes([len(label)]) + label.encode() for label in "{SVC1}.".split(".")
+) + bytes([0, 1, 0, 1])
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+    sock.settimeout(5)
+    sock.bind(("::1", 0))
+    sock.connect(("fd00:244::53", 53))
+    for _ in range(100):
+        sock.send(query)
+    print(sum(len(sock.recv(512)) > len(query) for _ in range(100)))
+"""
+
+
+def test_answers_take_their_own_way_back(served: Pair) -> None:
+    """An answer leaves by the interface of its route, not by the one that the question came by: lone or in a burst.
+    That to an address of the link itself leaves by the link."""
+    assert run("ip", "netns", "exec", served.server, sys.executable, "-c", BURST) == "100\n"
+    assert served.dig("fe80::53%eth0", "+short", SVC1) == "10.96.1.1\n"
 
 
 def test_the_server_finds_the_service_it_stands_behind(served: Pair) -> None:
