@@ -37,11 +37,13 @@ Change = Callable[[Obj], Obj]
 
 
 class Outcome(NamedTuple):
-    """A write's result: the object, and the stored item unless it was a dry run or the object is gone."""
+    """A write's result: the object, the stored item unless it was a dry run or the object is gone, and what a changed
+    object was before."""
 
     obj: Obj
     item: Item | None = None
     removed: bool = False
+    old: Obj | None = None
 
     def body(self, core: Core, kind: Kind) -> bytes:
         """JSON of the object."""
@@ -191,8 +193,9 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
     new, reservation = await _reserve(core, kind, managed.with_entries(new, after), old, request.dry_run)
     if after == entries and strategy.same_object(new, old):
         reservation.undo()
-        return Outcome(old, item)
-    return await _write(core, kind, item, old, new, reservation, dry_run=request.dry_run)
+        return Outcome(old, item, old=old)
+    outcome = await _write(core, kind, item, old, new, reservation, dry_run=request.dry_run)
+    return outcome._replace(old=old)
 
 
 def _with_defaults(kind: Kind, new: Obj, old: Obj, sub: str) -> Obj:

@@ -97,6 +97,11 @@ def _answer(core: Core, call: Call, outcome: Outcome, status: int = 200) -> Resp
     return object_response(core, call, body, obj, status)
 
 
+def _warn(call: Call, outcome: Outcome) -> None:
+    kind, obj, old = stored_kind(call.kind), outcome.obj, outcome.old
+    call.warnings += warnings_of(kind, obj) if old is None else update_warnings_of(kind, obj, old)
+
+
 async def create(core: Core, call: Call) -> Response:
     options = parse_write_options(call.request, "CreateOptions")
     kind = stored_kind(call.kind)
@@ -104,7 +109,7 @@ async def create(core: Core, call: Call) -> Response:
     outcome = await lifecycle.create_object(
         core, kind, call.namespace, obj, call.user, dry_run=options.dry_run, manager=Manager(options.field_manager)
     )
-    call.warnings += warnings_of(kind, outcome.obj)
+    _warn(call, outcome)
     return _answer(core, call, outcome, 201)
 
 
@@ -118,18 +123,12 @@ async def update(core: Core, call: Call, sub: str = "") -> Response:
 async def apply_change(core: Core, call: Call, change: Change, options: WriteOptions, sub: str = "") -> Response:
     """Run a change of the target and answer with the result."""
     kind = stored_kind(call.kind)
-    found: list[Obj] = []
-
-    def noted(old: Obj) -> Obj:
-        found[:] = [old]
-        return change(old)
-
     outcome = await lifecycle.update_object(
-        core, kind, call.namespace, call.target.name, noted, call.user, sub=sub, dry_run=options.dry_run,
+        core, kind, call.namespace, call.target.name, change, call.user, sub=sub, dry_run=options.dry_run,
         manager=Manager(options.field_manager),
     )  # fmt: skip
     if not sub:
-        call.warnings += update_warnings_of(kind, outcome.obj, found[0])
+        _warn(call, outcome)
     return _answer(core, call, outcome)
 
 
@@ -137,7 +136,8 @@ async def patch_object(core: Core, call: Call, sub: str = "") -> Response:
     options = parse_write_options(call.request, "PatchOptions")
     if is_apply(call):
         outcome, created = await apply_object(core, call, options, typed_result, sub)
-        call.warnings += warnings_of(stored_kind(call.kind), outcome.obj) if created else []
+        if not sub:
+            _warn(call, outcome)
         return _answer(core, call, outcome, 201 if created else 200)
     patcher = read_patch(call, options)
 

@@ -93,6 +93,11 @@ async def test_warnings(api: Any) -> None:
     body = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "externalIPs": ["1.2.3.4"]}}
     assert warnings(await api.send("POST", f"{NS}/services", body)) == ['299 - "spec.externalIPs is deprecated"']
     assert warnings(await api.send("PUT", f"{NS}/services/s", body)) == ['299 - "spec.externalIPs is deprecated"']
+    config = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "labels": {"a": "b"}}}
+    applied = await api.send(
+        "PATCH", f"{NS}/services/s?fieldManager=m", config, content_type="application/apply-patch+yaml"
+    )
+    assert warnings(applied) == ['299 - "spec.externalIPs is deprecated"']
     named = await api.send("POST", f"{NS}/pods", pod("a.b"))
     assert "this is used in the Pod's hostname" in warnings(named)[0]
 
