@@ -31,7 +31,7 @@ from netsim.agent.plan import (
     StartContainer,
 )
 from netsim.agent.resizer import Resizer
-from netsim.agent.resizing import NEEDS_RESTART
+from netsim.agent.resizing import NEEDS_RESTART, with_actual
 from netsim.agent.restoring import UNKNOWN
 from netsim.agent.runtime.catalogue import image_id
 from netsim.agent.runtime.launch import container_id
@@ -129,6 +129,7 @@ class PodActions:
         spec = podspec.find_container(pod, action.name) if pod is not None else None
         if pod is None or state is None or spec is None or podspec.is_deleted(pod):
             return
+        spec = with_actual(spec, state)
         previous = state.containers.get(action.name)
         if previous is not None:
             await self.engine.clean(state.uid, previous)

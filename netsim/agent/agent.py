@@ -28,7 +28,7 @@ class Agent:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.workers: dict[str, PodWorker] = {}
+        self.workers = context.workers
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.states: dict[str, PodState] = {}
         self._listed: list[dict[str, Any]] | None = None

@@ -33,6 +33,7 @@ class Context:
         self.slots = asyncio.Semaphore(config.parallel)
         # Of their own, so that a pod which has its sandbox does not wait for all others to get theirs.
         self.sandbox_slots = asyncio.Semaphore(SANDBOXES)
+        self.workers: dict[str, PodWorker] = {}  # of all pods of the node, by uid
         self.at_work: set[str] = set()  # uids of the pods for which something is being done
         self.exits = ExitWatch(asyncio.get_running_loop())
         self._tasks: set[asyncio.Task[None]] = set()

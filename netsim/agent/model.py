@@ -88,6 +88,7 @@ class PodState:
     """All that is known of a pod on this node. `failures` is by container name, "" for the sandbox.
 
     `ended` is the phase (Succeeded, Failed) a pod has reached for good; `ips` outlives the sandbox for the status.
+    `pending_resize` is the reason and the message of a resize for which the node has no room, None without one.
     """
 
     uid: str
@@ -101,6 +102,7 @@ class PodState:
     ended: str = ""
     ended_reason: str = ""
     ended_message: str = ""
+    pending_resize: Obj | None = None
 
     @property
     def running(self) -> list[Container]:

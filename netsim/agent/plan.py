@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from netsim.agent import backoff, podspec
 from netsim.agent.model import Container, Failure, Obj, PodState
-from netsim.agent.resizing import NEEDS_RESTART, is_resized, takes_restart
+from netsim.agent.resizing import DEFERRED, NEEDS_RESTART, is_resized, takes_restart
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ class ForgetPod:
 
 
 PULL_ERROR_SECONDS = 1.0
+DEFERRED_SECONDS = 5.0
+"""How soon it is looked again whether the node has room for a resize; a kubelet does it when a pod goes, too."""
 MINIMUM_GRACE = 2.0
 """Seconds a sidecar gets although the containers before it have used up the pod's grace period."""
 EVICTION_GRACE = 1.0
@@ -197,7 +199,7 @@ def _due(pod: Obj, state: PodState) -> list[Obj]:
 def _plan_container(spec: Obj, pod: Obj, state: PodState, now: float) -> Plan:
     actual, failure = state.containers.get(spec["name"]), state.failures.get(spec["name"])
     if actual is not None and actual.running:
-        return _plan_running(spec, actual, pod)
+        return _plan_running(spec, actual, pod) or _plan_resize(spec, actual, pod, state, now)
     if failure is not None and failure.image == spec["image"] and failure.retry_at > now:
         return _plan_failed(spec["name"], failure, now)
     if actual is None:
@@ -212,7 +214,8 @@ def _plan_failed(name: str, failure: Failure, now: float) -> Plan:
     return Plan((BackOffPull(name),)) if at <= now else Plan(wake=at)
 
 
-def _plan_running(spec: Obj, actual: Container, pod: Obj) -> Plan:
+def _plan_running(spec: Obj, actual: Container, pod: Obj) -> Plan | None:
+    """What is wrong with a running container, None if nothing."""
     grace = float(pod["spec"].get("terminationGracePeriodSeconds", 30))
     if actual.image != spec["image"]:
         why = f"Container {actual.name} definition changed, will be restarted"
@@ -222,10 +225,18 @@ def _plan_running(spec: Obj, actual: Container, pod: Obj) -> Plan:
         own = (spec.get(PROBES.get(actual.unhealthy, "")) or {}).get("terminationGracePeriodSeconds")
         left = grace if own is None else float(own)
         return Plan((KillContainer(actual.name, left, POST_START if actual.unhealthy == POST_START else why),))
-    if is_resized(spec, actual):
-        restart = KillContainer(actual.name, grace, f"Container {actual.name} {NEEDS_RESTART}")
-        return Plan((restart if takes_restart(spec, actual) else ResizeContainer(actual.name),))
-    return Plan()
+    return None
+
+
+def _plan_resize(spec: Obj, actual: Container, pod: Obj, state: PodState, now: float) -> Plan:
+    if not is_resized(spec, actual):
+        return Plan()
+    if state.pending_resize is not None:
+        return Plan(wake=now + DEFERRED_SECONDS if state.pending_resize["reason"] == DEFERRED else None)
+    if not takes_restart(spec, actual):
+        return Plan((ResizeContainer(actual.name),))
+    grace = float(pod["spec"].get("terminationGracePeriodSeconds", 30))
+    return Plan((KillContainer(actual.name, grace, f"Container {actual.name} {NEEDS_RESTART}"),))
 
 
 def _plan_restart(spec: Obj, actual: Container, pod: Obj, now: float) -> Plan:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from netsim.agent import podspec
-from netsim.agent.resizing import resize_message, wanted_resources
+from netsim.agent.model import Obj
+from netsim.agent.resizing import (
+    Amounts,
+    amounts,
+    asked,
+    choose_pending,
+    held,
+    resize_message,
+    wanted_resources,
+    wants_resize,
+)
 from netsim.agent.runtime.processes import CreateFailed
 
 if TYPE_CHECKING:
@@ -17,6 +28,28 @@ class Resizer:
 
     def __init__(self, worker: PodWorker) -> None:
         self.worker = worker
+
+    def judge(self) -> None:
+        """Write down whether the node has no room for what the pod's containers should have; told when it changes."""
+        pod, state = self.worker.pod, self.worker.state
+        if pod is None or state is None:
+            return
+        pending = choose_pending(*self._room(pod)) if wants_resize(pod, state) else None
+        if pending == state.pending_resize:
+            return
+        state.pending_resize = pending
+        if pending is not None:
+            text = resize_message(pod, pending["reason"], pending["message"])
+            self.worker.event(f"Resize{pending['reason']}", text, warning=True)
+        self.worker.save()
+
+    def _room(self, pod: Obj) -> tuple[Amounts, Amounts, Amounts]:
+        """What the pod asks for, what the others have, and what the node has."""
+        used: Counter[str] = Counter()
+        for other in self.worker.context.workers.values():
+            if other is not self.worker and other.pod is not None:
+                used.update(held(other.pod, other.state))
+        return asked(pod), used, amounts(self.worker.context.engine.capacity)
 
     async def resize(self, name: str) -> None:
         """Give a container the resources that its pod has now; one that does not run is no error.

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from fractions import Fraction
+from math import ceil
 
 from netsim.agent import podspec
-from netsim.agent.model import Container, Obj
+from netsim.agent.model import Container, Obj, PodState
+from netsim.api.pod_resources import pod_amounts
 
 NEEDS_RESTART = "resize requires restart"
+INFEASIBLE, DEFERRED = "Infeasible", "Deferred"
+Amounts = Mapping[str, int]
+"""CPU in thousandths and memory in bytes, by name."""
 
 
 def wanted_resources(spec: Obj) -> Obj:
@@ -31,8 +38,57 @@ def takes_restart(spec: Obj, actual: Container) -> bool:
     )
 
 
+def with_actual(spec: Obj, state: PodState) -> Obj:
+    """A container with the resources that it runs with, where those that the pod wants are not to be had."""
+    actual = state.containers.get(spec["name"])
+    if state.pending_resize is None or actual is None or actual.resources is None:
+        return spec
+    return {**spec, "resources": actual.resources}
+
+
+def amounts(found: Mapping[str, Fraction]) -> Amounts:
+    """The CPU and memory among a node's or a pod's resources."""
+    return {name: ceil(found.get(name, 0) * unit) for name, unit in (("cpu", 1000), ("memory", 1))}
+
+
+def asked(pod: Obj) -> Amounts:
+    """The CPU and memory that a pod asks for."""
+    return amounts(pod_amounts(pod["spec"], "requests"))
+
+
+def held(pod: Obj, state: PodState | None) -> Amounts:
+    """The CPU and memory that a pod has on its node, or is just being given; a resize that waits holds nothing."""
+    if (state is not None and state.ended) or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        return amounts({})
+    if state is None or state.pending_resize is None:
+        return asked(pod)
+    groups = ("initContainers", "containers")
+    actual = {group: [with_actual(c, state) for c in pod["spec"].get(group) or ()] for group in groups}
+    return amounts(pod_amounts(pod["spec"] | actual, "requests"))
+
+
+def wants_resize(pod: Obj, state: PodState) -> bool:
+    """Whether any container of a pod was last started with other resources than the pod now says."""
+    known = ((c, state.containers.get(c["name"])) for c in podspec.all_containers(pod))
+    return any(actual is not None and is_resized(spec, actual) for spec, actual in known)
+
+
+def choose_pending(wanted: Amounts, used: Amounts, capacity: Amounts) -> Obj | None:
+    """Why a pod cannot have what it asks for, in kubelet's words: never on this node, or not beside what others use."""
+    for name in ("memory", "cpu"):
+        if wanted[name] > capacity[name]:
+            why = f"Node didn't have enough capacity: {name}, requested: {wanted[name]}, capacity: {capacity[name]}"
+            return {"reason": INFEASIBLE, "message": why}
+    for name in ("cpu", "memory"):
+        if wanted[name] > capacity[name] - used[name]:
+            rest = f"requested: {wanted[name]}, used: {used[name]}, capacity: {capacity[name]}"
+            return {"reason": DEFERRED, "message": f"Node didn't have enough resource: {name}, {rest}"}
+    return None
+
+
 def resize_message(pod: Obj, what: str, error: str = "") -> str:
-    """The text of an event, `what` being started, completed or error: kubelet's, with the resources as JSON."""
+    """The text of an event, `what` being started, completed, error, Infeasible or Deferred: kubelet's, with the
+    resources as JSON."""
     sidecars = [c for c in podspec.init_containers(pod) if podspec.is_sidecar(c)]
     groups = {"initContainers": sidecars, "containers": podspec.containers(pod)}
     told: Obj = {name: [_described(c) for c in found] for name, found in groups.items() if found}

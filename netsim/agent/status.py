@@ -8,7 +8,11 @@ from netsim.agent.model import Container, Obj, PodState
 from netsim.api.objects import observed
 from netsim.api.pod_defaults import qos_class
 
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+PENDING_RESIZE = "PodResizePending"
+OWN_CONDITIONS = (
+    *("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"),
+    PENDING_RESIZE,
+)
 
 
 def build_status(pod: Obj, state: PodState, now: float, *host_ips: str) -> Obj:
@@ -65,7 +69,8 @@ def end_phase(pod: Obj, state: PodState) -> str:
 
 
 def conditions(pod: Obj, state: PodState) -> list[Obj]:
-    """The five conditions a kubelet owns, without transition times, and what it says of a pod that it evicts."""
+    """The five conditions a kubelet owns, without transition times, and what it says of a pod that it evicts or that
+    cannot be resized."""
     unready = unready_containers(pod, state)
     containers_ready = _ready_condition("ContainersReady", unready, end_phase(pod, state))
     ready = dict(containers_ready, type="Ready")
@@ -82,6 +87,7 @@ def conditions(pod: Obj, state: PodState) -> list[Obj]:
         containers_ready,
         {"type": "PodScheduled", "status": "True"},
         *([_disrupted(state)] if state.ended_reason == "Evicted" else []),
+        *([{"type": PENDING_RESIZE, "status": "True", **state.pending_resize}] if state.pending_resize else []),
     ]
 
 

@@ -78,6 +78,7 @@ class PodWorker:
             self.forgotten = True
         if self.forgotten or self.delete_sent:
             return None
+        self.actions.resizer.judge()
         found = plan_pod(self.pod, self.state, time.time())
         for action in found.actions:
             key = _key(action)
