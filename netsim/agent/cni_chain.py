@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from netsim.agent.attachments import Attachments
 from netsim.host.exec import CommandMissing, run
 
 Config = dict[str, Any]
@@ -30,20 +31,21 @@ class CniChain:
     """The network of one node. Methods block (files, plugins): call them on a thread."""
 
     def __init__(self, net_d: str, cache_dir: str, plugins: Mapping[str, Plugin], cni_path: Sequence[str]) -> None:
-        self.net_d, self.cache_dir, self.plugins, self.cni_path = net_d, cache_dir, plugins, cni_path
+        self.net_d, self.plugins, self.cni_path = net_d, plugins, cni_path
+        self._kept = Attachments(f"{cache_dir}/attachments.sqlite")
         self._loaded: tuple[str, int, Config] | None = None
 
     def add(self, container: str, netns: str, args: str, capabilities: Config | None = None) -> list[str]:
         """Attach a sandbox and give its addresses (without prefix length); on failure what was done is undone."""
         conflist = self.load()
         record = {"conflist": conflist, "netns": netns, "args": args, "capabilities": capabilities or {}}
-        self._save(container, record)
+        self._kept.save(container, record)
         try:
             result = self._add_all(container, record)
         except CniFailed:
             self.delete(container)
             raise
-        self._save(container, {**record, "result": result})
+        self._kept.save(container, {**record, "result": result})
         return pod_addresses(result)
 
     def _add_all(self, container: str, record: Config) -> Config:
@@ -55,7 +57,7 @@ class CniChain:
 
     def delete(self, container: str) -> None:
         """Detach a sandbox that `add` was called for; one that is not known is no error. Raises CniFailed."""
-        record = self._read(container)
+        record = self._kept.read(container)
         if record is None:
             return
         # The plugins may run after the namespace is gone: the spec has CNI_NETNS empty then.
@@ -64,13 +66,11 @@ class CniChain:
         for plugin in reversed(record["conflist"]["plugins"]):
             config = plugin_config(record["conflist"], plugin, record.get("result"), record["capabilities"])
             self._call("DEL", plugin["type"], config, env)
-        os.unlink(self._path(container))
+        self._kept.forget(container)
 
     def attached(self) -> list[str]:
         """Container ids that were added (perhaps not to the end) and not deleted."""
-        if not os.path.isdir(self.cache_dir):
-            return []
-        return [name.removesuffix(".json") for name in os.listdir(self.cache_dir) if name.endswith(".json")]
+        return self._kept.containers()
 
     def load(self) -> Config:
         """The network's conflist: the first of net_d by name; raises CniFailed when there is none or it is broken."""
@@ -128,24 +128,6 @@ class CniChain:
             "CNI_ARGS": record["args"],
             "CNI_PATH": ":".join(self.cni_path),
         }
-
-    def _path(self, container: str) -> str:
-        return f"{self.cache_dir}/{container}.json"
-
-    def _save(self, container: str, record: Config) -> None:
-        os.makedirs(self.cache_dir, exist_ok=True)
-        draft = self._path(container) + ".new"
-        with open(draft, "w", encoding="utf-8") as file:
-            json.dump(record, file)
-        os.replace(draft, self._path(container))
-
-    def _read(self, container: str) -> Config | None:
-        try:
-            with open(self._path(container), encoding="utf-8") as file:
-                record: Config = json.load(file)
-                return record
-        except FileNotFoundError:
-            return None
 
 
 def plugin_config(conflist: Config, plugin: Config, previous: Config | None, capabilities: Config) -> Config:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from netsim.agent.attachments import Attachments
 from netsim.agent.cni_chain import CniChain, CniFailed
 from netsim.host import netns
 from netsim_cni import errors
@@ -49,7 +50,8 @@ class Node:
 
     def check(self, pod: str, kind: str) -> None:
         """CHECK of the netsim plugin with the chain's final result."""
-        record = json.loads(Path(self.machine.directory, "cache", f"{pod}.json").read_text(encoding="utf-8"))
+        record = Attachments(f"{self.machine.directory}/cache/attachments.sqlite").read(pod)
+        assert record is not None
         plugin = next(one for one in record["conflist"]["plugins"] if one["type"] == kind)
         conf = {**plugin, "cniVersion": "1.0.0", "name": "chained", "prevResult": record["result"]}
         env = self.machine.env(pod) | {"CNI_CONTAINERID": pod}

@@ -99,3 +99,12 @@ def test_configuration_errors(tmp_path):
     (tmp_path / "net.d" / "00.conf").write_text("{")
     with pytest.raises(CniFailed, match="not JSON"):
         found.load()
+
+
+def test_damaged_records_of_attachments_are_an_error_that_names_the_file(tmp_path):
+    found = chain(tmp_path, {"a": Recorder()}, ("a",))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "attachments.sqlite").write_bytes(b"no database, but long enough to be read as one" * 100)
+    with pytest.raises(OSError, match=r"attachments\.sqlite: .*remove the file"):
+        found.add("c1", str(tmp_path), "")
+    assert found.plugins["a"].calls == []
