@@ -50,12 +50,18 @@ class Node:
 
     def check(self, pod: str, kind: str) -> None:
         """CHECK of the netsim plugin with the chain's final result."""
-        record = Attachments(f"{self.machine.directory}/cache/attachments.sqlite").read(pod)
-        assert record is not None
+        record = kept(self.machine, pod)
         plugin = next(one for one in record["conflist"]["plugins"] if one["type"] == kind)
         conf = {**plugin, "cniVersion": "1.0.0", "name": "chained", "prevResult": record["result"]}
         env = self.machine.env(pod) | {"CNI_CONTAINERID": pod}
         self.do(invoke, "CHECK", {key: value for key, value in conf.items() if key != "capabilities"}, env)
+
+
+def kept(machine: Machine, pod: str) -> dict[str, Any]:
+    """What the chain remembers of a pod."""
+    record = Attachments(f"{machine.directory}/cache/attachments.sqlite").read(pod)
+    assert record is not None
+    return record
 
 
 def own(machine: Machine, **more: Any) -> dict[str, Any]:
@@ -116,7 +122,7 @@ def test_netsim_gives_an_earlier_plugins_interface_host_ports_and_limits(machine
 def test_after_loopback_both_results_are_told(machine: Machine) -> None:
     node = Node(machine, [{"type": "loopback"}, own(machine)])
     assert node.add("web-1") == ["10.244.1.2"]
-    record = json.loads(Path(machine.directory, "cache", "web-1.json").read_text(encoding="utf-8"))
+    record = kept(machine, "web-1")
     names = [one["name"] for one in record["result"]["interfaces"]]
     assert names[0] == "lo" and names[-1] == "eth0"
     by_interface = {ip["address"]: names[ip["interface"]] for ip in record["result"]["ips"]}
