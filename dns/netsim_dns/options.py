@@ -92,15 +92,15 @@ class Option(NamedTuple):
 
 _PLACE = "ADDRESS:PORT"
 _POLICIES = ("random", "round_robin", "sequential")
-_PODS = ("disabled", "insecure", "verified")
+PODS = ("disabled", "insecure", "verified")
 OPTIONS = (
     Option("listen", _PLACE, "answer there by UDP and TCP; again for more (0.0.0.0:53)", parse_listen, True, True),
     Option("zone", "DOMAIN", "the cluster's domain (cluster.local)", str),
     Option("more-zones", "DOMAIN", "further domains of the cluster; again for more (none)", str, True),
     Option("reverse-zones", "ZONE|CIDR", "of addresses; again for more (in-addr.arpa, ip6.arpa)", str, True),
     Option("ttl", "SECONDS", "of every record, 0 to 3600 (30)", _whole),
-    Option("pods", "|".join(_PODS), "answer names made of an address, A-B-C-D.NAMESPACE.pod (insecure)",
-           _one_of(*_PODS)),
+    Option("pods", "|".join(PODS), "answer names made of an address, A-B-C-D.NAMESPACE.pod (insecure)",
+           _one_of(*PODS)),
     Option("cluster-cidr", "CIDR", "range whose reverse names are the cluster's; again for more", str, True),
     Option("fallthrough", "|".join(_SWITCH), "ask upstreams for reverse names unknown here (true)", _switch),
     Option("catch-all", "|".join(_SWITCH), "SERVFAIL for names of nobody, not REFUSED (true)", _switch),

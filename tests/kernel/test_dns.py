@@ -50,9 +50,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         run("ip", "netns", "add", names.server)
         run("ip", "netns", "add", names.client)
         run("ip", "-n", names.server, "link", "add", "eth0", "type", "veth", "peer", "eth0", "netns", names.client)
-        addresses = ((names.server, ("10.244.0.53/24", "10.244.0.54/24", "fd00:244::53/64", "fe80::53/64")),)
-        addresses += ((names.client, ("10.244.0.2/24", "fd00:244::2/64", "fe80::2/64")),)
-        for namespace, texts in addresses:
+        addresses = {
+            names.server: ("10.244.0.53/24", "10.244.0.54/24", "fd00:244::53/64", "fe80::53/64"),
+            names.client: ("10.244.0.2/24", "fd00:244::2/64", "fe80::2/64"),
+        }
+        for namespace, texts in addresses.items():
             for text in texts:
                 extra = ("nodad",) if ":" in text else ()
                 run("ip", "-n", namespace, "address", "add", text, "dev", "eth0", *extra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..options import PODS
 from ..zones import reverse_zones
 from .server import INSTEAD, Plugin, Server
 from .syntax import Directive
@@ -27,6 +28,8 @@ def read_kubernetes(directive: Directive, server: Server) -> None:
 
 def _pods(line: Directive, server: Server) -> None:
     server.values["pods"] = only(line, 1, 1)[0]
+    if server.values["pods"] not in PODS:
+        raise line.error(f"{server.values['pods']!r} is unknown, use {', '.join(PODS)}")
 
 
 def _ttl(line: Directive, server: Server) -> None:

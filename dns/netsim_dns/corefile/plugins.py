@@ -15,7 +15,7 @@ from ..telemetry.registry import LOG_CLASSES
 from .forwarding import ReadFile, forwarded_zones, read_cache, read_forward
 from .kubernetes import read_kubernetes
 from .server import INSTEAD, Plugin, Server
-from .syntax import Block, Directive, ReadAll, parse_corefile
+from .syntax import Block, Directive, LineError, ReadAll, parse_corefile
 from .values import duration_text, only, place, seconds, split_key, whole
 
 
@@ -50,14 +50,29 @@ def read_corefile(
 
 def _read_block(block: Block, read_file: ReadFile) -> Server:
     server = Server([split_key(key)[0] for key in block.keys])
+    seen: set[str] = set()
     for directive in block.plugins:
-        if directive.name == "forward":
-            server.forwards.append(read_forward(directive, read_file))
-        elif directive.name in PLUGINS:
-            PLUGINS[directive.name](directive, server)
-        else:
-            raise directive.error(f"this plugin is not served; {INSTEAD}")
+        if directive.name in seen - AGAIN:
+            raise directive.error("its block has one before; write both as one")
+        seen.add(directive.name)
+        try:
+            _read_plugin(directive, server, read_file)
+        except LineError:
+            raise
+        except ConfigError as failure:
+            raise directive.error(str(failure)) from None
     return server
+
+
+def _read_plugin(directive: Directive, server: Server, read_file: ReadFile) -> None:
+    if directive.name == "forward":
+        server.forwards.append(read_forward(directive, read_file))
+    elif directive.name not in PLUGINS:
+        raise directive.error(f"this plugin is not served; {INSTEAD}")
+    elif directive.body and directive.name not in WITH_BODY:
+        raise directive.body[0].error(f"not served; {directive.name} has nothing in braces: {INSTEAD}")
+    else:
+        PLUGINS[directive.name](directive, server)
 
 
 def _check_stub(block: Block, server: Server, main: Server) -> None:
@@ -65,6 +80,9 @@ def _check_stub(block: Block, server: Server, main: Server) -> None:
     for directive in block.plugins if server is not main else ():
         if directive.name in ONE_BLOCK:
             raise directive.error("served in the block of the kubernetes plugin only; move it there")
+        option = ONE_FOR_ALL.get(directive.name)
+        if option and server.values[option] != main.values.get(option):
+            raise directive.error("the block of the kubernetes plugin does not say the same; it is one for all of them")
 
 
 def _cache(cache: CacheConfig | None) -> dict[str, Any]:
@@ -75,8 +93,8 @@ def _cache(cache: CacheConfig | None) -> dict[str, Any]:
     return {"cache": cache.success_ttl, **apart}
 
 
-def _nothing(directive: Directive, server: Server) -> None:
-    """loop: done in any case."""
+def _loop(directive: Directive, server: Server) -> None:
+    only(directive, 0, 0)  # done in any case
 
 
 def _errors(directive: Directive, server: Server) -> None:
@@ -119,17 +137,19 @@ def _autopath(directive: Directive, server: Server) -> None:
 
 
 def _loadbalance(directive: Directive, server: Server) -> None:
-    if directive.arguments not in ([], ["round_robin"]) or directive.body:
+    if directive.arguments not in ([], ["round_robin"]):
         raise directive.error(f"addresses come in random order (round_robin); {INSTEAD}")
 
 
 def _log(directive: Directive, server: Server) -> None:
     if directive.arguments not in ([], ["."]):
         raise directive.error("names and formats are not served; write `log`, or `log { class denial error }`")
-    classes = [word for line in directive.body if line.name == "class" for word in line.arguments]
-    for word in classes:
-        if word not in LOG_CLASSES:
-            raise directive.error(f"class {word!r} is unknown, use {', '.join(LOG_CLASSES)}")
+    for line in directive.body:
+        if line.name != "class" or not line.arguments:
+            raise line.error(f"log has `class` with {', '.join(LOG_CLASSES)}")
+        for word in set(line.arguments) - set(LOG_CLASSES):
+            raise line.error(f"{word!r} is unknown, use {', '.join(LOG_CLASSES)}")
+    classes = [word for line in directive.body for word in line.arguments]
     server.values["log"] = classes or ["all"]
 
 
@@ -182,7 +202,7 @@ def _hosts(directive: Directive, server: Server) -> None:
 
 
 def _rewrite(directive: Directive, server: Server) -> None:
-    words = [word for word in directive.arguments if word not in ("stop", "continue")]
+    words = directive.arguments[directive.arguments[:1] == ["stop"] :]
     words += [word for line in directive.body for word in (line.name, *line.arguments)]
     match words:
         case ["name", ("exact" | "suffix" | "prefix" | "substring" | "regex" as kind), source, target, *answer]:
@@ -218,10 +238,14 @@ def _bufsize(directive: Directive, server: Server) -> None:
     server.values["bufsize"] = whole(directive, (only(directive, 0, 1) or ["1232"])[0])
 
 
+# what a block may have several of, what has lines in braces, and what all blocks have together
+AGAIN = frozenset({"bind", "errors", "forward", "log", "rewrite"})
+WITH_BODY = frozenset({"cache", "errors", "health", "hosts", "kubernetes", "log", "ready", "rewrite"})
+ONE_FOR_ALL = {"prometheus": "metrics", "reload": "reload"}
 LEVELS = ("debug", "info", "warning", "error")
 ONE_BLOCK = frozenset({"any", "autopath", "bind", "bufsize", "health", "hosts", "ready", "rewrite"})
 PLUGINS: dict[str, Plugin] = {
     "any": _any, "autopath": _autopath, "bind": _bind, "bufsize": _bufsize, "cache": read_cache, "errors": _errors,
     "health": _health, "hosts": _hosts, "kubernetes": read_kubernetes, "loadbalance": _loadbalance, "log": _log,
-    "loop": _nothing, "prometheus": _prometheus, "ready": _ready, "reload": _reload, "rewrite": _rewrite,
+    "loop": _loop, "prometheus": _prometheus, "ready": _ready, "reload": _reload, "rewrite": _rewrite,
 }  # fmt: skip

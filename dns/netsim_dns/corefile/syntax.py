@@ -18,6 +18,10 @@ IMPORT_DEPTH = 10
 _VARIABLE = re.compile(r"\{\$(\w+)\}|\{%(\w+)%\}")
 
 
+class LineError(ConfigError):
+    """Its message names the line."""
+
+
 @dataclass(slots=True)
 class Directive:
     """A line: its name, its arguments, the lines of its body; `line` is where it stands."""
@@ -27,8 +31,8 @@ class Directive:
     line: int
     body: list[Directive] = field(default_factory=list)
 
-    def error(self, why: str) -> ConfigError:
-        return ConfigError(f"line {self.line}: {self.name}: {why}")
+    def error(self, why: str) -> LineError:
+        return LineError(f"line {self.line}: {self.name}: {why}")
 
 
 @dataclass(slots=True)
