@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import cast
 
 from netsim.agent.images.oci import ImageConfig, ImageError
@@ -84,10 +84,11 @@ def without_name(image: StoredImage, reference: str) -> StoredImage:
 
 
 def load_stored(entry: dict[str, object]) -> StoredImage:
-    """The inverse of dataclasses.asdict, after JSON."""
-    raw = dict(entry)
-    config = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in cast("dict[str, object]", raw.pop("config")).items()
-    }
-    fixed = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
-    return StoredImage(config=ImageConfig(**config), **fixed)  # type: ignore[arg-type]
+    """The inverse of dataclasses.asdict, after JSON; fields of other versions of netsim are left out."""
+    config = ImageConfig(**_known(ImageConfig, cast("dict[str, object]", entry["config"])))  # type: ignore[arg-type]
+    return StoredImage(**(_known(StoredImage, entry) | {"config": config}))  # type: ignore[arg-type]
+
+
+def _known(kind: type[ImageConfig | StoredImage], entry: dict[str, object]) -> dict[str, object]:
+    names = {field.name for field in fields(kind)}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items() if k in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -55,6 +56,17 @@ def test_removing(tmp_path: Path, store: ImageStore):
     assert store.images() == [] and os.listdir(f"{store.directory}/layers") == []
     with pytest.raises(ImageError, match="there is no image 'two'"):
         store.remove("two", nobody)
+
+
+def test_an_index_of_another_version_is_read(tmp_path: Path, store: ImageStore):
+    [loaded] = store.load(str(write_docker(tmp_path / "1.tar", "app:1", [layer({"a": b"1"})])), ARCHITECTURE)
+    index = Path(store.directory) / "index.json"
+    written = json.loads(index.read_text())
+    for entry in written["images"]:
+        entry["layers"] = list(loaded.layers)
+        del entry["config"]["volumes"]
+    index.write_text(json.dumps(written))
+    assert ImageStore(store.directory).images() == [loaded]
 
 
 def test_an_image_pulled_by_digest_has_no_tag(tmp_path: Path, store: ImageStore):
