@@ -14,6 +14,7 @@ from typing import TypeVar
 from netsim_proxy.backend import Backend, Outcome, SyncFailed
 from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.inputs import Inputs
+from netsim_proxy.machine import with_cpu_seconds
 from netsim_proxy.model import Node
 from netsim_proxy.modes import open_backend
 from netsim_proxy.pace import check_delay, rest_after, retry_delay, sync_pace
@@ -88,7 +89,9 @@ class FamilyLoop:
         family, partial = self.inputs.family, not check and not self._failures
         changes, triggers, node = self.inputs.take(), self.inputs.take_triggers(), self._node
         try:
-            outcome = await self._in_thread(lambda: backend.sync(changes, node, check=check))
+            outcome, worked = await self._in_thread(
+                lambda: with_cpu_seconds(lambda: backend.sync(changes, node, check=check))
+            )
         except SyncFailed as error:
             self._failures += 1
             self._telemetry.failed(family, changes, partial=partial)
@@ -98,7 +101,7 @@ class FamilyLoop:
         if outcome.full:
             pause = check_delay(self._config.sync_period, outcome.seconds)
             self._next_check = asyncio.get_running_loop().time() + pause
-        rest = rest_after(outcome.seconds, 0 if check else outcome.lines, self._storm)
+        rest = rest_after(outcome.seconds, worked, 0 if check else outcome.lines, self._storm)
         self._rests_until = asyncio.get_running_loop().time() + rest
         self._report(outcome, len(changes))
         self._failures = 0

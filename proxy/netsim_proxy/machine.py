@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from netsim.host import sysctl
 from netsim.host.netlink import Netlink
@@ -13,6 +17,22 @@ from netsim_proxy.kernel_settings import BUCKETS_SHARE, MAX, conntrack_max, conn
 
 log = logging.getLogger(__name__)
 _BUCKETS = "/sys/module/nf_conntrack/parameters/hashsize"
+_T = TypeVar("_T")
+
+
+def with_cpu_seconds(call: Callable[[], _T]) -> tuple[_T, float]:
+    """What a blocking call returns, and the processor time it took in this thread and in commands that ended meanwhile.
+
+    Commands of other threads count too: the kernel keeps one sum for a process's children.
+    """
+    before = _cpu_seconds()
+    result = call()
+    return result, _cpu_seconds() - before
+
+
+def _cpu_seconds() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.thread_time() + children.ru_utime + children.ru_stime
 
 
 def read_local_addresses(config: ProxyConfig, family: Family) -> tuple[str, ...]:

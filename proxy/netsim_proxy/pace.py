@@ -10,8 +10,10 @@ from netsim.client.pace import Pace
 BURST = 2
 FIRST_RETRY = 0.5
 LAST_RETRY = 5.0
-MANY_LINES, REST_SHARE = 200, 8.0
+MANY_LINES = 200
 LONGEST_REST, LONGEST_IN_STORM = 3.0, 15.0
+CROWDED = 2.0
+"""A sync that takes this many times its processor time waits as much as it works: others want the same processors."""
 CHECK_SHARE = 20
 """A check of the kernel's rules may take one part in this many of the time."""
 
@@ -21,13 +23,16 @@ def sync_pace(period: float) -> Pace:
     return Pace(BURST, 1 / period if period else math.inf)
 
 
-def rest_after(took: float, lines: int, storm: int = 0) -> float:
-    """Seconds to leave between a sync of `lines` rules that took `took` seconds and the next: where many nodes of one
-    machine each bring thousands of endpoints to the kernel, they must leave it time for what changes them. A change
-    after one long sync waits 3 s at most; when `storm` syncs before it rested and found more to do, twice as long for
-    each, at most 15 s."""
-    longest = min(LONGEST_REST * 2.0 ** min(storm, 30), LONGEST_IN_STORM)
-    return min(took * REST_SHARE, longest) if lines > MANY_LINES else 0.0
+def rest_after(took: float, worked: float, lines: int, storm: int = 0) -> float:
+    """Seconds to leave between a sync of `lines` rules and the next, when it took `took` seconds and of those `worked`
+    of a processor: as long again where nobody else wanted it, up to eight times as long where many nodes of one machine
+    bring thousands of endpoints to its kernel and must leave it time for what changes them. At most 3 s; on such a
+    machine, when `storm` syncs before it rested and found more to do, twice as long for each, at most 15 s."""
+    if lines <= MANY_LINES:
+        return 0.0
+    crowd = max(1.0, min(took / worked, CROWDED)) if worked else 1.0
+    longest = LONGEST_REST * 2.0 ** min(storm, 30) if crowd == CROWDED else LONGEST_REST
+    return min(took * crowd**3, longest, LONGEST_IN_STORM)
 
 
 def retry_delay(failures: int, longest: float) -> float:

@@ -24,10 +24,16 @@ def test_syncs_come_in_a_burst_of_two_and_then_one_a_period() -> None:
     assert pace.delay(10.0) == 0.0
 
 
-def test_syncs_of_many_rules_rest_in_proportion_to_what_they_take():
-    assert rest_after(2.0, 100) == 0.0
-    assert rest_after(0.1, 2000) == pytest.approx(0.8)
-    assert [rest_after(30.0, 2000, storm) for storm in (0, 1, 2, 3, 99)] == [3.0, 6.0, 12.0, 15.0, 15.0]
+def test_a_sync_of_many_rules_rests_as_long_again_and_longer_where_others_want_the_processors() -> None:
+    assert rest_after(2.0, 0.1, 200) == 0.0
+    assert rest_after(0.5, 0.5, 2000) == rest_after(0.5, 0.6, 2000) == rest_after(0.5, 0.0, 2000) == 0.5
+    assert rest_after(0.3, 0.2, 2000) == pytest.approx(0.3 * 1.5**3)
+    assert rest_after(0.1, 0.001, 2000) == pytest.approx(0.8)
+
+
+def test_storms_are_waited_out_only_on_a_crowded_machine() -> None:
+    assert [rest_after(30.0, 3.0, 2000, storm) for storm in (0, 1, 2, 3, 9999)] == [3.0, 6.0, 12.0, 15.0, 15.0]
+    assert rest_after(30.0, 29.0, 2000, 9999) == rest_after(30.0, 15.1, 2000, 3) == 3.0
 
 
 def test_no_limit_without_a_period() -> None:

@@ -78,7 +78,7 @@ async def test_first_sync_checks_and_changes_are_merged_while_one_runs(recorder:
 
 async def test_rests_tell_a_storm_from_a_single_change(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     storms: list[int] = []
-    monkeypatch.setattr(family_loop, "rest_after", lambda took, lines, storm: storms.append(storm) or 0.3)
+    monkeypatch.setattr(family_loop, "rest_after", lambda took, worked, lines, storm: storms.append(storm) or 0.3)
     loop = family_loop.FamilyLoop(ProxyConfig("n"), 4)
     recorder.gate.clear()
     task = asyncio.create_task(loop.run())
