@@ -127,7 +127,7 @@ def _serve(spec: LabSpec, paths: LabPaths, sock: socket.socket, token: Token | N
     unix.bind(paths.api_socket)
     os.chmod(paths.api_socket, 0o600)
     unix.listen(64)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # one way to stop, and it is clean
+    _end_on_signals()
     try:
         uvloop.run(_run(spec, paths, Listeners(unix, sock, None), token, etcd))
     except KeyboardInterrupt:  # Ctrl-C is how a foreground server is stopped
@@ -137,6 +137,12 @@ def _serve(spec: LabSpec, paths: LabPaths, sock: socket.socket, token: Token | N
         if refused is None or rest is not None:
             raise
         raise Fault(f"the store: {first_cause(refused)}") from None
+
+
+def _end_on_signals() -> None:
+    """One way to stop, and it is clean. Shells start what is to run in the background with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 async def _run(spec: LabSpec, paths: LabPaths, listeners: object, token: Token | None, etcd: EtcdConfig | None) -> None:
