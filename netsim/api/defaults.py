@@ -19,6 +19,13 @@ from netsim.api.pod_defaults import default_pod, fill
 
 _RBAC = "rbac.authorization.k8s.io"
 _CLIENT_IP_SECONDS = 10800
+_METADATA = ("metadata",)
+_SHARED: dict[Kind, tuple[str, ...]] = {
+    kinds.ENDPOINT_SLICES: ("metadata", "endpoints"),
+    kinds.SECRETS: ("metadata", "data", "stringData"),
+    kinds.EVENTS: ("metadata", "involvedObject", "source"),
+}
+"""What has no defaults in it, and need not be copied before they are filled in; of other kinds only the metadata."""
 
 
 def set_defaults(kind: Kind, obj: Obj) -> Obj:
@@ -28,7 +35,8 @@ def set_defaults(kind: Kind, obj: Obj) -> Obj:
     filler = _FILLERS.get(kind)
     if filler is None:
         return dict(obj)
-    filled: Obj = {key: value if key == "metadata" else copy_json(value) for key, value in obj.items()}
+    shared = _SHARED.get(kind, _METADATA)
+    filled: Obj = {key: value if key in shared else copy_json(value) for key, value in obj.items()}
     if "metadata" in obj:
         filled["metadata"] = _metadata_copy(obj["metadata"])
     filler(filled)

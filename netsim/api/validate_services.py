@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from netsim.api import causes, service_addresses
@@ -158,7 +159,7 @@ def endpoints(obj: Obj) -> Iterator[Cause]:
             yield causes.required(field, "must specify `addresses` or `notReadyAddresses`")
         for group in ("addresses", "notReadyAddresses"):
             for at, address in enumerate(subset.get(group) or ()):
-                yield from _endpoint_ip(f"{field}.{group}[{at}].ip", address.get("ip", ""), obj)
+                yield from _endpoint_ip(f"{field}.{group}[{at}].ip", address.get("ip", ""), _is_own(obj))
         ports = subset.get("ports") or []
         for at, port in enumerate(ports):
             yield from causes.port_number(f"{field}.ports[{at}].port", port.get("port"))
@@ -171,18 +172,18 @@ _ENDPOINT_LIMIT = 1000
 
 
 def endpoint_slice(obj: Obj) -> Iterator[Cause]:
-    kind = obj.get("addressType", "")
+    kind, own = obj.get("addressType", ""), _is_own(obj)
     yield from causes.one_of("addressType", kind, ("FQDN", "IPv4", "IPv6"))
     found = obj.get("endpoints") or []
     if len(found) > _ENDPOINT_LIMIT:
         yield causes.too_many("endpoints", len(found), _ENDPOINT_LIMIT)
     for index, endpoint in enumerate(found):
-        field = f"endpoints[{index}].addresses"
         addresses = endpoint.get("addresses") or []
         if not addresses:
-            yield causes.required(field, "must contain at least 1 address")
+            yield causes.required(f"endpoints[{index}].addresses", "must contain at least 1 address")
         for at, address in enumerate(addresses):
-            yield from _endpoint_address(f"{field}[{at}]", address, kind, obj)
+            if kind == "FQDN" or not _is_endpoint_ip(address, kind, own):
+                yield from _endpoint_address(f"endpoints[{index}].addresses[{at}]", address, kind, own)
     ports = obj.get("ports") or []
     for index, port in enumerate(ports):
         yield from causes.one_of(f"ports[{index}].protocol", port.get("protocol"), causes.PROTOCOLS)
@@ -193,13 +194,23 @@ def endpoint_slice(obj: Obj) -> Iterator[Cause]:
     yield from causes.unique((f"ports[{i}].name", p.get("name")) for i, p in enumerate(ports))
 
 
-def _endpoint_ip(field: str, address: str, obj: Obj) -> Iterator[Cause]:
+def _is_own(obj: Obj) -> bool:
+    """Whether these are the endpoints of the server's own Service."""
+    metadata = obj.get("metadata") or {}
+    return metadata.get("namespace") == "default" and metadata.get("name") == "kubernetes"
+
+
+def _endpoint_ip(field: str, address: str, own: bool) -> Iterator[Cause]:
     """A server that listens on the loopback alone says so in the endpoints of its own Service; nobody else may."""
-    own = (obj.get("metadata") or {}).get("namespace") == "default" and obj["metadata"].get("name") == "kubernetes"
     yield from causes.ip_address(field, address) if own else service_addresses.reachable_address(field, address)
 
 
-def _endpoint_address(field: str, address: str, kind: str, obj: Obj) -> Iterator[Cause]:
+@lru_cache(16384)  # whenever one endpoint of a Service changes, all are told again
+def _is_endpoint_ip(address: str, kind: str, own: bool) -> bool:
+    return not any(_endpoint_address("", address, kind, own))
+
+
+def _endpoint_address(field: str, address: str, kind: str, own: bool) -> Iterator[Cause]:
     if kind == "FQDN":
         yield from causes.dns_subdomain(field, address)
     elif not causes.is_ip(address):
@@ -207,7 +218,7 @@ def _endpoint_address(field: str, address: str, kind: str, obj: Obj) -> Iterator
     elif (":" in address) != (kind == "IPv6"):
         yield causes.invalid(field, address, f"must be an {kind} address")
     else:
-        yield from _endpoint_ip(field, address, obj)
+        yield from _endpoint_ip(field, address, own)
 
 
 def endpoint_slice_update(new: Obj, old: Obj) -> Iterator[Cause]:
