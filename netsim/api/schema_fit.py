@@ -39,8 +39,7 @@ def _type_fits(name: str) -> Fits:
     if form is not None:
         return lambda value: type(value) is str and _is_canonical(form, value)
     if name in SCHEMA_OR_ELSE:
-        fits_schema = _late(JSON_SCHEMA)
-        return lambda value: fits_schema(value) if type(value) is dict else value is not None
+        return lambda value: _type_fits(JSON_SCHEMA)(value) if type(value) is dict else value is not None
     return _compile(definitions()[name])
 
 
@@ -55,7 +54,7 @@ def _compile(schema: Schema) -> Fits:
     """The predicate of a schema. None never fits: where it is allowed, it is dropped, which is a change."""
     name, facts = resolve(schema)
     if name:
-        return _late(name)
+        return _type_fits(name)
     if facts.get("format") == "int-or-string":
         return lambda value: type(value) is str or type(value) is int
     kind = facts.get("type")
@@ -64,18 +63,6 @@ def _compile(schema: Schema) -> Fits:
     if kind == "array":
         return _compile_array(facts)
     return _compile_scalar(str(kind), str(facts.get("format")))
-
-
-def _late(name: str) -> Fits:
-    """A type looked up when it is first met, as types may contain themselves."""
-    found: list[Fits] = []
-
-    def fits_type(value: Any) -> bool:
-        if not found:
-            found.append(_type_fits(name))
-        return found[0](value)
-
-    return fits_type
 
 
 def _compile_object(facts: Schema) -> Fits:
@@ -89,7 +76,7 @@ def _compile_object(facts: Schema) -> Fits:
 
 
 def _struct_fits(properties: dict[str, Schema]) -> Fits:
-    fields = {key: _compile(below) for key, below in properties.items()}
+    fields: dict[str, Fits] = {}  # compiled when they are first met: types may contain themselves
     plain = {key: kind for key, below in properties.items() if (kind := _plain_type(below)) is not None}
 
     def fits_struct(value: Any) -> bool:
@@ -98,8 +85,11 @@ def _struct_fits(properties: dict[str, Schema]) -> Fits:
         for key, item in value.items():  # a generator for each object would take half of the time
             if plain.get(key) is type(item):
                 continue
-            below = fields.get(key)
-            if below is None or not below(item):
+            if key not in fields:
+                if key not in properties:
+                    return False
+                fields[key] = _compile(properties[key])
+            if not fields[key](item):
                 return False
         return True
 
