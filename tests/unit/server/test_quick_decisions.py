@@ -114,6 +114,24 @@ def test_a_status_alone_has_the_fields_it_has_in_its_object(kind: kinds.Kind, ol
     assert found == (after_update(live, write.writer, changed, removed, "now") if changed or removed else live)
 
 
+EMPTY_OR_NOT = st.sampled_from(["", "x", "y", 0, 1, False, True, None, {}, {"a": ""}, [], ["x"], ["y"]])
+IN_A_ROW = st.fixed_dictionaries(
+    {},
+    optional={
+        "reportingComponent": st.sampled_from(["", "x", "y"]), "count": st.sampled_from([0, 1, 2]),
+        "source": st.dictionaries(st.sampled_from(["component", "host"]), EMPTY_OR_NOT, max_size=2),
+        "spec": st.fixed_dictionaries({}, optional={"ports": CONDITIONS, "x": VALUES, "y": EMPTY_OR_NOT}),
+    },
+)  # fmt: skip
+
+
+@given(st.sampled_from([kinds.EVENTS, kinds.DEPLOYMENTS, kinds.SERVICES]), st.lists(IN_A_ROW, min_size=2, max_size=5))
+def test_new_objects_in_a_row_have_the_fields_of_each(kind: kinds.Kind, found: list[Any]) -> None:
+    write = managed.applier(kind, managed.SERVER, "", UPDATE, "now")
+    for obj in found:
+        assert managed._lasting_fields(kind, write, obj) == write.changes({}, obj)[0]
+
+
 METADATA = st.fixed_dictionaries(
     {"name": st.sampled_from(["a", "A_", ""])},
     optional={
