@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from netsim.api.errors import StatusError
 from netsim.api.kinds import NODES, PODS, Kind, Obj
+from netsim.api.objects import key_of
 from netsim.client.cache import Cache
 from netsim.client.rest import Client
 from netsim.client.sharing import SHARER
@@ -43,11 +44,7 @@ def _head_of(obj: Obj) -> Obj:
     return {name: obj[name] for name in _HEAD if name in obj}
 
 
-def _whole(obj: Obj) -> Obj:
-    return obj
-
-
-_SHARED: dict[Kind, Callable[[Obj], Obj]] = {PODS: SHARER.share_pod, NODES: SHARER.share_node}
+_SHARED: dict[Kind, Callable[[Obj, Obj | None], Obj]] = {PODS: SHARER.share_pod, NODES: SHARER.share_node}
 """Kinds of which there are thousands, most of them alike."""
 
 
@@ -91,8 +88,8 @@ class Reflector:
     ) -> None:
         """`metadata_only` keeps apiVersion, kind and metadata of every object, and lets the rest go; `keep` gives what
         is kept of one."""
-        little = _head_of if metadata_only else keep or cache.slim
-        self._keeps_little, self._keep = little is not None, little or _SHARED.get(kind, _whole)
+        self._keep = _head_of if metadata_only else keep or cache.slim
+        self._share = _SHARED.get(kind)
         self._client, self._kind, self.cache = client, kind, cache
         self._namespace = namespace
         self._labels, self._fields = label_selector, field_selector
@@ -145,7 +142,7 @@ class Reflector:
     async def _page(self, token: str) -> Obj:
         # Pages keep small what is in memory at once. A selection is better judged by the server once than page by page,
         # unless little is kept of each object.
-        selected = bool(self._labels or self._fields) and not self._keeps_little
+        selected = bool(self._labels or self._fields) and self._keep is None
         return await self._client.list(
             self._kind,
             self._namespace,
@@ -198,4 +195,6 @@ class Reflector:
     def _kept(self, obj: Obj) -> Obj:
         """What of an object the cache holds."""
         _lighten(obj)
-        return self._keep(obj)
+        if self._keep is not None:
+            return self._keep(obj)
+        return obj if self._share is None else self._share(obj, self.cache.get(key_of(obj)))

@@ -40,45 +40,61 @@ class Sharer:
                 del self._known[next(iter(self._known))]
         return found
 
-    def share_fields(self, parent: Obj, skip: tuple[str, ...] = ()) -> None:
-        """Share every object, list and string among the fields of `parent`, in place."""
+    def share_fields(self, parent: Obj, skip: tuple[str, ...] = (), known: Obj | None = None) -> None:
+        """Share every object, list and string among the fields of `parent`, in place: with `known`, an earlier version
+        of it, what has not changed, and else, but for `skip`, what equals others'."""
+        known = known or {}
         for name, value in parent.items():
-            if name in skip:
+            was = known.get(name)
+            if was == value:
+                parent[name] = was
+            elif name in skip:
                 continue
-            if value.__class__ is str:
+            elif value.__class__ is str:
                 parent[name] = intern(value)
             elif value.__class__ is dict or value.__class__ is list:
                 parent[name] = self.share(value)
 
-    def share_items(self, parent: Obj, name: str) -> None:
-        """Share each item of a list of `parent`, in place."""
-        if parent.get(name):
+    def share_items(self, parent: Obj, name: str, known: Obj | None = None) -> None:
+        """Share each item of a list of `parent`, in place, unless `known` has that very list."""
+        if parent.get(name) and (known is None or parent[name] is not known.get(name)):
             parent[name] = [self.share(item) for item in parent[name]]
 
-    def share_pod(self, pod: Obj) -> Obj:
-        """The pod, which must be the caller's own, with what replicas have in common shared, in place."""
-        self.share_fields(pod["metadata"], _IDENTITY)
-        spec = pod.get("spec") or {}
+    def share_pod(self, pod: Obj, known: Obj | None = None) -> Obj:
+        """The pod, which must be the caller's own, with what it has in common with `known`, an earlier version of it,
+        and with other replicas shared, in place."""
+        known = known or {}
+        self.share_fields(pod["metadata"], _IDENTITY, known.get("metadata"))
+        if "spec" in known and pod.get("spec") == known["spec"]:
+            pod["spec"] = known["spec"]
+        else:
+            self._share_spec(pod.get("spec") or {})
+        status, before = pod.get("status") or {}, known.get("status") or {}
+        self.share_fields(status, _OWN, before)
+        self.share_items(status, "conditions", before)
+        statuses = status.get("containerStatuses")
+        if statuses is not before.get("containerStatuses"):
+            self._share_each(statuses, ("containerID",))
+        return pod
+
+    def _share_spec(self, spec: Obj) -> None:
         self.share_fields(spec, _LISTS)
         self._share_each(spec.get("volumes"), ("name",))
         for name in _CONTAINERS:
             self._share_each(spec.get(name), ("volumeMounts",))
             for container in spec.get(name) or ():
                 self._share_each(container.get("volumeMounts"), ("name",))
-        status = pod.get("status") or {}
-        self.share_fields(status, _OWN)
-        self.share_items(status, "conditions")
-        self._share_each(status.get("containerStatuses"), ("containerID",))
-        return pod
 
-    def share_node(self, node: Obj) -> Obj:
-        """The node, which must be the caller's own, with what nodes have in common shared, in place."""
-        self.share_fields(node["metadata"], (*_IDENTITY, "labels"))
+    def share_node(self, node: Obj, known: Obj | None = None) -> Obj:
+        """The node, which must be the caller's own, with what it has in common with `known`, an earlier version of it,
+        and with other nodes shared, in place."""
+        known = known or {}
+        self.share_fields(node["metadata"], (*_IDENTITY, "labels"), known.get("metadata"))
         self.share_fields(node["metadata"].get("labels") or {})
-        self.share_fields(node.get("spec") or {}, ("podCIDR", "podCIDRs", "providerID"))
-        status = node.get("status") or {}
-        self.share_fields(status, ("addresses", "conditions"))
-        self.share_items(status, "conditions")
+        self.share_fields(node.get("spec") or {}, ("podCIDR", "podCIDRs", "providerID"), known.get("spec"))
+        status, before = node.get("status") or {}, known.get("status")
+        self.share_fields(status, ("addresses", "conditions"), before)
+        self.share_items(status, "conditions", before)
         return node
 
     def _share_each(self, items: list[Obj] | None, skip: tuple[str, ...]) -> None:

@@ -33,6 +33,20 @@ def test_replicas_share_their_template_and_stay_equal() -> None:
     assert first["spec"]["containers"][0] is not last["spec"]["containers"][0]
 
 
+def test_a_later_version_shares_what_has_not_changed_and_stays_equal() -> None:
+    sharer = Sharer()
+    first = sharer.share_pod({**pod("p"), "status": {"conditions": [{"type": "Ready", "status": "False"}], "ip": "1"}})
+    later = {**pod("p"), "status": {"conditions": [{"type": "Ready", "status": "True"}], "ip": "1"}}
+    moved = pod("p")
+    moved["spec"]["nodeName"] = "n"
+    del moved["metadata"]["labels"]
+    expected = copy.deepcopy((later, moved))
+    assert (sharer.share_pod(later, first), sharer.share_pod(moved, later)) == expected
+    assert later["spec"] is first["spec"] and later["metadata"]["labels"] is first["metadata"]["labels"]
+    assert moved["spec"]["tolerations"] is first["spec"]["tolerations"]
+    assert first["status"]["conditions"][0]["status"] == "False" and "nodeName" not in first["spec"]
+
+
 def test_nodes_share_what_they_have_in_common_and_stay_equal() -> None:
     def node(name: str) -> dict[str, Any]:
         metadata = {"name": name, "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}}
