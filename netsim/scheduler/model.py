@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from netsim.api.kinds import Obj
 from netsim.api.objects import condition, deletion_timestamp, dig, labels_of, name_of, uid_of
 from netsim.api.selectors import LabelSelector, equality_selector
-from netsim.scheduler.needs import PodNeeds, is_over, needs_of
+from netsim.scheduler.needs import PodNeeds, changed_needs, is_over, needs_of
 from netsim.scheduler.requests import PODS, Amounts, HostPort, amounts
 from netsim.scheduler.tallies import Standing, Tallies
 from netsim.scheduler.terms import Taint
@@ -189,23 +189,25 @@ class Cluster:
         node, uid = pod["spec"].get("nodeName"), uid_of(pod)
         if is_over(pod) or (deletion_timestamp(pod) is not None and not node):
             self.remove_pod(uid)
-        elif node and (self._where.get(uid) != node or self._differs(uid, node, pod)):
+        elif node and self._where.get(uid) != node:
             self.assume(needs_of(pod), node)
+        elif node:
+            self._renew(uid, node, pod)
 
-    def _differs(self, uid: str, node: str, pod: Obj) -> bool:
-        """Whether a placed pod's own facts have changed: its labels, its spec, or that it is going. If not, this
-        version takes the place of the known one, which nobody else keeps."""
+    def _renew(self, uid: str, node: str, pod: Obj) -> None:
+        """Take in a later version of a placed pod. Where its own facts (its labels, its spec, that it is going) are the
+        same, this version takes the place of the known one, which nobody else keeps."""
         state = self._nodes.get(node)
         known = state.pods.get(uid) if state is not None else self._homeless.get(node, {}).get(uid)
         if known is None or known.pod is pod:
-            return False
-        if known.going != (deletion_timestamp(pod) is not None) or known.labels != labels_of(pod):
-            return True
+            return
         before, after = known.pod["spec"], pod["spec"]
         if before != after and {**before, "nodeName": node} != {**after, "nodeName": node}:
-            return True
-        known.pod = pod
-        return False
+            self.assume(needs_of(pod), node)
+        elif known.going != (deletion_timestamp(pod) is not None) or known.labels != labels_of(pod):
+            self.assume(changed_needs(known, pod), node)
+        else:
+            known.pod = pod
 
     def assume(self, needs: PodNeeds, node: str) -> None:
         """Count the pod on that node, and on no other."""

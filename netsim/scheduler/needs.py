@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -55,11 +55,17 @@ class PodNeeds:
         return deletion_timestamp(self.pod) is not None
 
 
+def changed_needs(known: PodNeeds, pod: Obj) -> PodNeeds:
+    """The needs of a later version of a pod whose spec has stayed the same, its node apart: what was read of that
+    stands."""
+    rules, spreads = _one(pod_rules(pod)), _one(spreads_of(pod))
+    return replace(known, pod=pod, labels=labels_of(pod), owner=_owner(pod), pods=rules, spreads=spreads)
+
+
 def needs_of(pod: Obj) -> PodNeeds:
     """Read a pod."""
     spec = pod["spec"]
     requests = _amounts(tuple(requests_of(spec).items()))
-    owner = controller_of(pod)
     return PodNeeds(
         key_of(pod),
         uid_of(pod),
@@ -69,7 +75,7 @@ def needs_of(pod: Obj) -> PodNeeds:
         requests,
         _one(weight_of(spec, requests)),
         host_ports_of(spec),
-        "" if owner is None else str(owner.get("uid", "")),
+        _owner(pod),
         int(spec.get("priority") or 0),
         _one(node_rules(spec)),
         _one(preferred_nodes(spec)),
@@ -77,6 +83,11 @@ def needs_of(pod: Obj) -> PodNeeds:
         _one(pod_rules(pod)),
         _one(spreads_of(pod)),
     )
+
+
+def _owner(pod: Obj) -> str:
+    owner = controller_of(pod)
+    return "" if owner is None else str(owner.get("uid", ""))
 
 
 @lru_cache(1024)
