@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Obj = dict[str, Any]
@@ -67,6 +67,11 @@ class Kind:
     view_of: str = ""
     custom: Custom | None = None
     list_name: str = ""
+    resource: str = field(init=False, repr=False, compare=False)
+    """ "pods" or "deployments.apps", as messages name it: what caches are looked up by at every change."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resource", f"{self.plural}.{self.group}" if self.group else self.plural)
 
     def __hash__(self) -> int:
         """Of one field: kinds are keys of many tables, and their texts remember their hashes."""
@@ -86,11 +91,6 @@ class Kind:
     def stored(self) -> bool:
         """Whether objects are kept: not those of reviews (create only) nor computed ones (read only)."""
         return "get" in self.verbs and "create" in self.verbs
-
-    @property
-    def resource(self) -> str:
-        """ "pods" or "deployments.apps", as messages name it."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
     def base(self) -> str:

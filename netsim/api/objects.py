@@ -52,7 +52,10 @@ def owner_references(obj: Obj) -> list[Obj]:
 
 def controller_of(obj: Obj) -> Obj | None:
     """The owner reference with `controller: true`, if there is one."""
-    return next((ref for ref in owner_references(obj) if ref.get("controller")), None)
+    for reference in owner_references(obj):
+        if reference.get("controller"):
+            return reference
+    return None
 
 
 def deletion_timestamp(obj: Obj) -> str | None:
@@ -74,7 +77,10 @@ def pod_phase(pod: Obj) -> str:
 
 def condition(obj: Obj, kind: str) -> Obj | None:
     """The condition of that type in status.conditions."""
-    return next((c for c in status_of(obj).get("conditions") or [] if c.get("type") == kind), None)
+    for found in status_of(obj).get("conditions") or ():
+        if found.get("type") == kind:
+            return cast(Obj, found)
+    return None
 
 
 def is_true(obj: Obj, kind: str) -> bool:

@@ -18,11 +18,11 @@ IndexFunction = Callable[[Obj], list[str]]
 class _Index:
     """Keys by value of one function of the object."""
 
-    __slots__ = ("_function", "_keys")
+    __slots__ = ("_function", "keys")
 
     def __init__(self, function: IndexFunction) -> None:
         self._function = function
-        self._keys: dict[str, dict[str, None]] = {}
+        self.keys: dict[str, dict[str, None]] = {}
 
     def move(self, key: str, old: Obj | None, new: Obj | None) -> None:
         before = self._function(old) if old is not None else []
@@ -30,15 +30,12 @@ class _Index:
         if before == after:  # as after most changes
             return
         for value in before:
-            if value not in after and (keys := self._keys.get(value)) is not None:
+            if value not in after and (keys := self.keys.get(value)) is not None:
                 keys.pop(key, None)
                 if not keys:
-                    del self._keys[value]
+                    del self.keys[value]
         for value in after:
-            self._keys.setdefault(value, {})[key] = None
-
-    def keys(self, value: str) -> Iterable[str]:
-        return self._keys.get(value, ())
+            self.keys.setdefault(value, {})[key] = None
 
 
 class Cache:
@@ -95,7 +92,8 @@ class Cache:
 
     def by_index(self, name: str, value: str) -> list[Obj]:
         """Objects for which the index's function gave `value`."""
-        return [self._objects[key] for key in self._indexes[name].keys(value)]
+        keys = self._indexes[name].keys.get(value)
+        return [self._objects[key] for key in keys] if keys else []
 
     def replace(self, objects: Iterable[Obj], revision: str) -> None:
         """Take in a whole list: calls back for what differs from before, deletions first, then marks synced."""

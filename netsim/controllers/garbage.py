@@ -25,6 +25,7 @@ from netsim.controllers.writes import Write, Writes, delete_of, patch_of
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 _AT_ONCE = 128
 """Objects looked at side by side. Pods that go together leave their Services together, in few changes of the slices."""
+_OWNERSHIP = "ownerReferences", "deletionTimestamp", "finalizers"
 _POLICIES = {FOREGROUND: "Foreground", ORPHAN: "Orphan"}
 
 
@@ -166,11 +167,8 @@ def _matters(old: Obj | None, new: Obj) -> bool:
     """Whether a change concerns ownership: most objects have no owner, and most changes are of status."""
     if old is None:
         return bool(owner_references(new)) or bool(deletion_timestamp(new))
-    return _ownership(old) != _ownership(new)
-
-
-def _ownership(obj: Obj) -> tuple[list[Obj], str | None, list[str]]:
-    return owner_references(obj), deletion_timestamp(obj), _finalizers(obj)
+    before, after = metadata(old), metadata(new)
+    return any((before.get(field) or None) != (after.get(field) or None) for field in _OWNERSHIP)
 
 
 def _blocks(dependent: Obj, uid: str) -> bool:

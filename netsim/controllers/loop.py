@@ -39,6 +39,8 @@ class Runner:
         self._record, self._clock = record, clock
         self._queue = WorkQueue()
         self._expectations = Expectations(caches)
+        self.expected = self._expectations.waiting
+        """What the caches have yet to show of this controller's writes; empty most of the time."""
         self._failures: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Event()
@@ -53,24 +55,22 @@ class Runner:
     def name(self) -> str:
         return self._controller.name
 
-    def watches(self, resource: str) -> bool:
-        """Whether the controller is woken by that kind."""
-        return resource in self._wakes
+    def wake_of(self, resource: str) -> Wake | None:
+        """What wakes the controller when an object of that kind changes; None if nothing does."""
+        return self._wakes.get(resource)
 
-    @property
-    def expecting(self) -> bool:
-        """Whether the caches have yet to show a write of this controller."""
-        return bool(self._expectations.waiting)
+    def seen(self, resource: str, key: str, old: Obj | None, new: Obj | None) -> None:
+        """A cache shows a change, which may be one of those that the controller waits for (`expected`)."""
+        gone = uid_of(old) if new is None and old is not None else ""
+        for found in self._expectations.changed((resource, key), gone):
+            self.add(found)
 
-    def changed(self, resource: str, key: str, old: Obj | None, new: Obj | None, view: View | None = None) -> None:
-        """A cache's change callback; `view` is one of now."""
-        if self._expectations.waiting:
-            gone = uid_of(old) if new is None and old is not None else ""
-            for found in self._expectations.changed((resource, key), gone):
-                self.add(found)
+    def changed(self, resource: str, key: str, old: Obj | None, new: Obj | None) -> None:
+        """A cache's change callback."""
+        self.seen(resource, key, old, new)
         wake = self._wakes.get(resource)
         if wake is not None:
-            for found in wake(view or self._view(""), old, new):
+            for found in wake(self._view(""), old, new):
                 self.add(found)
 
     def add(self, key: str) -> None:

@@ -191,14 +191,17 @@ def _taker(runner: Runner, caches: dict[str, Cache], clock: Clock) -> Callable[[
 
 def _listener(runners: list[Runner], resource: str, caches: dict[str, Cache], clock: Clock) -> OnChange:
     """Most changes concern a few controllers only: the others must cost nothing, and these share one view."""
-    watching = [runner for runner in runners if runner.watches(resource)]
-    others = [runner for runner in runners if not runner.watches(resource)]
+    wakes = [(runner, runner.wake_of(resource)) for runner in runners]
 
     def changed(key: str, old: Obj | None, new: Obj | None) -> None:
         view = View(caches, clock(), ticks=time.monotonic())
-        for runner in (*watching, *(other for other in others if other.expecting)):
+        for runner, wake in wakes:
             try:
-                runner.changed(resource, key, old, new, view)
+                if runner.expected:
+                    runner.seen(resource, key, old, new)
+                if wake is not None:
+                    for found in wake(view, old, new):
+                        runner.add(found)
             except Exception:  # of one controller; the others are to hear of it all the same
                 log.exception("%s: not woken by %s %s", runner.name, resource, key)
 

@@ -127,11 +127,9 @@ def _relevant(pod: Obj | None) -> tuple[object, ...]:
     if pod is None:
         return ()
     status, spec = pod.get("status") or {}, pod["spec"]
-    return (
-        *(spec.get("nodeName"), status.get("podIP"), status.get("podIPs"), labels_of(pod)),
-        *(is_finished(pod), is_pod_ready(pod), deletion_timestamp(pod) is not None),
-        *(spec.get("hostname"), spec.get("subdomain")),
-    )
+    where = status.get("podIP"), status.get("podIPs"), spec.get("nodeName")
+    name = spec.get("hostname"), spec.get("subdomain"), labels_of(pod)
+    return where, name, is_finished(pod), is_pod_ready(pod), deletion_timestamp(pod) is not None
 
 
 def wake_services(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
@@ -154,8 +152,8 @@ def _services_of(view: View, old: Obj | None, new: Obj | None) -> set[str]:
 
 
 def _selecting(view: View, pod: Obj) -> Iterator[str]:
-    labels = labels_of(pod)
+    labels, namespace = labels_of(pod), namespace_of(pod)
     for key, value in labels.items():
-        for service in view.by_index(SERVICES, SELECTOR, label_value(namespace_of(pod), key, value)):
+        for service in view.by_index(SERVICES, SELECTOR, label_value(namespace, key, value)):
             if service["spec"]["selector"].items() <= labels.items():
                 yield key_of(service)

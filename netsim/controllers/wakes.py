@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import controller_of, deletion_timestamp, key_of, labels_of, namespace_of
@@ -21,7 +22,7 @@ def by_owner(kind: Kind) -> Wake:
     """The keys of the controllers of `kind` before and after the change."""
 
     def wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-        return _owned_by(kind, (old, _controller(old)), (new, _controller(new)))
+        return _owners_of(view, old, new).keys.get(kind.kind, ())
 
     return wake
 
@@ -31,26 +32,37 @@ def by_owner_or_orphan(kind: Kind) -> Wake:
     `kind` whose selector it matches."""
 
     def wake(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
-        before, after = _controller(old), _controller(new)
-        if new is None or after is not None or deletion_timestamp(new):
-            return _owned_by(kind, (old, before), (new, after))
-        newly = old is None or before is not None or labels_of(old) != labels_of(new)
-        return {*_owned_by(kind, (old, before)), *(_selecting(kind, view, new) if newly else ())}
+        owners = _owners_of(view, old, new)
+        keys = owners.keys.get(kind.kind, ())
+        return {*keys, *_selecting(kind, view, new)} if owners.adoptable and new is not None else keys
 
     return wake
 
 
-def _controller(obj: Obj | None) -> Obj | None:
-    return None if obj is None else controller_of(obj)
+class _Owners(NamedTuple):
+    """What all who may own an object ask about its change from `old` to `new`: the `keys` of its controllers before and
+    after, by kind; and whether it is `adoptable`: without one, in a way that it was not before."""
+
+    old: Obj | None
+    new: Obj | None
+    keys: dict[str, set[str]]
+    adoptable: bool
 
 
-def _owned_by(kind: Kind, *states: tuple[Obj | None, Obj | None]) -> set[str]:
-    """The keys of those of `kind` among the controllers; a state is an object and the reference to its controller."""
-    return {
-        f"{namespace_of(obj)}/{reference['name']}"
-        for obj, reference in states
-        if obj is not None and reference is not None and reference.get("kind") == kind.kind
-    }
+def _owners_of(view: View, old: Obj | None, new: Obj | None) -> _Owners:
+    noted: _Owners | None = view.noted.get("owners")
+    if noted is not None and noted.old is old and noted.new is new:
+        return noted
+    before, after = (None if obj is None else controller_of(obj) for obj in (old, new))
+    keys: dict[str, set[str]] = {}
+    for obj, reference in ((old, before), (new, after)):
+        if obj is not None and reference is not None:
+            keys.setdefault(str(reference.get("kind")), set()).add(f"{namespace_of(obj)}/{reference['name']}")
+    adoptable = new is not None and after is None and not deletion_timestamp(new)
+    if adoptable and old is not None and before is None:
+        adoptable = labels_of(old) != labels_of(new or {})
+    view.noted["owners"] = found = _Owners(old, new, keys, adoptable)
+    return found
 
 
 def _selecting(kind: Kind, view: View, obj: Obj) -> Iterator[str]:
