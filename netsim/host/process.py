@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+
+_M_ARENA_MAX = -8  # malloc.h
 
 
 def processes_in_netns(inodes: set[int]) -> list[int]:
@@ -37,3 +40,14 @@ def command_line(pid: int) -> str:
             return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def share_one_heap() -> None:
+    """Have all threads of this process, and of those that are forked from it, allocate from one heap (mallopt(3)).
+
+    glibc gives threads heaps of their own, of which each keeps what it once needed: 0.6 MiB of a node's with 200 pods.
+    They would spare threads the wait for each other, which Python's do anyway. Nothing happens with another C library.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)

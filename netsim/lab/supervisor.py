@@ -60,6 +60,7 @@ def run_supervisor(
     components: Sequence[Component], processes_file: str, stop: Set[signal.Signals] = frozenset()
 ) -> list[_Run]:
     """Start the components in order and keep them running, until a (blocked) signal of `stop` comes."""
+    process.share_one_heap()
     gc.collect()
     gc.freeze()  # the collector must not touch, and so copy, the pages shared with the children
     gc.set_threshold(*COLLECT)
