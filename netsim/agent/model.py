@@ -9,6 +9,8 @@ import orjson
 
 Obj = dict[str, Any]
 Kind = Literal["workload", "process"]
+RESIZE = "/resize"
+"""What no container is called."""
 
 
 @dataclass(slots=True)
@@ -85,7 +87,8 @@ class Failure:
 
 @dataclass(slots=True)
 class PodState:
-    """All that is known of a pod on this node. `failures` is by container name, "" for the sandbox.
+    """All that is known of a pod on this node. `failures` is by container name, "" for the sandbox,
+    RESIZE for a resize that was tried.
 
     `ended` is the phase (Succeeded, Failed) a pod has reached for good; `ips` outlives the sandbox for the status.
     `pending_resize` is the reason and the message of a resize for which the node has no room, None without one.

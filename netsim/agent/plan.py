@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netsim.agent import backoff, podspec
-from netsim.agent.model import Container, Failure, Obj, PodState
+from netsim.agent.model import RESIZE, Container, Failure, Obj, PodState
 from netsim.agent.resizing import DEFERRED, NEEDS_RESTART, is_resized, takes_restart
 
 
@@ -234,6 +234,9 @@ def _plan_resize(spec: Obj, actual: Container, pod: Obj, state: PodState, now: f
     if state.pending_resize is not None:
         return Plan(wake=now + DEFERRED_SECONDS if state.pending_resize["reason"] == DEFERRED else None)
     if not takes_restart(spec, actual):
+        failure = state.failures.get(RESIZE)
+        if failure is not None and failure.retry_at > now:
+            return Plan(wake=failure.retry_at)
         return Plan((ResizeContainer(actual.name),))
     grace = float(pod["spec"].get("terminationGracePeriodSeconds", 30))
     return Plan((KillContainer(actual.name, grace, f"Container {actual.name} {NEEDS_RESTART}"),))

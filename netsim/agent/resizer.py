@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from netsim.agent import podspec
-from netsim.agent.model import Obj
+from netsim.agent import backoff, podspec
+from netsim.agent.model import RESIZE, Obj
 from netsim.agent.resizing import (
     Amounts,
     amounts,
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from netsim.agent.worker import PodWorker
 
 
+log = logging.getLogger(__name__)
+
+
 class Resizer:
     """The resizes of one pod."""
 
@@ -34,7 +39,10 @@ class Resizer:
         pod, state = self.worker.pod, self.worker.state
         if pod is None or state is None:
             return
-        pending = choose_pending(*self._room(pod)) if wants_resize(pod, state) else None
+        wanted = wants_resize(pod, state)
+        if not wanted:
+            state.failures.pop(RESIZE, None)
+        pending = choose_pending(*self._room(pod)) if wanted else None
         if pending == state.pending_resize:
             return
         state.pending_resize = pending
@@ -52,23 +60,27 @@ class Resizer:
         return asked(pod), used, amounts(self.worker.context.engine.capacity)
 
     async def resize(self, name: str) -> None:
-        """Give a container the resources that its pod has now; one that does not run is no error.
-
-        Raises OSError, to be tried again.
-        """
+        """Give a container the resources that its pod has now; one that does not run is no error. Raises OSError."""
         pod, state = self.worker.pod, self.worker.state
         spec = podspec.find_container(pod, name) if pod is not None else None
         container = state.containers.get(name) if state is not None else None
-        if spec is None or container is None or not container.running:
+        if state is None or spec is None or container is None or not container.running:
             return
-        self.tell("Started")
+        last = state.failures.get(RESIZE)
+        if last is None:
+            self.tell("Started")
         try:
             await self.worker.context.engine.resize(container, spec)
         except CreateFailed as error:
-            self.tell("Error", str(error))
-            raise OSError(f"resize: {error}") from error
-        container.resources = wanted_resources(spec)
-        self.tell("Completed")
+            if container.running:
+                log.warning("pod %s/%s, container %s: resize: %s", state.namespace, state.name, name, error)
+                self.tell("Error", str(error))
+                failed = backoff.fail(last, "Error", str(error), time.time(), first=1.0, longest=backoff.SYNC)
+                state.failures[RESIZE] = failed
+        else:
+            container.resources = wanted_resources(spec)
+            state.failures.pop(RESIZE, None)
+            self.tell("Completed")
         self.worker.save()
 
     def begin_restart(self, name: str) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from netsim.agent import podspec
 from netsim.agent.container_status import container_statuses, ephemeral_statuses, stamp
-from netsim.agent.model import Container, Obj, PodState
+from netsim.agent.model import RESIZE, Container, Obj, PodState
 from netsim.api.objects import observed
 from netsim.api.pod_defaults import qos_class
 
-PENDING_RESIZE = "PodResizePending"
+PENDING_RESIZE, FAILED_RESIZE = "PodResizePending", "PodResizeInProgress"
 OWN_CONDITIONS = (
     *("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"),
-    PENDING_RESIZE,
+    *(PENDING_RESIZE, FAILED_RESIZE),
 )
 
 
@@ -87,8 +89,16 @@ def conditions(pod: Obj, state: PodState) -> list[Obj]:
         containers_ready,
         {"type": "PodScheduled", "status": "True"},
         *([_disrupted(state)] if state.ended_reason == "Evicted" else []),
-        *([{"type": PENDING_RESIZE, "status": "True", **state.pending_resize}] if state.pending_resize else []),
+        *_of_resize(state),
     ]
+
+
+def _of_resize(state: PodState) -> Iterator[Obj]:
+    """What a resize waits for, or why it has failed so far (KEP-1287); one that goes well is over too soon to tell."""
+    if state.pending_resize is not None:
+        yield {"type": PENDING_RESIZE, "status": "True", **state.pending_resize}
+    if failure := state.failures.get(RESIZE):
+        yield {"type": FAILED_RESIZE, "status": "True", "reason": failure.reason, "message": failure.message}
 
 
 def _disrupted(state: PodState) -> Obj:

@@ -11,7 +11,7 @@ from typing import Any
 from netsim.agent import podspec
 from netsim.agent.actions import PodActions
 from netsim.agent.context import Context
-from netsim.agent.model import Container, Obj, PodState
+from netsim.agent.model import RESIZE, Container, Obj, PodState
 from netsim.agent.plan import Action, BackOffPull, KillContainer, ResizeContainer, StartContainer, plan_pod
 from netsim.agent.probe_runner import ProbeRunner
 from netsim.agent.probes import FIELDS
@@ -44,6 +44,8 @@ class PodWorker:
 
     def update(self, pod: Obj | None) -> None:
         """The API's object as it is now, None when it is gone."""
+        if self.state is not None and _generation(pod) != _generation(self.pod):
+            self.state.failures.pop(RESIZE, None)  # it may ask for something else now
         self.pod = pod
         self.changed.set()
 
@@ -195,6 +197,10 @@ class PodWorker:
 def patience(at_work: int, *, deleted: bool) -> float:
     """Seconds that a step may take before it is told, while so many pods of the node are at work (pure)."""
     return min(SLOW_MOST, (SLOW_END if deleted else SLOW_START) + SLOW_SHARE * at_work)
+
+
+def _generation(pod: Obj | None) -> int:
+    return int(pod["metadata"].get("generation") or 0) if pod is not None else 0
 
 
 def _key(action: Action) -> str:

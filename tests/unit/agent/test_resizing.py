@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from netsim.agent.model import dump_state, load_state
-from netsim.agent.plan import KillContainer, ResizeContainer, StartContainer, plan_pod
+from netsim.agent.model import RESIZE as RESIZED
+from netsim.agent.model import Failure, dump_state, load_state
+from netsim.agent.plan import KillContainer, Plan, ResizeContainer, StartContainer, plan_pod
 from netsim.agent.resizing import amounts, asked, choose_pending, held, resize_message, wants_resize, with_actual
 from netsim.agent.status import build_status
 from netsim.api.pod_resources import quantities
@@ -76,6 +77,16 @@ def test_a_resize_that_the_node_has_no_room_for_waits(pod, state, container, wan
     assert with_actual(spec, running)["resources"] == (OLD if pending else spec["resources"])
     assert held(resized, running) == amounts(quantities(OLD["requests"] if pending else wanted))
     assert load_state(dump_state(running)) == running
+
+
+def test_a_resize_that_failed_is_told_and_tried_again_later(pod, state, container):
+    resized, running = pod({"name": "c", "image": "nginx", "resources": BIGGER}), state(container(resources=OLD))
+    running.failures[RESIZED] = Failure("Error", "busy", 1.0, 2001.0)
+    assert plan_pod(resized, running, 2000.0) == Plan(wake=2001.0)
+    assert plan_pod(resized, running, 2001.0).actions == (RESIZE,)
+    told = build_status(resized, running, 2000.0, "h")["conditions"]
+    [told] = [(c["reason"], c["message"]) for c in told if c["type"] == "PodResizeInProgress"]
+    assert told == ("Error", "busy")
 
 
 def test_a_pending_resize_is_told_no_longer_than_it_is_one(pod, state, container):
