@@ -169,10 +169,10 @@ class Process:
 
     def _reload(self, path: str, text: str) -> None:
         assert self._config is not None
-        if self._refilling:
-            self._refilling.cancel()
         try:
             settings, fixed = keep_fixed(self.settings, self._config.parse(path, text))
+            if self._refilling:
+                self._refilling.cancel()
             if self.origin and chooses_otherwise(self.settings.dns, settings.dns):
                 self._refilling = self._start(self._refill(self.origin, path, text, settings, fixed))
             else:

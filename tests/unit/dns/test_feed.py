@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import dns.asyncquery
@@ -21,8 +22,9 @@ from netsim_dns import process as process_module
 from netsim_dns.config import DnsConfig
 from netsim_dns.feed import WATCHED, Feed
 from netsim_dns.index import Index
+from netsim_dns.main import load_settings
 from netsim_dns.origins import ApiOrigin
-from netsim_dns.process import run_dns
+from netsim_dns.process import Process, run_dns
 from netsim_dns.responder import Responder
 from netsim_dns.server import DnsServer
 from netsim_dns.settings import Settings
@@ -251,3 +253,39 @@ async def test_a_watch_that_fails_for_good_is_logged(api: FakeApi, caplog: pytes
     finally:
         await feed.close()
     assert "the watch of services failed" in caplog.text
+
+
+class Slow:
+    """An origin whose objects are there when `listed` is set."""
+
+    def __init__(self) -> None:
+        self.asked, self.listed = asyncio.Event(), asyncio.Event()
+
+    async def refill(self, dns: DnsConfig) -> Index:
+        self.asked.set()
+        await self.listed.wait()
+        return Index()
+
+    async def settle(self, taken: bool) -> None:
+        self.taken = taken
+
+
+async def test_a_broken_file_does_not_hold_up_the_settings_before_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "dns.yaml"
+    path.write_text("reload: 0.01")
+    settings, config = load_settings({}, str(path))
+    process = Process(settings, Index(), config)
+    process.origin = slow = Slow()
+    await process.open()
+    try:
+        path.write_text("namespaces: shop")
+        await asyncio.wait_for(slow.asked.wait(), 5)
+        path.write_text("namespace: shop")
+        await until(lambda: "cannot be used" in caplog.text)
+        slow.listed.set()
+        await until(lambda: process.settings.dns.namespaces == ("shop",))
+        assert slow.taken
+    finally:
+        await process.close()
