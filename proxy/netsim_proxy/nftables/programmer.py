@@ -78,19 +78,17 @@ class NftablesProgrammer:
         self._socket.close()
 
     def _write(self, step: Step) -> int:
-        """Send what the step changed. Chains that nothing leads to any more stay, empty, until the next check.
+        """Send what the step changed; chains that nothing leads to any more go in a transaction of their own.
 
         Kernels before 6.2 refuse to delete a chain together with the map element that led to it.
         """
         plan = plan_transaction(step.old, step.new)
-        kept = replace(plan, delete_chains=())
-        if not kept:
-            return 0
-        if not self._send(kept, self._generation):
-            self._send(kept, None)  # somebody changed rules, ours or not: the next check looks at everything
-        if plan.delete_chains:
-            self._generation = None
-        return kept.size
+        gone = Transaction(delete_chains=plan.delete_chains)
+        parts = [part for part in (replace(plan, delete_chains=()), gone) if part]
+        for part in parts:
+            if not self._send(part, self._generation):
+                self._send(part, None)  # somebody changed rules, ours or not: the next check looks at everything
+        return sum(part.size for part in parts)
 
     def _write_all(self, unknown: bool) -> int:
         """Compare the kernel's table with the desired one and send the difference; how much that was."""
