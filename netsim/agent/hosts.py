@@ -53,10 +53,12 @@ def kernel_hostname(pod: Obj, domain: str, node: str) -> str:
 def pod_hosts(pod: Obj, ips: list[str], domain: str, node: str = "") -> str:
     """The pod's /etc/hosts: loopback names, its own addresses and names, then spec.hostAliases.
 
-    A pod in its node's network has the text of the node's file, `node`, in the place of the first two.
+    A pod in its node's network has the text of the node's file, `node`, in the place of the first. A machine's own file
+    names the machine, by which `hostname -f` works; nodes that share one machine's are named here.
     """
     if podspec.host_network(pod):
-        return f"# Kubernetes-managed hosts file (host network).\n{node}{_aliases(pod)}"
+        own = "".join(f"{ip}\t{pod['spec']['nodeName']}\n" for ip in ips)
+        return f"# Kubernetes-managed hosts file (host network).\n{node}{own}{_aliases(pod)}"
     fqdn = pod_fqdn(pod, domain)
     names = f"{fqdn}\t{pod_hostname(pod)}" if fqdn else pod_hostname(pod)
     return _LOOPBACK + "".join(f"{ip}\t{names}\n" for ip in ips) + _aliases(pod)

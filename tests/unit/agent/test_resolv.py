@@ -111,9 +111,9 @@ def test_hosts(pod):
 
 
 def test_hosts_of_the_nodes_network_are_the_nodes(pod):
-    wanted = pod(hostNetwork=True, hostAliases=[{"ip": "1.2.3.4", "hostnames": ["a"]}])
+    wanted = pod(hostNetwork=True, nodeName="node-1", hostAliases=[{"ip": "1.2.3.4", "hostnames": ["a"]}])
     text = pod_hosts(wanted, ["172.30.0.11"], "cluster.local", "127.0.0.1 localhost\n")
-    expected = "# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n"
+    expected = "# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n172.30.0.11\tnode-1\n"
     assert text == expected + "\n# Entries added by HostAliases.\n1.2.3.4\ta\n"
 
 
