@@ -3,15 +3,13 @@ unknown fields, JSON types that do not fit, duplicate keys, and the form in whic
 
 from __future__ import annotations
 
-import binascii
 import json
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from netsim.api.canonical import CANONICAL, QUANTITY
+from netsim.api.canonical import CANONICAL, QUANTITY, canonical_base64
 from netsim.api.errors import TYPE_INVALID, Cause
 from netsim.api.kinds import Kind, Obj
 from netsim.api.quantity import QUANTITY_MESSAGE, is_quantity
@@ -23,8 +21,7 @@ Gvk = tuple[str, str, str]
 
 REF = "#/components/schemas/"
 _GVK = "x-kubernetes-group-version-kind"
-_DEFINED = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
-JSON_SCHEMA = f"{_DEFINED}JSONSchemaProps"
+JSON_SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 SCHEMA_OR_ELSE = frozenset(f"{JSON_SCHEMA}Or{other}" for other in ("Array", "Bool", "StringArray"))
 """Types of which the facts say nothing: an object there is a schema."""
 INT_BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
@@ -112,7 +109,8 @@ def _prune(value: Any, schema: Schema) -> Any:
         items = facts.get("items", {})
         return [_prune(_zero(items) if item is None else item, items) for item in value]
     if not isinstance(value, dict):
-        return CANONICAL[name](value) if name in CANONICAL else value
+        write = CANONICAL.get(name or str(facts.get("format")))
+        return value if write is None else write(value)
     properties = facts.get("properties")
     if properties is None:
         below = facts.get("additionalProperties")
@@ -203,7 +201,7 @@ def _bad_content(value: Any, facts: Schema) -> str:
     if form in INT_BOUNDS and not INT_BOUNDS[form][0] <= value <= INT_BOUNDS[form][1]:
         return _cannot(value, str(form))
     if form == "byte":
-        return bad_base64(value)
+        return _bad_base64(value)
     if form == "date-time":
         return bad_time(value)
     return ""
@@ -220,13 +218,12 @@ def bad_time(text: str) -> str:
     return ""
 
 
-def bad_base64(text: str) -> str:
+def _bad_base64(text: str) -> str:
     """What a decoder says to text that is not base64, "" for base64."""
     try:
-        binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:  # also for what is not ASCII
-        good = re.match(r"[A-Za-z0-9+/]*", text)
-        return f"illegal base64 data at input byte {good.end() if good else 0}"
+        canonical_base64(text)
+    except ValueError as error:
+        return str(error)
     return ""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from netsim.api.canonical import CANONICAL
+from netsim.api.canonical import CANONICAL, canonical_base64
 from netsim.api.kinds import Kind, Obj
 from netsim.api.schema import (
     INT_BOUNDS,
@@ -17,7 +17,6 @@ from netsim.api.schema import (
     SCHEMA_OR_ELSE,
     Gvk,
     Schema,
-    bad_base64,
     bad_time,
     definitions,
     resolve,
@@ -107,9 +106,10 @@ def _compile_array(facts: Schema) -> Fits:
 
 
 def _compile_scalar(kind: str, form: str) -> Fits:
-    if kind == "string" and form in ("byte", "date-time"):
-        bad = bad_base64 if form == "byte" else bad_time
-        return lambda value: type(value) is str and not bad(value)
+    if kind == "string" and form == "byte":
+        return lambda value: type(value) is str and _is_canonical(canonical_base64, value)
+    if kind == "string" and form == "date-time":
+        return lambda value: type(value) is str and not bad_time(value)
     if kind == "integer":
         low, high = INT_BOUNDS.get(form, INT_BOUNDS["int64"])
         return lambda value: type(value) is int and low <= value <= high

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netsim.api import kinds, schema
+from netsim.api import kinds, schema, schema_fit
 
 
 def test_unknown_fields_are_found_at_any_depth() -> None:
@@ -30,6 +30,9 @@ def test_prune_drops_what_a_decoder_drops() -> None:
         "spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "1"}}}, {}]},
     }
     assert pod["foo"] == 1
+    secret = {"data": {"a": "YW\nJj\r\nZA==\n", "b": "YWE="}}
+    assert not schema_fit.fits(kinds.SECRETS, secret) and not schema.typed_errors(kinds.SECRETS, secret)
+    assert schema.prune(kinds.SECRETS, secret) == {"data": {"a": "YWJjZA==", "b": "YWE="}}
 
 
 def unmarshal(found: str, field: str, wanted: str) -> str:
@@ -71,6 +74,9 @@ def unmarshal(found: str, field: str, wanted: str) -> str:
             ),
         ),
         (kinds.SECRETS, {"data": {"a": "?"}}, "illegal base64 data at input byte 0"),
+        (kinds.SECRETS, {"data": {"a": "AAAA\nAA"}}, "illegal base64 data at input byte 5"),
+        (kinds.SECRETS, {"data": {"a": "AA=x"}}, "illegal base64 data at input byte 3"),
+        (kinds.SECRETS, {"data": {"a": "AAAA="}}, "illegal base64 data at input byte 4"),
         (kinds.SECRETS, {"data": {"a": "YWé="}}, "illegal base64 data at input byte 2"),
         (
             kinds.SERVICES,
