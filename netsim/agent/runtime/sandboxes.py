@@ -59,7 +59,7 @@ class Sandboxes:
     def share(self, pod: Obj, sandbox: Sandbox, hostname: str) -> None:
         """Make the IPC and UTS namespaces that the pod's real processes share, unless they are there."""
         ipc, uts = self.shared_paths(podspec.uid(pod))
-        if netns.exists(ipc):
+        if netns.exists(uts):  # made last: an agent that is killed in between leaves the other alone
             return
         for path in (ipc, uts):
             netns.delete(path)

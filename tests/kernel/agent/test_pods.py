@@ -5,9 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from netsim.agent.cni_chain import CniChain
+from netsim.agent.config import AgentConfig
+from netsim.agent.model import Sandbox
+from netsim.agent.runtime.sandboxes import Sandboxes
 from netsim.host import cgroup, mount, netns
 from support.agent_api import NODE
 from support.agent_node import Node, conmons, get, until
@@ -43,6 +50,22 @@ async def test_two_workloads_share_localhost(node: Node) -> None:
     node.api.delete_pod("pair")
     await until(lambda: ("pods", "default/pair") not in node.api.objects, "pod gone")
     assert not os.path.exists(pod_ns)
+
+
+def test_what_an_agent_killed_in_between_has_half_made_is_made_again(tmp_path: Path) -> None:
+    boxes = Sandboxes(cast("AgentConfig", SimpleNamespace(run_dir=str(tmp_path))), CniChain("", str(tmp_path), {}, ()))
+    paths, pod, sandbox = boxes.shared_paths("u"), {"metadata": {"uid": "u"}}, Sandbox("", [], 0.0)
+    try:
+        boxes.share(pod, sandbox, "web")
+        whole = [os.stat(path).st_ino for path in paths]
+        boxes.share(pod, sandbox, "web")
+        assert [os.stat(path).st_ino for path in paths] == whole, "others are in them already"
+        netns.delete(paths[1])
+        boxes.share(pod, sandbox, "web")
+        assert all(netns.exists(path) for path in paths)
+    finally:
+        for path in paths:
+            netns.delete(path)
 
 
 async def test_agent_restart_adopts_and_cleans_up(node: Node) -> None:
