@@ -21,6 +21,8 @@ from netsim.store.types import Item
 
 ROOT = "/registry/"
 _ENTRIES = "managedFields"
+_AT_HAND = 64
+"""Objects before and after their writes: watchers are told of some thirty writes at once at most."""
 _METADATA = b'"metadata":{'
 _FIRST = b'"managedFields":['
 _NEXT = b'],"name":'
@@ -104,6 +106,16 @@ def decode_lean(value: bytes, revision: int) -> Obj:
     return obj
 
 
+def _lean(item: Item, obj: Obj) -> Obj:
+    """What `decode_lean` makes of an item that is known to be this object."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key != _ENTRIES}
+    metadata["resourceVersion"] = str(item.revision)
+    start, end = _entries_span(item.value)
+    if end:
+        metadata[_ENTRIES] = orjson.Fragment(item.value[start + len(_FIRST) - 1 : end])
+    return {**obj, "metadata": metadata}
+
+
 def _decode_entries(value: bytes) -> list[Obj]:
     """The managedFields of a stored value, fresh."""
     start, end = _entries_span(value)
@@ -123,13 +135,14 @@ class Decoder:
     def __init__(self, size: int = 256) -> None:
         self._size = size
         self._known: OrderedDict[str, tuple[int, Obj]] = OrderedDict()
+        self._at_hand: OrderedDict[tuple[str, int], Obj] = OrderedDict()
 
     def __call__(self, item: Item) -> Obj:
         known = self._known.get(item.key)
         if known is not None and known[0] == item.revision:
             self._known.move_to_end(item.key)
             return known[1]
-        obj = decode_lean(item.value, item.revision)
+        obj = self._at_hand.get((item.key, item.revision)) or decode_lean(item.value, item.revision)
         if known is None or known[0] < item.revision:
             self._keep(item.key, item.revision, obj)
         return obj
@@ -145,7 +158,20 @@ class Decoder:
     def kept(self, item: Item) -> Obj | None:
         """The object of just this version, if it is still kept."""
         known = self._known.get(item.key)
-        return known[1] if known is not None and known[0] == item.revision else None
+        if known is not None and known[0] == item.revision:
+            return known[1]
+        return self._at_hand.get((item.key, item.revision))
+
+    def hand_over(self, item: Item, obj: Obj) -> None:
+        """Tell what an item is, which its writer knows, for those who are told of the write in a moment and would have
+        to decode it."""
+        if self.kept(item) is None:
+            self._have_at_hand(item.key, item.revision, _lean(item, obj))
+
+    def _have_at_hand(self, key: str, revision: int, obj: Obj) -> None:
+        self._at_hand[key, revision] = obj
+        if len(self._at_hand) > _AT_HAND:
+            self._at_hand.popitem(last=False)
 
     def _keep(self, key: str, revision: int, obj: Obj) -> None:
         self._known[key] = (revision, obj)
@@ -154,4 +180,7 @@ class Decoder:
             self._known.popitem(last=False)
 
     def drop(self, key: str) -> None:
-        self._known.pop(key, None)
+        """Keep no longer what is gone, but for those who are told of that in a moment."""
+        known = self._known.pop(key, None)
+        if known is not None:
+            self._have_at_hand(key, *known)

@@ -15,7 +15,7 @@ from netsim.server import admission, crd, strategy
 from netsim.server.bodies import decode_body
 from netsim.server.codec import encode
 from netsim.server.core import Core
-from netsim.server.lifecycle import Outcome, may_vanish, remove, with_version
+from netsim.server.lifecycle import Outcome, may_vanish, remove, tell_decoder, with_version
 from netsim.server.requests import parse_bool, parse_dry_run, parse_int
 from netsim.store.types import Item, RevisionMismatch
 
@@ -102,6 +102,7 @@ async def _delete_once(core: Core, kind: Kind, item: Item, options: DeleteOption
     if strategy.same_object(marked, old):
         return Outcome(old, item)
     written = await core.store.update(item.key, encode(kind, marked), item.revision)
+    tell_decoder(core, kind, (item, old), (written, marked))
     return Outcome(with_version(marked, written.revision), written)
 
 

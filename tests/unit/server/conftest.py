@@ -112,13 +112,22 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     await app.start()
     try:
         yield Api(app, clock)
-        for key, (revision, obj) in app.core.decoder._known.items() if app.core else ():
+        for key, revision, obj in decoded(app):
             item = await store.get(key)
             gone = item is None or item.revision != revision
             assert gone or _plain(obj) == decode(item.value, revision), f"{key}: a shared object was changed"
     finally:
         await app.close()
         await store.close()
+
+
+def decoded(app: ApiServer) -> list[tuple[str, int, Obj]]:
+    """The objects that the server holds in its hands: (key, revision, object)."""
+    if app.core is None:
+        return []
+    decoder = app.core.decoder
+    kept = [(key, revision, obj) for key, (revision, obj) in decoder._known.items()]
+    return kept + [(key, revision, obj) for (key, revision), obj in decoder._at_hand.items()]
 
 
 def _plain(obj: Obj) -> Obj:
