@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, cast
@@ -16,6 +17,11 @@ ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 _CHANGES = ("ADDED", "MODIFIED", "DELETED")
 GONE = 410
 _REMEMBERED = 16
+_HEAD = re.compile(
+    rb'\{"type":"[A-Z]+","object":\{"kind":"\w+","apiVersion":"[\w./-]+",'
+    rb'"metadata":\{"resourceVersion":"\d+",(?="managedFields":\[)'
+)
+_NAME = b'],"name":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +100,22 @@ class WatchState:
 def _parse(line: bytes) -> tuple[str, Obj]:
     """(type, object). Several watchers of one process hear one line: they share the object, which nobody changes."""
     try:
-        document = orjson.loads(line)
+        document = orjson.loads(_light(line))
         kind, obj = document["type"], document["object"]
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise BadWatchLine(f"not a watch event: {line[:200]!r}") from error
     if kind not in (*_CHANGES, "BOOKMARK", "ERROR") or not isinstance(obj, dict):
         raise BadWatchLine(f"not a watch event: {line[:200]!r}")
     return kind, obj
+
+
+def _light(line: bytes) -> bytes:
+    """The line without the managedFields, which nobody here reads and which take a third of the time to decode, where
+    they stand as our server writes them. Behind them comes the name: no entry of theirs can hold `],"name":`, as no
+    list is in one and every quote in a text is escaped."""
+    head = _HEAD.match(line)
+    end = line.find(_NAME, head.end()) if head is not None else -1
+    return line if head is None or end < 0 else line[: head.end()] + line[end + 2 :]
 
 
 def _refusal(obj: Obj) -> Relist:

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim.api.errors import StatusError
+from netsim.api.kinds import PODS
 from netsim.client.state import BadWatchLine, Bookmark, Event, LineSplitter, Relist, WatchState, is_newer
+from netsim.server.codec import encode, wire
 
 
 def line(kind: str, revision: int | str, **metadata: object) -> bytes:
@@ -45,6 +47,18 @@ def test_revisions_only_rise_and_each_is_told_once(start: int, stream: list[tupl
             assert result is None
         reached = max(reached, revision)
         assert state.revision == str(reached)
+
+
+_TEXTS = st.text(st.sampled_from('],"name:{}[\\é'), max_size=12)
+
+
+@given(st.lists(st.dictionaries(_TEXTS, st.one_of(_TEXTS, st.dictionaries(_TEXTS, _TEXTS)))), _TEXTS)
+def test_of_the_servers_lines_all_but_the_managed_fields_is_read(entries: list[dict[str, object]], text: str) -> None:
+    metadata = {"name": "n", "labels": {"name": text}, "finalizers": ["a"], "ownerReferences": [{"name": text}]}
+    rest = {"kind": "Pod", "apiVersion": "v1", "spec": {"managedFields": [text], "name": text}}
+    stored = encode(PODS, {**rest, "metadata": {**metadata, "managedFields": entries}})
+    event = WatchState("1").feed(b'{"type":"MODIFIED","object":%s}' % wire(PODS, stored, 7))
+    assert event == Event("MODIFIED", {**rest, "metadata": {**metadata, "resourceVersion": "7"}})
 
 
 @given(st.lists(st.integers(1, 100), unique=True, max_size=30), st.data())
