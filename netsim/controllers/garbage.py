@@ -55,7 +55,7 @@ class Collector:
     def dependents(self, view: View, uid: str) -> Iterator[tuple[Kind, Obj]]:
         """Everything cached that names this uid as an owner."""
         for kind in self._served:
-            for obj in view.by_index(kind, OWNER, uid):
+            for obj in view.caches[kind.resource].by_index(OWNER, uid):
                 yield kind, obj
 
     def owner(self, view: View, reference: Obj) -> Obj | None:
