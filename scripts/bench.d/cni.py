@@ -12,7 +12,6 @@ import gc
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,14 +22,13 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from cni_modes import connects, measure_modes, sink, stream
+from cni_world import PEER, World, make_namespace
 from scale import Row
 
 from lab import NETSIM, wait_for
 
-PEER = "/usr/lib/cni"
 PEER_NAME = "bridge + host-local"
-PORT = 5001
-_CHUNK = 1 << 18
 _TURN = 10
 _READY = 4
 """So many namespaces a node process has ready: the first pods of a turn find one, the others have theirs made."""
@@ -39,53 +37,6 @@ _ADD = 1.2
 _CLEANUP = 0.3
 """Seconds in which the kernel cleans up what a turn leaves: it would count for whoever comes next."""
 _PEER_BRIDGE = {"bridge": "peer0", "isGateway": True}
-
-
-class World:
-    """A node's namespace and pods in one directory, which goes with everything in it."""
-
-    def __init__(self, directory: str) -> None:
-        from netsim.host import mount
-
-        self.directory = directory
-        os.makedirs(directory)
-        mount.keep_in_memory(directory, 0o711)  # as a lab's directory is
-        make_namespace(self.path("node"))
-
-    def path(self, name: str) -> str:
-        return f"{self.directory}/netns/{name}"
-
-    def conf(self, kind: str, **more: Any) -> dict[str, Any]:
-        subnet = {"netsim": "10.6.0.0/16", "routed": "10.7.0.0/16", "bridged": "10.8.0.0/16", "peer": "10.9.0.0/16"}
-        ipam = {"type": "host-local", "ranges": [[{"subnet": subnet[kind]}]], "dataDir": f"{self.directory}/{kind}"}
-        plugin = "bridge" if kind == "peer" else "netsim"
-        return {"cniVersion": "1.0.0", "name": kind, "type": plugin, "ipam": ipam, **more}
-
-    def env(self, command: str, pod: str) -> dict[str, str]:
-        names = {"CNI_COMMAND": command, "CNI_CONTAINERID": f"id-{pod}", "CNI_NETNS": self.path(pod)}
-        args = {"CNI_ARGS": f"IgnoreUnknown=1;K8S_POD_NAMESPACE=bench;K8S_POD_NAME={pod}"}
-        return {**names, **args, "CNI_IFNAME": "eth0", "CNI_PATH": PEER}
-
-    def links(self, start: str) -> list[str]:
-        """Host-side interfaces of pods."""
-        from netsim.host.netlink import Netlink
-
-        with Netlink(self.path("node")) as netlink:
-            return [link.name for link in netlink.links() if link.name.startswith(start)]
-
-    def remove(self) -> None:
-        from netsim.host import mount, netns
-
-        for name in os.listdir(f"{self.directory}/netns"):
-            netns.delete(self.path(name))
-        mount.unmount(self.directory, lazy=True)
-        shutil.rmtree(self.directory)
-
-
-def make_namespace(path: str) -> None:
-    from netsim.host import netns
-
-    netns.create(path)
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -218,79 +169,6 @@ def serve(node: str, directory: str) -> None:
     netns.enter(node)
     start_reaper()
     asyncio.run(serve_cni(directory))
-
-
-def measure_modes(world: World, rounds: int, seconds: float) -> list[Row]:
-    """Two pods each, routed and bridged: how much one stream carries, how many connections one after another makes."""
-    from netsim_cni.plugin import invoke
-
-    modes = {"routed": {}, "bridged": {"mode": "bridge", "bridge": "bench0", "isDefaultGateway": True}}
-    targets: dict[str, str] = {}
-    for mode, more in modes.items():
-        for pod in (f"{mode}-1", f"{mode}-2"):
-            make_namespace(world.path(pod))
-            result = invoke("ADD", world.conf(mode, **more), world.env("ADD", pod))
-            targets[mode] = str((result or {})["ips"][0]["address"]).partition("/")[0]
-    rows = []
-    for part, unit, scale in (("stream", "Gbit/s", 8e-9), ("connects", "/s", 1.0)):
-        rates: dict[str, list[float]] = {mode: [] for mode in modes}
-        for _ in range(rounds):
-            for mode, times in rates.items():
-                times.append(scale * _rate(world, mode, targets[mode], part, seconds))
-        routed, bridged = (statistics.median(times) for times in rates.values())
-        told = f"routed {routed:.4g} {unit}, bridged {bridged:.4g} {unit}"
-        rows.append(Row(f"{part} between two pods: bridged by routed", "%", 100 * bridged / routed, 110, told))
-    return rows
-
-
-def _rate(world: World, mode: str, target: str, part: str, seconds: float) -> float:
-    """Bytes or connections in a second, from the first pod to a sink in the second."""
-    me = [sys.executable, "-B", __file__, "--part"]
-    with subprocess.Popen([*me, "sink", world.path(f"{mode}-2")], stdout=subprocess.PIPE) as sink:
-        assert sink.stdout is not None
-        sink.stdout.readline()
-        done = subprocess.run(
-            [*me, part, world.path(f"{mode}-1"), target, str(seconds)], capture_output=True, text=True, check=True
-        )
-        sink.kill()
-    return float(done.stdout)
-
-
-def sink(node: str) -> None:
-    """Take connections one after another, and read each to its end."""
-    from netsim.host import netns
-
-    netns.enter(node)
-    buffer = bytearray(_CHUNK)
-    with socket.create_server(("", PORT), backlog=512) as listener:
-        print("ready", flush=True)
-        while True:
-            with listener.accept()[0] as connection:
-                while connection.recv_into(buffer):
-                    pass
-
-
-def stream(node: str, target: str, seconds: str) -> None:
-    from netsim.host import netns
-
-    netns.enter(node)
-    data, sent = bytes(_CHUNK), 0
-    with socket.create_connection((target, PORT), timeout=10) as connection:
-        start = time.perf_counter()
-        while time.perf_counter() - start < float(seconds):
-            sent += connection.send(data)
-        print(sent / (time.perf_counter() - start))
-
-
-def connects(node: str, target: str, seconds: str) -> None:
-    from netsim.host import netns
-
-    netns.enter(node)
-    made, start = 0, time.perf_counter()
-    while time.perf_counter() - start < float(seconds):
-        socket.create_connection((target, PORT), timeout=10).close()
-        made += 1
-    print(made / (time.perf_counter() - start))
 
 
 PARTS: dict[str, Callable[..., None]] = {"serve": serve, "sink": sink, "stream": stream, "connects": connects}
