@@ -12,7 +12,9 @@ import gc
 import json
 import os
 import shutil
+import signal
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -228,6 +230,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of load in each round (default 3)")
     parser.add_argument("-o", dest="output", choices=("text", "json"), default="text")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("scripts/bench: ended"))  # what was started is to be removed
     if shutil.which("dnsperf") is None:
         parser.exit(1, "scripts/bench: no dnsperf; run: apt-get install dnsperf knot (do not start knot's service)\n")
     text, rows = options.output == "text", []
