@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from netsim.cli.fault import Fault
-from netsim_proxy.flags import FLAGS, Flag, parse_flags, show_default
+from netsim_proxy.flags import FLAGS, UNUSED, Flag, parse_flags, show_default
 
 _META = "netsim_proxy.flags"
 _SWITCHES = {f"--{flag.name}" for flag in FLAGS if flag.kind == "bool"}
+_SWITCHES |= {f"--{name}" for name, kind in UNUSED.items() if kind == "bool"}
 
 
 def given_flags(context: Any) -> dict[str, Any]:
@@ -37,6 +39,16 @@ def _option(flag: Flag) -> TyperOption:
         param_decls=[f"--{flag.name}"], type=str, metavar=metavar, help=help, callback=_remember, expose_value=False,
         rich_help_panel=flag.group,
     )  # fmt: skip
+
+
+def _tell_unused(_context: Any, option: Any, value: str | None) -> None:
+    if value is not None:
+        typer.echo(f"{option.opts[0]}: ignored, as it means nothing here", err=True)
+
+
+def _unused_option(name: str) -> TyperOption:
+    """Taken, so that a command line made for kube-proxy works, and not shown."""
+    return TyperOption(param_decls=[f"--{name}"], type=str, hidden=True, callback=_tell_unused, expose_value=False)
 
 
 class _Flags:
@@ -73,7 +85,11 @@ class FlagCommand(_Flags, TyperCommand):
 
 
 class FlagGroup(_Flags, TyperGroup):
-    """The same for a command that has others below it, which it lists."""
+    """The same for a command that has others below it, which it lists. It takes all of kube-proxy's flags."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.params.extend(_unused_option(name) for name in UNUSED)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         super().format_options(ctx, formatter)

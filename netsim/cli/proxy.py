@@ -20,6 +20,7 @@ from netsim.cli.proxy_config import fields_of, read_configuration
 
 app = make_app()
 _LOOK_AT_FILE_SECONDS = 1.0
+_LOG_ALL = 4
 
 
 @app.callback(
@@ -40,6 +41,7 @@ def proxy(
     write_config_to: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the flags as a KubeProxyConfiguration; end.")
     ] = None,
+    verbosity: Annotated[int, typer.Option("-v", "--v", metavar="LEVEL", help="Log every sync from 4 on.")] = 0,
 ) -> None:
     """Run the service proxy alone, in the network that it is started in; or `render` its rules.
 
@@ -60,19 +62,31 @@ def proxy(
     if init_only:
         return _initialise(settings)
     kubeconfig = kubeconfig or _kubeconfig_of(document)
-    if kubeconfig is None:
-        raise Fault("--kubeconfig: give the kubeconfig of the API to follow, such as `netsim kubeconfig` prints")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+    level = logging.DEBUG if verbosity >= _LOG_ALL else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     _run(settings, kubeconfig, config)
 
 
-def _run(settings: Any, kubeconfig: Path, file: Path | None) -> None:
-    from netsim.client.kubeconfig import KubeconfigError, load_client
+def _client(kubeconfig: Path | None) -> Any:
+    """Of the API that a kubeconfig names; without one, as kube-proxy, of the cluster that this pod is in."""
+    from netsim.client.kubeconfig import KubeconfigError, in_cluster_client, load_client
+
+    if kubeconfig is not None:
+        return load_client(str(kubeconfig), agent="kube-proxy")
+    try:
+        return in_cluster_client()
+    except KubeconfigError as error:
+        advice = "give the kubeconfig of the API to follow, such as `netsim kubeconfig` prints"
+        raise Fault(f"--kubeconfig: {advice} ({error})") from None
+
+
+def _run(settings: Any, kubeconfig: Path | None, file: Path | None) -> None:
+    from netsim.client.kubeconfig import KubeconfigError
     from netsim_proxy.listeners import CannotListen
     from netsim_proxy.sync import run_proxy
 
     async def run() -> None:
-        client = load_client(str(kubeconfig), agent="kube-proxy")
+        client = _client(kubeconfig)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(run_proxy(settings, client))

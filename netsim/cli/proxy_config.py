@@ -26,15 +26,15 @@ def read_proxy_config(file: Path, option: str = "--proxy-config") -> dict[str, A
 
 
 def fields_of(documents: list[Any], where: str) -> dict[str, Any]:
-    """The fields of ProxyConfig in the first document; fields that mean nothing here are told on stderr."""
+    """The fields of ProxyConfig in the first document; those that mean nothing here are told on stderr, in one line."""
     from netsim_proxy.flags import parse_configuration
 
     try:
         fields, unknown = parse_configuration(documents[0] if documents else None)
     except ValueError as error:
         raise Fault(f"{where}: {error}") from None
-    for path in unknown:
-        typer.echo(f"{where}: field {path} means nothing here and is ignored", err=True)
+    if unknown:
+        typer.echo(f"{where}: ignored, as it means nothing here: {', '.join(unknown)}", err=True)
     return fields
 
 

@@ -9,6 +9,8 @@ from typing import Literal, get_args
 Family = Literal[4, 6]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Mode = Literal["iptables", "nftables"]
+PRIMARY = "primary"
+"""The value of `nodeport_addresses` that stands for the node's own addresses, as its Node names them."""
 DetectLocal = Literal["ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"]
 
 
@@ -17,6 +19,7 @@ class ProxyConfig:
     """What kube-proxy takes on its command line; the defaults are kube-proxy's but for `min_sync_period`.
 
     Times are seconds. `cluster_cidr` and `nodeport_addresses` may mix families; each family uses its own entries.
+    In the place of CIDRs `nodeport_addresses` may be (PRIMARY,), kube-proxy's from 1.31 on.
     `min_sync_period` 0 means no limit: changes that arrive while a sync runs are merged into the next one.
     `traffic_distribution`: topology hints count for every Service, as from 1.33 on. Without it they count, as in 1.30,
     for Services with the annotation, and for those with a `trafficDistribution`, which 1.30 does not have.
@@ -65,8 +68,9 @@ class ProxyConfig:
             raise ValueError("--detect-local-mode BridgeInterface needs --pod-bridge-interface")
         if self.detect_local_mode == "InterfaceNamePrefix" and not self.interface_name_prefix:
             raise ValueError("--detect-local-mode InterfaceNamePrefix needs --pod-interface-name-prefix")
-        for flag, cidrs in (("cluster-cidr", self.cluster_cidr), ("nodeport-addresses", self.nodeport_addresses)):
-            _check_cidrs(flag, cidrs)
+        _check_cidrs("cluster-cidr", self.cluster_cidr)
+        if self.nodeport_addresses != (PRIMARY,):
+            _check_cidrs("nodeport-addresses", self.nodeport_addresses, f", or {PRIMARY} alone")
         _check_ip("bind-address", self.bind_address)
         for flag in ("healthz-bind-address", "metrics-bind-address"):
             split_address(flag, getattr(self, flag.replace("-", "_")))
@@ -112,15 +116,15 @@ def split_address(flag: str, text: str) -> tuple[str, int] | None:
     return host.strip("[]"), number
 
 
-def _check_cidrs(flag: str, cidrs: tuple[str, ...]) -> None:
+def _check_cidrs(flag: str, cidrs: tuple[str, ...], instead: str = "") -> None:
     for cidr in cidrs:
         try:
             ipaddress.ip_network(cidr.strip(), strict=False)
         except ValueError as error:
-            raise ValueError(f"--{flag} {cidr!r}: {error}; give a CIDR such as 192.168.0.0/24") from error
+            raise ValueError(f"--{flag} {cidr!r}: {error}; give a CIDR such as 192.168.0.0/24{instead}") from error
 
 
 def networks_of(cidrs: tuple[str, ...], family: Family) -> tuple[Network, ...]:
-    """The CIDRs of one family, host bits cleared, in the given order."""
-    parsed = (ipaddress.ip_network(cidr.strip(), strict=False) for cidr in cidrs)
+    """The CIDRs of one family, host bits cleared, in the given order; PRIMARY is none."""
+    parsed = (ipaddress.ip_network(cidr.strip(), strict=False) for cidr in cidrs if cidr != PRIMARY)
     return tuple(network for network in parsed if network.version == family)

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from netsim_proxy.config import Family, Network, ProxyConfig, networks_of
+from netsim_proxy.config import PRIMARY, Family, Network, ProxyConfig, networks_of
 from netsim_proxy.model import Node
 from netsim_proxy.rule import Rule
 
@@ -78,6 +78,17 @@ def make_context(config: ProxyConfig, node: Node, family: Family, endpoint_count
     )
 
 
+def with_primary_addresses(config: ProxyConfig, node: Node) -> ProxyConfig:
+    """The same settings, with the node's addresses where `nodeport_addresses` is (PRIMARY,).
+
+    Loopback is none of them, also where the Node names no address of a family: NodePorts answer nowhere then.
+    """
+    if config.nodeport_addresses != (PRIMARY,):
+        return config
+    addresses = (f"{node.address(4)}/32", f"{node.address(6)}/128")
+    return replace(config, nodeport_addresses=addresses, localhost_nodeports=False)
+
+
 def _nodeport_networks(config: ProxyConfig, family: Family) -> tuple[Network, ...]:
     """Networks that NodePorts are limited to; empty for all addresses."""
     networks = networks_of(config.nodeport_addresses, family)
@@ -102,7 +113,7 @@ def nodeport_addresses(config: ProxyConfig, family: Family, local_addresses: Ite
 
 def localhost_nodeports(config: ProxyConfig, family: Family) -> bool:
     """Whether NodePorts answer on 127.0.0.1, which needs route_localnet and a guard."""
-    if family != 4 or not config.localhost_nodeports:
+    if family != 4 or not config.localhost_nodeports or config.nodeport_addresses == (PRIMARY,):
         return False
     networks = _nodeport_networks(config, family)
     loopback = ipaddress.ip_address("127.0.0.1")

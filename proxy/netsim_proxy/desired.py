@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from netsim_proxy import names
 from netsim_proxy.config import Family, ProxyConfig
 from netsim_proxy.conntrack import PortKey, UdpPort, udp_port
-from netsim_proxy.context import Context, make_context
+from netsim_proxy.context import Context, make_context, with_primary_addresses
 from netsim_proxy.endpoints import endpoints_of
 from netsim_proxy.iptables import State, render_chains, render_rule
 from netsim_proxy.model import Node, ServicePort, Slice
@@ -62,7 +62,8 @@ class Desired:
         self._recent: dict[str, Compiled] = {}
         self._endpoints = 0
         self._context: Context | None = None
-        self._local: tuple[str, ...] = ()
+        self._machine: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+        """Where NodePorts may answer, and the machine's addresses, that `_fixed` is compiled for."""
         self._fixed: State = {}
 
     def advance(self, changes: Mapping[str, Input], node: Node, local_addresses: Iterable[str]) -> Step:
@@ -74,10 +75,11 @@ class Desired:
         self._inputs.update(after)
         self._endpoints += sum(map(_count, after.values())) - sum(map(_count, before.values()))
         context = make_context(self.config, node, self.family, self._endpoints)
-        local = tuple(local_addresses)
-        fixed = self._fixed if self._fixed and local == self._local else self._compile_fixed(local)
+        config, local = with_primary_addresses(self.config, node), tuple(local_addresses)
+        machine = config.nodeport_addresses, local
+        fixed = self._fixed if machine == self._machine else self._compile_fixed(config, local)
         whole = (context, fixed) != (self._context, self._fixed)
-        self._context, self._local, self._fixed = context, local, fixed
+        self._context, self._machine, self._fixed = context, machine, fixed
         udp = udp_ports(before.values(), context), udp_ports(after.values(), context)
         recent, self._recent = self._recent, {}
         if whole:
@@ -88,9 +90,9 @@ class Desired:
             self._recent = made
         return Step(old, _merge(made.values()), *udp, False)
 
-    def _compile_fixed(self, local_addresses: tuple[str, ...]) -> State:
-        chains = render_chains(fixed_chains(self.config, self.family), self.family)
-        jumps = node_port_jumps(self.config, self.family, local_addresses)
+    def _compile_fixed(self, config: ProxyConfig, local_addresses: tuple[str, ...]) -> State:
+        chains = render_chains(fixed_chains(config, self.family), self.family)
+        jumps = node_port_jumps(config, self.family, local_addresses)
         chains["nat", names.SERVICES] = tuple(render_rule(rule, self.family) for rule in jumps)
         return chains
 

@@ -59,7 +59,7 @@ FLAGS = (
     Flag("iptables-masquerade-bit", "masquerade_bit", "iptables.masqueradeBit", "int", "BIT",
          "The bit of the packet mark that asks for masquerading.", _RULES),
     Flag("nodeport-addresses", "nodeport_addresses", "nodePortAddresses", "list", "CIDR,…",
-         "Where NodePorts answer (default: everywhere; in mode nftables the node's address).", _RULES),
+         "Where NodePorts answer; primary: on the node's address, as by default in mode nftables.", _RULES),
     Flag("iptables-localhost-nodeports", "localhost_nodeports", "iptables.localhostNodePorts", "bool", "",
          "Whether NodePorts answer on 127.0.0.1, in mode iptables.", _RULES),
     Flag("iptables-sync-period", "sync_period", "iptables.syncPeriod", "duration", "TIME",
@@ -92,8 +92,23 @@ FLAGS = (
          "How long an answered UDP flow is.", _TRACKING),
 )  # fmt: skip
 
+UNUSED = {
+    **dict.fromkeys((
+        "boot-id-file", "config-sync-period", "feature-gates", "ipvs-exclude-cidrs", "ipvs-min-sync-period",
+        "ipvs-scheduler", "ipvs-sync-period", "ipvs-tcp-timeout", "ipvs-tcpfin-timeout", "ipvs-udp-timeout",
+        "kube-api-burst", "kube-api-content-type", "kube-api-qps", "log-flush-frequency", "log-json-info-buffer-size",
+        "log-text-info-buffer-size", "logging-format", "machine-id-file", "oom-score-adj",
+        "show-hidden-metrics-for-version", "vmodule",
+    ), "text"),
+    **dict.fromkeys(("ipvs-strict-arp", "log-json-split-stream", "log-text-split-stream", "profiling"), "bool"),
+}  # fmt: skip
+"""Flags of kube-proxy, by kind, that a command line made for it may have and that mean nothing here."""
+
 _OTHER_FIELDS = ("clientConnection",)
 """Fields of a configuration file that are read elsewhere."""
+_READ = {"apiVersion", "kind", *_OTHER_FIELDS}
+_UNUSED_SECTIONS = ("ipvs", "logging", "nftables", "winkernel")
+"""Sections of a configuration file that are told as one; in mode nftables `nftables` has become `iptables` before."""
 
 
 def parse_flags(given: Mapping[str, str]) -> dict[str, Any]:
@@ -104,7 +119,8 @@ def parse_flags(given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def parse_configuration(document: Any) -> tuple[dict[str, Any], list[str]]:
-    """Fields of ProxyConfig from a KubeProxyConfiguration, and the names of fields that mean nothing here.
+    """Fields of ProxyConfig from a KubeProxyConfiguration, and the names of set fields that mean nothing here, or of
+    their sections.
 
     In mode nftables its section `nftables` stands for the section `iptables`. What is null or "" has its default, and
     so has a period of 0s. Raises ValueError.
@@ -117,8 +133,13 @@ def parse_configuration(document: Any) -> tuple[dict[str, Any], list[str]]:
     known = {flag.path: flag for flag in FLAGS}
     given = {path: value for path, value in values.items() if path in known and not _unset(path, value)}
     found = {known[path].field: _parse(path, known[path].kind, value) for path, value in given.items()}
-    other = ("apiVersion", "kind", *_OTHER_FIELDS)
-    return found, sorted(p for p in values if p not in known and p.partition(".")[0] not in other)
+    return found, sorted({_told(path) for path, value in values.items() if path not in known and value} - _READ)
+
+
+def _told(path: str) -> str:
+    """What a field is told as: itself, or its section when nothing of that is of use."""
+    section = path.partition(".")[0]
+    return section if section in (*_UNUSED_SECTIONS, *_OTHER_FIELDS) else path
 
 
 def _unset(path: str, value: Any) -> bool:

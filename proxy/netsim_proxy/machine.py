@@ -11,9 +11,10 @@ from typing import TypeVar
 
 from netsim.host import sysctl
 from netsim.host.netlink import Netlink
-from netsim_proxy.config import Family, ProxyConfig, networks_of
-from netsim_proxy.context import nodeport_addresses
+from netsim_proxy.config import PRIMARY, Family, ProxyConfig, networks_of
+from netsim_proxy.context import nodeport_addresses, with_primary_addresses
 from netsim_proxy.kernel_settings import BUCKETS_SHARE, MAX, conntrack_max, conntrack_timeouts
+from netsim_proxy.model import Node
 
 log = logging.getLogger(__name__)
 _BUCKETS = "/sys/module/nf_conntrack/parameters/hashsize"
@@ -37,14 +38,15 @@ def _cpu_seconds() -> float:
 
 def read_local_addresses(config: ProxyConfig, family: Family) -> tuple[str, ...]:
     """Addresses of the machine's interfaces, looked up only where NodePorts are limited to some of them."""
-    if not networks_of(config.nodeport_addresses, family):
+    if config.nodeport_addresses != (PRIMARY,) and not networks_of(config.nodeport_addresses, family):
         return ()
     with Netlink() as netlink:
         return tuple(entry.address.split("/")[0] for entry in netlink.addresses())
 
 
-def read_health_addresses(config: ProxyConfig) -> tuple[str, ...]:
+def read_health_addresses(config: ProxyConfig, node: Node) -> tuple[str, ...]:
     """Where health checks of Services listen: everywhere ("0.0.0.0"), or where --nodeport-addresses limits them to."""
+    config = with_primary_addresses(config, node)
     limited = [nodeport_addresses(config, family, read_local_addresses(config, family)) for family in config.families]
     if all(addresses is None for addresses in limited):
         return ("0.0.0.0",)

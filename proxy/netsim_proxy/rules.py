@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from netsim_proxy import names
 from netsim_proxy.config import Family, ProxyConfig
-from netsim_proxy.context import make_context
+from netsim_proxy.context import make_context, with_primary_addresses
 from netsim_proxy.endpoints import endpoints_of
 from netsim_proxy.model import Endpoint, Node, ServicePort, Slice
 from netsim_proxy.rule import Place, Rule, Ruleset
@@ -41,6 +41,7 @@ def compile_rules(
 
     `local_addresses` are the addresses of the machine's interfaces, of any family.
     """
+    config = with_primary_addresses(config, node)
     attached = attach_endpoints(services, [part for part in endpointslices if part.family == family], config.hostname)
     context = make_context(config, node, family, sum(len(endpoints) for _, endpoints in attached))
     chains: dict[Place, tuple[Rule, ...]] = fixed_chains(config, family)

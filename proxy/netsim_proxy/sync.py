@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from netsim.api.kinds import ENDPOINT_SLICES, NODES, SERVICES, Obj
 from netsim.client.reflector import Reflector
@@ -20,7 +21,7 @@ from netsim_proxy.inputs import node_cache, service_cache, slice_cache, trigger_
 from netsim_proxy.listeners import CannotListen, serve_for_ever
 from netsim_proxy.loop import FamilyLoop
 from netsim_proxy.machine import ensure_conntrack, read_health_addresses
-from netsim_proxy.model import Slice, with_own_address
+from netsim_proxy.model import Node, Slice, with_own_address
 from netsim_proxy.reporter import Reporter
 from netsim_proxy.telemetry import Telemetry
 
@@ -38,6 +39,7 @@ class Proxy:
         self._services = service_cache(config.families)
         self._slices = slice_cache()
         self._nodes = node_cache()
+        self._node = Node(config.hostname)
         self._reporter = Reporter(client, config.hostname)
         self._services.on_change(self._on_service)
         self._slices.on_change(self._on_slice)
@@ -77,18 +79,17 @@ class Proxy:
         config, hard = self._config, self._config.bind_address_hard_fail
         if address := split_address("healthz-bind-address", config.healthz_bind_address):
             handler = health_handler(self.telemetry)
-            tasks.create_task(serve_for_ever("healthz", address, handler, self._cannot_listen, hard_fail=hard))
+            tell = partial(self._reporter.about_node, "Warning", "FailedToStartProxierHealthcheck")
+            tasks.create_task(serve_for_ever("healthz", address, handler, tell, hard_fail=hard))
         if address := split_address("metrics-bind-address", config.metrics_bind_address):
             handler = metrics_handler(config, self._render_metrics)
-            tasks.create_task(serve_for_ever("metrics", address, handler, self._cannot_listen, hard_fail=hard))
+            tell = partial(self._reporter.about_node, "Warning", "FailedToStartMetricServer")
+            tasks.create_task(serve_for_ever("metrics", address, handler, tell, hard_fail=hard))
         servers = ServiceHealthServers(self.telemetry.answer_service, self._cannot_check)
         tasks.create_task(keep_health_servers(self.telemetry, servers, self._health_addresses))
 
     async def _health_addresses(self) -> Sequence[str]:
-        return await asyncio.to_thread(read_health_addresses, self._config)
-
-    def _cannot_listen(self, message: str) -> None:
-        self._reporter.about_node("Warning", "FailedToStartProxierHealthcheck", message)
+        return await asyncio.to_thread(read_health_addresses, self._config, self._node)
 
     def _cannot_check(self, key: str, port: int, why: str) -> None:
         text = f'node {self._config.hostname} failed to start healthcheck "{key}" on port {port}: {why}'
@@ -131,7 +132,7 @@ class Proxy:
     def _on_node(self, _key: str, _old: Obj | None, new: Obj | None) -> None:
         # A Node that is gone is judged by its last state.
         if new is not None and new["cut"] is not None:
-            node = with_own_address(new["cut"], self._config.bind_address)
+            self._node = node = with_own_address(new["cut"], self._config.bind_address)
             self.telemetry.eligible = node.eligible
             for loop in self._loops.values():
                 loop.set_node(node)

@@ -79,6 +79,15 @@ def test_the_flags_become_a_configuration_file_that_says_the_same(tmp_path: Path
         render("--write-config-to", "/nowhere/x")
 
 
+def test_a_command_line_made_for_kube_proxy_is_taken():
+    file = ("-f", str(SMALL), "--hostname-override", "node1")
+    words = ("--kube-api-qps=50", "--ipvs-strict-arp", "--v=2", "--oom-score-adj", "-999", "--feature-gates=A=true")
+    done = CliRunner().invoke(proxy_app, [*words, "render", *file])
+    assert (done.exit_code, done.stdout) == (0, render("render", *file))
+    told = [line.partition(":")[0] for line in done.stderr.splitlines()]
+    assert sorted(told) == ["--feature-gates", "--ipvs-strict-arp", "--kube-api-qps", "--oom-score-adj"]
+
+
 def test_help_has_a_section_for_each_group_and_fits_the_terminal():
     text = CliRunner().invoke(proxy_app, ["--help"], prog_name="netsim proxy").output
     assert [f"{group}:" in text for group in dict.fromkeys(flag.group for flag in FLAGS)] == [True] * 4
@@ -93,7 +102,7 @@ def written(path: Path, **fields: object) -> Path:
 def test_a_file_for_all_nodes_is_checked_before_anything_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = tmp_path / "config.yaml"
     assert read_proxy_config(written(file, mode="nftables", winkernel={"networkName": "x"})) == {"mode": "nftables"}
-    assert "field winkernel.networkName means nothing here" in capsys.readouterr().err
+    assert "ignored, as it means nothing here: winkernel\n" in capsys.readouterr().err
     for fields, says in (
         ({"hostnameOverride": "a"}, "hostnameOverride is one node's"),
         ({"mode": "ipvs"}, "'ipvs': not known"),

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from netsim_proxy.config import ProxyConfig
+from netsim_proxy.desired import Desired
+from netsim_proxy.model import Node
 from netsim_proxy.render import compile_objects
 from netsim_proxy.walk import Packet, Verdict, walk
 
@@ -208,12 +210,24 @@ def test_detection_of_local_pods(
         (("192.168.0.0/24",), "10.180.0.1", "passed"),
         (("0.0.0.0/0", "10.0.0.0/8"), "10.180.0.1", "endpoint"),
         (("fd00::/64",), "10.180.0.1", "endpoint"),
+        (("primary",), NODE_IP, "endpoint"),
+        (("primary",), "10.180.0.1", "passed"),
+        (("primary",), "127.0.0.1", "passed"),
     ],
 )
 def test_nodeport_addresses(make: Any, addresses: tuple[str, ...], destination: str, fate: str) -> None:
     setup = Setup(make, ProxyConfig("node1", nodeport_addresses=addresses))
     objects = setup.objects("Cluster", "Cluster", True, 1, 0)
     assert setup.walk(objects, CLIENT, destination, NODE_PORT).fates == {fate}
+
+
+def test_the_primary_address_is_followed_and_loopback_is_none() -> None:
+    desired = Desired(ProxyConfig("node1", nodeport_addresses=("primary",)), 4)
+    desired.advance({}, Node("node1"), ("127.0.0.1", "192.168.0.2"))
+    assert desired.state()["nat", "KUBE-SERVICES"] == () == desired.state()["filter", "KUBE-FIREWALL"]
+    assert desired.advance({}, Node("node1", ipv4="192.168.0.2"), ("127.0.0.1", "192.168.0.2")).whole
+    (jump,) = desired.state()["nat", "KUBE-SERVICES"]
+    assert jump.startswith("-d 192.168.0.2/32 ") and jump.endswith("-j KUBE-NODEPORTS")
 
 
 def test_localhost_nodeports_off(make: Any) -> None:

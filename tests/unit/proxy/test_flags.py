@@ -53,6 +53,7 @@ def test_flags_become_settings():
         ("iptables-masquerade-bit", "32", "give a bit from 0 to 31"),
         ("masquerade-all", "yes", "--masquerade-all 'yes': not usable; give true or false"),
         ("cluster-cidr", "10.0.0.0/40", "--cluster-cidr '10.0.0.0/40'"),
+        ("nodeport-addresses", "primary,10.0.0.0/8", "give a CIDR such as 192.168.0.0/24, or primary alone"),
         ("healthz-bind-address", "10256", "--healthz-bind-address '10256': expected IP:PORT"),
         ("healthz-bind-address", "::1:10256", "an IPv6 address in brackets"),
         ("metrics-bind-address", "0.0.0.0:70000", "a port up to 65535"),
@@ -87,12 +88,17 @@ def test_a_file_as_kubeadm_writes_it_means_the_defaults():
         "conntrack": {"maxPerCore": None, "min": None, "tcpEstablishedTimeout": None},
         "healthzBindAddress": "",
         "iptables": {"masqueradeAll": False, "masqueradeBit": None, "syncPeriod": "0s"},
-        "ipvs": {"scheduler": ""},
+        "ipvs": {"scheduler": "", "strictARP": False},
+        "nftables": {"syncPeriod": "30s"},
+        "winkernel": {"enableDSR": False},
+        "configSyncPeriod": "15m0s",
+        "portRange": "",
+        "iptabels": {"masqueradeAll": True},
         "mode": "",
     }
     fields, unknown = parse_configuration(document)
     assert ProxyConfig("n", **fields) == ProxyConfig("n", cluster_cidr=("10.244.0.0/16",))
-    assert unknown == ["ipvs.scheduler"]
+    assert unknown == ["configSyncPeriod", "iptabels.masqueradeAll", "nftables"]
 
 
 @pytest.mark.parametrize("document", [None, {}, [], {**HEAD, "kind": "KubeletConfiguration"}, {"kind": KIND}])
