@@ -21,7 +21,8 @@ from netsim_proxy.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
-_TEXT = [("Content-Type", "text/plain; charset=utf-8")]
+_NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
+_TEXT = [("Content-Type", "text/plain; charset=utf-8"), _NO_SNIFFING]
 
 
 def health_handler(telemetry: Telemetry) -> Handler:
@@ -56,7 +57,8 @@ def metrics_handler(config: ProxyConfig, render: Callable[[], Awaitable[str]]) -
                 return Response(200, _TEXT, config.mode.encode())
             case "/configz":
                 document = {"kubeproxy.config.k8s.io": render_configuration(config)}
-                return Response(200, [("Content-Type", "application/json")], json.dumps(document).encode())
+                headers = [("Content-Type", "application/json"), _NO_SNIFFING]
+                return Response(200, headers, json.dumps(document).encode())
         return _not_found()
 
     return handle
