@@ -11,7 +11,7 @@ from netsim.api.kinds import Obj
 from netsim.api.objects import condition, deletion_timestamp, dig, labels_of, name_of, uid_of
 from netsim.api.selectors import LabelSelector, equality_selector
 from netsim.scheduler.needs import PodNeeds, changed_needs, is_over, needs_of
-from netsim.scheduler.requests import PODS, Amounts, HostPort, amounts
+from netsim.scheduler.requests import PODS, Amounts, HostPort, amounts, resizing_of
 from netsim.scheduler.tallies import Standing, Tallies
 from netsim.scheduler.terms import Taint
 
@@ -202,7 +202,8 @@ class Cluster:
         if known is None or known.pod is pod:
             return
         before, after = known.pod["spec"], pod["spec"]
-        if before != after and {**before, "nodeName": node} != {**after, "nodeName": node}:
+        respecified = before != after and {**before, "nodeName": node} != {**after, "nodeName": node}
+        if respecified or resizing_of(pod) != known.resizing:
             self.assume(needs_of(pod), node)
         elif known.going != (deletion_timestamp(pod) is not None) or known.labels != labels_of(pod):
             self.assume(changed_needs(known, pod), node)

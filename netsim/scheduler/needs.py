@@ -9,7 +9,15 @@ from typing import TypeVar
 
 from netsim.api.kinds import Obj
 from netsim.api.objects import controller_of, deletion_timestamp, key_of, labels_of, namespace_of, pod_phase, uid_of
-from netsim.scheduler.requests import Amounts, HostPort, host_ports_of, requests_of, weight_of
+from netsim.scheduler.requests import (
+    Amounts,
+    HostPort,
+    Resizing,
+    host_ports_of,
+    requests_of,
+    resizing_of,
+    weight_of,
+)
 from netsim.scheduler.terms import (
     Labels,
     NodeRules,
@@ -31,7 +39,7 @@ _V = TypeVar("_V", bound=Hashable)
 class PodNeeds:
     """A pod's demands. `pod` is replaced by later versions of it, the rest never changes. `weight` is its share of CPU
     and memory for the score, where a container without requests counts with defaults; `owner` is the uid of its
-    controller, or "" for a bare pod."""
+    controller, or "" for a bare pod; `resizing` says for which containers other amounts count than their spec's."""
 
     key: str
     uid: str
@@ -48,6 +56,7 @@ class PodNeeds:
     tolerations: Tolerations
     pods: PodRules
     spreads: tuple[Spread, ...]
+    resizing: Resizing
 
     @property
     def going(self) -> bool:
@@ -65,7 +74,8 @@ def changed_needs(known: PodNeeds, pod: Obj) -> PodNeeds:
 def needs_of(pod: Obj) -> PodNeeds:
     """Read a pod."""
     spec = pod["spec"]
-    requests = _amounts(tuple(requests_of(spec).items()))
+    resizing = resizing_of(pod)
+    requests = _amounts(tuple(requests_of(spec, resizing).items()))
     return PodNeeds(
         key_of(pod),
         uid_of(pod),
@@ -82,6 +92,7 @@ def needs_of(pod: Obj) -> PodNeeds:
         _one(tolerations_of(spec)),
         _one(pod_rules(pod)),
         _one(spreads_of(pod)),
+        resizing,
     )
 
 

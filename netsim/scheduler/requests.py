@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from netsim.api.kinds import Obj
+from netsim.api.objects import condition
 from netsim.api.pod_resources import aggregate
 from netsim.api.quantity import milli, whole
 
@@ -15,6 +16,7 @@ DEFAULT_CPU, DEFAULT_MEMORY = 100, 200 * 1024 * 1024
 """What a container without requests counts for in the score (not in the fit), as in Kubernetes."""
 
 Amounts = Mapping[str, int]
+_RESIZED = (("containers", "containerStatuses"), ("initContainers", "initContainerStatuses"))
 HostPort = tuple[str, str, int]
 """(host IP, protocol, port); the IP "0.0.0.0" means all."""
 
@@ -29,9 +31,42 @@ def amounts(quantities: Obj | None) -> dict[str, int]:
     return {resource: amount(resource, str(text)) for resource, text in (quantities or {}).items()}
 
 
-def requests_of(spec: Obj) -> dict[str, int]:
+Resizing = Mapping[str, Mapping[str, int]]
+"""Container -> the amounts that count for it instead of what its spec asks for."""
+
+
+def requests_of(spec: Obj, resizing: Resizing | None = None) -> dict[str, int]:
     """What the pod asks for in all, see `aggregate`; a limit without a request is one."""
-    return dict(aggregate(spec, _requests) + Counter(amounts(spec.get("overhead"))))
+
+    def read(holder: Obj) -> Mapping[str, int]:
+        name = holder.get("name")
+        return resizing[name] if resizing and name in resizing else _requests(holder)
+
+    return dict(aggregate(spec, read) + Counter(amounts(spec.get("overhead"))))
+
+
+def resizing_of(pod: Obj) -> Resizing:
+    """The containers of which a resize is not carried out yet (KEP-1287). Of what the spec asks for, what the node has
+    promised and what the container has, the most counts; the spec does not where it can never be granted."""
+    status = pod.get("status") or {}
+    found: dict[str, Mapping[str, int]] = {}
+    for group, field in _RESIZED:
+        states = [state for state in status.get(field) or () if state.get("resources")]
+        for container in pod["spec"].get(group) or () if states else ():
+            state = next((state for state in states if state.get("name") == container["name"]), None)
+            if state is None or (group == "initContainers" and container.get("restartPolicy") != "Always"):
+                continue
+            asked = _requests(container)
+            given = Counter(amounts(state["resources"].get("requests")))
+            given |= Counter(amounts(state.get("allocatedResources")))
+            counted = given if _is_infeasible(pod) else given | Counter(asked)
+            if counted != Counter(asked):
+                found[container["name"]] = counted
+    return found
+
+
+def _is_infeasible(pod: Obj) -> bool:
+    return (condition(pod, "PodResizePending") or {}).get("reason") == "Infeasible"
 
 
 def _requests(holder: Obj) -> dict[str, int]:

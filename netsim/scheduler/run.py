@@ -30,6 +30,7 @@ from netsim.scheduler.model import Cluster, NodeState
 from netsim.scheduler.needs import PodNeeds, is_over, is_pending, needs_of
 from netsim.scheduler.preempt import Preemption, plan_preemption
 from netsim.scheduler.queue import SchedulingQueue, Stuck
+from netsim.scheduler.requests import resizing_of
 from netsim.scheduler.situation import situation_of
 from netsim.scheduler.texts import NAME, failure_message
 from netsim.scheduler.volumes import NOTHING, PodVolumes, Storage, claim_names, volume_reasons, volumes_of
@@ -130,7 +131,8 @@ class Scheduler:
         """A pod got a node, other labels, or other amounts of CPU and memory; `old` is the pod when it was placed."""
         if old is None or labels_of(old) != labels_of(new):
             self._wake(helped_by_pod)
-        if old is not None and old["spec"].get("nodeName") and old["spec"] != new["spec"]:
+        changed = old is not None and (old["spec"] != new["spec"] or resizing_of(old) != resizing_of(new))
+        if old is not None and changed and old["spec"].get("nodeName"):
             self._wake_by_room(new["spec"]["nodeName"])
 
     def _wake_by_room(self, node: str) -> None:
