@@ -11,9 +11,9 @@ SIOCGIFADDR = 0x8915
 
 
 def local_addresses() -> frozenset[bytes]:
-    """Every interface's first IPv4 address and all IPv6 addresses, loopback and link-local left out."""
+    """Every interface's first IPv4 address and all IPv6 addresses, loopback left out."""
     found = _ipv4() | _ipv6(Path("/proc/net/if_inet6"))
-    return frozenset(a for a in found if not (ip_address(a).is_loopback or ip_address(a).is_link_local))
+    return frozenset(a for a in found if not ip_address(a).is_loopback)
 
 
 def _ipv4() -> set[bytes]:

@@ -39,7 +39,7 @@ from .zones import find_zone, in_cluster, overlap
 SCHEMA_VERSION = b"1.1.0"
 SCHEMA_TTL = 28800
 OBSOLETE_TTL = 8482
-CNAME_CHAIN_MAX = 10
+CNAME_CHAIN_MAX = 11
 LEFT = Answer(SERVFAIL, authoritative=False, elsewhere=True)
 
 
@@ -86,7 +86,7 @@ def _in_zone(context: Context, local: frozenset[bytes]) -> Answer:
         case bytes() as address:
             return _pointers(context, address)
         case ServiceName() as name:
-            return _service(context, name)
+            return _service(context, name, local)
         case names.PodName(namespace, pod):
             return _addressed(context, _pod(context, namespace, pod))
         case names.Apex():
@@ -151,13 +151,13 @@ def _pod(context: Context, namespace: bytes, pod: bytes) -> list[Candidate]:
     return [Candidate((pod, namespace, b"pod"), address, 0)] if address is not None else []
 
 
-def _service(context: Context, name: ServiceName) -> Answer:
+def _service(context: Context, name: ServiceName, local: frozenset[bytes]) -> Answer:
     key, index = (name.namespace, name.service), context.index
     service = index.services.get(key)
     if service is None or name.namespace not in index.namespaces:
         return denied(context)
     if service.external is not None:
-        return _external(context, service.external) if name.bare else denied(context)
+        return _external(context, service.external, local) if name.bare else denied(context)
     if context.config.ignore_empty and not service.headless and not has_endpoints(index, key):
         return denied(context)
     return _addressed(context, candidates(index, service, name))
@@ -206,7 +206,7 @@ def _positive(context: Context, records: tuple[Record, ...], additional: tuple[R
 # Aliases and pointers
 
 
-def _external(context: Context, target: Labels) -> Answer:
+def _external(context: Context, target: Labels, local: frozenset[bytes]) -> Answer:
     """CNAME of an ExternalName Service, with the target's addresses if the target is in the zone and has some."""
     question = context.question
     alias = Record(question.qname, CNAME, names=(target,))
@@ -219,7 +219,7 @@ def _external(context: Context, target: Labels) -> Answer:
         inner = context.for_name(current)
         following = _alias_of(inner)
         if following is None:
-            found = _in_zone(inner, frozenset())
+            found = _in_zone(inner, local)
             return _positive(context, (*chain, *found.answer)) if found.answer else empty(context)
         if len(chain) >= CNAME_CHAIN_MAX:
             return empty(context)

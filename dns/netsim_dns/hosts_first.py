@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 
-from .forward.render import refusal
 from .hosts import HostsConfig, HostsTable
 from .names import Labels, is_reverse, lower
-from .reply import Body, asker_of, render
+from .reply import Body, asker_of, refusal, render
 from .seams import Forwarder
 from .types import SERVFAIL
 from .wire import AA, Query

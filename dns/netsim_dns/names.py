@@ -61,8 +61,8 @@ class ServiceName:
 
     @property
     def bare(self) -> bool:
-        """Is it the Service itself?"""
-        return not self.endpoint and self.port is None
+        """Is it the Service itself, or `_._` of it, which leaves none of it out?"""
+        return not (self.endpoint or self.port or self.protocol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def parse_pod_address(label: bytes) -> bytes | None:
 
     An IPv4-mapped address is the IPv4 one; scopes (`%eth0`) are refused.
     """
-    if b"." in label or b"%" in label or b":" in label:
+    if b"." in label or b"%" in label:
         return None
     text = pod_address_text(label).decode("ascii", "replace")
     return _ipv4(text) if "." in text else _ipv6(text)

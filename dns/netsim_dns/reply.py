@@ -13,14 +13,17 @@ from functools import lru_cache
 from struct import Struct, pack
 
 from .names import Labels
-from .types import AAAA, OPT, SOA, SRV, A, Answer, Question, Record
+from .types import AAAA, FORMERR, NOTIMP, OPT, SOA, SRV, A, Answer, Question, Record
 from .wire import (
     AA,
+    AD,
     BADVERS_HIGH,
     CD,
     HEADER_SIZE,
+    OPCODE,
     PLAIN_LIMIT,
     QR,
+    RA,
     RD,
     TC,
     TCP_LIMIT,
@@ -179,9 +182,24 @@ def asker_of(query: Query, udp_max: int, stream: bool) -> Asker:
 
 
 def error_message(flags: int, failure: Malformed) -> bytes:
-    """The bare error, without id, for a query with these header flags."""
-    head = _COUNTS.pack(QR | (flags & (0x7800 | RD)) | failure.rcode, bool(failure.raw_question), 0, 0, 0)
+    """The bare error, without id, for a query with these header flags.
+
+    What was refused before it was read keeps its flags but AA and Z, as with CoreDNS, and its opcode only if that is
+    what is wrong with it; other errors have those of an answer.
+    """
+    opcode = flags & OPCODE
+    if failure.rcode in (FORMERR, NOTIMP):
+        own = flags & (TC | RD | RA | AD | CD) | (opcode if failure.rcode == NOTIMP else 0)
+    else:
+        own = opcode or flags & (RD | CD)
+    head = _COUNTS.pack(QR | own | failure.rcode, bool(failure.raw_question), 0, 0, 0)
     return head + failure.raw_question
+
+
+def refusal(query: Query, rcode: int) -> bytes:
+    """An answer of our own that is nothing but an rcode, without id."""
+    opt = query.edns.reply() if query.edns else b""
+    return _COUNTS.pack(query.reply_flags | rcode, 1, 0, 0, bool(opt)) + query.raw_question + opt
 
 
 def badvers_message(query: Query) -> bytes:

@@ -28,10 +28,11 @@ from .reply import (
     error_message,
     lower_question,
     parse_plain_asker,
+    refusal,
     render,
     with_size_at_most,
 )
-from .seams import Answered, Forwarder, RespondTo
+from .seams import Answered, Followed, Forwarder, RespondTo
 from .sources import made_from
 from .types import ANY, CNAME, IN, NS, REFUSED, SERVFAIL, Answer, Question
 from .wire import (
@@ -151,6 +152,8 @@ class Responder:
         query = parse_query(data)
         if query is None:
             return None
+        if query.question.qclass != IN and not self.config.quirks.class_ignored:
+            return data[:2] + refusal(query, REFUSED)
         if query.edns and query.edns.version > 0:
             return data[:2] + badvers_message(query)
         key = lower_question(query.raw_question)
@@ -209,24 +212,24 @@ class Responder:
             message = self.tcp(inner) if stream else self.udp(inner)
         self._following -= 1
         if not isinstance(message, asyncio.Future):
-            return self._joined(query, found, data, message, stream)
+            return self._joined(query, found, inner, message, stream)
         waiting = message
 
         async def later() -> bytes | None:
-            return self._joined(query, found, data, await waiting, stream)
+            return self._joined(query, found, inner, await waiting, stream)
 
         return asyncio.ensure_future(later())
 
-    def _joined(self, query: Query, found: Answer, data: bytes, message: bytes | None, stream: bool) -> bytes:
+    def _joined(self, query: Query, found: Answer, inner: bytes, message: bytes | None, stream: bool) -> bytes:
         whole = add_followed(found, message) if message else found
         body = build_body(query.question, whole, ())
         body.flags |= message[2] << 8 & TC if message else 0
         asker = asker_of(query, self.config.udp_max, stream)
-        return data[:2] + render(body, asker, self._serial, shuffled)
+        answer = Followed(inner[:2] + render(body, asker, self._serial, shuffled))
+        answer.inner = (inner, message)
+        return answer
 
     def _find(self, question: Question, context: Context | None) -> Answer:
-        if not self.config.quirks.class_ignored and question.qclass != IN:
-            return Answer(REFUSED, authoritative=False)
         return outside(self.config) if context is None else answer_context(context, self.local)
 
 

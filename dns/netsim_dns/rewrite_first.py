@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from .aliases import target_query
-from .forward.render import refusal
 from .names import Labels, lower
-from .reply import asker_of, render
+from .reply import asker_of, refusal, render
 from .rewrites import Rewrite, find_target, restored
 from .seams import Answered, Forwarder, Respond
 from .types import SERVFAIL

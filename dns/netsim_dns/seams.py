@@ -45,6 +45,13 @@ class Forwarder(Protocol):
         """The answer to a query that came before byte by byte, and that no change of the cluster makes its own."""
 
 
+class Followed(bytes):
+    """An answer for which another question was asked of ourselves, as for an alias's target: `inner` is that exchange's
+    query and answer (None: it had none)."""
+
+    inner: tuple[bytes, bytes | None]
+
+
 class Exchange(NamedTuple):
     """One query as received, its answer as sent (None: none was), and from where: a socket address, or, only as long
     as an observer is being told, its bytes."""
@@ -57,6 +64,18 @@ class Exchange(NamedTuple):
     def client(self) -> Address:
         """The client's socket address."""
         return self.whence if isinstance(self.whence, tuple) else socket_address(self.whence)
+
+
+def with_inner(exchanges: Sequence[Exchange]) -> Sequence[Exchange]:
+    """The exchanges, each with those before it that it led to."""
+    if not any(type(each.answer) is Followed for each in exchanges):
+        return exchanges
+    found = list[Exchange]()
+    for each in exchanges:
+        if type(each.answer) is Followed:
+            found += with_inner([Exchange(*each.answer.inner, each.whence)])
+        found.append(each)
+    return found
 
 
 def socket_address(raw: bytes | memoryview) -> Address:

@@ -58,9 +58,11 @@ def make_settings(values: Mapping[str, Any], read_file: ReadFile) -> Settings:
     `fallthrough` and `forward-config` (all that is forwarded, unless other options say so) are those of a Corefile.
     """
     default = Settings()
+    forward = _forward_config(values, read_file)
     return Settings(
-        dns=_dns_config(values),
-        forward=_forward_config(values, read_file),
+        # a forwarder for any name makes CoreDNS take every class
+        dns=_dns_config(values, class_ignored=bool(forward.zones)),
+        forward=forward,
         hosts=_hosts_config(values),
         rewrites=tuple(values.get("rewrite", ())),
         autopath=_autopath_config(values, read_file),
@@ -73,7 +75,7 @@ def make_settings(values: Mapping[str, Any], read_file: ReadFile) -> Settings:
     )
 
 
-def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
+def _dns_config(values: Mapping[str, Any], class_ignored: bool) -> DnsConfig:
     default = DnsConfig()
     cidrs = tuple(values.get("cluster-cidr", default.cluster_cidrs))
     _check_networks(cidrs)
@@ -93,7 +95,7 @@ def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
         udp_max=values.get("udp-max", default.udp_max),
         bufsize=values.get("bufsize", default.bufsize),
         catch_all=values.get("catch-all", default.catch_all),
-        quirks=replace(default.quirks, class_ignored=values.get("class-ignored", default.quirks.class_ignored)),
+        quirks=replace(default.quirks, class_ignored=class_ignored),
         more_zones=tuple(values.get("more-zones", default.more_zones)),
         reverse_zones=tuple(z for text in values.get("reverse-zones", default.reverse_zones) for z in _reverse(text)),
         startup_timeout=values.get("startup-timeout", default.startup_timeout),

@@ -12,7 +12,8 @@ from struct import Struct, error, unpack_from
 from .names import Labels
 from .types import FORMERR, NOTIMP, OPT, SERVFAIL, Question
 
-QR, AA, TC, RD, RA, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0010
+QR, AA, TC, RD, RA, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
+OPCODE = 0x7800
 OPCODE_QUERY, OPCODE_NOTIFY = 0, 4
 HEADER_SIZE = 12
 PLAIN_LIMIT = 512
@@ -63,9 +64,9 @@ class Query:
 
     @property
     def reply_flags(self) -> int:
-        """QR, and of the query's bits the opcode, RD (not for NOTIFY) and CD."""
-        opcode = self.flags & 0x7800
-        return QR | opcode | (self.flags & ((RD | CD) if opcode == 0 else CD))
+        """QR, and of the query's bits the opcode, or RD and CD if it is no NOTIFY."""
+        opcode = self.flags & OPCODE
+        return QR | opcode if opcode else QR | self.flags & (RD | CD)
 
 
 class Malformed(Exception):

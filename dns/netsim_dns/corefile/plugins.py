@@ -41,10 +41,9 @@ def read_corefile(
     binds = main[0].binds or ["0.0.0.0"]
     zones = [zone for server in servers for zone in forwarded_zones(server)]
     found = {"reload": 0.0, **main[0].values, "listen": [(address, *ports) for address in binds]}
-    # a forwarder anywhere makes CoreDNS take every class; outside all blocks it answers nobody
     found["log"] = list(dict.fromkeys(word for server in servers for word in server.values.get("log", ())))
     found["blocks"] = tuple((zone_label(zone), server.cache is not None) for server in servers for zone in server.zones)
-    found |= {"class-ignored": bool(zones), "catch-all": any("." in server.zones for server in servers)}
+    found["catch-all"] = any("." in server.zones for server in servers)
     return {**found, "forward-config": ForwardConfig(tuple(zones)), **_cache(main[0].cache)}
 
 

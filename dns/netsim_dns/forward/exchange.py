@@ -1,15 +1,17 @@
-"""One question to one upstream, by UDP or TCP.
+"""One question to one upstream, by UDP or TCP, on sockets that are kept for a while.
 
-Every UDP question has a socket of its own, connected to the upstream: the kernel gives it a random port and passes
-nothing but what that upstream sends, so a forger must guess port and id (RFC 5452).
+A UDP socket is connected to its upstream: the kernel gives it a random port and passes nothing but what that upstream
+sends, so a forger must guess port and id (RFC 5452). It has one question at a time, few of them, and not for long.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import secrets
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..config import Listen
@@ -22,6 +24,8 @@ DATAGRAM_MAX = 65535
 # datagrams read in one turn of the loop, of which all but the last are forged or late
 BATCH = 16
 IDLE_MAX = 64
+# questions that a UDP socket is used for: who finds out its port must do so anew after that
+USES_MAX = 16
 TIMED_OUT = "i/o timeout"
 
 T = TypeVar("T")
@@ -49,16 +53,94 @@ class OutOfSockets(Refused):
     """This process may open no more sockets, for which the upstream is not to blame."""
 
 
-async def ask_udp(upstream: Listen, message: bytes, accept: Accept[T], patience: float) -> T:
-    """Ask by UDP, and wait `patience` seconds; raises UpstreamError, in the words that CoreDNS logs."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-    with _socket(upstream) as sock:
+@dataclass(slots=True)
+class _Socket:
+    """A UDP socket: when it must be closed (by the loop's clock), how often it was used; `clean` while nothing has come
+    to it but the answers that were waited for."""
+
+    sock: socket.socket
+    until: float
+    uses: int = 0
+    clean: bool = True
+
+
+class UdpPool:
+    """Sockets connected to one upstream, each for one question at a time.
+
+    One that had its answer is kept for other questions, but for USES_MAX of them at most, no longer than a given time
+    since it was opened, and not if anything else has come to it: a late answer, or a forger's.
+    """
+
+    def __init__(self, upstream: Listen, count: Callable[[bool], None]) -> None:
+        """`count` is told of each question whether a socket was there."""
+        self._upstream = upstream
+        self._count = count
+        self._idle: list[_Socket] = []
+
+    async def ask(self, message: bytes, accept: Accept[T], patience: float, expire: float) -> T:
+        """Ask by UDP, and wait `patience` seconds; raises UpstreamError, in the words that CoreDNS logs.
+
+        A new socket is kept `expire` seconds.
+        """
+        used = self._take() or self._open(expire)
+        good = False
         try:
-            sock.connect(upstream)
+            found = await self._ask(used, message, accept, patience)
+            used.uses += 1
+            good = used.clean and used.uses < USES_MAX and len(self._idle) < IDLE_MAX
+            return found
+        finally:
+            if good and asyncio.get_running_loop().time() < used.until:
+                self._idle.append(used)
+            else:
+                used.sock.close()
+
+    def close(self) -> None:
+        """Close the idle sockets."""
+        while self._idle:
+            self._idle.pop().sock.close()
+
+    def _take(self) -> _Socket | None:
+        """One of the idle sockets, by chance."""
+        while self._idle:
+            used = self._idle.pop(secrets.randbelow(len(self._idle)))
+            if _silent(used.sock):
+                self._count(True)
+                return used
+            used.sock.close()
+        return None
+
+    def _open(self, expire: float) -> _Socket:
+        self._count(False)
+        family = _family(self._upstream)
+        try:
+            sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        except OSError as failure:
+            raise OutOfSockets(f"dial udp {socket_text(self._upstream)}: {_words(failure)}") from failure
+        try:
+            sock.setsockopt(*TOLD_OF_ERRORS[family])
+            sock.connect(self._upstream)
+        except OSError as failure:
+            sock.close()
+            raise _refused(failure, f"udp {socket_text(self._upstream)}") from failure
+        loop = asyncio.get_running_loop()
+        opened = _Socket(sock, loop.time() + expire)
+        if expire:
+            loop.call_later(expire, self._drop, opened)
+        return opened
+
+    def _drop(self, old: _Socket) -> None:
+        if old in self._idle:
+            self._idle.remove(old)
+            old.sock.close()
+
+    async def _ask(self, used: _Socket, message: bytes, accept: Accept[T], patience: float) -> T:
+        loop, sock = asyncio.get_running_loop(), used.sock
+        future: asyncio.Future[T] = loop.create_future()
+        try:
             sock.send(message)
             # by number: asyncio makes a text of a socket object each time
-            loop.add_reader(sock.fileno(), _receive, sock, accept, future)
+            loop.add_reader(sock.fileno(), _receive, used, accept, future)
             timer = loop.call_later(patience, _expire, future)
             try:
                 return await future
@@ -66,30 +148,33 @@ async def ask_udp(upstream: Listen, message: bytes, accept: Accept[T], patience:
                 timer.cancel()
                 loop.remove_reader(sock.fileno())
         except UpstreamError as failure:
-            between = f"{socket_text(sock.getsockname())}->{socket_text(upstream)}"
+            between = f"{socket_text(sock.getsockname())}->{socket_text(self._upstream)}"
             raise type(failure)(f"read udp {between}: {failure}") from failure
         except OSError as failure:
-            raise _refused(failure, f"udp {socket_text(upstream)}") from failure
+            raise _refused(failure, f"udp {socket_text(self._upstream)}") from failure
 
 
-def _socket(upstream: Listen) -> socket.socket:
-    family = _family(upstream)
+def _silent(sock: socket.socket) -> bool:
+    """Has nothing come to a socket, neither a datagram nor a router's word?"""
     try:
-        sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    except OSError as failure:
-        raise OutOfSockets(f"dial udp {socket_text(upstream)}: {_words(failure)}") from failure
-    sock.setsockopt(*TOLD_OF_ERRORS[family])
-    return sock
+        sock.recv(1)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
-def _receive(sock: socket.socket, accept: Accept[T], future: asyncio.Future[T]) -> None:
+def _receive(used: _Socket, accept: Accept[T], future: asyncio.Future[T]) -> None:
     try:
         for _ in range(BATCH):
             if future.done():
                 return
-            found = accept(sock.recv(DATAGRAM_MAX))
+            found = accept(used.sock.recv(DATAGRAM_MAX))
             if found is not None:
                 future.set_result(found)
+            else:
+                used.clean = False
     except BlockingIOError:
         return  # nothing more has come yet
     except OSError as failure:

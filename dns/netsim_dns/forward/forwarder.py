@@ -8,12 +8,13 @@ import time
 
 from ..config import ConfigError
 from ..names import Labels, lower, under
+from ..reply import refusal
 from ..telemetry.metrics import Metrics
 from ..types import HINFO, SERVFAIL
 from ..wire import Query
 from .config import ForwardConfig, ForwardZone, zone_labels
 from .loop import LoopGuard, OnLoop
-from .render import read_asked, refusal
+from .render import read_asked
 from .resolver import Clock, Found, Resolver
 from .route import Route
 

@@ -6,15 +6,15 @@ spelling of the question and the order of addresses change. Only what those need
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from struct import Struct, error, unpack_from
 
 from ..expand import expand_records, read_name
 from ..reply import whole_name
-from ..types import AAAA, CNAME, NOERROR, NOTIMP, NS, NXDOMAIN, OPT, PTR, SERVFAIL, SOA, SRV, TXT, A
-from ..wire import HEADER_SIZE, PLAIN_LIMIT, QR, TC
+from ..types import AAAA, AXFR, CNAME, IXFR, NOERROR, NOTIMP, NS, NXDOMAIN, OPT, PTR, SERVFAIL, SOA, SRV, TXT, A
+from ..wire import HEADER_SIZE, OPCODE, PLAIN_LIMIT, QR, TC
 
 MX, DNAME, TSIG, SIG = 15, 39, 250, 24
 # seconds for a message whose records give no time: an error, or one without records
@@ -114,7 +114,8 @@ def _parse(data: bytes) -> Message:
         movable = []
     end = records[-1].end if records else offset
     rcode = opt_ttl >> 24 << 4 | flags & 15
-    kind = _classify(flags, rcode, records)
+    asked = int.from_bytes(question[-4:-2], "big")
+    kind = Kind.OTHER if asked in (AXFR, IXFR) else _classify(flags, rcode, records)
     return Message(
         flags=flags,
         rcode=rcode,
@@ -126,8 +127,8 @@ def _parse(data: bytes) -> Message:
         spelled=tuple(r.start - offset for r in records if r.written_out and r.owner == question[:-4].lower()),
         groups=tuple((size, tuple(at - offset for at in where)) for size, where in _groups(records)),
         exchanges=tuple((r.start - offset, r.end - offset) for r in movable),
-        kind=kind,
-        ttl=_least_ttl(data, kind, records),
+        kind=Kind.OTHER if flags & TC else kind,
+        ttl=_least_ttl(kind, records),
     )
 
 
@@ -233,7 +234,7 @@ def _groups(records: Iterable[_Read]) -> list[tuple[int, list[int]]]:
 
 
 def _classify(flags: int, rcode: int, records: Iterable[_Read]) -> Kind:
-    if flags & TC or flags & 0x7800 or not flags & QR:
+    if flags & OPCODE or not flags & QR:
         return Kind.OTHER
     answered = any(r.section == 0 for r in records)
     authority = {r.rtype for r in records if r.section == 1}
@@ -246,13 +247,12 @@ def _classify(flags: int, rcode: int, records: Iterable[_Read]) -> Kind:
     return Kind.DENIAL if SOA in authority and not answered else Kind.SUCCESS
 
 
-def _least_ttl(data: bytes, kind: Kind, records: Iterable[_Read]) -> int:
-    """Seconds that the whole message may be kept: a denial no longer than its SOA's last field (RFC 2308)."""
-    times = [r.ttl for r in records]
-    if kind == Kind.DENIAL:
-        times += [_soa_minimum(data, r) for r in records if r.section == 1 and r.rtype == SOA]
-    return min(times) if times and kind in (Kind.SUCCESS, Kind.DENIAL) else DEFAULT_TTL
+def _least_ttl(kind: Kind, records: Sequence[_Read]) -> int:
+    """Seconds that the whole message may be kept: what says nothing of the name, and a delegation, not for long.
 
-
-def _soa_minimum(data: bytes, record: _Read) -> int:
-    return int.from_bytes(data[record.end - 4 : record.end], "big")
+    A denial's are those of its SOA, which has the lesser of its own time and its last field's (RFC 2308, section 3).
+    """
+    delegates = not _count(records, 0) and any(r.rtype == NS and r.section == 1 for r in records)
+    if (delegates and kind is Kind.SUCCESS) or kind not in (Kind.SUCCESS, Kind.DENIAL) or not records:
+        return DEFAULT_TTL
+    return min(r.ttl for r in records)

@@ -10,11 +10,9 @@ from struct import pack
 from ..names import Labels
 from ..reply import whole_name
 from ..types import IN, OPT, SERVFAIL
-from ..wire import CD, DO, HEADER_SIZE, PLAIN_LIMIT, QR, RA, RD, TC, Query
+from ..wire import AD, CD, DO, HEADER_SIZE, OPCODE, PLAIN_LIMIT, QR, RA, RD, TC, Query
 from .message import Message
 
-AD = 0x0020
-OPCODE = 0x7800
 # length of flags and counts, which a message without id begins with
 _NAME_START = HEADER_SIZE - 2
 _NO_RECORDS = bytes(6)
@@ -85,12 +83,12 @@ def answers(message: Message, question: bytes) -> bool:
 def render(message: Message, query: Query, limit: int, ttl: int | None, bits: int, shuffle: Shuffle) -> bytes:
     """A message as answer to a query, without id, in at most `limit` bytes with it.
 
-    `ttl` (seconds) becomes that of every record, None leaves them as they came. `bits` are the answer's AA and CD.
+    `ttl` (seconds) becomes that of every record, None leaves them as they came. `bits` are the answer's AA, RD and CD.
     What does not fit is cut at a record's edge, and TC set.
     """
     body = _adapted(message, query, ttl, shuffle)
     opt, rcode = _opt(message, query)
-    flags = query.reply_flags & ~CD | bits | message.flags & (RA | TC) | rcode
+    flags = query.reply_flags & ~(RD | CD) | bits | message.flags & (RA | TC) | rcode
     if query.flags & AD or (query.edns and query.edns.do):
         flags |= message.flags & AD
     question, counts = query.raw_question, message.counts
@@ -104,12 +102,6 @@ def render(message: Message, query: Query, limit: int, ttl: int | None, bits: in
         _reorder(body, message.exchanges, shuffle)
     head = pack("!HHHHH", flags, 1, counts[0], counts[1], counts[2] + bool(opt))
     return b"".join((head, question, body, opt))
-
-
-def refusal(query: Query, rcode: int) -> bytes:
-    """An answer of our own that is nothing but an rcode, without id."""
-    opt = query.edns.reply() if query.edns else b""
-    return pack("!HHHHH", query.reply_flags | rcode, 1, 0, 0, bool(opt)) + query.raw_question + opt
 
 
 def _adapted(message: Message, query: Query, ttl: int | None, shuffle: Shuffle) -> bytearray:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from ..reply import refusal
 from ..types import SERVFAIL
-from ..wire import AA, CD, TCP_LIMIT, Query
+from ..wire import AA, CD, RD, TCP_LIMIT, Query
 from .message import Message
-from .render import Asked, refusal, render
+from .render import Asked, render
 from .resolver import Found, Resolver
 
 # the longest answer in bytes that is remembered, which keeps the message it is made from; larger ones are made again
@@ -41,8 +42,8 @@ class Route:
         return written
 
     def _bits(self, message: Message, kept: bool) -> int:
-        """AA and CD: the upstream's own in its answer, the query's CD in one that was kept."""
+        """AA, RD and CD: the upstream's own in its answer, the query's RD and CD in one that was kept."""
         if not kept:
-            return message.flags & (AA | CD)
+            return message.flags & (AA | RD | CD)
         quirk = AA if self.resolver and self.resolver.zone.cache.authoritative else message.flags & AA
-        return quirk | self.query.flags & CD
+        return quirk | self.query.reply_flags & (RD | CD)

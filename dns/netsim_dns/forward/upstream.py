@@ -14,7 +14,7 @@ from ..telemetry.registry import rcode_name
 from ..types import NS
 from ..wire import HEADER_SIZE, RD
 from .config import ForwardZone, zone_labels
-from .exchange import OutOfSockets, TcpPool, Unreachable, UpstreamError, ask_udp, socket_text
+from .exchange import OutOfSockets, TcpPool, UdpPool, Unreachable, UpstreamError, socket_text
 from .message import Message, cut_message, parse_message
 from .render import bare_question
 
@@ -36,8 +36,9 @@ class Upstream:
         self._metrics = metrics
         self._probing: asyncio.Task[None] | None = None
         self._closed = False
-        self._pool = TcpPool(address, self._count("tcp"), zone.tls)
-        self._count_udp = self._count("udp")
+        self._tcp = TcpPool(address, self._count("tcp"), zone.tls)
+        self._udp = UdpPool(address, self._count("udp"))
+        self._probed = UdpPool(address, lambda _: None)
         flags = RD if zone.health_recursion else 0
         self._probe_question = bare_question(flags, zone_labels(zone.health_domain), NS)
 
@@ -80,16 +81,14 @@ class Upstream:
     def close(self) -> None:
         """End connections and probes; what is being asked goes on, but begins no probe any more."""
         self._closed = True
-        self._pool.close()
+        self._tcp.close()
+        self._udp.close()
         if self._probing:
             self._probing.cancel()
 
     async def _exchange(self, message: bytes, stream: bool, accept: Callable[[bytes], Message | None]) -> Message:
-        timeout = self.zone.read_timeout
-        if stream:
-            return await self._pool.ask(message, accept, timeout, self.zone.expire)
-        self._count_udp(False)
-        return await ask_udp(self.address, message, accept, timeout)
+        pool = self._tcp if stream else self._udp
+        return await pool.ask(message, accept, self.zone.read_timeout, self.zone.expire)
 
     def _count(self, proto: str) -> Callable[[bool], None]:
         def count(reused: bool) -> None:
@@ -120,10 +119,8 @@ class Upstream:
             return data if data[:2] == number else None
 
         try:
-            if self.zone.force_tcp or self.zone.tls:
-                await self._pool.ask(number + self._probe_question, accept, self.zone.health_timeout, 0)
-            else:
-                await ask_udp(self.address, number + self._probe_question, accept, self.zone.health_timeout)
+            pool = self._tcp if self.zone.force_tcp or self.zone.tls else self._probed
+            await pool.ask(number + self._probe_question, accept, self.zone.health_timeout, 0)
         except OutOfSockets:
             return False
         except UpstreamError as failure:

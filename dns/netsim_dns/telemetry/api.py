@@ -37,7 +37,7 @@ class ApiMetrics:
 
 
 class MeasuredTransport:
-    """A transport whose requests are counted; of a watch the time to its head."""
+    """A transport whose requests are counted; those that are no watches have their time told."""
 
     def __init__(self, transport: Transport, metrics: Metrics) -> None:
         self._transport, self._metrics = transport, metrics
@@ -45,11 +45,15 @@ class MeasuredTransport:
 
     async def __call__(self, request: Request) -> Response:
         start = time.perf_counter()
-        return self._count(request, await self._transport(request), start)
+        response = await self._transport(request)
+        took = time.perf_counter() - start
+        self._metrics.observe("kubernetes_rest_client_request_duration_seconds", took, request.method, self._host)
+        # nothing limits the rate of requests, so that none waits
+        self._metrics.observe("kubernetes_rest_client_rate_limiter_duration_seconds", 0.0, request.method, self._host)
+        return self._count(request, response)
 
     async def stream(self, request: Request) -> Response:
-        start = time.perf_counter()
-        return self._count(request, await self._transport.stream(request), start)
+        return self._count(request, await self._transport.stream(request))
 
     async def upgrade(self, request: Request) -> Response:
         return await self._transport.upgrade(request)
@@ -57,10 +61,6 @@ class MeasuredTransport:
     async def close(self) -> None:
         await self._transport.close()
 
-    def _count(self, request: Request, response: Response, start: float) -> Response:
-        took = time.perf_counter() - start
-        self._metrics.observe("kubernetes_rest_client_request_duration_seconds", took, request.method, self._host)
-        # nothing limits the rate of requests, so that none waits
-        self._metrics.observe("kubernetes_rest_client_rate_limiter_duration_seconds", 0.0, request.method, self._host)
+    def _count(self, request: Request, response: Response) -> Response:
         self._metrics.add("kubernetes_rest_client_requests_total", str(response.status), request.method, self._host)
         return response

@@ -30,7 +30,7 @@ _BLOCK = ("server", "zone", "view")
 _CACHE, _CACHE_TYPE = ("server", "zones", "view"), ("server", "type", "zones", "view")
 _PROXY = ("proxy_name", "to")
 _REST = ("verb", "host")
-_REST_TIMES = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
+_REST_TIMES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 METRICS: dict[str, Metric] = {
     "build_info": Metric("gauge", "What was built, with the value 1", ("version", "revision", "goversion")),

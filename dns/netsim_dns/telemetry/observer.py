@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from netsim import __version__
 from netsim.api.prometheus import render_metric
 
-from ..seams import Exchange, Observe
+from ..seams import Exchange, Observe, with_inner
 from ..settings import Settings
 from .metrics import Metrics
 from .query_log import QueryLog
@@ -43,6 +43,7 @@ class Observer:
             plugins[(server_label(settings.dns.listen), settings.blocks[0][0], "", name)] = 1.0
 
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
+        exchanges = with_inner(exchanges)
         for observe in self._told:
             observe(proto, exchanges, seconds)
 
@@ -53,7 +54,7 @@ class Observer:
 
 
 def _enabled(settings: Settings) -> Iterator[str]:
-    """The plugins of CoreDNS whose work is done, by their names."""
+    """The plugins of CoreDNS whose work on queries is done, by their names."""
     yield from ("errors", "kubernetes", "loadbalance")
     given = {
         "any": settings.dns.hinfo_for_any,
@@ -61,13 +62,10 @@ def _enabled(settings: Settings) -> Iterator[str]:
         "bufsize": settings.dns.bufsize,
         "cache": settings.dns.cache_ttl,
         "forward": settings.forward.zones,
-        "health": settings.dns.health_listen,
         "hosts": settings.hosts,
         "log": settings.log,
         "loop": settings.forward.zones,
         "prometheus": settings.metrics_listen,
-        "ready": settings.dns.ready_listen,
-        "reload": settings.reload,
         "rewrite": settings.rewrites,
     }
     yield from (name for name, value in given.items() if value)

@@ -9,17 +9,20 @@ from typing import Any, NamedTuple
 
 from ..names import Labels
 from ..seams import Exchange
-from ..types import NAMES_IN, NOERROR, NS, NXDOMAIN
-from ..wire import HEADER_SIZE, PLAIN_LIMIT, TCP_LIMIT, Malformed, Query, parse_query
+from ..types import NAMES_IN, NOERROR, NS, NXDOMAIN, OPT, REFUSED, SERVFAIL
+from ..wire import HEADER_SIZE, PLAIN_LIMIT, RA, TCP_LIMIT, Malformed, Query, parse_query
 from .registry import class_name, rcode_name, type_name
 
 _FLAGS = (("qr", 1 << 15), ("aa", 1 << 10), ("tc", 1 << 9), ("rd", 1 << 8), ("ra", 1 << 7), ("z", 1 << 6),
           ("ad", 1 << 5), ("cd", 1 << 4))  # fmt: skip
-_PLAIN_BYTES = frozenset(range(33, 127)) - frozenset(b'."\\();@$')
+_PLAIN_BYTES = frozenset(range(33, 127)) - frozenset(b".\"'\\();@")
 
 
 class Line(NamedTuple):
-    """What is said of one query; sizes in bytes, that of the answer as if no name were compressed."""
+    """What is said of one query; sizes in bytes, that of the answer as if no name were compressed, and without OPT.
+
+    `bare`: nothing was said but that it failed, which CoreDNS has no plugin for, and no word in its line.
+    """
 
     client: str
     port: int
@@ -35,25 +38,29 @@ class Line(NamedTuple):
     flags: str
     answer_size: int
     seconds: float
+    bare: bool
 
     def text(self) -> str:
         """As CoreDNS writes it."""
         client = f"[{self.client}]" if ":" in self.client else self.client
         asked = f'"{self.type} {self.qclass} {self.name} {self.proto} {self.size}'
         asked += f' {str(self.do).lower()} {self.bufsize}"'
-        answered = f"{self.rcode} {self.flags} {self.answer_size} {self.seconds:.9f}s"
-        return f"[INFO] {client}:{self.port} - {self.id} {asked} {answered}"
+        took = f"{self.seconds:.9f}".rstrip("0").rstrip(".")
+        answered = "- - 0" if self.bare else f"{self.rcode} {self.flags} {self.answer_size}"
+        return f"[INFO] {client}:{self.port} - {self.id} {asked} {answered} {took}s"
 
     def json(self) -> str:
         """One JSON object with these fields; the query's class is `class`."""
         values: dict[str, Any] = self._asdict()
+        del values["bare"]
         return json.dumps({"class" if key == "qclass" else key: value for key, value in values.items()})
 
 
 def render_lines(
     proto: str, exchanges: Sequence[Exchange], seconds: float, wanted: Iterable[str], form: str
 ) -> Iterator[str]:
-    """A line for each exchange of a wanted class; queries that cannot be read or were not answered have none."""
+    """A line for each exchange of a wanted class; queries that cannot be read, are of another version of EDNS, or were
+    not answered have none, as no plugin of CoreDNS sees them."""
     classes = frozenset(wanted)
     for each in exchanges:
         answer = each.answer
@@ -83,7 +90,7 @@ def _delegates(answer: bytes) -> bool:
 
 def _line(proto: str, data: bytes, answer: bytes, client: Any, seconds: float) -> Line | None:
     query = _read(data)
-    if query is None:
+    if query is None or (query.edns and query.edns.version):
         return None
     flags = int.from_bytes(answer[2:4], "big")
     question, edns = query.question, query.edns
@@ -91,8 +98,9 @@ def _line(proto: str, data: bytes, answer: bytes, client: Any, seconds: float) -
         client[0], client[1], int.from_bytes(data[:2], "big"), type_name(question.qtype), class_name(question.qclass),
         name_text(question.qname), proto, len(data), bool(edns and edns.do),
         TCP_LIMIT if proto == "tcp" else max(edns.size, PLAIN_LIMIT) if edns else PLAIN_LIMIT,
-        rcode_name(flags & 15 if not edns or edns.version == 0 else 16),
+        rcode_name(flags & 15),
         ",".join(name for name, bit in _FLAGS if flags & bit), uncompressed_size(answer), seconds,
+        flags & 15 in (SERVFAIL, REFUSED) and not flags & RA and answer[6:10] == bytes(4),
     )  # fmt: skip
 
 
@@ -111,11 +119,11 @@ def name_text(labels: Labels) -> str:
 def _escaped(byte: int) -> str:
     if byte in _PLAIN_BYTES:
         return chr(byte)
-    return f"\\{chr(byte)}" if 33 <= byte < 127 else f"\\{byte:03}"
+    return f"\\{chr(byte)}" if 32 <= byte < 127 else f"\\{byte:03}"
 
 
 def uncompressed_size(message: bytes) -> int:
-    """Bytes that a message would have without pointers; what cannot be read counts as it is."""
+    """Bytes that a message would have without pointers and OPT; what cannot be read counts as it is."""
     try:
         return _walk(message)
     except (IndexError, error, RecursionError):
@@ -132,7 +140,8 @@ def _walk(message: bytes) -> int:
         length, offset = _expanded(message, offset)
         rtype, data = unpack_from("!H6xH", message, offset)
         offset += 10
-        size += length + 10 + _data_size(message, offset, rtype, data)
+        if rtype != OPT:
+            size += length + 10 + _data_size(message, offset, rtype, data)
         offset += data
     return size
 

@@ -25,6 +25,7 @@ WAITING_MAX = 256
 _TAIL = 14
 _DO = 0x80
 _RA = 0x80
+_IN = b"\0\1"
 DROPPED = "dropped"
 # the types that CoreDNS counts one by one
 COUNTED_TYPES = frozenset({
@@ -131,7 +132,8 @@ class Tally:
         tail, query_size, flags, answer_size = key
         rcode = flags if flags < 0 else flags & 15
         bare = answer_size <= query_size and not flags & _RA
-        if rcode < 0 or rcode == NOTIMP or (rcode == FORMERR and answer_size < query_size):
+        wrong = rcode == NOTIMP or (rcode == FORMERR and answer_size < query_size) or _bad_version(tail)
+        if rcode < 0 or wrong or (bare and rcode == REFUSED and tail[3:5] != _IN):
             zone = DROPPED  # no plugin has seen such a query
         block, metrics = (self._server, zone, ""), self._metrics
         metrics.add("dns_requests_total", *block, proto, family, _type_label(tail), amount=times)
@@ -141,9 +143,9 @@ class Tally:
         if rcode >= 0:
             name = "BADVERS" if _bad_version(tail) else rcode_name(rcode)
             # what says nothing but SERVFAIL or REFUSED was made of a plugin's word that it failed
-            own = zone == DROPPED or name == "BADVERS" or (bare and rcode in (SERVFAIL, REFUSED))
+            own = zone == DROPPED or (bare and rcode in (SERVFAIL, REFUSED))
             plugin = "" if own else OUTERMOST
-            if zone in self._cached and name != "BADVERS":
+            if zone in self._cached:
                 metrics.add("cache_requests_total", *block, amount=times)
             metrics.add("dns_responses_total", *block, name, plugin, amount=times)
             metrics.observe("dns_response_size_bytes", answer_size, *block, proto, times=times)

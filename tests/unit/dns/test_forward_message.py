@@ -30,16 +30,16 @@ from .forward_messages import SOA, asked, message
     [
         (message("@ 300 IN A 203.0.113.1", "@ 60 IN A 203.0.113.2"), Kind.SUCCESS, 60),
         (message("@ 300 IN CNAME a.test.", "a.test. 7 IN A 203.0.113.1"), Kind.SUCCESS, 7),
-        (message(rcode=3, authority=(SOA.format(60, 20),)), Kind.DENIAL, 20),
+        (message(rcode=3, authority=(SOA.format(60, 20),)), Kind.DENIAL, 60),
         (message(authority=(SOA.format(10, 20),)), Kind.DENIAL, 10),
         (message("@ 300 IN CNAME a.test.", authority=(SOA.format(60, 20),)), Kind.SUCCESS, 60),
-        (message(authority=("example.test. 60 IN NS ns.example.test.",)), Kind.SUCCESS, 60),
+        (message(authority=("example.test. 60 IN NS ns.example.test.",)), Kind.SUCCESS, 5),
         (message(), Kind.SUCCESS, 5),
         (message(rcode=3), Kind.OTHER, 5),
         (message(rcode=2), Kind.FAILURE, 5),
         (message(rcode=4), Kind.FAILURE, 5),
         (message(rcode=5), Kind.OTHER, 5),
-        (message("@ 300 IN A 203.0.113.1", flags=dns.flags.TC), Kind.OTHER, 5),
+        (message("@ 300 IN A 203.0.113.1", flags=dns.flags.TC), Kind.OTHER, 300),
     ],
 )
 def test_kinds_and_times(made: Message, kind: Kind, ttl: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import dns.edns
@@ -11,10 +12,11 @@ import dns.message
 import dns.rcode
 import pytest
 
+from netsim_dns.forward.exchange import USES_MAX
 from netsim_dns.telemetry.metrics import Metrics
 
 from .false_upstream import recorded, reply, upstream
-from .forwarding import NAME, QUICK, ask, data, forwarding, rcode
+from .forwarding import NAME, QUICK, ask, data, forwarding, rcode, until
 
 
 def again(query: dns.message.Message, **changes: Any) -> dns.message.Message:
@@ -75,12 +77,48 @@ async def test_what_is_no_message_makes_the_next_upstream_be_asked(garbage: byte
         assert len(first.asked) == 2
 
 
-async def test_ids_and_ports_are_new_for_each_question() -> None:
-    async with upstream(recorded) as server, forwarding(server) as forwarder:
-        for n in range(60):
+async def test_ids_are_new_for_each_question_and_ports_for_each_few() -> None:
+    metrics = Metrics()
+    async with upstream(recorded) as server, forwarding(server, metrics=metrics) as forwarder:
+        for n in range(3 * USES_MAX):
             await ask(forwarder, f"n{n}.test.")
-        assert len({message.id for message in server.messages}) > 50
-        assert len({port for _, port in server.sources}) > 50
+        assert len({message.id for message in server.messages}) > 2 * USES_MAX
+        assert set(Counter(server.sources).values()) == {USES_MAX}
+        labels = ("forward", f"127.0.0.1:{server.port}", "udp")
+        assert metrics.values["proxy_conn_cache_hits_total"] == {labels: 3 * (USES_MAX - 1)}
+        assert metrics.values["proxy_conn_cache_misses_total"] == {labels: 3}
+
+
+async def test_questions_at_the_same_time_have_a_port_each() -> None:
+    async with upstream(recorded, gate=asyncio.Event()) as server, forwarding(server) as forwarder:
+        asking = [asyncio.ensure_future(ask(forwarder, f"n{n}.test.")) for n in range(5)]
+        await until(lambda: len(server.sources) == 5)
+        assert len(set(server.sources)) == 5
+        server.gate.set()  # type: ignore[union-attr]
+        await asyncio.gather(*asking)
+        server.gate = None
+        for n in range(20):
+            await ask(forwarder, f"m{n}.test.")
+        assert 1 < len(set(server.sources[5:])) <= 5, "one of those that are kept, by chance"
+
+
+async def test_a_port_is_not_used_again_after_a_while_nor_if_anything_else_has_come_to_it() -> None:
+    def twice(query: dns.message.Message, proto: str) -> list[bytes]:
+        return [recorded(query, proto).to_wire()] * 2  # type: ignore[union-attr]
+
+    def forged_first(query: dns.message.Message, proto: str) -> list[bytes]:
+        return [again(query, id=query.id ^ 1).to_wire(), recorded(query, proto).to_wire()]  # type: ignore[union-attr]
+
+    for answer, expire in ((twice, 10.0), (forged_first, 10.0), (recorded, 0.0)):
+        async with upstream(answer, delay=0.01) as server, forwarding(server, expire=expire) as forwarder:
+            for n in range(5):
+                await ask(forwarder, f"n{n}.test.")
+            assert len(set(server.sources)) == 5
+    async with upstream(recorded) as server, forwarding(server, expire=0.05) as forwarder:
+        await ask(forwarder, "a.test.")
+        await asyncio.sleep(0.06)
+        await ask(forwarder, "b.test.")
+        assert len(set(server.sources)) == 2
 
 
 async def test_a_random_spelling_must_be_repeated() -> None:

@@ -17,7 +17,7 @@ import dns.message
 import dns.query
 import pytest
 
-from netsim_dns.config import ConfigError, DnsConfig
+from netsim_dns.config import ConfigError, DnsConfig, Quirks
 from netsim_dns.files import parse_objects, replace_objects
 from netsim_dns.index import Index, build_index
 from netsim_dns.main import given_words, load_settings, main, parser
@@ -57,7 +57,8 @@ def test_options_become_settings() -> None:
     config = settings_of(*words).dns
     assert (config.zone, config.ttl) == ("k8s.test", 5)
     assert config.listen == (("127.0.0.1", 53), ("::1", 53))
-    assert settings_of().dns == DnsConfig(health_listen=None, ready_listen=None)
+    refusing = Quirks(class_ignored=False)
+    assert settings_of().dns == DnsConfig(health_listen=None, ready_listen=None, quirks=refusing)
 
 
 def test_the_file_says_the_same_as_flags_and_flags_win(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_dot_inside_a_label_is_no_separator() -> None:
         (b"1-2-3", None),
         (b"fe80--1%eth0", None),
         (b"--ffff-1.2.3.4", None),
-        (b"::1", None),
+        (b"::1", "::1"),
         (b"\xff-1-1-1", None),
     ],
 )

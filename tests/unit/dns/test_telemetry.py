@@ -18,17 +18,25 @@ from netsim.client.transport import BearerTransport, InProcessTransport
 from netsim.http.client import HttpClient
 from netsim.http.types import Peer, Request, Response
 from netsim_dns.config import DnsConfig
+from netsim_dns.forward.config import ForwardConfig, ForwardZone
+from netsim_dns.forward.forwarder import Forwarder
+from netsim_dns.index import build_index
 from netsim_dns.records import Slice
 from netsim_dns.responder import Responder
 from netsim_dns.seams import Exchange
+from netsim_dns.settings import Settings
 from netsim_dns.telemetry import links as links_module
 from netsim_dns.telemetry.api import ApiMetrics, MeasuredTransport
 from netsim_dns.telemetry.links import Links, Report, answer_link
 from netsim_dns.telemetry.metrics import METRICS, PREFIX, Metrics, merged
+from netsim_dns.telemetry.observer import Observer
 from netsim_dns.telemetry.query_log import QueryLog, classify, render_lines, uncompressed_size
 from netsim_dns.telemetry.tally import KEYS_MAX, WAITING_MAX, Tally, server_label
 
 from .conftest import fixture_index
+from .false_upstream import reply as upstream_reply
+from .false_upstream import upstream
+from .test_records import namespace, service
 
 SVC1 = "svc1.testns.svc.cluster.local."
 V4, V6 = ("10.244.0.5", 43210), ("fd00::5", 43210, 0, 0)
@@ -95,8 +103,8 @@ def test_what_no_plugin_has_seen_is_dropped(responder: Responder) -> None:
     text = counted(*answers, bad_version, Exchange(b"short", None, V4), proto="tcp")
     assert value(text, "dns_responses_total", zone="dropped", plugin="", rcode="FORMERR") == 1
     assert value(text, "dns_responses_total", zone="dropped", rcode="NOTIMP") == 1
-    assert value(text, "dns_responses_total", plugin="", rcode="BADVERS") == 1
-    assert value(text, "dns_requests_total", zone="dropped", proto="tcp") == 3, "one was not answered"
+    assert value(text, "dns_responses_total", zone="dropped", plugin="", rcode="BADVERS") == 1
+    assert value(text, "dns_requests_total", zone="dropped", proto="tcp") == 4, "one was not answered"
 
 
 @pytest.mark.parametrize(
@@ -189,19 +197,46 @@ def test_lines_are_coredns(responder: Responder) -> None:
     asked = [exchange(responder, "Svc1.testns.svc.cluster.local."), exchange(responder, SVC1, client=V6)]
     upper, six = render_lines("udp", asked, 0.0004, ["all"], "text")
     line = '[INFO] 10.244.0.5:43210 - 1234 "A IN svc1.testns.svc.cluster.local. udp 47 false 512" NOERROR qr,aa,rd 92'
-    assert upper == f"{line} 0.000200000s", "an uncompressed answer has 92 bytes"
+    assert upper == f"{line} 0.0002s", "an uncompressed answer has 92 bytes"
     assert six.startswith("[INFO] [fd00::5]:43210 - 1234 ")
 
 
 def test_lines_tell_edns_tcp_and_odd_names(responder: Responder) -> None:
     (with_do,) = render_lines("udp", [exchange(responder, SVC1, want_dnssec=True, payload=1232)], 0, ["all"], "text")
-    assert ' udp 58 true 1232" ' in with_do
+    assert ' udp 58 true 1232" NOERROR qr,aa,rd 92 0s' in with_do, "an OPT is not counted in the answer"
     (stream,) = render_lines("tcp", [exchange(responder, SVC1)], 0, ["all"], "text")
     assert ' tcp 47 false 65535" ' in stream
-    (odd,) = render_lines("udp", [exchange(responder, 'a\\"\\010\\255b.cluster.local.')], 0, ["all"], "text")
-    assert r'"A IN a\"\010\255b.cluster.local. udp' in odd
-    (bad,) = render_lines("udp", [exchange(responder, SVC1, use_edns=1)], 0, ["all"], "text")
-    assert "BADVERS" in bad
+    (odd,) = render_lines(
+        "udp", [exchange(responder, 'a\\"\\010\\255\\032\\$b.cluster.local.', "MAILB")], 0, ["all"], "text"
+    )
+    assert r'"MAILB IN a\"\010\255\ $b.cluster.local. udp' in odd
+    assert not list(render_lines("udp", [exchange(responder, SVC1, use_edns=1)], 0, ["all"], "text"))
+    (failed,) = render_lines("udp", [exchange(responder, "www.example.test.")], 0, ["error"], "text")
+    assert failed.endswith('"A IN www.example.test. udp 34 false 512" - - 0 0s')
+
+
+async def test_what_an_external_name_leads_to_has_a_line_before_it(capsys: pytest.CaptureFixture[str]) -> None:
+    index = build_index(
+        [namespace("testns"), service("ext", {"type": "ExternalName", "externalName": "www.example.test"}, "testns")], 1
+    )
+    settings = Settings(log=("all",), metrics_listen=("127.0.0.1", 9153))
+    metrics = Metrics()
+    async with upstream(lambda query, _: upstream_reply(query, "@ 60 IN A 203.0.113.1")) as server:
+        forwarder = Forwarder(ForwardConfig((ForwardZone(upstreams=(server.address,)),)))
+        responder = Responder(index, settings.dns, forwarder=forwarder)
+        data = dns.message.make_query("ext.testns.svc.cluster.local.", "A", id=7).to_wire()
+        answer = responder.udp(data)
+        assert isinstance(answer, asyncio.Future)
+        observer = Observer(settings, metrics)
+        observer("udp", [Exchange(data, await answer, V4)], 0.0004)
+        forwarder.close()
+    observer.flush()
+    inner, outer = capsys.readouterr().out.splitlines()
+    assert inner == '[INFO] 10.244.0.5:43210 - 7 "A IN www.example.test. udp 34 false 512" NOERROR qr,rd,ra 66 0.0002s'
+    assert outer.startswith(
+        '[INFO] 10.244.0.5:43210 - 7 "A IN ext.testns.svc.cluster.local. udp 46 false 512" NOERROR qr,aa,rd'
+    )
+    assert value(metrics.render(), "dns_requests_total", type="A") == 2
 
 
 def test_json_lines(responder: Responder) -> None:
