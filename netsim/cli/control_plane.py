@@ -94,7 +94,7 @@ async def _run_part(plan: ControlPlane, handler: Handler, name: str, identity: s
 
 
 def _client(handler: Handler, name: str) -> Client:
-    return Client(InProcessTransport(handler, Peer(common_name=f"system:{name}")))
+    return Client(InProcessTransport(handler, Peer(common_name=f"system:{name}")), agent=name)
 
 
 def _identity(path: str) -> str:

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from netsim.api.errors import StatusError
 from netsim.api.kinds import EVENTS, Obj
 from netsim.api.objects import name_of, namespace_of, object_reference, uid_of
-from netsim.api.times import format_time
+from netsim.api.times import format_micro_time, format_time
 from netsim.client.event_correlation import Correlator, Key, Recent
 from netsim.client.rest import Client
 
@@ -50,10 +50,11 @@ _recorders: WeakKeyDictionary[Client, _Recorder] = WeakKeyDictionary()
 
 def render_event(
     obj: Obj, name: str, type: EventType, reason: str, message: str, now: str, *, component: str, host: str = "",
-    field_path: str = "",
+    field_path: str = "", action: str = "",
 ) -> Obj:  # fmt: skip
     """The Event object; events about cluster-scoped objects live in namespace default. `now` is RFC 3339;
-    `field_path` names a part of the object, such as "spec.containers{web}"."""
+    `field_path` names a part of the object, such as "spec.containers{web}". With an `action` it is in the form of those
+    who speak events.k8s.io/v1 (the scheduler): a time of its own, no source, and a series instead of a count."""
     source = {"component": component} | ({"host": host} if host else {})
     return {
         "apiVersion": "v1",
@@ -63,13 +64,13 @@ def render_event(
         "type": type,
         "reason": reason,
         "message": message,
-        "source": source,
         "reportingComponent": component,
         "reportingInstance": host,
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-        "count": 1,
-    }
+    } | (
+        {"source": {}, "firstTimestamp": None, "lastTimestamp": None, "eventTime": now, "action": action}
+        if action
+        else {"source": source, "firstTimestamp": now, "lastTimestamp": now, "count": 1}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +85,12 @@ class Prepared:
     component: str
     host: str
     field_path: str = ""
+    action: str = ""
 
 
 def prepare_event(
     client: Client, obj: Obj, type: EventType, reason: str, message: str, *, component: str, host: str = "",
-    field_path: str = "",
+    field_path: str = "", action: str = "",
 ) -> Prepared | None:  # fmt: skip
     """Count an event about `obj` (which must carry apiVersion and kind); None if there were too many about it.
 
@@ -102,15 +104,17 @@ def prepare_event(
     recorded.count += 1
     if not verdict.sent:
         return None
-    return Prepared(recorded, obj, type, reason, verdict.message, component, host, field_path)
+    return Prepared(recorded, obj, type, reason, verdict.message, component, host, field_path, action)
 
 
 async def record_event(
     client: Client, obj: Obj, type: EventType, reason: str, message: str, *, component: str, host: str = "",
-    field_path: str = "",
+    field_path: str = "", action: str = "",
 ) -> None:  # fmt: skip
     """`prepare_event` and `send_event` in one."""
-    prepared = prepare_event(client, obj, type, reason, message, component=component, host=host, field_path=field_path)
+    prepared = prepare_event(
+        client, obj, type, reason, message, component=component, host=host, field_path=field_path, action=action
+    )
     if prepared is not None:
         await send_event(client, prepared)
 
@@ -119,7 +123,7 @@ async def send_event(client: Client, event: Prepared) -> None:
     """Create the event, or patch count, message and lastTimestamp of the one that is there. Events inform and must
     stop nothing: a failure to record is logged, not raised."""
     recorded, obj = event.recorded, event.about
-    now = format_time(datetime.now(UTC))
+    now = (format_micro_time if event.action else format_time)(datetime.now(UTC))
     async with recorded.lock:
         try:
             if recorded.name and await _repeat(client, event, now):
@@ -127,9 +131,9 @@ async def send_event(client: Client, event: Prepared) -> None:
             name = f"{name_of(obj)}.{time.time_ns():x}"
             wanted = render_event(
                 obj, name, event.type, event.reason, event.message, now, component=event.component, host=event.host,
-                field_path=event.field_path,
+                field_path=event.field_path, action=event.action,
             )  # fmt: skip
-            await client.create(EVENTS, {**wanted, "count": recorded.count})
+            await client.create(EVENTS, wanted | ({} if event.action else {"count": recorded.count}))
             recorded.name = name
         except (StatusError, OSError) as error:
             # In a namespace that is going away every pod's end is an event that nobody can keep.
@@ -149,7 +153,12 @@ async def take_some(queue: asyncio.Queue[_T], most: int = TOGETHER) -> list[_T]:
 async def _repeat(client: Client, event: Prepared, now: str) -> bool:
     """Tell the new count of an event recorded before; False if the API has it no longer."""
     recorded = event.recorded
-    patch = {"count": recorded.count, "lastTimestamp": now, "message": event.message}
+    patch: Obj = {"message": event.message}
+    patch |= (
+        {"series": {"count": recorded.count, "lastObservedTime": now}}
+        if event.action
+        else {"count": recorded.count, "lastTimestamp": now}
+    )
     try:
         await client.patch(EVENTS, recorded.name, patch, namespace_of(event.about) or "default")
     except StatusError as error:

@@ -111,17 +111,20 @@ def _send(client: Client, write: Write) -> Awaitable[Obj]:
 
 def _announce(outcome: Outcome, record: Recorder) -> None:
     announce = getattr(outcome.write, "announce", None)
-    if announce is not None and not outcome.gone:
-        record(_note(announce, outcome))
+    note = None if announce is None or outcome.gone else _note(announce, outcome)
+    if note is not None:
+        record(note)
 
 
-def _note(announce: Announce, outcome: Outcome) -> Note:
+def _note(announce: Announce, outcome: Outcome) -> Note | None:
     name = _name(outcome)
-    if outcome.error is None:
-        reason, text = announce.done
-        return Note(announce.about, reason, text.format(name=name))
-    reason, text = announce.failed
-    return Note(announce.about, reason, text.format(name=name, error=outcome.error.message), "Warning")
+    if outcome.error is not None:
+        reason, text = announce.failed
+        return Note(announce.about, reason, text.format(name=name, error=outcome.error.message), "Warning")
+    if announce.done is None:
+        return None
+    reason, text = announce.done
+    return Note(announce.about, reason, text.format(name=name))
 
 
 def _name(outcome: Outcome) -> str:

@@ -26,7 +26,8 @@ Observe = Callable[["Client", str, View], Awaitable[Mapping[str, Any]]]
 class Controller:
     """A pure `reconcile` and what wakes it. `observe`, where there is one, gathers `View.facts` before. `rest`
     seconds pass at least between a round that wrote and the next of the same key, so that a burst of changes becomes
-    one write. `parallel` keys are worked on at once. `custom` gives what wakes it for each custom kind."""
+    one write. `parallel` keys are worked on at once. `custom` gives what wakes it for each custom kind. `reporter` is
+    who its Events come from, where that is not its name."""
 
     name: str
     reconcile: Callable[[str, View], Writes]
@@ -35,3 +36,4 @@ class Controller:
     rest: float = 0.0
     parallel: int = PARALLEL
     custom: Callable[[Kind], Wake] | None = None
+    reporter: str = ""

@@ -32,6 +32,7 @@ from netsim.controllers.wakes import by_own_key, by_owner
 from netsim.controllers.writes import (
     Announce,
     Create,
+    Delete,
     Note,
     Requeue,
     Write,
@@ -72,6 +73,7 @@ def reconcile(key: str, view: View) -> Writes:
     writes: list[Write] = [*_told(cron_job, runs), *_clean_up(cron_job, runs.ended)]
     if not deletion_timestamp(cron_job) and not cron_job["spec"].get("suspend"):
         writes += _schedule({**cron_job, "status": status}, runs, view)
+        status = _without_deleted(status, writes)
     if status != status_of(cron_job):
         writes.append(status_of_object(CRON_JOBS, cron_job, status))
     return writes
@@ -107,6 +109,14 @@ def cron_job_status(cron_job: Obj, runs: Runs) -> Obj:
         "lastSuccessfulTime": max([*(end for end in ends if end), old.get("lastSuccessfulTime") or ""], default=""),
     }
     return {name: value for name, value in ({"active": active} | times).items() if value}
+
+
+def _without_deleted(status: Obj, writes: Iterable[Write]) -> Obj:
+    """A Job deleted for the next one is active no more, and will not be missed."""
+    deleted = {write.uid for write in writes if isinstance(write, Delete)}
+    active = [reference for reference in status.get("active") or () if reference.get("uid") not in deleted]
+    rest = {name: value for name, value in status.items() if name != "active"}
+    return ({"active": active} if active else {}) | rest
 
 
 def _normal(text: str) -> str:
@@ -183,6 +193,9 @@ def _schedule(cron_job: Obj, runs: Runs, view: View) -> list[Write]:
     upcoming = next_time(schedule, _base(cron_job, schedule, view.now), zone)
     if upcoming is not None:
         writes.append(Requeue(max((upcoming - view.now) / timedelta(seconds=1), 0.0) + _MARGIN))
+    else:  # such as 31 February: Kubernetes says it so
+        text = f"invalid schedule: {spec['schedule']} : time difference between two schedules is less than 1 second"
+        writes.append(Note(about, "InvalidSchedule", text, "Warning"))
     return writes
 
 

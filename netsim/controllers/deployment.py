@@ -127,9 +127,9 @@ def _create(state: Rollout, view: View, *, rolling: bool) -> Writes:
     taken = view.get(REPLICA_SETS, f"{namespace_of(deployment)}/{name_of(created)}")
     if taken is not None:
         return _collided(deployment)
-    text = f"Scaled up replica set {{name}} from 0 to {replicas}"
+    done = ("ScalingReplicaSet", f"Scaled up replica set {{name}} from 0 to {replicas}") if replicas else None
     failed = ("ReplicaSetCreateError", "Failed to create new replica set {name}: {error}")
-    announce = Announce(typed(DEPLOYMENTS, deployment), ("ScalingReplicaSet", text), failed)
+    announce = Announce(typed(DEPLOYMENTS, deployment), done, failed)
     return _finish(state, view, [Create(REPLICA_SETS, created, announce)], created=name_of(created))
 
 
@@ -156,14 +156,19 @@ def _replica_set_writes(state: Rollout, targets: Targets) -> list[Write]:
         spec: Obj = {"replicas": replicas}
         if rs is state.new:
             annotations |= _copied(state.deployment) | _revision_annotations(state, rs)
-            spec["minReadySeconds"] = int(state.deployment["spec"].get("minReadySeconds") or 0)
+            spec |= _min_ready(state.deployment, rs)
         writes += _replica_set_write(state.deployment, rs, spec, annotations)
     return writes
 
 
+def _min_ready(deployment: Obj, rs: Obj) -> Obj:
+    """The change of the ReplicaSet's minReadySeconds, if there is one."""
+    wanted = int(deployment["spec"].get("minReadySeconds") or 0)
+    return {} if wanted == int(rs["spec"].get("minReadySeconds") or 0) else {"minReadySeconds": wanted or None}
+
+
 def _replica_set_write(deployment: Obj, rs: Obj, spec: Obj, annotations: dict[str, str]) -> list[Write]:
-    same_spec = all((rs["spec"].get(field) or 0) == value for field, value in spec.items() if field != "replicas")
-    if replicas_of(rs) == spec["replicas"] and same_spec and annotations.items() <= annotations_of(rs).items():
+    if spec == {"replicas": replicas_of(rs)} and annotations.items() <= annotations_of(rs).items():
         return []
     patch = {"metadata": {"annotations": annotations}, "spec": spec}
     writes: list[Write] = [patch_of(REPLICA_SETS, rs, patch, locked=True)]

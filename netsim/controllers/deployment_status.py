@@ -26,9 +26,11 @@ def deployment_status(
     old = status_of(deployment)
     status = _counters(deployment, new, every)
     conditions = _Conditions(list(old.get("conditions") or []), format_time(now))
+    if created:  # told first, as in Kubernetes, so that it comes first among those of a new Deployment
+        _progress(deployment, new, status, conditions, now, created)
     _available(deployment, status, conditions)
     _pausing(deployment, conditions)
-    if not scaling and not deployment["spec"].get("paused"):
+    if not created and not scaling and not deployment["spec"].get("paused"):
         _progress(deployment, new, status, conditions, now, created)
     _failure(every, new, conditions)
     if old.get("collisionCount"):

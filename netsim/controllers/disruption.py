@@ -68,14 +68,39 @@ def reconcile(key: str, view: View) -> Writes:
         note = Note(about, "CalculateExpectedPodCountFailed", text, "Warning")
         failed = _failed(budget, str(problem), view.now)
         return [note, *_written(budget, failed)] if failed != status_of(budget) else []
+    lone = [pod for pod in pods if controller_of(pod) is None] if _counts_controllers(budget) else []
     disrupted = still_disrupted(budget, pods, view.now)
     writes: list[Write] = [_late(budget, pod) for pod in disrupted.late]
     status = status_for(budget, pods, disrupted, expected, desired, view.now)
     written = _written(budget, status)
     if written and not pods:
         writes.append(Note(about, "NoPods", "No matching pods found"))
+    if written and lone:
+        writes.append(Note(about, "UnmanagedPods", _unmanaged(budget), "Warning"))
     again = [Requeue(disrupted.again)] if disrupted.again is not None else []
     return [*writes, *written, *again]
+
+
+def _counts_controllers(budget: Obj) -> bool:
+    """Whether the budget is against what the pods' controllers want, and not a number of pods."""
+    return not isinstance(spec_of(budget).get("minAvailable"), int)
+
+
+def _unmanaged(budget: Obj) -> str:
+    """The text of the Event, with the selector as Go prints it."""
+    selector = spec_of(budget).get("selector") or {}
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    terms = "".join(
+        f"LabelSelectorRequirement{{Key:{term['key']},Operator:{term['operator']},"
+        f"Values:[{' '.join(term.get('values') or [])}],}},"
+        for term in selector.get("matchExpressions") or []
+    )
+    shown = f"MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{terms}}},"
+    return (
+        f"Pods selected by this PodDisruptionBudget (selector: &LabelSelector{{{shown}}}) were found to be unmanaged. "
+        "As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To "
+        'account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.'
+    )
 
 
 def _late(budget: Obj, pod: Obj) -> Note:
@@ -209,4 +234,5 @@ CONTROLLER = Controller(
         (PODS, _wake_pod),
         *((kind, _wake_all) for kind in _SCALED),
     ),
+    reporter="controllermanager",
 )

@@ -263,8 +263,9 @@ def _with(conditions: list[Obj], kind: str, status: bool, why: tuple[str, str], 
 def _status(hpa: Obj, current: int, desired: int, metrics: list[Obj], conditions: list[Obj]) -> Obj:
     old = status_of(hpa)
     kept = {"lastScaleTime": old["lastScaleTime"]} if old.get("lastScaleTime") else {}
-    body = {"currentReplicas": current, "desiredReplicas": desired, "currentMetrics": metrics or None}
-    return {**kept, **body, "conditions": conditions}
+    counted = {"currentReplicas": current} if current else {}
+    body = {"desiredReplicas": desired, "currentMetrics": metrics or None}
+    return {**kept, **counted, **body, "conditions": conditions}
 
 
 def _failed_status(hpa: Obj, current: int, conditions: list[Obj]) -> Obj:

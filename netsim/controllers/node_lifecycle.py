@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from netsim.api.kinds import LEASES, NODES, PODS, Obj
-from netsim.api.objects import condition, dig, is_pod_ready, labels_of, name_of, namespace_of, set_condition, status_of
+from netsim.api.objects import (
+    condition,
+    dig,
+    is_pod_ready,
+    labels_of,
+    name_of,
+    namespace_of,
+    set_condition,
+    status_of,
+    uid_of,
+)
 from netsim.api.times import format_time
 from netsim.controllers.controller import Controller
 from netsim.controllers.node_zones import Zones, zone_of
@@ -24,6 +34,8 @@ LEASE_NAMESPACE = "kube-node-lease"
 LOOK_AGAIN = 5.0
 """Seconds after which a node that is not ready is judged anew."""
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+MOST_TOLD = 100
+"""So many Nodes are greeted by an Event; those of thousands would be in everybody's way and nobody would read them."""
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 _PRESSURE = {
     "MemoryPressure": "node.kubernetes.io/memory-pressure",
@@ -68,22 +80,35 @@ class Heartbeats:
 def controller(grace: float) -> Controller:
     """The controller that gives a silent Node `grace` seconds."""
     beats, zones = Heartbeats(), Zones()
+    known: dict[str, str] = {}
 
     def reconcile(key: str, view: View) -> Writes:
         node = view.get(NODES, key)
         if node is None:
             beats.forget(key)
             zones.forget(key)
-            return []
+            return _removed(key, known.pop(key, ""))
+        welcome = [] if key in known else _registered(node, len(known))
+        known[key] = uid_of(node)
         silent = (view.instant - beats.update(key, beat_of(node, view), view.instant)) / timedelta(seconds=1)
         for each in (node,) if zones.where else view.values(NODES):
             zones.note(name_of(each), zone_of(labels_of(each)), is_ready(each))
         wait = 0.0 if is_ready(node) else zones.wait(key, view.instant)
-        writes = plan_node(node, view, silent >= grace, max(grace - silent, 0.0), evict=wait == 0)
+        writes = [*welcome, *plan_node(node, view, silent >= grace, max(grace - silent, 0.0), evict=wait == 0)]
         return writes if wait == 0 else [*writes, Requeue(min(wait or LOOK_AGAIN, LOOK_AGAIN))]
 
     watches = ((NODES, by_own_key), (LEASES, beats.wake_by_lease), (PODS, _wake_pod))
     return Controller("node-controller", reconcile, watches)
+
+
+def _registered(node: Obj, others: int) -> list[Note]:
+    text = f"event: Registered Node {name_of(node)} in Controller"
+    return [_event(node, "RegisteredNode", text)] if others < MOST_TOLD else []
+
+
+def _removed(name: str, uid: str) -> list[Write]:
+    gone = typed(NODES, {"metadata": {"name": name, "uid": uid}})
+    return [_event(gone, "RemovingNode", f"event: Removing Node {name} from Controller")] if uid else []
 
 
 def beat_of(node: Obj, view: View) -> str:
@@ -103,7 +128,12 @@ def plan_node(node: Obj, view: View, silent: bool, remaining: float, *, evict: b
     if taints != (node["spec"].get("taints") or []):
         writes.append(patch_of(NODES, node, {"spec": {"taints": taints or None}}, locked=True))
     if not is_ready(node):
-        writes += [_unready(pod, view.now) for pod in view.by_index(PODS, NODE, name_of(node)) if _counts(pod)]
+        for pod in view.by_index(PODS, NODE, name_of(node)):
+            if _counts(pod):
+                writes += [
+                    _unready(pod, view.now),
+                    Note(typed(PODS, pod), "NodeNotReady", "Node is not ready", "Warning"),
+                ]
     return writes
 
 

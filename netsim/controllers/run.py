@@ -158,7 +158,7 @@ async def run_controllers(
         await asyncio.gather(*(cache.wait_synced() for cache in caches.values()))
         runners: list[Runner] = []
         for controller in controllers:
-            recorder = EventRecorder(client, controller.name)
+            recorder = EventRecorder(client, controller.reporter or controller.name)
             runner = Runner(controller, client, caches, recorder.record, clock)
             runners.append(runner)
             custom.added.append(_taker(runner, caches, clock))

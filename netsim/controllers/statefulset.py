@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from netsim.api.kinds import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS, Obj
-from netsim.api.objects import deletion_timestamp, dig, labels_of, name_of, namespace_of, pod_phase, status_of
+from netsim.api.objects import deletion_timestamp, dig, labels_of, name_of, namespace_of, status_of
 from netsim.controllers.controller import Controller
 from netsim.controllers.history import REVISION_HASH, hashes_in, history_of, surplus
 from netsim.controllers.pods import is_finished
@@ -28,7 +28,6 @@ from netsim.controllers.wakes import by_own_key, by_owner_or_orphan
 from netsim.controllers.writes import (
     Announce,
     Create,
-    Note,
     Requeue,
     Write,
     Writes,
@@ -138,7 +137,7 @@ def _create(members: Members, ordinal: int, view: View) -> Step:
 
 
 def _announce(stateful_set: Obj, verb: str, pod: str) -> Announce:
-    what = f"{verb.lower()} Pod {pod} in StatefulSet {name_of(stateful_set)}"
+    what = f"{verb} Pod {pod} in StatefulSet {name_of(stateful_set)}"
     return Announce(
         typed(STATEFUL_SETS, stateful_set),
         (f"Successful{verb}", f"{what} successful"),
@@ -152,16 +151,7 @@ def _delete(stateful_set: Obj, pod: Obj) -> Write:
 
 def _replace_finished(members: Members, pod: Obj) -> list[Write]:
     """A pod that has ended is deleted; when it is gone its ordinal is missing."""
-    if deletion_timestamp(pod):
-        return []
-    failed = pod_phase(pod) == "Failed"
-    subject = f"StatefulSet {namespace_of(members.obj)}/{name_of(members.obj)}"
-    text = f"{subject} is recreating {'failed' if failed else 'terminated'} Pod {name_of(pod)}"
-    about = typed(STATEFUL_SETS, members.obj)
-    note = (
-        Note(about, "RecreatingFailedPod", text, "Warning") if failed else Note(about, "RecreatingTerminatedPod", text)
-    )
-    return [note, _delete(members.obj, pod)]
+    return [] if deletion_timestamp(pod) else [_delete(members.obj, pod)]
 
 
 def _condemned_steps(members: Members, view: View) -> Iterable[Step]:

@@ -100,8 +100,8 @@ def claim_creation(stateful_set: Obj, template: Obj, ordinal: int) -> Create:
         claim,
         Announce(
             typed(STATEFUL_SETS, stateful_set),
-            ("SuccessfulCreate", f"create Claim {name} {of} success"),
-            ("FailedCreate", f"create Claim {name} for {of} failed error: {{error}}"),
+            ("SuccessfulCreate", f"Create Claim {name} {of} success"),
+            ("FailedCreate", f"Create Claim {name} for {of} failed error: {{error}}"),
         ),
     )
 

@@ -52,8 +52,8 @@ def controller() -> Controller:
         pod = view.get(PODS, key)
         limit = None if pod is None else tolerated_seconds(pod, view)
         if pod is None or limit is None:
-            standing.since.pop(key, None)
-            return []
+            stood = standing.since.pop(key, ("", None))[0]
+            return [_event(pod, "Cancelling deletion of")] if pod is not None and _is_spared(pod, stood) else []
         wait = limit - standing.seconds(pod, view.instant)
         return [Requeue(wait)] if wait > 0 else _evict(pod, view.now)
 
@@ -80,8 +80,16 @@ def _limit(tolerations: Sequence[Obj], taint: Obj) -> float | None:
 def _evict(pod: Obj, now: datetime) -> Writes:
     if (condition(pod, "DisruptionTarget") or {}).get("reason") != _REASON:
         return [_say_why(pod, format_time(now))]
-    event = Note(typed(PODS, pod), "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
-    return [event, delete_of(PODS, pod)]
+    return [_event(pod, "Marking for deletion"), delete_of(PODS, pod)]
+
+
+def _event(pod: Obj, what: str) -> Note:
+    return Note(typed(PODS, pod), "TaintManagerEviction", f"{what} Pod {key_of(pod)}")
+
+
+def _is_spared(pod: Obj, stood: str) -> bool:
+    """Whether the pod (uid `stood`) had a time to go by, and the taint is gone before that."""
+    return bool(stood) and stood == uid_of(pod) and not deletion_timestamp(pod) and not is_finished(pod)
 
 
 def _evicting(node: Obj) -> list[Obj]:

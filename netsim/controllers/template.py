@@ -29,7 +29,7 @@ def stable_hash(value: object) -> str:
 
 def _without_hash(template: Obj) -> Obj:
     labels = {k: v for k, v in (dig(template, "metadata", "labels") or {}).items() if k != HASH_LABEL}
-    head = {k: v for k, v in (template.get("metadata") or {}).items() if k not in ("labels", "creationTimestamp")}
+    head = {k: v for k, v in (template.get("metadata") or {}).items() if v and k not in ("labels", "creationTimestamp")}
     return {**template, "metadata": {**head, "labels": labels}}
 
 

@@ -215,5 +215,6 @@ CONTROLLER = Controller(
     reconcile,
     ((PVCS, by_own_key), (PVS, _wake_by_volume), (STORAGE_CLASSES, _wake_by_class)),
     parallel=1,
+    reporter="persistentvolume-controller",
 )
 """One claim at a time: every choice sees the ones before it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from netsim.api.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, Obj
@@ -12,9 +13,10 @@ from netsim.controllers.view import View
 from netsim.controllers.volume_claims import claim_key
 from netsim.controllers.volume_match import BOUND_BY_CONTROLLER, PROVISIONED_BY
 from netsim.controllers.wakes import by_own_key
-from netsim.controllers.writes import Note, Write, Writes, patch_of, typed
+from netsim.controllers.writes import Note, Write, Writes, delete_of, patch_of, typed
 
 PVCS, PVS = PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+_TEMPORARY = re.compile(r"/tmp/.+")
 
 
 def reconcile(key: str, view: View) -> Writes:
@@ -40,13 +42,31 @@ def _released(volume: Obj, view: View) -> Iterator[Write]:
     if policy == "Retain" or PROVISIONED_BY in annotations_of(volume):
         yield from _phase(volume, view, "Released")
         return
+    host_path = dig(volume, "spec", "hostPath", "path")
+    if host_path and policy == "Delete":
+        yield from _released_host_path(volume, host_path, view)
+        return
     name = name_of(volume)
     plugin = "deletable" if policy == "Delete" else "recyclable"
     why = "VolumeFailedDelete" if policy == "Delete" else "VolumeFailedRecycle"
     text = f'error getting {"deleter" if policy == "Delete" else "recycler"} volume plugin for volume "{name}": '
     text += f"no {plugin} volume plugin matched"
+    yield from _failed(volume, view, why, text)
+
+
+def _released_host_path(volume: Obj, path: str, view: View) -> Iterator[Write]:
+    """Kubernetes' deleter removes directories under /tmp of the machine that its controllers run on, and no others;
+    that machine is no node here, so the volume alone goes."""
+    if _TEMPORARY.search(path):
+        yield delete_of(PVS, volume)
+        return
+    text = f"host_path deleter only supports /tmp/.+ but received provided {path}"
+    yield from _failed(volume, view, "VolumeFailedDelete", text)
+
+
+def _failed(volume: Obj, view: View, reason: str, text: str) -> Iterator[Write]:
     if status_of(volume).get("phase") != "Failed":
-        yield Note(typed(PVS, volume), why, text, "Warning")
+        yield Note(typed(PVS, volume), reason, text, "Warning")
     yield from _phase(volume, view, "Failed", text)
 
 

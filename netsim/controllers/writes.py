@@ -24,11 +24,11 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """The Events for a write's outcome: reason and text for success ("{name}" is the object's name) and for
-    failure ("{error}" is the server's message, "{name}" again the name)."""
+    """The Events for a write's outcome: reason and text for success ("{name}" is the object's name; None: nothing is
+    told) and for failure ("{error}" is the server's message, "{name}" again the name)."""
 
     about: Obj
-    done: tuple[str, str]
+    done: tuple[str, str] | None
     failed: tuple[str, str]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any
@@ -21,7 +22,7 @@ from netsim.api.objects import (
     status_of,
 )
 from netsim.api.times import format_time
-from netsim.client.events import record_event, take_some
+from netsim.client.events import EventType, record_event, take_some
 from netsim.client.pace import Pace
 from netsim.client.rest import Client
 from netsim.scheduler.model import NodeState
@@ -41,6 +42,8 @@ _BURST, _RATE = 100, 50.0
 """So many Events are written at once, and then so many a second: they must not keep pods from running. These are the
 rates of kube-scheduler (clientConnection.burst and qps)."""
 
+_ACTIONS = {"Scheduled": "Binding", "FailedScheduling": "Scheduling", "Preempted": "Preempting"}
+"""What the scheduler did, by the Event's reason."""
 _IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 _Note = tuple[Obj, bool, str, str]
 
@@ -63,6 +66,7 @@ class Workers:
     ) -> None:
         self._client, self._clock, self._storage = client, clock, storage
         self._refused, self._spared = refused, spared
+        self._instance = f"{NAME}-{platform.node()}"
         self._room = asyncio.Semaphore(PARALLEL)
         self._tasks: set[asyncio.Task[None]] = set()
         self._notes: asyncio.Queue[_Note] = asyncio.Queue(_WAITING)
@@ -206,4 +210,7 @@ class Workers:
             await asyncio.gather(*(self._write_event(*note) for note in notes))
 
     async def _write_event(self, about: Obj, good: bool, reason: str, message: str) -> None:
-        await record_event(self._client, about, "Normal" if good else "Warning", reason, message, component=NAME)
+        kind: EventType = "Normal" if good else "Warning"
+        await record_event(
+            self._client, about, kind, reason, message, component=NAME, host=self._instance, action=_ACTIONS[reason]
+        )

@@ -9,6 +9,7 @@ from netsim.api import disruption, errors, kinds
 from netsim.api.errors import StatusError
 from netsim.api.kinds import Obj
 from netsim.api.objects import (
+    condition,
     deletion_timestamp,
     is_pod_ready,
     metadata,
@@ -29,6 +30,7 @@ MOST_DISRUPTED = 2000
 _TRIES = 64
 _UNSETTLED = 10
 """Seconds after which to ask again while the disruption controller has not yet seen the budget."""
+_NOT_NOW = "does not allow evicting pods currently"
 _VIOLATION = "Cannot evict pod as it would violate the pod's disruption budget."
 _SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 
@@ -96,8 +98,19 @@ def check_budget(budget: Obj) -> None:
         why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
         raise errors.forbidden(kinds.POD_DISRUPTION_BUDGETS, name, why)
     if not status.get("disruptionsAllowed"):
-        desired, healthy = int(status.get("desiredHealthy") or 0), int(status.get("currentHealthy") or 0)
-        raise _too_many(f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently", 0)
+        raise _too_many(f"The disruption budget {name} {_why_none(budget)}", 0)
+
+
+def _why_none(budget: Obj) -> str:
+    """Why no disruption is allowed; numbers that a failed round left behind are not to be trusted."""
+    status, found = status_of(budget), condition(budget, "DisruptionAllowed") or {}
+    message = found.get("message") if found.get("status") == "False" else ""
+    if message and found.get("reason") == "SyncFailed":
+        return f"{_NOT_NOW} because it failed sync: {message}"
+    desired, healthy = int(status.get("desiredHealthy") or 0), int(status.get("currentHealthy") or 0)
+    if healthy <= desired:
+        return f"needs {desired} healthy pods and has {healthy} currently"
+    return f"{_NOT_NOW} ({found.get('reason')}): {message}" if message else _NOT_NOW
 
 
 def _too_many(message: str, seconds: int) -> StatusError:

@@ -38,6 +38,12 @@ _WATCHED = (
     kinds.CERTIFICATE_SIGNING_REQUESTS,
 )
 
+_ABOUT_CA = (
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
+    "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes "
+    "clusters."
+)
+
 
 async def ensure(core: Core, kind: Kind, namespace: str, obj: Obj) -> None:
     """Create an object of the server's own unless it is there."""
@@ -55,7 +61,7 @@ async def furnish_namespace(core: Core, namespace: str) -> None:
     """Give a namespace its default ServiceAccount and the cluster's CA."""
     await ensure(core, kinds.SERVICE_ACCOUNTS, namespace, {"metadata": {"name": "default"}})
     data = {"ca.crt": core.pki.ca_pem.decode()}
-    annotations = {"kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver."}
+    annotations = {"kubernetes.io/description": _ABOUT_CA}
     config = {"metadata": {"name": ROOT_CA, "annotations": annotations}, "data": data}
     await ensure(core, kinds.CONFIG_MAPS, namespace, config)
     found = await core.find(kinds.CONFIG_MAPS, namespace, ROOT_CA)

@@ -126,3 +126,18 @@ async def test_too_many_events_are_not_sent_but_counted(api: EventApi, client: C
     for _ in range(30):
         await record_event(client, POD, "Warning", "BackOff", "again", component="kubelet")
     assert [event["count"] for event in api.events.values()] == [25]
+
+
+async def test_events_with_an_action_have_the_form_of_events_k8s_io(api: EventApi, client: Client) -> None:
+    """That of the scheduler; the first repeat makes a series of it."""
+    who = {"component": "default-scheduler", "host": "default-scheduler-m", "action": "Scheduling"}
+    await record_event(client, POD, "Warning", "FailedScheduling", "no", **who)
+    (event,) = api.events.values()
+    assert (event["action"], event["reportingComponent"]) == ("Scheduling", "default-scheduler")
+    assert (event["reportingInstance"], event["source"]) == ("default-scheduler-m", {})
+    assert (event["firstTimestamp"], event["lastTimestamp"]) == (None, None)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", event["eventTime"])
+    assert not {"count", "series"} & event.keys()
+    await record_event(client, POD, "Warning", "FailedScheduling", "no", **who)
+    assert event["series"]["count"] == 2 and event["series"]["lastObservedTime"] >= event["eventTime"]
+    assert "count" not in event and event["lastTimestamp"] is None
