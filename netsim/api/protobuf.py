@@ -43,6 +43,16 @@ def _facts() -> tuple[dict[str, str], Messages]:
     return facts["roots"], messages
 
 
+@cache
+def fields_of(message: str) -> tuple[Field, ...]:
+    """(json name, type, flags) of every field of a message, those of inlined messages among them; none if it is not
+    known."""
+    found: list[Field] = []
+    for name, form, flags in _facts()[1].get(message, {}).values():
+        found += fields_of(form[1:]) if "i" in flags else [(name, form, flags)]
+    return tuple(found)
+
+
 def decode(body: bytes) -> Obj:
     """The JSON object in an enveloped body (4 bytes "k8s\\0", then runtime.Unknown). Fields unknown to the facts are
     skipped. Raises ProtobufError."""

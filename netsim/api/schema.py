@@ -12,6 +12,7 @@ from typing import Any, cast
 from netsim.api.canonical import CANONICAL, QUANTITY, canonical_base64
 from netsim.api.errors import TYPE_INVALID, Cause
 from netsim.api.kinds import Kind, Obj
+from netsim.api.omitted import omitted_fields
 from netsim.api.quantity import QUANTITY_MESSAGE, is_quantity
 from netsim.api.schema_extra import EXTRA
 from netsim.api.times import parse_time
@@ -98,8 +99,8 @@ def _unknown(value: Any, schema: Schema, path: str) -> Iterator[str]:
 
 
 def prune(gvk: Gvk | Kind, obj: Obj) -> Obj:
-    """The object as a typed decoder keeps it: without unknown fields and nulls (which in lists and maps are zeros),
-    amounts and times in the one text they have. Input untouched."""
+    """The object as a typed decoder keeps it: without unknown fields, nulls (which in lists and maps are zeros) and
+    empty fields that Go leaves out, amounts and times in the one text they have. Input untouched."""
     return cast(Obj, _prune(obj, {"$ref": REF + type_name(gvk)}))
 
 
@@ -115,7 +116,14 @@ def _prune(value: Any, schema: Schema) -> Any:
     if properties is None:
         below = facts.get("additionalProperties")
         return {k: _prune(_zero(below) if v is None else v, below) for k, v in value.items()} if below else value
-    return {k: _prune(v, properties[k]) for k, v in value.items() if v is not None and k in properties}
+    kept = {k: _prune(v, properties[k]) for k, v in value.items() if v is not None and k in properties}
+    left_out = omitted(name)
+    return {k: v for k, v in kept.items() if v or k not in left_out}
+
+
+def omitted(name: str) -> frozenset[str]:
+    """The fields of a type that are left out when they are empty."""
+    return omitted_fields(name, tuple(definitions()[name].get("required", ()))) if name else frozenset()
 
 
 def _zero(schema: Schema) -> Any:

@@ -19,6 +19,7 @@ from netsim.api.schema import (
     Schema,
     bad_time,
     definitions,
+    omitted,
     resolve,
     type_name,
 )
@@ -39,7 +40,8 @@ def _type_fits(name: str) -> Fits:
         return lambda value: type(value) is str and _is_canonical(form, value)
     if name in SCHEMA_OR_ELSE:
         return lambda value: _type_fits(JSON_SCHEMA)(value) if type(value) is dict else value is not None
-    return _compile(definitions()[name])
+    facts = definitions()[name]
+    return _struct_fits(facts["properties"], omitted(name)) if "properties" in facts else _compile(facts)
 
 
 def _is_canonical(form: Callable[[Any], str], text: str) -> bool:
@@ -74,7 +76,7 @@ def _compile_object(facts: Schema) -> Fits:
     return lambda value: type(value) is dict and all(map(every, value.values()))
 
 
-def _struct_fits(properties: dict[str, Schema]) -> Fits:
+def _struct_fits(properties: dict[str, Schema], omitted: frozenset[str] = frozenset()) -> Fits:
     fields: dict[str, Fits] = {}  # compiled when they are first met: types may contain themselves
     plain = {key: kind for key, below in properties.items() if (kind := _plain_type(below)) is not None}
 
@@ -82,6 +84,8 @@ def _struct_fits(properties: dict[str, Schema]) -> Fits:
         if type(value) is not dict:
             return False
         for key, item in value.items():  # a generator for each object would take half of the time
+            if not item and key in omitted:
+                return False
             if plain.get(key) is type(item):
                 continue
             if key not in fields:

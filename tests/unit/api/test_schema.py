@@ -35,6 +35,31 @@ def test_prune_drops_what_a_decoder_drops() -> None:
     assert schema.prune(kinds.SECRETS, secret) == {"data": {"a": "YWJjZA==", "b": "YWE="}}
 
 
+@pytest.mark.parametrize(
+    ("kind", "obj", "kept"),
+    [
+        (kinds.PODS, {"spec": {"hostNetwork": False, "nodeName": "", "volumes": [], "nodeSelector": {}}}, {"spec": {}}),
+        (  # pointers are kept, and so are structs and what a type requires
+            kinds.PODS,
+            {"spec": {"hostUsers": False, "priority": 0, "containers": [], "securityContext": {}, "affinity": {}}},
+            {"spec": {"hostUsers": False, "priority": 0, "containers": [], "securityContext": {}, "affinity": {}}},
+        ),
+        (
+            kinds.DEPLOYMENTS,
+            {"spec": {"paused": False, "replicas": 0, "template": {"metadata": {"annotations": {}}}}},
+            {"spec": {"replicas": 0, "template": {"metadata": {}}}},
+        ),
+        (kinds.NETWORK_POLICIES, {"spec": {"ingress": [{"from": []}], "egress": []}}, {"spec": {"ingress": [{}]}}),
+        (kinds.ROLES, {"rules": []}, {"rules": []}),
+        (kinds.ENDPOINT_SLICES, {"endpoints": [], "ports": []}, {"endpoints": [], "ports": []}),
+        (kinds.CONFIG_MAPS, {"data": {}, "immutable": False}, {"immutable": False}),
+    ],
+)
+def test_prune_drops_the_empty_fields_that_go_leaves_out(kind: kinds.Kind, obj: Any, kept: Any) -> None:
+    assert schema.prune(kind, obj) == kept
+    assert schema_fit.fits(kind, kept) and schema_fit.fits(kind, obj) == (obj == kept)
+
+
 def unmarshal(found: str, field: str, wanted: str) -> str:
     return f"json: cannot unmarshal {found} into Go struct field {field} of type {wanted}"
 

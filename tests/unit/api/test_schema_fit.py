@@ -26,7 +26,7 @@ POD: Obj = {
                 "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1},
             }
         ],
-        "hostNetwork": False,
+        "hostNetwork": True,
     },
     "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
 }

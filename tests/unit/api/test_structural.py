@@ -144,13 +144,13 @@ def test_pruning_keeps_what_the_schema_keeps() -> None:
     given: Obj = {
         "apiVersion": "v1", "kind": "X", "metadata": {"name": "n", "odd": 1},
         "inner": {"z": {"y": 1}, "a": {"b": 1}},
-        "template": {"apiVersion": "v1", "kind": "Y", "metadata": {"labels": {}, "no": 1}, "spec": {}, "more": 1},
+        "template": {"apiVersion": "v1", "kind": "Y", "metadata": {"labels": {"a": "b"}, "no": 1}, "spec": {}, "more": 1},
         "map": {"q": {"k": "1", "l": 2}},
     }  # fmt: skip
     kept, unknown = prune(schema, given)
     assert unknown == ["metadata.odd", "inner.a.b", "template.metadata.no", "template.more", "map.q.l"]
     assert kept["inner"] == {"z": {"y": 1}, "a": {}} and kept["map"] == {"q": {"k": "1"}}
-    assert kept["template"] == {"apiVersion": "v1", "kind": "Y", "metadata": {"labels": {}}, "spec": {}}
+    assert kept["template"] == {"apiVersion": "v1", "kind": "Y", "metadata": {"labels": {"a": "b"}}, "spec": {}}
     assert given["map"]["q"]["l"] == 2
 
 
