@@ -229,11 +229,15 @@ async def check_escalation(core: Core, kind: Kind, obj: Obj, user: User) -> None
     if kind in (kinds.ROLES, kinds.CLUSTER_ROLES):
         granted, verb, target = obj.get("rules") or [], "escalate", obj["metadata"]["name"]
     else:
-        granted, verb, target = await _bound_rules(core, obj), "bind", str((obj.get("roleRef") or {}).get("name", ""))
+        granted, verb, target = (
+            await _bound_rules(core, kind, obj),
+            "bind",
+            str((obj.get("roleRef") or {}).get("name", "")),
+        )
     resource = kind.plural if verb == "escalate" else _role_plural(obj)
     if policy.allows(user, rbac.Attributes(verb, _RBAC_GROUP, resource, namespace=namespace, name=target)):
         return
-    extra = rbac.uncovered(granted, policy.rules_for(user, namespace))
+    extra = rbac.missing_rights(granted, policy.rules_for(user, namespace))
     if extra:
         why = (
             f'user "{user.name}" (groups={rbac.quoted(user.groups)}) is attempting to grant RBAC permissions not '
@@ -246,13 +250,13 @@ def _role_plural(binding: Obj) -> str:
     return "roles" if (binding.get("roleRef") or {}).get("kind") == "Role" else "clusterroles"
 
 
-async def _bound_rules(core: Core, binding: Obj) -> list[Obj]:
+async def _bound_rules(core: Core, binding_kind: Kind, binding: Obj) -> list[Obj]:
     reference = binding.get("roleRef") or {}
     kind = kinds.ROLES if reference.get("kind") == "Role" else kinds.CLUSTER_ROLES
     namespace = binding["metadata"].get("namespace", "") if kind is kinds.ROLES else ""
     role = await core.find(kind, namespace, str(reference.get("name", "")))
-    if role is None:
-        raise errors.not_found(kind, str(reference.get("name", "")))
+    if role is None:  # in the words of Kubernetes, which names the binding's resource
+        raise errors.not_found(binding_kind, str(reference.get("name", "")))
     if role.get("aggregationRule"):
         return rbac.aggregate_rules(role, await core.objects(kinds.CLUSTER_ROLES))
     return list(role.get("rules") or [])

@@ -29,6 +29,7 @@ def _own(verbs: tuple[str, ...], group: str, resource: str) -> list[Obj]:
 
 _PODS = rule(("create", "delete", "list", "patch", "watch"), _CORE, "pods")
 _REVISIONS = rule(_ALL, "apps", "controllerrevisions")
+_RESTRICTED = rule(("create",), _SLICES, "endpointslices/restricted")
 _SLICE_WRITER = rule(("create", "delete", *_KEEP), _SLICES, "endpointslices")
 
 CONTROLLER_RULES: dict[str, list[Obj]] = {
@@ -84,6 +85,7 @@ CONTROLLER_RULES: dict[str, list[Obj]] = {
         rule(READ, _CORE, "nodes", "pods", "services"),
         rule(("update",), _CORE, "services/finalizers"),
         _SLICE_WRITER,
+        _RESTRICTED,
         _EVENTS,
     ],
     "endpointslicemirroring-controller": [
@@ -91,6 +93,7 @@ CONTROLLER_RULES: dict[str, list[Obj]] = {
         rule(("update",), _CORE, "services/finalizers"),
         rule(("update",), _CORE, "endpoints/finalizers"),
         _SLICE_WRITER,
+        _RESTRICTED,
         _EVENTS,
     ],
     "ephemeral-volume-controller": [

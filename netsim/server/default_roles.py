@@ -26,8 +26,9 @@ async def reconcile_roles(core: Core) -> None:
     for role in roles.cluster_roles():
         (aggregated if role.get("aggregationRule") else plain).append(role)
     await _reconcile_all(core, kinds.CLUSTER_ROLES, plain)
-    stored = [role for role in await core.objects(kinds.CLUSTER_ROLES) if not role.get("aggregationRule")]
-    whole = [{**role, "rules": aggregate_rules(role, stored)} for role in aggregated]
+    own = {name_of(role) for role in aggregated}
+    stored = [role for role in await core.objects(kinds.CLUSTER_ROLES) if name_of(role) not in own]
+    whole = [{**role, "rules": aggregate_rules(role, [*stored, *aggregated])} for role in aggregated]
     await _reconcile_all(core, kinds.CLUSTER_ROLES, whole)
     await _reconcile_all(core, kinds.CLUSTER_ROLE_BINDINGS, roles.cluster_role_bindings())
     for obj in roles.namespaced():

@@ -99,18 +99,38 @@ def _meta(obj: Obj, key: str) -> str:
     return str((obj.get("metadata") or {}).get(key, ""))
 
 
+class Grant(NamedTuple):
+    """What a binding gives a subject: rules that hold in `namespace` ("": in the whole cluster)."""
+
+    namespace: str
+    rules: tuple[Rule, ...]
+    binding: str
+    """The binding, its role and the subject, as reviews tell why something is allowed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Everything bound, by subject: `(namespace or "" for the whole cluster, rules)` pairs."""
+    """Everything bound, by subject."""
 
-    grants: Mapping[Subject, tuple[tuple[str, tuple[Rule, ...]], ...]]
+    grants: Mapping[Subject, tuple[Grant, ...]]
 
     def rules_for(self, user: User, namespace: str = "") -> Iterator[Rule]:
         """The user's rules which hold in `namespace` ("" = only the cluster-wide ones)."""
+        for grant in self._grants(user, namespace):
+            yield from grant.rules
+
+    def _grants(self, user: User, namespace: str) -> Iterator[Grant]:
         for subject in (("User", user.name), *(("Group", group) for group in user.groups)):
-            for scope, rules in self.grants.get(subject, ()):
-                if not scope or scope == namespace:
-                    yield from rules
+            for grant in self.grants.get(subject, ()):
+                if not grant.namespace or grant.namespace == namespace:
+                    yield grant
+
+    def reason(self, user: User, asked: Attributes) -> str:
+        """The binding by which a request is allowed; "" for members of system:masters, who need none."""
+        if "system:masters" in user.groups:
+            return ""
+        found = (g for g in self._grants(user, asked.namespace) if any(rule.allows(asked) for rule in g.rules))
+        return next((grant.binding for grant in found), "")
 
     def allows(self, user: User, asked: Attributes) -> bool:
         """The decision: is there a rule which covers the request?"""
@@ -134,26 +154,45 @@ def compile_policy(
         known["", _meta(role, "name")] = tuple(rule_of(policy) for policy in role.get("rules") or ())
     for role in roles:
         known[_meta(role, "namespace"), _meta(role, "name")] = tuple(rule_of(p) for p in role.get("rules") or ())
-    grants: dict[Subject, list[tuple[str, tuple[Rule, ...]]]] = {}
+    grants: dict[Subject, list[Grant]] = {}
     for binding in [*cluster_bindings, *bindings]:
         scope = _meta(binding, "namespace")
         reference = binding.get("roleRef") or {}
         home = scope if reference.get("kind") == "Role" else ""
         rules = known.get((home, str(reference.get("name", ""))), ())
         for subject in binding.get("subjects") or ():
-            grants.setdefault(_subject(subject, scope), []).append((scope, rules))
+            grant = Grant(scope, rules, _told(binding, subject, scope))
+            grants.setdefault(_subject(subject, scope), []).append(grant)
     return Policy({subject: tuple(granted) for subject, granted in grants.items()})
 
 
+def _told(binding: Obj, subject: Obj, scope: str) -> str:
+    """A grant in Kubernetes' words: ClusterRoleBinding "b" of ClusterRole "r" to User "u"."""
+    reference, name = binding.get("roleRef") or {}, _meta(binding, "name")
+    kind, name = ("RoleBinding", f"{name}/{scope}") if scope else ("ClusterRoleBinding", name)
+    whom = str(subject.get("name", ""))
+    if subject.get("kind") == "ServiceAccount":
+        whom = f"{whom}/{subject.get('namespace') or scope}"
+    role = f'{reference.get("kind")} "{reference.get("name")}"'
+    return f'{kind} "{name}" of {role} to {subject.get("kind")} "{whom}"'
+
+
 def aggregate_rules(role: Obj, cluster_roles: Iterable[Obj]) -> list[Obj]:
-    """The rules of an aggregated ClusterRole: those of every other one whose labels match its aggregationRule."""
-    wanted = (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()
-    selectors = list(_selectors(wanted))
-    own, rules = _meta(role, "name"), list[Obj]()
-    for other in sorted(cluster_roles, key=lambda item: _meta(item, "name")):
+    """The rules of an aggregated ClusterRole: those of every other one whose labels match its aggregationRule. Where
+    that one is aggregated too, as `view` is in `edit`, they are what it comes to, whatever is written in it."""
+    return _aggregated(role, sorted(cluster_roles, key=lambda item: _meta(item, "name")), frozenset())
+
+
+def _aggregated(role: Obj, others: list[Obj], within: frozenset[str]) -> list[Obj]:
+    wanted = role.get("aggregationRule")
+    if not wanted:
+        return list(role.get("rules") or ())
+    within |= {_meta(role, "name")}
+    selectors, rules = list(_selectors(wanted.get("clusterRoleSelectors") or ())), list[Obj]()
+    for other in others:
         labels = (other.get("metadata") or {}).get("labels") or {}
-        if _meta(other, "name") != own and any(selector.matches(labels) for selector in selectors):
-            rules += [rule for rule in other.get("rules") or () if rule not in rules]
+        if _meta(other, "name") not in within and any(selector.matches(labels) for selector in selectors):
+            rules += [rule for rule in _aggregated(other, others, within) if rule not in rules]
     return rules
 
 
@@ -180,6 +219,29 @@ def uncovered(rules: Iterable[Obj], owned: Iterable[Rule]) -> list[Obj]:
     """
     held = list(owned)
     return [policy for policy in rules if not all(any(_covers(r, piece) for r in held) for piece in _pieces(policy))]
+
+
+def missing_rights(rules: Iterable[Obj], owned: Iterable[Rule]) -> list[Obj]:
+    """What of the PolicyRules `owned` lacks, as the escalation check tells it: a rule for each resource, sorted."""
+    held, missing = list(owned), dict[Attributes, list[str]]()
+    for policy in rules:
+        for piece in _pieces(policy):
+            verbs = missing.setdefault(piece._replace(verb=piece.verb if piece.path else ""), [])
+            if piece.verb not in verbs and not any(_covers(rule, piece) for rule in held):
+                verbs.append(piece.verb)
+    return sorted((_single(piece, verbs) for piece, verbs in missing.items() if verbs), key=_order)
+
+
+def _single(piece: Attributes, verbs: list[str]) -> Obj:
+    if piece.path:
+        return {"verbs": verbs, "nonResourceURLs": [piece.path]}
+    resource = f"{piece.resource}/{piece.subresource}" if piece.subresource else piece.resource
+    found: Obj = {"verbs": verbs, "apiGroups": [piece.group], "resources": [resource]}
+    return found | ({"resourceNames": [piece.name]} if piece.name else {})
+
+
+def _order(policy: Obj) -> list[list[str]]:
+    return [policy.get(key, []) for key in ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs")]
 
 
 def quoted(values: Iterable[str]) -> str:

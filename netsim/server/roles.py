@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from netsim.api.kinds import Obj
 from netsim.server.controller_roles import CONTROLLER_RULES
-from netsim.server.policy_rules import READ, WRITE, paths, rule
+from netsim.server.policy_rules import READ, paths, rule
 from netsim.server.rbac import EVERYTHING
+from netsim.server.user_roles import ADD_ONS, ADMIN, APPROVERS, EDIT, VIEW
 
 GROUP = "rbac.authorization.k8s.io"
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 _ANNOTATIONS = {"rbac.authorization.kubernetes.io/autoupdate": "true"}
-_ALL = (*READ, *WRITE)
 
 _HEALTH = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 _DISCOVERY = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", *_HEALTH)
@@ -20,35 +20,6 @@ _EVENTS = [rule(("create", "patch", "update"), group, "events") for group in (""
 _REVIEWS = [
     rule(("create",), "authentication.k8s.io", "tokenreviews"),
     rule(("create",), "authorization.k8s.io", "subjectaccessreviews"),
-]
-_VIEWED = ("configmaps", "endpoints", "pods", "serviceaccounts", "services", "services/status", "events", "namespaces")
-_APPS = ("deployments", "deployments/scale", "replicasets", "replicasets/scale", "statefulsets", "statefulsets/scale")
-_VIEW = [
-    rule(READ, "", *_VIEWED, "pods/log", "pods/status", "limitranges", "resourcequotas", "persistentvolumeclaims"),
-    rule(READ, "apps", *_APPS, "daemonsets", "controllerrevisions", "deployments/status", "replicasets/status"),
-    rule(READ, "discovery.k8s.io", "endpointslices"),
-    rule(READ, "events.k8s.io", "events"),
-    rule(READ, "batch", "jobs", "cronjobs"),
-    rule(READ, "networking.k8s.io", "ingresses", "networkpolicies"),
-    rule(READ, "policy", "poddisruptionbudgets"),
-    rule(READ, "autoscaling", "horizontalpodautoscalers"),
-]
-_EDIT = [
-    rule(READ, "", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets", "services/proxy"),
-    rule(WRITE, "", "pods", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "configmaps", "endpoints"),
-    rule(WRITE, "", "secrets", "services", "services/proxy", "serviceaccounts", "events", "persistentvolumeclaims"),
-    rule(("create",), "", "pods/eviction", "serviceaccounts/token"),
-    rule(("impersonate",), "", "serviceaccounts"),
-    rule(WRITE, "apps", *_APPS, "daemonsets", "deployments/rollback"),
-    rule(WRITE, "batch", "jobs", "cronjobs"),
-    rule(WRITE, "networking.k8s.io", "ingresses", "networkpolicies"),
-    rule(WRITE, "policy", "poddisruptionbudgets"),
-    rule(WRITE, "autoscaling", "horizontalpodautoscalers"),
-    rule(WRITE, "events.k8s.io", "events"),
-]
-_ADMIN = [
-    rule(("create",), "authorization.k8s.io", "localsubjectaccessreviews"),
-    rule(_ALL, GROUP, "roles", "rolebindings"),
 ]
 _NODE = [
     *_REVIEWS,
@@ -68,6 +39,7 @@ _PROXIER = [
     rule(("list", "watch"), "", "services", "endpoints"),
     rule(READ, "", "nodes"),
     rule(("list", "watch"), "discovery.k8s.io", "endpointslices"),
+    rule(("list", "watch"), "networking.k8s.io", "servicecidrs"),
     *_EVENTS,
 ]
 _SCHEDULER = [
@@ -75,7 +47,9 @@ _SCHEDULER = [
     rule(("create", *READ, "update", "patch"), "coordination.k8s.io", "leases"),
     rule(READ, "", "nodes", "namespaces", "services", "replicationcontrollers"),
     rule((*READ, "patch", "update"), "", "persistentvolumeclaims", "persistentvolumes"),
-    rule(READ, "storage.k8s.io", "storageclasses", "csinodes", "csidrivers", "csistoragecapacities"),
+    rule(
+        READ, "storage.k8s.io", "storageclasses", "csinodes", "csidrivers", "csistoragecapacities", "volumeattachments"
+    ),
     rule((*READ, "delete"), "", "pods"),
     rule(("create",), "", "bindings", "pods/binding"),
     rule(("patch", "update"), "", "pods/status"),
@@ -112,8 +86,12 @@ _APPROVE_CLIENT = [rule(("create",), _CSR_GROUP, "certificatesigningrequests/nod
 _APPROVE_SELF = [rule(("create",), _CSR_GROUP, "certificatesigningrequests/selfnodeclient")]
 
 _MONITORING = [
-    paths("/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*"),
-]
+    paths(
+        "/flagz", "/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*",
+        "/statusz",
+    ),
+    rule(("get",), "", "nodes/metrics"),
+]  # fmt: skip
 _PROVISIONER = [
     rule((*READ, "create", "delete"), "", "persistentvolumes"),
     rule((*READ, "update"), "", "persistentvolumeclaims"),
@@ -139,9 +117,9 @@ _KUBELET_API = [
 
 _CLUSTER_ROLES: dict[str, list[Obj]] = {
     "cluster-admin": EVERYTHING,
-    "system:aggregate-to-view": _VIEW,
-    "system:aggregate-to-edit": _EDIT,
-    "system:aggregate-to-admin": _ADMIN,
+    "system:aggregate-to-view": VIEW,
+    "system:aggregate-to-edit": EDIT,
+    "system:aggregate-to-admin": ADMIN,
     "system:basic-user": _BASIC_USER,
     "system:discovery": [paths(*_DISCOVERY)],
     "system:public-info-viewer": [paths(*_HEALTH)],
@@ -160,9 +138,12 @@ _CLUSTER_ROLES: dict[str, list[Obj]] = {
     "system:coredns": _COREDNS,
     "system:certificates.k8s.io:certificatesigningrequests:nodeclient": _APPROVE_CLIENT,
     "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient": _APPROVE_SELF,
+    **ADD_ONS,
+    **APPROVERS,
     **{f"{_CONTROLLER}{name}": rules for name, rules in CONTROLLER_RULES.items()},
 }
-_AGGREGATED = {"view": ("view",), "edit": ("view", "edit"), "admin": ("view", "edit", "admin")}
+_AGGREGATED = {"view": "edit", "edit": "admin", "admin": ""}
+"""The aggregated roles, each with the one that it is itself a part of."""
 _PERSON, _TEAM = "User", "Group"
 _BINDINGS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "cluster-admin": ("cluster-admin", [(_TEAM, "system:masters")]),
@@ -180,6 +161,7 @@ _BINDINGS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         "system:service-account-issuer-discovery", [(_TEAM, "system:serviceaccounts")],
     ),
     "system:monitoring": ("system:monitoring", [(_TEAM, "system:monitoring")]),
+    "system:volume-scheduler": ("system:volume-scheduler", [(_PERSON, "system:kube-scheduler")]),
     "kubeadm:kubelet-bootstrap": ("system:node-bootstrapper", [(_TEAM, "system:bootstrappers")]),
     "kubeadm:node-autoapprove-bootstrap": (
         "system:certificates.k8s.io:certificatesigningrequests:nodeclient", [(_TEAM, "system:bootstrappers")],
@@ -204,14 +186,15 @@ def _aggregation_label(name: str) -> str:
 def cluster_roles() -> Iterator[Obj]:
     """All default ClusterRoles; view, edit and admin are aggregated."""
     for name, rules in _CLUSTER_ROLES.items():
-        target = "view" if name == _METRICS_READER else name.removeprefix("system:aggregate-to-")
-        labels = {
-            _aggregation_label(user): "true" for user in _AGGREGATED if target != name and target in _AGGREGATED[user]
-        }
+        target = name.removeprefix("system:aggregate-to-")
+        users = ("view", "edit", "admin") if name == _METRICS_READER else (target,) if target != name else ()
+        labels = {_aggregation_label(user): "true" for user in users}
         yield {**_object("ClusterRole", name, labels=labels), "rules": rules}
-    for name in _AGGREGATED:
+    for name, user in _AGGREGATED.items():
         selector = {"matchLabels": {_aggregation_label(name): "true"}}
-        yield {**_object("ClusterRole", name), "aggregationRule": {"clusterRoleSelectors": [selector]}, "rules": []}
+        labels = {_aggregation_label(user): "true"} if user else {}
+        role = _object("ClusterRole", name, labels=labels)
+        yield {**role, "aggregationRule": {"clusterRoleSelectors": [selector]}, "rules": []}
 
 
 def _subjects(pairs: Sequence[tuple[str, str]]) -> list[Obj]:
@@ -223,18 +206,51 @@ def cluster_role_bindings() -> Iterator[Obj]:
     for name, (role, subjects) in _BINDINGS.items():
         reference = {"apiGroup": GROUP, "kind": "ClusterRole", "name": role}
         yield {**_object("ClusterRoleBinding", name), "roleRef": reference, "subjects": _subjects(subjects)}
-    accounts = {"system:coredns": "coredns", **{f"{_CONTROLLER}{name}": name for name in CONTROLLER_RULES}}
+    accounts = {
+        "system:coredns": "coredns",
+        "system:kube-dns": "kube-dns",
+        **{f"{_CONTROLLER}{name}": name for name in CONTROLLER_RULES},
+    }
     for name, account in accounts.items():
         reference = {"apiGroup": GROUP, "kind": "ClusterRole", "name": name}
         subject = {"kind": "ServiceAccount", "name": account, "namespace": "kube-system"}
         yield {**_object("ClusterRoleBinding", name), "roleRef": reference, "subjects": [subject]}
 
 
+_CONFIGURATION = "extension-apiserver-authentication"
+_LOCKS = [
+    rule(("create", "get", "list", "update", "watch"), "coordination.k8s.io", resource)
+    for resource in ("leases", "leasecandidates")
+]
+_NAMESPACED: dict[tuple[str, str], list[Obj]] = {
+    ("kube-public", "kubeadm:bootstrap-signer-clusterinfo"): [
+        rule(("get",), "", "configmaps", names=("cluster-info",)),
+    ],
+    ("kube-system", f"{_CONFIGURATION}-reader"): [rule(READ, "", "configmaps", names=(_CONFIGURATION,))],
+    ("kube-system", "system::leader-locking-kube-controller-manager"): _LOCKS,
+    ("kube-system", "system::leader-locking-kube-scheduler"): _LOCKS,
+}
+_MANAGER, _KUBE_SCHEDULER = (_PERSON, "system:kube-controller-manager"), (_PERSON, "system:kube-scheduler")
+_NAMESPACED_BINDINGS: dict[tuple[str, str], tuple[str, list[tuple[str, str]]]] = {
+    ("kube-public", "kubeadm:bootstrap-signer-clusterinfo"): (
+        "kubeadm:bootstrap-signer-clusterinfo", [(_PERSON, "system:anonymous")],
+    ),
+    ("kube-system", f"system::{_CONFIGURATION}-reader"): (f"{_CONFIGURATION}-reader", [_MANAGER, _KUBE_SCHEDULER]),
+    ("kube-system", "system::leader-locking-kube-controller-manager"): (
+        "system::leader-locking-kube-controller-manager", [_MANAGER],
+    ),
+    ("kube-system", "system::leader-locking-kube-scheduler"): (
+        "system::leader-locking-kube-scheduler", [_KUBE_SCHEDULER],
+    ),
+}  # fmt: skip
+
+
 def namespaced() -> Iterator[Obj]:
-    """The role by which everybody, joining nodes above all, may read kube-public/cluster-info (as kubeadm has it)."""
-    name = "kubeadm:bootstrap-signer-clusterinfo"
-    rules = [rule(("get",), "", "configmaps", names=("cluster-info",))]
-    yield {**_object("Role", name, "kube-public"), "rules": rules}
-    reference = {"apiGroup": GROUP, "kind": "Role", "name": name}
-    subjects = _subjects([(_PERSON, "system:anonymous")])
-    yield {**_object("RoleBinding", name, "kube-public"), "roleRef": reference, "subjects": subjects}
+    """The default Roles and RoleBindings. By kubeadm's, everybody may read kube-public/cluster-info, joining nodes
+    above all; add-ons with a server of their own bind to extension-apiserver-authentication-reader."""
+    for (namespace, name), rules in _NAMESPACED.items():
+        yield {**_object("Role", name, namespace), "rules": rules}
+    for (namespace, name), (role, subjects) in _NAMESPACED_BINDINGS.items():
+        reference = {"apiGroup": GROUP, "kind": "Role", "name": role}
+        binding = _object("RoleBinding", name, namespace)
+        yield {**binding, "roleRef": reference, "subjects": _subjects(subjects)}

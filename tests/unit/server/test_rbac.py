@@ -18,6 +18,7 @@ from netsim.server.rbac import (
     aggregate_rules,
     compile_policy,
     denial,
+    missing_rights,
     rule_of,
     uncovered,
 )  # fmt: skip
@@ -212,3 +213,36 @@ def test_nodes_may_provision_before_the_lab_has_its_objects() -> None:
         assert POLICY.allows(NODE, res(verb, "persistentvolumes", namespace=""))
     assert POLICY.allows(NODE, res("list", "storageclasses", "storage.k8s.io", namespace=""))
     assert POLICY.allows(NODE, res("watch", "persistentvolumeclaims", namespace=""))
+
+
+def test_the_escalation_check_tells_what_is_lacking_and_no_more() -> None:
+    held = [rule_of(each) for each in ({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]},)]
+    wanted = [
+        {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "nodes"]},
+        {"verbs": ["watch"], "apiGroups": [""], "resources": ["nodes"]},
+        {"verbs": ["get"], "apiGroups": ["apps"], "resources": ["deployments/scale"], "resourceNames": ["a"]},
+        {"verbs": ["get"], "nonResourceURLs": ["/x"]},
+    ]
+    assert missing_rights(wanted, held) == [
+        {"verbs": ["get"], "nonResourceURLs": ["/x"]},
+        {"verbs": ["get"], "apiGroups": ["apps"], "resources": ["deployments/scale"], "resourceNames": ["a"]},
+        {"verbs": ["get", "list", "watch"], "apiGroups": [""], "resources": ["nodes"]},
+        {"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]},
+    ]
+    assert missing_rights(wanted[:1], [rule_of(wanted[0])]) == []
+
+
+def test_an_aggregated_role_is_part_of_the_role_that_aggregates_it() -> None:
+    def aggregated(name: str, into: str) -> dict[str, Any]:
+        labels = {f"to-{into}": "true"} if into else {}
+        selectors = [{"matchLabels": {f"to-{name}": "true"}}]
+        return {
+            "metadata": {"name": name, "labels": labels},
+            "aggregationRule": {"clusterRoleSelectors": selectors},
+            "rules": [{"verbs": ["stale"]}],
+        }
+
+    view, edit, admin = aggregated("view", "edit"), aggregated("edit", "admin"), aggregated("admin", "view")
+    own = {"metadata": {"name": "own", "labels": {"to-view": "true"}}, "rules": [{"verbs": ["get"]}]}
+    for role in (view, edit, admin):  # in a circle too
+        assert aggregate_rules(role, [view, edit, admin, own]) == own["rules"]
