@@ -95,7 +95,7 @@ def invalid_named(group: str, kind: str, name: str, causes: Iterable[Cause]) -> 
     details: Obj = {"name": name} if name else {}
     if group:
         details["group"] = group
-    details |= {"kind": kind, "causes": [asdict(c) for c in listed]}
+    details |= ({"kind": kind} if kind else {}) | {"causes": [asdict(c) for c in listed]}
     return StatusError(422, "Invalid", f'{qualified} "{name}" is invalid: {text}', details)
 
 

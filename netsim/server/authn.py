@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from datetime import UTC
 from functools import lru_cache
+from urllib.parse import unquote
 
 from netsim.api import errors, kinds
 from netsim.http.types import Request
@@ -64,19 +66,37 @@ async def check_token(core: Core, token: str, audiences: tuple[str, ...] = ()) -
         raise errors.unauthorized() from None
 
 
+_IMPERSONATE = "impersonate-"
+_EXTRA = f"{_IMPERSONATE}extra-"
+_AUTHENTICATION = "authentication.k8s.io"
+
+
+def _asked_extra(request: Request) -> dict[str, tuple[str, ...]]:
+    """The Impersonate-Extra-KEY headers; keys are lower case and may be percent-encoded."""
+    extra: dict[str, tuple[str, ...]] = {}
+    for header, value in request.headers:
+        if header.startswith(_EXTRA):
+            key = unquote(header.removeprefix(_EXTRA)).lower()
+            extra[key] = (*extra.get(key, ()), value)
+    return extra
+
+
 def impersonated(request: Request) -> User | None:
-    """The user of the Impersonate-User and Impersonate-Group headers, if they are set."""
-    name = request.header("impersonate-user")
-    groups = tuple([value for header, value in request.headers if header == "impersonate-group"])
-    if not name:
-        if groups:
-            raise errors.bad_request("requested groups without impersonating a user")
+    """The user of the Impersonate-User, -Group, -Uid and -Extra headers, if they are set."""
+    asked = [header for header, _ in request.headers if header.startswith(_IMPERSONATE)]
+    if not asked:
         return None
+    name, uid = request.header(f"{_IMPERSONATE}user"), request.header(f"{_IMPERSONATE}uid")
+    groups = tuple([value for header, value in request.headers if header == f"{_IMPERSONATE}group"])
+    extra = _asked_extra(request)
+    if not name:
+        raise errors.bad_request(f"requested {', '.join(asked)} without impersonating a user name")
     if name == ANONYMOUS.name:
-        return User(name, groups or ANONYMOUS.groups)
+        return User(name, groups or ANONYMOUS.groups, uid, extra)
     if name.startswith(SERVICE_ACCOUNT_PREFIX) and not groups:
         groups = account_groups(name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")[0])
-    return User(name, (*groups, "system:authenticated") if "system:authenticated" not in groups else groups)
+    groups = groups if "system:authenticated" in groups else (*groups, "system:authenticated")
+    return User(name, groups, uid, extra)
 
 
 async def effective_user(core: Core, request: Request) -> User:
@@ -85,13 +105,25 @@ async def effective_user(core: Core, request: Request) -> User:
     wanted = impersonated(request)
     if wanted is None:
         return user
-    asked = [Attributes("impersonate", "", "users", name=wanted.name)]
-    if wanted.name.startswith(SERVICE_ACCOUNT_PREFIX):
-        namespace, _, account = wanted.name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
-        asked = [Attributes("impersonate", "", "serviceaccounts", namespace=namespace, name=account)]
-    given = [value for header, value in request.headers if header == "impersonate-group"]
-    asked += [Attributes("impersonate", "", "groups", name=group) for group in given]
-    for attributes in asked:
+    for attributes in _impersonations(request, wanted):
         if not await core.authorizer.allows(user, attributes):
             raise refusal(user, attributes)
     return wanted
+
+
+def _impersonations(request: Request, wanted: User) -> Iterator[Attributes]:
+    """What must be allowed: the verb impersonate for the user or account, each group, the uid and each extra value."""
+    verb = "impersonate"
+    if wanted.name.startswith(SERVICE_ACCOUNT_PREFIX):
+        namespace, _, account = wanted.name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
+        yield Attributes(verb, "", "serviceaccounts", namespace=namespace, name=account)
+    else:
+        yield Attributes(verb, "", "users", name=wanted.name)
+    for header, group in request.headers:
+        if header == f"{_IMPERSONATE}group":
+            yield Attributes(verb, "", "groups", name=group)
+    if wanted.uid:
+        yield Attributes(verb, _AUTHENTICATION, "uids", name=wanted.uid)
+    for key, values in wanted.extra.items():
+        for value in values:
+            yield Attributes(verb, _AUTHENTICATION, "userextras", key, name=value)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import orjson
+
 from netsim.api import kinds
-from netsim.api.errors import StatusError, bad_request
+from netsim.api.errors import INVALID, Cause, StatusError, bad_request, invalid_named
 from netsim.api.kinds import Kind, Obj
 from netsim.http.types import Response
-from netsim.server import rbac
+from netsim.server import lifecycle, managed, rbac
 from netsim.server.authn import check_token
 from netsim.server.core import Call, Core
+from netsim.server.managed import Manager
 from netsim.server.rbac import Attributes, User
 from netsim.server.requests import parse_write_options
 from netsim.server.responses import json_response
@@ -32,14 +35,57 @@ def user_info(user: User) -> Obj:
     return info
 
 
-def asked_attributes(spec: Obj) -> Attributes:
-    """What an access review asks for; 400 when it names both or neither kind of attributes."""
+_GROUP = "authorization.k8s.io"
+_ONE = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+
+
+def _invalid(field: str, value: Any, why: str) -> Cause:
+    return Cause(INVALID, f"Invalid value: {orjson.dumps(value).decode()}: {why}", field)
+
+
+def _path_attributes(spec: Obj) -> Obj:
+    """nonResourceAttributes as messages show them: by their Go names."""
+    path = spec["nonResourceAttributes"]
+    return {"Path": path.get("path", ""), "Verb": path.get("verb", "")}
+
+
+def access_problems(spec: Obj, *, whose: bool) -> Iterator[Cause]:
+    """What is wrong with an access review's spec; `whose` when it has to name somebody."""
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if (resource is None) == (path is None):
-        raise bad_request("spec: exactly one of resourceAttributes and nonResourceAttributes must be set")
+    if resource is None and path is None:
+        yield _invalid("spec.resourceAttributes", None, _ONE)
+    elif resource is not None and path is not None:
+        why = "cannot be specified in combination with resourceAttributes"
+        yield _invalid("spec.nonResourceAttributes", _path_attributes(spec), why)
+    if whose and not spec.get("user") and not spec.get("groups"):
+        yield _invalid("spec.user", "", "at least one of user or group must be specified")
+    for name in ("fieldSelector", "labelSelector"):
+        selector = (resource or {}).get(name) or {}
+        if selector.get("rawSelector") and selector.get("requirements"):
+            why = "may not specified at the same time as requirements"
+            yield _invalid(f"spec.resourceAttributes.{name}.rawSelector", selector["rawSelector"], why)
+
+
+def _local_problems(spec: Obj, namespace: str) -> Iterator[Cause]:
+    resource, where = spec.get("resourceAttributes"), "spec.resourceAttributes.namespace"
+    if resource is not None and resource.get("namespace", "") != namespace:
+        yield _invalid(where, resource.get("namespace", ""), "must match metadata.namespace")
+    if spec.get("nonResourceAttributes") is not None:
+        yield _invalid("spec.nonResourceAttributes", _path_attributes(spec), "disallowed on this kind of request")
+
+
+def _check(causes: Iterable[Cause]) -> None:
+    """422 for an access review; Kubernetes names no kind there."""
+    listed = list(causes)
+    if listed:
+        raise invalid_named(_GROUP, "", "", listed)
+
+
+def asked_attributes(spec: Obj) -> Attributes:
+    """What an access review asks for."""
+    resource, path = spec.get("resourceAttributes") or {}, spec.get("nonResourceAttributes")
     if path is not None:
         return Attributes(path.get("verb", ""), path=path.get("path", ""))
-    resource = resource or {}
     return Attributes(
         resource.get("verb", ""), resource.get("group", ""), resource.get("resource", ""),
         resource.get("subresource", ""), resource.get("namespace", ""), resource.get("name", ""),
@@ -47,12 +93,15 @@ def asked_attributes(spec: Obj) -> Attributes:
 
 
 async def _access(core: Core, user: User, spec: Obj) -> Obj:
-    return {"allowed": await core.authorizer.allows(user, asked_attributes(spec))}
+    """Whether, and by which binding."""
+    asked = asked_attributes(spec)
+    if not await core.authorizer.allows(user, asked):
+        return {"allowed": False}
+    reason = (await core.authorizer.policy()).reason(user, asked)
+    return {"allowed": True} | ({"reason": f"RBAC: allowed by {reason}"} if reason else {})
 
 
 def _spec_user(spec: Obj) -> User:
-    if not spec.get("user") and not spec.get("groups"):
-        raise bad_request("spec.user: at least one of user or group must be specified")
     return User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""))
 
 
@@ -77,18 +126,20 @@ def _rule_objects(rules: list[rbac.Rule]) -> Obj:
 
 
 async def _self_access(core: Core, call: Call, review: Obj) -> Obj:
-    return await _access(core, call.user, review.get("spec") or {})
+    spec = review.get("spec") or {}
+    _check(access_problems(spec, whose=False))
+    return await _access(core, call.user, spec)
 
 
 async def _subject_access(core: Core, call: Call, review: Obj) -> Obj:
     spec = review.get("spec") or {}
+    _check(access_problems(spec, whose=True))
     return await _access(core, _spec_user(spec), spec)
 
 
 async def _local_access(core: Core, call: Call, review: Obj) -> Obj:
     spec = review.get("spec") or {}
-    if (spec.get("resourceAttributes") or {}).get("namespace") != call.target.namespace:
-        raise bad_request("spec.resourceAttributes.namespace: must match metadata.namespace")
+    _check([*access_problems(spec, whose=True), *_local_problems(spec, call.target.namespace)])
     return await _access(core, _spec_user(spec), spec)
 
 
@@ -112,8 +163,10 @@ async def _token(core: Core, call: Call, review: Obj) -> Obj:
     try:
         user = await check_token(core, spec["token"], audiences)
     except StatusError:
-        return {"user": {}, "error": "[invalid bearer token]"}
-    return {"authenticated": True, "user": user_info(user), "audiences": list(audiences) or [core.tokens.issuer]}
+        return {"user": {}, "error": "invalid bearer token"}
+    meant = core.tokens.audiences(spec["token"])
+    shown = [audience for audience in audiences or (core.tokens.issuer,) if audience in meant]
+    return {"authenticated": True, "user": user_info(user), "audiences": shown}
 
 
 Review = Callable[[Core, Call, Obj], Awaitable[Obj]]
@@ -127,8 +180,19 @@ REVIEWS: Mapping[Kind, Review] = {
 }
 
 
+_ABOUT_ONESELF = (kinds.SELF_SUBJECT_REVIEWS, kinds.SELF_SUBJECT_RULES_REVIEWS)
+
+
 async def review(core: Core, call: Call) -> Response:
-    """POST of a review: the body with its status."""
-    asked = read_object(call, parse_write_options(call.request, "CreateOptions"))
-    status = await REVIEWS[call.kind](core, call, asked)
-    return json_response({**asked, "metadata": {"creationTimestamp": None, **asked["metadata"]}, "status": status}, 201)
+    """POST of a review: the body with its status and who sent it; those about oneself are answered without."""
+    kind, options = call.kind, parse_write_options(call.request, "CreateOptions")
+    asked = read_object(call, options)
+    lifecycle.check_identity(kind, call.namespace, "", asked)
+    answer = {**asked, "status": await REVIEWS[kind](core, call, asked)}
+    if kind in _ABOUT_ONESELF:
+        times = {"creationTimestamp": core.now()} if kind is kinds.SELF_SUBJECT_REVIEWS else {}
+        head = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": times}
+        shown = head | ({"spec": {}} if "spec" in answer else {}) | {"status": answer["status"]}
+        return json_response(shown, 201, call.warnings)
+    entries = managed.after_create(kind, asked, asked, Manager(options.field_manager), core.now())
+    return json_response(managed.with_entries(answer, entries), 201, call.warnings)

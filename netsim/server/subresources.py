@@ -10,25 +10,22 @@ from netsim.api.errors import INVALID, Cause, bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp, set_condition
 from netsim.api.selectors import equality_selector, label_selector_of
-from netsim.api.times import format_time
 from netsim.http.types import Response
-from netsim.server import custom, deletion, lifecycle, pod_parts, proxy, streams
+from netsim.server import custom, deletion, lifecycle, pod_parts, proxy, streams, token_request
 from netsim.server.apply import apply_scale
-from netsim.server.authz import node_name, node_pod_problem
 from netsim.server.bodies import decode_body
 from netsim.server.columns.apps import SCALE
 from netsim.server.core import Call, Core
 from netsim.server.eviction import evict
 from netsim.server.lifecycle import Change
 from netsim.server.managed import Manager
+from netsim.server.patching import read_patch
 from netsim.server.reads import get_object
 from netsim.server.requests import WriteOptions, parse_write_options
 from netsim.server.responses import json_response
 from netsim.server.table import build_table, check_include, partial_object
-from netsim.server.tokens import MAX_SECONDS, MIN_SECONDS
-from netsim.server.writes import check_node_pod, is_apply, patch_object, read_object, read_patch, update
+from netsim.server.writes import check_node_pod, is_apply, patch_object, read_object, update
 
-TOKEN_REQUEST = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", "tokenrequest")
 EVICTION_VERSIONS = ("policy/v1", "policy/v1beta1")
 _SUCCESS: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
@@ -97,7 +94,7 @@ async def _scale(core: Core, call: Call) -> Response:
         outcome = await apply_scale(core, call, options, SCALE, lambda scale: _check_scale(call, scale))
     else:
         outcome = await lifecycle.update_object(
-            core, call.kind, call.namespace, call.target.name, _scaling(call, options), call.user,
+            core, call.kind, call.namespace, call.target.name, await _scaling(core, call, options), call.user,
             dry_run=options.dry_run, manager=Manager(options.field_manager, subresource="scale"),
         )  # fmt: skip
     return _scale_response(core, call, scale_of(call.kind, outcome.obj))
@@ -114,12 +111,12 @@ def _scale_response(core: Core, call: Call, scale: Obj) -> Response:
     return json_response(scale, 200, call.warnings)
 
 
-def _scaling(call: Call, options: WriteOptions) -> Change:
+async def _scaling(core: Core, call: Call, options: WriteOptions) -> Change:
     """The change that a written or patched Scale makes."""
     if call.target.verb == "update":
         wanted = read_object(call, options, SCALE)
         return lambda old: _scaled(call.kind, old, _check_scale(call, wanted))
-    patcher = read_patch(call, options)
+    patcher = await read_patch(core, call, options)
     return lambda old: _scaled(call.kind, old, _check_scale(call, patcher(SCALE, scale_of(call.kind, old))))
 
 
@@ -192,59 +189,6 @@ async def _eviction(core: Core, call: Call) -> Response:
     return json_response(_SUCCESS, 201)
 
 
-async def _token(core: Core, call: Call) -> Response:
-    """TokenRequest: a token for the account, bound to the object asked for."""
-    request = read_object(call, parse_write_options(call.request, "CreateOptions"), TOKEN_REQUEST)
-    spec = request.get("spec") or {}
-    account = core.decoder(await core.item(call.kind, call.namespace, call.target.name))
-    seconds = int(spec.get("expirationSeconds") or 3600)
-    if not MIN_SECONDS <= seconds <= MAX_SECONDS:
-        why = "may not specify a duration less than 10 minutes" if seconds < MIN_SECONDS else "is too large"
-        cause = Cause(INVALID, f"Invalid value: {seconds}: {why}", "spec.expirationSeconds")
-        raise errors.invalid(TOKEN_REQUEST, "", [cause])
-    bound = await _bound_object(core, call, spec.get("boundObjectRef"))
-    if node_name(call.user) and (bound is None or bound.get("kind") != "Pod"):
-        raise errors.forbidden(call.kind, call.target.name, "a node may only request tokens bound to its own pods")
-    token, expires = core.tokens.sign(
-        account, audiences=spec.get("audiences") or (), seconds=seconds, now=core.clock().astimezone(UTC),
-        token_id=core.new_uid(), bound=bound, node=await _node_of(core, bound),
-    )  # fmt: skip
-    status = {"token": token, "expirationTimestamp": format_time(expires)}
-    spec = {"audiences": [core.tokens.issuer], "expirationSeconds": seconds, **spec}
-    metadata = {"name": call.target.name, "namespace": call.namespace, "creationTimestamp": core.now()}
-    return json_response({**request, "metadata": metadata, "spec": spec, "status": status}, 201)
-
-
-async def _node_of(core: Core, bound: Obj | None) -> Obj | None:
-    """The Node of the pod a token is bound to; its name alone where there is no such Node (any more)."""
-    name = str(((bound or {}).get("spec") or {}).get("nodeName") or "") if (bound or {}).get("kind") == "Pod" else ""
-    return (await core.find(kinds.NODES, "", name) or {"metadata": {"name": name}}) if name else None
-
-
-async def _bound_object(core: Core, call: Call, reference: Obj | None) -> Obj | None:
-    """The Pod, Secret or Node a token is to be bound to; 404 or 409 when it is gone or another one."""
-    if not reference:
-        return None
-    found = {"Pod": kinds.PODS, "Secret": kinds.SECRETS, "Node": kinds.NODES}.get(str(reference.get("kind")))
-    if found is None:
-        raise bad_request(
-            f"cannot bind token to object of type {reference.get('apiVersion')}, Kind={reference.get('kind')}"
-        )
-    name = str(reference.get("name", ""))
-    obj = core.decoder(await core.item(found, call.namespace if found.namespaced else "", name))
-    uid = obj["metadata"]["uid"]
-    if reference.get("uid") and reference["uid"] != uid:
-        why = f"the UID in the bound object reference ({reference['uid']}) does not match the UID in record ({uid})"
-        raise errors.conflict(found, name, why)
-    account = (obj.get("spec") or {}).get("serviceAccountName", "default")
-    if found is kinds.PODS and account != call.target.name:
-        raise bad_request(f"cannot bind token for serviceaccount {call.target.name!r} to pod running with {account!r}")
-    problem = node_pod_problem(call.user, obj) if found is kinds.PODS else ""
-    if problem:
-        raise errors.forbidden(call.kind, call.target.name, problem)
-    return obj
-
-
 _HANDLERS: dict[str, Handler] = {
     "status": _status,
     "approval": _status,
@@ -252,7 +196,7 @@ _HANDLERS: dict[str, Handler] = {
     "scale": _scale,
     "binding": bind,
     "eviction": _eviction,
-    "token": _token,
+    "token": token_request.serve,
     "log": streams.log,
     "exec": streams.execute,
     "attach": streams.attach,

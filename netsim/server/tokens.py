@@ -105,6 +105,10 @@ class TokenSigner:
             raise TokenError(f"the token's audience {known.get('aud')} is not this server")
         return known
 
+    def audiences(self, token: str) -> tuple[str, ...]:
+        """Whom a token that held is meant for; the server itself where it says nothing (a bootstrap token)."""
+        return tuple((self._verified.get(token) or {}).get("aud") or (self.issuer,))
+
     async def authenticate(self, token: str, find: Find, now: datetime, audiences: Sequence[str] = ()) -> User:
         """The ServiceAccount behind a token: within its times, account and bound object still there with their uids."""
         claims = self.claims(token, audiences)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -368,3 +369,50 @@ async def test_impersonation(api: Any) -> None:
     assert response.status == 403 and b'User \\"someone\\" cannot list' in response.body
     response = await api.app(Request("GET", PODS, [], headers, b"", Peer(common_name="eve")))
     assert response.status == 403 and b"cannot impersonate resource" in response.body
+
+
+async def test_impersonation_of_a_uid_and_extra_values(api: Any) -> None:
+    review = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    headers = [
+        ("impersonate-user", "someone"), ("impersonate-uid", "7"), ("impersonate-extra-acme.com%2Fteam", "a"),
+        ("impersonate-extra-acme.com%2Fteam", "b"),
+    ]  # fmt: skip
+    response = await api.app(Request("POST", review, [], headers, b"{}", Peer(trusted=True)))
+    answer = orjson.loads(response.body)
+    assert answer["metadata"].keys() == {"creationTimestamp"}
+    assert answer["status"]["userInfo"] == {
+        "username": "someone", "uid": "7", "groups": ["system:authenticated"], "extra": {"acme.com/team": ["a", "b"]},
+    }  # fmt: skip
+    lone = await api.app(Request("GET", PODS, [], headers[1:2], b"", Peer(trusted=True)))
+    assert lone.status == 400 and b"without impersonating a user name" in lone.body
+    group = "/apis/rbac.authorization.k8s.io/v1"
+    only_users = [{"verbs": ["impersonate"], "apiGroups": [""], "resources": ["users"]}]
+    await api.post(f"{group}/clusterroles", {"metadata": {"name": "i"}, "rules": only_users})
+    subjects = [{"kind": "User", "name": "eve", "apiGroup": "rbac.authorization.k8s.io"}]
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "i"}
+    await api.post(
+        f"{group}/clusterrolebindings", {"metadata": {"name": "i"}, "roleRef": reference, "subjects": subjects}
+    )
+    for count, status in ((1, 201), (2, 403), (3, 403)):
+        asked = [headers[0], *headers[count - 1 : count]] if count > 1 else headers[:1]
+        response = await api.app(Request("POST", review, [], asked, b"{}", Peer(common_name="eve")))
+        assert response.status == status
+
+
+async def test_access_reviews_say_why_and_what_is_wrong_with_them(api: Any) -> None:
+    url = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    path = {"user": "eve", "groups": ["system:authenticated"], "nonResourceAttributes": {"path": "/api", "verb": "get"}}
+    made = await api.post(url, {"spec": path})
+    why = 'ClusterRoleBinding "system:discovery" of ClusterRole "system:discovery" to Group "system:authenticated"'
+    assert made["status"] == {"allowed": True, "reason": f"RBAC: allowed by {why}"}
+    assert made["metadata"].keys() == {"managedFields"}
+    refused = await api.refused("POST", url, {"spec": {}})
+    assert refused["message"] == (
+        '.authorization.k8s.io "" is invalid: [spec.resourceAttributes: Invalid value: null: exactly one of '
+        "nonResourceAttributes or resourceAttributes must be specified, "
+        'spec.user: Invalid value: "": at least one of user or group must be specified]'
+    )
+    local = url.replace("subject", "namespaces/default/localsubject")
+    spec = {"user": "eve", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "other"}}
+    refused = await api.refused("POST", local, {"spec": spec})
+    assert refused["message"].endswith('namespace: Invalid value: "other": must match metadata.namespace')
