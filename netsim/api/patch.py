@@ -54,14 +54,14 @@ def json_patch(doc: Any, ops: Any) -> Any:
 
 def _apply(doc: Any, op: Any) -> Any:
     if not isinstance(op, dict) or not isinstance(op.get("op"), str):
-        raise PatchError(f"{op!r} is no JSON patch operation; op must be one of {', '.join(_OPERATIONS)}", 400)
+        raise PatchError(f"{op!r} is no JSON patch operation; op must be one of {', '.join(_OPERATIONS)}")
     if op["op"] not in _OPERATIONS:
         raise PatchError(f"Unexpected kind: {op['op']}")
     return _OPERATIONS[op["op"]](doc, op)
 
 
 def _add(doc: Any, op: Obj) -> Any:
-    return _insert(doc, _pointer(op, "path"), copy.deepcopy(_value(op)))
+    return _insert(doc, _pointer(op, "path"), copy.deepcopy(op.get("value")))
 
 
 def _remove(doc: Any, op: Obj) -> Any:
@@ -71,10 +71,11 @@ def _remove(doc: Any, op: Obj) -> Any:
 def _replace(doc: Any, op: Obj) -> Any:
     path = _pointer(op, "path")
     if not path:
-        return copy.deepcopy(_value(op))
+        return copy.deepcopy(op.get("value"))
     parent = _get(doc, path[:-1])
-    _get(doc, path)
-    parent[_index(parent, path[-1]) if isinstance(parent, list) else path[-1]] = copy.deepcopy(_value(op))
+    if not isinstance(parent, dict):  # of a map Kubernetes' library sets the key, there or not
+        _get(doc, path)
+    parent[_index(parent, path[-1]) if isinstance(parent, list) else path[-1]] = copy.deepcopy(op.get("value"))
     return doc
 
 
@@ -117,16 +118,10 @@ def _same(left: Any, right: Any) -> bool:
     return cast(bool, left == right)
 
 
-def _value(op: Obj) -> Any:
-    if "value" not in op:
-        raise PatchError(f"the {op['op']} operation at {op.get('path')!r} lacks its value", 400)
-    return op["value"]
-
-
 def _pointer(op: Obj, member: str) -> list[str]:
     text = op.get(member)
     if not isinstance(text, str) or (text and not text.startswith("/")):
-        raise PatchError(f"the {op['op']} operation needs {member!r}, a JSON pointer such as /spec/replicas", 400)
+        raise PatchError(f"the {op['op']} operation needs {member!r}, a JSON pointer such as /spec/replicas")
     parts = text.split("/")[1:]
     if len(parts) > _DEPTH_LIMIT:
         raise PatchError(f"a JSON pointer may have at most {_DEPTH_LIMIT} parts", 400)

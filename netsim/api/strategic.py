@@ -14,6 +14,7 @@ from typing import Any
 
 from netsim.api.kinds import Obj
 from netsim.api.patch_errors import PatchError
+from netsim.api.patch_words import go_map
 from netsim.api.schema import REF, Schema, resolve
 
 _PATCH = "$patch"
@@ -60,10 +61,10 @@ def _retained(original: Obj, patch: Obj) -> Obj:
     if keys is None:
         return dict(original)
     if not isinstance(keys, list):
-        raise PatchError("invalid patch format of retainKeys: a list of field names is expected", 400)
+        raise PatchError("invalid patch format of retainKeys", 400)
     extra = [key for key, value in patch.items() if not _is_directive(key) and value is not None and key not in keys]
     if extra:
-        raise PatchError(f"patch content doesn't match retainKeys list: {extra} are not in it")
+        raise PatchError("invalid patch format of retainKeys", 400)
     return {key: value for key, value in original.items() if key in keys}
 
 
@@ -157,14 +158,8 @@ def _without_directive(item: Any) -> Any:
 
 def _key(item: Any, merge_key: str) -> Any:
     if not isinstance(item, dict) or merge_key not in item:
-        raise PatchError(f"map: {_go_map(item)} does not contain declared merge key: {merge_key}", 500)
+        raise PatchError(f"map: {go_map(item)} does not contain declared merge key: {merge_key}", 500)
     return item[merge_key]
-
-
-def _go_map(item: Any) -> str:
-    if not isinstance(item, dict):
-        return str(item)
-    return "map[" + " ".join(f"{k}:{_go_map(v)}" for k, v in sorted(item.items())) + "]"
 
 
 def _merge_elements(original: list[Any], changes: list[Any], merge_key: str, items: Schema) -> list[Any]:

@@ -197,11 +197,11 @@ async def dispatch(core: Core, call: Call) -> Response:
 
 
 def _check_scope(target: Target) -> None:
-    """405 for writing namespaced kinds without a namespace, 404 for cluster-scoped kinds with one."""
+    """405 for writing namespaced kinds without a namespace; 404 for one by name, and for others with a namespace."""
     kind = target.kind
     if kind is None:
         raise errors.no_such_resource()
     if kind.namespaced and not target.namespace and (target.name or target.verb in _WRITES):
-        raise errors.method_not_allowed()
+        raise errors.no_such_resource() if target.name else errors.method_not_allowed()
     if not kind.namespaced and target.namespace and kind is not kinds.NAMESPACES:
         raise errors.no_such_resource()

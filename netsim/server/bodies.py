@@ -9,10 +9,10 @@ import orjson
 from netsim.api import schema
 from netsim.api.errors import StatusError, bad_request, unsupported_media_type
 from netsim.api.json_text import go_type, parse_json
-from netsim.api.kinds import Kind, Obj
+from netsim.api.kinds import Kind, Obj, by_kind, split_api_version
 
 JSON_TYPES = ("", "application/json")
-YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
+YAML_TYPES = ("application/yaml",)
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 
@@ -45,48 +45,72 @@ def decode_body(body: bytes, content_type: str, expected: str) -> Obj:
     try:
         obj = parse(body)
     except ValueError as error:
-        shown = body[:1024].decode("utf-8", "replace")
-        raise bad_request(
-            f"the object provided is unrecognized (must be of type {expected}): "
-            f"couldn't get version/kind; json parse error: {error} ({shown})"
-        ) from None
+        raise _unrecognized(body, expected, str(error)) from None
+    if obj is None:  # as the decoder of Go has it: an object without anything
+        return {}
     if not isinstance(obj, dict):
-        raise bad_request(
-            f"the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; "
-            f"json parse error: json: cannot unmarshal {go_type(obj)} into Go value of type struct"
-        )
+        raise _unrecognized(body, expected, f"json: cannot unmarshal {go_type(obj)} into Go value of type {_TYPE_META}")
     return cast(Obj, obj)
+
+
+_TYPE_META = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+_SUMMARY = 30
+
+
+def _unrecognized(body: bytes, expected: str, problem: str) -> StatusError:
+    return bad_request(
+        f"the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; "
+        f"json parse error: {problem} ({_summary(body)})"
+    )
+
+
+def _summary(body: bytes) -> str:
+    """The beginning of a body as messages show it: what is no JSON object in hexadecimal."""
+    start = body[:_SUMMARY].decode("utf-8", "replace") if body[:1] == b"{" else body[:_SUMMARY].hex()
+    return (start or "<empty>") + (" ..." if len(body) > _SUMMARY else "")
+
+
+class DecodingError(StatusError):
+    """400: the body does not fit the kind's Go-like structure. `problem` is what the decoder said."""
+
+    def __init__(self, kind: Kind, problem: str, found: str = "", version: str = "") -> None:
+        what = f'{found or kind.kind} in version "{version or kind.version}" cannot be handled as a {kind.kind}'
+        super().__init__(400, "BadRequest", f"{what}: {problem}")
+        self.problem = problem
+
+
+_SCHEME = "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
 
 
 def complete_type(kind: Kind, obj: Obj) -> Obj:
     """The object with kind and apiVersion from the URL where the body lacks them; 400 when they contradict it."""
     found_version, found_kind = obj.get("apiVersion") or kind.api_version, obj.get("kind") or kind.kind
-    if found_kind != kind.kind:
-        raise bad_request(
-            f'{found_kind} in version "{found_version}" cannot be handled as a {kind.kind}: '
-            f"converting ({found_version}.{found_kind}) to ({kind.group or 'core'}.{kind.kind}): unknown conversion"
-        )
-    if found_version != kind.api_version:
-        raise bad_request(
-            f"the API version in the data ({found_version}) does not match the expected API version "
-            f"({kind.api_version})"
-        )
-    if not isinstance(obj.get("metadata") or {}, dict):
-        raise decoding_error(
-            kind, "json: cannot unmarshal metadata into Go struct field .metadata of type v1.ObjectMeta"
-        )
+    if (found_version, found_kind) != (kind.api_version, kind.kind):
+        raise _other_type(kind, str(found_version), str(found_kind))
+    if not isinstance(obj.get("metadata") or {}, dict) or obj.get("metadata") == []:
+        found = go_type(obj["metadata"])
+        problem = f"json: cannot unmarshal {found} into Go struct field {kind.kind}.metadata of type v1.ObjectMeta"
+        raise DecodingError(kind, problem)
     return {**obj, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": obj.get("metadata") or {}}
 
 
-def decoding_error(kind: Kind, problem: str) -> StatusError:
-    """400: the body does not fit the kind's Go-like structure."""
-    return bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {problem}')
+def _other_type(kind: Kind, found_version: str, found_kind: str) -> StatusError:
+    group, version = split_api_version(found_version)
+    if kind.custom is None and by_kind(group, version, found_kind) is None:
+        problem = f'no kind "{found_kind}" is registered for version "{found_version}" in scheme "{_SCHEME}"'
+        return DecodingError(kind, problem, found_kind, version)
+    if found_kind == kind.kind:
+        return bad_request(
+            f"the API version in the data ({found_version}) does not match the expected API version "
+            f"({kind.api_version})"
+        )
+    problem = f"converting ({found_version}.{found_kind}) to ({kind.group or 'core'}.{kind.kind}): unknown conversion"
+    return DecodingError(kind, problem, found_kind, found_version)
 
 
-def field_problems(kind: Kind, obj: Obj, body: bytes, content_type: str) -> list[str]:
-    """What Strict refuses and Warn warns of: duplicate and unknown fields."""
-    unknown = [f'unknown field "{path}"' for path in schema.unknown_fields(kind, obj)]
-    return duplicate_problems(body, content_type) + unknown
+def unknown_problems(kind: Kind, obj: Obj) -> list[str]:
+    """What Strict refuses and Warn warns of: the unknown fields."""
+    return [f'unknown field "{path}"' for path in schema.unknown_fields(kind, obj)]
 
 
 def duplicate_problems(body: bytes, content_type: str, parsed: Any = None) -> list[str]:
@@ -112,7 +136,7 @@ def check_fields(kind: Kind, problems: list[str], validation: str) -> list[str]:
     if not problems or validation == "Ignore":
         return []
     if validation == "Strict":
-        raise decoding_error(kind, f"strict decoding error: {', '.join(problems)}")
+        raise DecodingError(kind, f"strict decoding error: {', '.join(problems)}")
     return problems
 
 

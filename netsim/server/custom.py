@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from netsim.api import errors, jsonpath, schema, structural
+from netsim.api import errors, jsonpath, structural
 from netsim.api.causes import shown
 from netsim.api.deprecations import DEPRECATED
-from netsim.api.errors import StatusError, bad_request
+from netsim.api.errors import StatusError
 from netsim.api.kind import Custom, Kind, Obj
 from netsim.api.times import parse_time
 from netsim.http.types import Response
-from netsim.server.bodies import check_fields, complete_type, duplicate_problems, warning_header
+from netsim.server.bodies import DecodingError, check_fields, complete_type, warning_header
 from netsim.server.columns.base import AGE, NAME, Column, Printer, age, name, since
 
 PATCH_TYPES = (
@@ -25,15 +25,15 @@ PATCH_TYPES = (
 
 
 def custom_object(
-    kind: Kind, custom: Custom, obj: Obj, body: bytes, content_type: str, validation: str, warnings: list[str]
+    kind: Kind, custom: Custom, obj: Obj, duplicates: Iterable[str], validation: str, warnings: list[str]
 ) -> Obj:
     """The body as the server keeps it: unknown fields dropped (and refused or warned of), defaults filled in."""
     obj = complete_type(kind, obj)
     wrong = structural.metadata_errors(obj)
     if wrong:
-        raise bad_request(schema.decode_error(kind, wrong))
+        raise DecodingError(kind, wrong[0].message)
     pruned, unknown = structural.prune(custom.schema, obj)
-    problems = duplicate_problems(body, content_type) + [f'unknown field "{path}"' for path in unknown]
+    problems = [*duplicates, *(f'unknown field "{path}"' for path in unknown)]
     warnings += check_fields(kind, problems, validation)
     return structural.complete(custom.schema, pruned)
 

@@ -14,6 +14,10 @@ from netsim.server.registry import Registry
 VERSION: Obj = {
     "major": "1",
     "minor": "36",
+    "emulationMajor": "1",
+    "emulationMinor": "36",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "35",
     "gitVersion": "v1.36.2+netsim",
     "gitCommit": "",
     "gitTreeState": "clean",

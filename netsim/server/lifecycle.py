@@ -71,6 +71,12 @@ def check_identity(kind: Kind, namespace: str, name: str, obj: Obj) -> None:
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
 
 
+def check_named(name: str, obj: Obj) -> None:
+    """400 when the body of a change does not say its object's name."""
+    if not (obj.get("metadata") or {}).get("name"):
+        raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+
+
 async def create_object(
     core: Core, kind: Kind, namespace: str, obj: Obj, user: User, *, dry_run: bool = False, manager: Manager = SERVER
 ) -> Outcome:

@@ -23,13 +23,13 @@ _ROOTS = (
 async def serve(core: Core, call: Call) -> Response:
     """Answer a request for a path that is no resource; 404 for unknown ones."""
     request = call.request
-    if request.method not in ("GET", "HEAD"):
-        raise method_not_allowed()
-    if request.path == "/metrics":
-        return await exposition.serve(core)
     first, *rest = [part for part in request.path.split("/") if part] or [""]
     handler = _HANDLERS.get(first)
-    return not_found() if handler is None else handler(core, request, [first, *rest])
+    if handler is None and request.path != "/metrics":
+        return not_found()
+    if request.method not in ("GET", "HEAD") and handler is not health:
+        raise method_not_allowed()
+    return await exposition.serve(core) if handler is None else handler(core, request, [first, *rest])
 
 
 def _index(core: Core, request: Request, parts: list[str]) -> Response:

@@ -16,9 +16,11 @@ from netsim.server.apply import Merge, applying
 from netsim.server.core import Call, Core
 from netsim.server.lifecycle import Change
 from netsim.server.managed import Manager, entries_of, with_entries
+from netsim.server.patching import read_patch
 from netsim.server.reads import get_object, object_response
 from netsim.server.requests import WriteOptions, parse_write_options
-from netsim.server.writes import check_node_pod, is_apply, read_object, read_patch, typed_result
+from netsim.server.typed import typed_result
+from netsim.server.writes import check_node_pod, is_apply, read_object
 
 Part = Callable[[Obj, Obj], Obj]
 """(the pod as it is, the pod a client sent) -> the pod with this one part as sent; raises a 422 for what may not be."""
@@ -45,7 +47,7 @@ async def _serve(core: Core, call: Call, sub: str, part: Part) -> Response:
         asked, merge = applying(core, call, options, sub)
         change, manager = _applied(merge, part), asked.manager
     else:
-        change, manager = _change(call, options, updating, part), Manager(options.field_manager)
+        change, manager = await _change(core, call, options, updating, part), Manager(options.field_manager)
     outcome = await lifecycle.update_object(
         core, PODS, call.namespace, call.target.name, change, call.user, sub=sub, dry_run=options.dry_run,
         manager=manager,
@@ -53,13 +55,13 @@ async def _serve(core: Core, call: Call, sub: str, part: Part) -> Response:
     return object_response(core, call, outcome.body(core, PODS), outcome.obj, 200)
 
 
-def _change(call: Call, options: WriteOptions, updating: bool, part: Part) -> Change:
+async def _change(core: Core, call: Call, options: WriteOptions, updating: bool, part: Part) -> Change:
     name = call.target.name
     if updating:
         body = read_object(call, options)
         lifecycle.check_identity(PODS, call.namespace, name, body)
         return lambda old: part(old, body)
-    patcher = read_patch(call, options)
+    patcher = await read_patch(core, call, options)
 
     def change(old: Obj) -> Obj:
         patched = patcher(PODS, old)

@@ -36,10 +36,9 @@ def error_response(error: StatusError, warnings: Iterable[str] = ()) -> Response
     retry = (error.details or {}).get("retryAfterSeconds")
     if retry:
         response.headers.append(("Retry-After", str(retry)))
-    if error.code == 401:
-        response.headers.append(("WWW-Authenticate", 'Bearer realm="kubernetes"'))
     return response
 
 
 def text_response(text: str, status: int = 200) -> Response:
-    return Response(status, [_NO_CACHE, ("Content-Type", "text/plain; charset=utf-8")], text.encode())
+    headers = [_NO_CACHE, ("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
+    return Response(status, headers, text.encode())

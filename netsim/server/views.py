@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import orjson
 
 from netsim.api import schema
-from netsim.api.errors import bad_request
 from netsim.api.kinds import EVENTS_V1, HORIZONTAL_POD_AUTOSCALERS_V1, Kind, Obj
 from netsim.api.structural import complete
+from netsim.server.bodies import DecodingError
 from netsim.server.codec import stored_kind
 from netsim.server.view_autoscalers import show_autoscaler, store_autoscaler
 from netsim.server.view_events import show_event, store_event
@@ -58,7 +58,7 @@ def stored_form(kind: Kind, obj: Obj) -> Obj:
     stored = _VIEWS.get(kind, _SAME).store(obj) | {"kind": target.kind, "apiVersion": target.api_version}
     wrong = schema.typed_errors(target, stored) if kind in _VIEWS else []
     if wrong:
-        raise bad_request(schema.decode_error(kind, wrong))
+        raise DecodingError(kind, wrong[0].message)
     return stored
 
 

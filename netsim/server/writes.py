@@ -2,87 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from netsim.api import errors, patch, schema
+from netsim.api import errors
 from netsim.api.deprecations import update_warnings_of, warnings_of
-from netsim.api.errors import FORBIDDEN, Cause, StatusError, bad_request, invalid_named
-from netsim.api.json_text import go_type, parse_json
+from netsim.api.errors import StatusError
 from netsim.api.kinds import PODS, Kind, Obj
-from netsim.api.patch_errors import PatchError
-from netsim.api.schema_fit import fits
-from netsim.api.strategic import strategic_merge_patch
 from netsim.http.types import Response
-from netsim.server import custom, deletion, lifecycle
+from netsim.server import deletion, lifecycle
 from netsim.server.apply import APPLY_TYPE, apply_object
 from netsim.server.authz import node_name, node_pod_problem
 from netsim.server.bodies import (
-    check_fields,
-    complete_type,
     decode_body,
     duplicate_problems,
-    field_problems,
     media_type,
 )
 from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
-from netsim.server.custom import custom_object
 from netsim.server.lifecycle import Change, Outcome
 from netsim.server.managed import Manager
+from netsim.server.patching import read_patch
 from netsim.server.pod_specs import SPECS
 from netsim.server.reads import Slice, list_bytes, object_response, select_items
 from netsim.server.requests import WriteOptions, parse_list_options, parse_write_options
 from netsim.server.responses import json_response, respond
 from netsim.server.selection import compile_selection
+from netsim.server.typed import typed_object, typed_result
 from netsim.server.views import is_view, shown_bytes, shown_form, stored_form
-
-_NOTHING: Obj = {}
-PATCH_TYPES = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-)
-
-
-def typed_object(
-    kind: Kind, obj: Obj, body: bytes, content_type: str, validation: str, warnings: list[str], known: Obj = _NOTHING
-) -> Obj:
-    """The body as a typed decoder keeps it: unknown fields dropped (and refused or warned of), wrong types a 400.
-    What of `obj` is also, as the same object, part of `known` has been through this before."""
-    if kind.custom is not None:
-        return custom_object(kind, kind.custom, obj, body, content_type, validation, warnings)
-    parsed, obj = obj, complete_type(kind, obj)
-    if fits(kind, _unknown_part(obj, known)):
-        warnings += check_fields(kind, duplicate_problems(body, content_type, parsed), validation)
-    else:
-        warnings += check_fields(kind, field_problems(kind, obj, body, content_type), validation)
-        wrong = schema.typed_errors(kind, obj)
-        if wrong:
-            raise bad_request(schema.decode_error(kind, wrong))
-        obj = schema.prune(kind, obj)
-    return obj if isinstance(obj.get("metadata"), dict) else {**obj, "metadata": {}}
-
-
-def _unknown_part(obj: Obj, known: Obj) -> Obj:
-    """An object without what it has in common with `known`: most of what is patched stays as it was."""
-    if not known:
-        return obj
-    part = {key: value for key, value in obj.items() if known.get(key) is not value}
-    held = known.get("metadata")
-    if held and "metadata" in part:
-        part["metadata"] = {key: value for key, value in part["metadata"].items() if held.get(key) is not value}
-    return part
 
 
 def read_object(call: Call, options: WriteOptions, kind: Kind | None = None) -> Obj:
     """The request's body as an object of the kind."""
     kind, body, content_type = kind or call.kind, call.request.body, call.request.header("content-type")
     obj = decode_body(body, content_type, kind.kind)
+    duplicates = duplicate_problems(body, content_type, obj)
     if kind is not PODS or call.target.verb != "create":
-        return typed_object(kind, obj, body, content_type, options.field_validation, call.warnings)
+        return typed_object(kind, obj, duplicates, options.field_validation, call.warnings)
     obj = SPECS.shared(obj)
     known = {"spec": obj["spec"]} if SPECS.known(obj.get("spec")) else {}
-    obj = typed_object(kind, obj, body, content_type, options.field_validation, call.warnings, known)
+    obj = typed_object(kind, obj, duplicates, options.field_validation, call.warnings, known)
     SPECS.remember(obj.get("spec"))
     return obj
 
@@ -117,6 +73,7 @@ async def update(core: Core, call: Call, sub: str = "") -> Response:
     options = parse_write_options(call.request, "UpdateOptions")
     obj = stored_form(call.kind, read_object(call, options))
     lifecycle.check_identity(call.kind, call.namespace, call.target.name, obj)
+    lifecycle.check_named(call.target.name, obj)
     return await apply_change(core, call, lambda _: obj, options, sub)
 
 
@@ -139,10 +96,11 @@ async def patch_object(core: Core, call: Call, sub: str = "") -> Response:
         if not sub:
             _warn(call, outcome)
         return _answer(core, call, outcome, 201 if created else 200)
-    patcher = read_patch(call, options)
+    patcher = await read_patch(core, call, options)
 
     def change(old: Obj) -> Obj:
         patched = patcher(call.kind, shown_form(call.kind, old))
+        lifecycle.check_named(call.target.name, patched)
         lifecycle.check_identity(call.kind, call.namespace, call.target.name, patched)
         return stored_form(call.kind, patched)
 
@@ -152,67 +110,6 @@ async def patch_object(core: Core, call: Call, sub: str = "") -> Response:
 def is_apply(call: Call) -> bool:
     """Whether a patch is a server-side apply."""
     return media_type(call.request.header("content-type")) == APPLY_TYPE
-
-
-def typed_result(kind: Kind, obj: Obj) -> Obj:
-    """What the server has made as a typed decoder keeps it, without a word about what was dropped."""
-    return typed_object(kind, obj, b"", "", "Ignore", [])
-
-
-class Patcher:
-    """A patch body bound to its format; called with the kind and the present object it gives the typed new one."""
-
-    def __init__(self, media: str, body: Any, validation: str, warnings: list[str]) -> None:
-        self._media, self._body, self._validation, self._warnings = media, body, validation, warnings
-
-    def __call__(self, kind: Kind, old: Obj) -> Obj:
-        new = self.raw(kind, old)
-        if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
-            raise errors.rejected_patch()
-        warned: list[str] = []
-        new = typed_object(kind, new, b"", "", self._validation, warned, _NOTHING if is_view(kind) else old)
-        self._warnings[:] = warned
-        return new
-
-    def raw(self, kind: Kind, old: Obj) -> Any:
-        """The patched document, unchecked; raises StatusError when the patch does not fit."""
-        try:
-            if self._media == PATCH_TYPES[0]:
-                return patch.json_patch(old, self._body)
-            if self._media == PATCH_TYPES[1]:
-                return patch.merge_patch(old, self._body)
-            return strategic_merge_patch(old, self._body, schema.type_of_kind(kind))
-        except PatchError as error:
-            raise _patch_refusal(self._media, error) from None
-
-
-def _patch_refusal(media: str, error: PatchError) -> StatusError:
-    if error.code == 422 and media == PATCH_TYPES[0]:
-        return errors.rejected_patch()
-    reason = {400: "BadRequest", 413: "RequestEntityTooLarge", 422: "Invalid"}.get(error.code, "")
-    return StatusError(error.code, reason, str(error))
-
-
-def read_patch(call: Call, options: WriteOptions) -> Patcher:
-    """The request's patch; 415 for other formats."""
-    media = media_type(call.request.header("content-type"))
-    if call.kind.custom is not None and media not in custom.PATCH_TYPES:
-        raise errors.unsupported_media_type(custom.PATCH_TYPES)
-    if media not in PATCH_TYPES:
-        raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
-    if options.force:
-        cause = Cause(FORBIDDEN, "Forbidden: may not be specified for non-apply patch", "force")
-        raise invalid_named("meta.k8s.io", "PatchOptions", "", [cause])
-    try:
-        body = parse_json(call.request.body)
-    except ValueError as error:
-        raise bad_request(f"error decoding patch: {error}") from None
-    if media == PATCH_TYPES[0] and not isinstance(body, list):
-        raise bad_request(f"json: cannot unmarshal {go_type(body)} into Go value of type jsonpatch.Patch")
-    if media != PATCH_TYPES[0] and not isinstance(body, dict):
-        into = "Go value of type map[string]interface {}"
-        raise bad_request(f"error decoding patch: json: cannot unmarshal {go_type(body)} into {into}")
-    return Patcher(media, body, options.field_validation, call.warnings)
 
 
 async def delete(core: Core, call: Call) -> Response:

@@ -112,7 +112,7 @@ def test_element_without_its_merge_key_is_refused() -> None:
         ([], 400),
         ({"metadata": {"$patch": "no"}}, 400),
         ({"metadata": {"$retainKeys": "labels", "labels": {}}}, 400),
-        ({"metadata": {"$retainKeys": ["a"], "labels": {}}}, 422),
+        ({"metadata": {"$retainKeys": ["a"], "labels": {}}}, 400),
     ],
 )
 def test_malformed_strategic_patches_are_refused(patch: Any, code: int) -> None:
@@ -217,7 +217,8 @@ def test_json_patch_operations() -> None:
     [
         {"op": "test", "path": "/a", "value": True},
         {"op": "remove", "path": "/nope"},
-        {"op": "replace", "path": "/nope", "value": 1},
+        {"op": "replace", "path": "/nope/deep", "value": 1},
+        {"op": "replace", "path": "/l/1", "value": 1},
         {"op": "add", "path": "/l/2", "value": 1},
         {"op": "add", "path": "/l/01", "value": 1},
         {"op": "remove", "path": "/l/-"},
@@ -233,12 +234,18 @@ def test_json_patch_that_does_not_fit(op: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "ops", [{}, [1], [{"op": 1, "path": "/a"}], [{"op": "add", "path": "/a"}], [{"op": "remove", "path": "a"}]]
+    ("ops", "code"),
+    [({}, 400), ([1], 422), ([{}], 422), ([{"op": 1, "path": "/a"}], 422), ([{"op": "remove", "path": "a"}], 422)],
 )
-def test_malformed_json_patch(ops: Any) -> None:
+def test_malformed_json_patch(ops: Any, code: int) -> None:
     with pytest.raises(PatchError) as refusal:
         json_patch({"a": 1}, ops)
-    assert refusal.value.code == 400
+    assert refusal.value.code == code
+
+
+def test_json_patch_sets_what_is_not_there_and_null_where_it_gives_no_value() -> None:
+    assert json_patch({}, [{"op": "replace", "path": "/a", "value": 1}]) == {"a": 1}
+    assert json_patch({}, [{"op": "add", "path": "/a"}]) == {"a": None}
 
 
 @given(json_values, json_values)

@@ -152,17 +152,61 @@ def test_what_authors_are_warned_of() -> None:
     ]
 
 
+_JSON, _MERGE, _STRATEGIC = (f"application/{name}-patch+json" for name in ("json", "merge", "strategic-merge"))
+
+
 async def test_patches_that_are_none_are_refused_in_the_words_of_go(api: Any) -> None:
     await api.post(f"{NS}/configmaps", {"metadata": {"name": "c"}})
+    cannot = "json: cannot unmarshal {} into Go value of type {}"
+    fields = "map[string]interface {}"
     words = {
-        "application/json-patch+json": ({}, "json: cannot unmarshal object into Go value of type jsonpatch.Patch"),
-        "application/merge-patch+json": (
-            [], "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
-        ),
-    }  # fmt: skip
+        _JSON: ({}, "error decoding patch: " + cannot.format("object", "[]handlers.jsonPatchOp")),
+        _MERGE: ([], "error decoding patch: " + cannot.format("array", fields)),
+        _STRATEGIC: ([], cannot.format("array", fields)),
+    }
     for media, (body, message) in words.items():
         refused = await api.refused("PATCH", f"{NS}/configmaps/c", body, content_type=media)
         assert (refused["code"], refused["message"]) == (400, message)
+        missing = await api.refused("PATCH", f"{NS}/configmaps/none", body, content_type=media)
+        assert missing["reason"] == "NotFound"
+
+
+async def test_a_patch_whose_values_fit_no_field_is_told_with_the_patch(api: Any) -> None:
+    await api.post(f"{NS}/configmaps", {"metadata": {"name": "c"}})
+    for body, why in (
+        ({"data": 5}, '"map[data:5]": cannot restore map from int64'),
+        ({"data": {"x": 5}}, '"map[data:map[x:5]]": cannot convert int64 to string'),
+        ({"immutable": "x"}, '"map[immutable:x]": unrecognized type: bool'),
+    ):
+        refused = await api.refused("PATCH", f"{NS}/configmaps/c", body, content_type=_STRATEGIC)
+        assert (refused["code"], refused["message"]) == (422, f' "" is invalid: patch: Invalid value: {why}')
+        cause = {"reason": "FieldValueInvalid", "message": f"Invalid value: {why}", "field": "patch"}
+        assert refused["details"] == {"causes": [cause]}
+    refused = await api.refused("PATCH", f"{NS}/configmaps/c", {"data": {"x": 5}}, content_type=_MERGE)
+    assert refused["code"] == 422 and refused["message"].endswith(
+        "cannot unmarshal number into Go struct field ConfigMap.data of type string"
+    )
+
+
+async def test_what_a_strict_patch_says_that_it_may_not(api: Any) -> None:
+    await api.post(f"{NS}/configmaps", {"metadata": {"name": "c"}})
+    body, strict = b'{"foo":1,"data":{"a":"1","a":"2"}}', f"{NS}/configmaps/c?fieldValidation=Strict"
+    refused = await api.refused("PATCH", strict, body, content_type=_STRATEGIC)
+    problem = 'strict decoding error: duplicate field "data.a", unknown field "foo"'
+    assert refused["message"] == f' "" is invalid: patch: Invalid value: "map[data:map[a:2] foo:1]": {problem}'
+    response = await api.send("PATCH", f"{NS}/configmaps/c", body, content_type=_STRATEGIC)
+    assert [value for name, value in response.headers if name == "Warning"] == [
+        '299 - "duplicate field \\"data.a\\""', '299 - "unknown field \\"foo\\""',
+    ]  # fmt: skip
+
+
+async def test_a_strategic_patch_cannot_change_what_an_object_is(api: Any) -> None:
+    await api.post(f"{NS}/configmaps", {"metadata": {"name": "c"}})
+    same = await api.ok("PATCH", f"{NS}/configmaps/c", {"kind": "Pod", "apiVersion": "v9"}, content_type=_STRATEGIC)
+    assert (same["kind"], same["apiVersion"]) == ("ConfigMap", "v1")
+    for media in (_MERGE, _STRATEGIC):
+        nameless = await api.refused("PATCH", f"{NS}/configmaps/c", {"metadata": {"name": None}}, content_type=media)
+        assert nameless["message"].endswith("(c based on URL) was undeterminable: name must be provided")
 
 
 async def test_jobs_by_success_and_their_generated_selector(api: Any) -> None:

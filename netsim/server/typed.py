@@ -1,0 +1,49 @@
+"""Bodies, and what patches make, to objects as a typed decoder keeps them (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from netsim.api import schema
+from netsim.api.kinds import Kind, Obj
+from netsim.api.schema_fit import fits
+from netsim.server.bodies import DecodingError, check_fields, complete_type, unknown_problems
+from netsim.server.custom import custom_object
+
+NOTHING: Obj = {}
+
+
+def typed_object(
+    kind: Kind, obj: Obj, duplicates: Iterable[str], validation: str, warnings: list[str], known: Obj = NOTHING
+) -> Obj:
+    """An object as a typed decoder keeps it: unknown fields dropped, and refused or warned of together with the
+    `duplicates` that its text had; wrong types are a 400, before anything else. What of `obj` is also, as the same
+    object, part of `known` has been through this before."""
+    if kind.custom is not None:
+        return custom_object(kind, kind.custom, obj, duplicates, validation, warnings)
+    obj = complete_type(kind, obj)
+    if fits(kind, _unknown_part(obj, known)):
+        warnings += check_fields(kind, [*duplicates], validation)
+    else:
+        wrong = schema.typed_errors(kind, obj)
+        if wrong:
+            raise DecodingError(kind, wrong[0].message)
+        warnings += check_fields(kind, [*duplicates, *unknown_problems(kind, obj)], validation)
+        obj = schema.prune(kind, obj)
+    return obj if isinstance(obj.get("metadata"), dict) else {**obj, "metadata": {}}
+
+
+def _unknown_part(obj: Obj, known: Obj) -> Obj:
+    """An object without what it has in common with `known`: most of what is patched stays as it was."""
+    if not known:
+        return obj
+    part = {key: value for key, value in obj.items() if known.get(key) is not value}
+    held = known.get("metadata")
+    if held and "metadata" in part:
+        part["metadata"] = {key: value for key, value in part["metadata"].items() if held.get(key) is not value}
+    return part
+
+
+def typed_result(kind: Kind, obj: Obj) -> Obj:
+    """What the server has made as a typed decoder keeps it, without a word about what was dropped."""
+    return typed_object(kind, obj, (), "Ignore", [])
