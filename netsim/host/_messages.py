@@ -8,6 +8,8 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from functools import lru_cache, partial
+from socket import AF_INET, AF_INET6
 from typing import Any
 
 HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port id
@@ -18,96 +20,119 @@ NESTED = 0x8000  # NLA_F_NESTED, which younger attributes must have and older on
 Value = int | str | bytes | tuple[Any, ...]
 Attrs = tuple[tuple[str, Value], ...]
 Fields = tuple[tuple[str, int], ...]
+Writer = Callable[[Any], bytes]
 
-# Fixed parts, with the names of what is not padding.
+
+def _fixed(layout: str, *names: str) -> tuple[struct.Struct, dict[str, int]]:
+    return struct.Struct(layout), dict.fromkeys(names, 0)
+
+
+# Fixed parts: the layout, and 0 for each of its names (what is padding has none).
 _FIXED = {
-    "ifinfmsg": (struct.Struct("=BxHiII"), ("family", "type", "index", "flags", "change")),
-    "ifaddrmsg": (struct.Struct("=BBBBI"), ("family", "prefixlen", "flags", "scope", "index")),
-    "rtmsg": (
-        struct.Struct("=8BI"),
-        ("family", "dst_len", "src_len", "tos", "table", "proto", "scope", "type", "flags"),
-    ),
-    "ndmsg": (struct.Struct("=BxxxiHBB"), ("family", "ifindex", "state", "flags", "ndm_type")),
+    "ifinfmsg": _fixed("=BxHiII", "family", "type", "index", "flags", "change"),
+    "ifaddrmsg": _fixed("=BBBBI", "family", "prefixlen", "flags", "scope", "index"),
+    "rtmsg": _fixed("=8BI", "family", "dst_len", "src_len", "tos", "table", "proto", "scope", "type", "flags"),
+    "ndmsg": _fixed("=BxxxiHBB", "family", "ifindex", "state", "flags", "ndm_type"),
 }
 _PADDING = (b"", b"\0", b"\0\0", b"\0\0\0")
 
-_u8, _u32, _be16 = struct.Struct("=B").pack, struct.Struct("=I").pack, struct.Struct("!H").pack
+
+def _attribute(number: int, data: bytes) -> bytes:
+    return ATTRIBUTE.pack(ATTRIBUTE.size + len(data), number) + data + _PADDING[-len(data) & 3]
 
 
-def _name(value: str) -> bytes:
-    return value.encode() + b"\0"
+# Writers of attributes by their number: each makes a whole attribute, with its header and padding.
+def _u8(number: int) -> Writer:
+    return partial(struct.Struct("=HHB3x").pack, 5, number)
 
 
-def _mac(value: str) -> bytes:
-    return bytes.fromhex(value.replace(":", ""))
+def _u32(number: int) -> Writer:
+    return partial(struct.Struct("=HHI").pack, 8, number)
 
 
-def _ip(value: str) -> bytes:
-    return socket.inet_pton(socket.AF_INET6 if ":" in value else socket.AF_INET, value)
+def _be16(number: int) -> Writer:
+    return lambda value: _attribute(number, value.to_bytes(2, "big"))
 
 
-def _nested(value: Attrs) -> bytes:
+def _text(number: int) -> Writer:
+    return lambda value: _attribute(number, value.encode() + b"\0")
+
+
+def _bytes(number: int) -> Writer:
+    return lambda value: _attribute(number, value)
+
+
+def _mac(number: int) -> Writer:
+    return lambda value: _attribute(number, bytes.fromhex(value.replace(":", "")))
+
+
+def _ip(number: int) -> Writer:
+    return lambda value: _attribute(number, socket.inet_pton(AF_INET6 if ":" in value else AF_INET, value))
+
+
+def _nested(number: int) -> Writer:
+    return lambda value: _attribute(number, _join(value))
+
+
+def _join(attrs: Attrs) -> bytes:
     """Attributes one after the other."""
-    parts: list[bytes] = []
-    for name, content in value:
-        number, write = _ATTRIBUTES[name]
-        data = write(content)
-        parts += ATTRIBUTE.pack(ATTRIBUTE.size + len(data), number), data, _PADDING[-len(data) & 3]
-    return b"".join(parts)
+    return b"".join([_ATTRIBUTES[name](value) for name, value in attrs])
 
 
-# Numbers and forms, from linux/if_link.h, if_addr.h, rtnetlink.h, neighbour.h and veth.h.
-_ATTRIBUTES: dict[str, tuple[int, Callable[[Any], bytes]]] = {
-    "IFLA_ADDRESS": (1, _mac),
-    "IFLA_IFNAME": (3, _name),
-    "IFLA_MTU": (4, _u32),
-    "IFLA_LINK": (5, _u32),
-    "IFLA_MASTER": (10, _u32),
-    "IFLA_LINKINFO": (18, _nested),
-    "IFLA_IFALIAS": (20, _name),
-    "IFLA_AF_SPEC": (26, _nested),
-    "IFLA_GROUP": (27, _u32),
-    "IFLA_NET_NS_FD": (28, _u32),
-    "IFLA_EXT_MASK": (29, _u32),
-    "IFLA_NUM_TX_QUEUES": (31, _u32),
-    "IFLA_NUM_RX_QUEUES": (32, _u32),
-    "IFLA_PROP_LIST": (52 | NESTED, _nested),
-    "IFLA_ALT_IFNAME": (53, _name),
+# Their numbers and forms, from linux/if_link.h, if_addr.h, rtnetlink.h, neighbour.h and veth.h.
+_ATTRIBUTES: dict[str, Writer] = {
+    "IFLA_ADDRESS": _mac(1),
+    "IFLA_IFNAME": _text(3),
+    "IFLA_MTU": _u32(4),
+    "IFLA_LINK": _u32(5),
+    "IFLA_MASTER": _u32(10),
+    "IFLA_LINKINFO": _nested(18),
+    "IFLA_IFALIAS": _text(20),
+    "IFLA_AF_SPEC": _nested(26),
+    "IFLA_GROUP": _u32(27),
+    "IFLA_NET_NS_FD": _u32(28),
+    "IFLA_EXT_MASK": _u32(29),
+    "IFLA_NUM_TX_QUEUES": _u32(31),
+    "IFLA_NUM_RX_QUEUES": _u32(32),
+    "IFLA_PROP_LIST": _nested(52 | NESTED),
+    "IFLA_ALT_IFNAME": _text(53),
     # in IFLA_LINKINFO
-    "IFLA_INFO_KIND": (1, _name),
-    "IFLA_INFO_DATA": (2, _nested),
-    "IFLA_INFO_SLAVE_KIND": (4, _name),
-    "IFLA_INFO_SLAVE_DATA": (5, _nested),
+    "IFLA_INFO_KIND": _text(1),
+    "IFLA_INFO_DATA": _nested(2),
+    "IFLA_INFO_SLAVE_KIND": _text(4),
+    "IFLA_INFO_SLAVE_DATA": _nested(5),
     # in IFLA_INFO_DATA: a whole message, and those of VXLAN
-    "VETH_INFO_PEER": (1, bytes),
-    "IFLA_VXLAN_ID": (1, _u32),
-    "IFLA_VXLAN_LINK": (3, _u32),
-    "IFLA_VXLAN_LOCAL": (4, _ip),
-    "IFLA_VXLAN_LEARNING": (7, _u8),
-    "IFLA_VXLAN_PORT": (15, _be16),
-    "IFLA_VXLAN_LOCAL6": (17, _ip),
+    "VETH_INFO_PEER": _bytes(1),
+    "IFLA_VXLAN_ID": _u32(1),
+    "IFLA_VXLAN_LINK": _u32(3),
+    "IFLA_VXLAN_LOCAL": _ip(4),
+    "IFLA_VXLAN_LEARNING": _u8(7),
+    "IFLA_VXLAN_PORT": _be16(15),
+    "IFLA_VXLAN_LOCAL6": _ip(17),
     # in IFLA_INFO_SLAVE_DATA
-    "IFLA_BRPORT_MODE": (4, _u8),
-    "IFLA_BRPORT_ISOLATED": (33, _u8),
+    "IFLA_BRPORT_MODE": _u8(4),
+    "IFLA_BRPORT_ISOLATED": _u8(33),
     # in IFLA_AF_SPEC
-    "AF_INET6": (10, _nested),
-    "IFLA_INET6_ADDR_GEN_MODE": (8, _u8),
-    "IFA_ADDRESS": (1, _ip),
-    "IFA_LOCAL": (2, _ip),
-    "RTA_DST": (1, _ip),
-    "RTA_OIF": (4, _u32),
-    "RTA_GATEWAY": (5, _ip),
-    "RTA_PRIORITY": (6, _u32),
-    "RTA_PREFSRC": (7, _ip),
-    "RTA_METRICS": (8, _nested),
-    "RTA_TABLE": (15, _u32),
-    "RTAX_MTU": (2, _u32),
-    "RTAX_ADVMSS": (8, _u32),
-    "NDA_DST": (1, _ip),
-    "NDA_LLADDR": (2, _mac),
+    "AF_INET6": _nested(10),
+    "IFLA_INET6_ADDR_GEN_MODE": _u8(8),
+    "IFA_ADDRESS": _ip(1),
+    "IFA_LOCAL": _ip(2),
+    "RTA_DST": _ip(1),
+    "RTA_OIF": _u32(4),
+    "RTA_GATEWAY": _ip(5),
+    "RTA_PRIORITY": _u32(6),
+    "RTA_PREFSRC": _ip(7),
+    "RTA_METRICS": _nested(8),
+    "RTA_TABLE": _u32(15),
+    "RTAX_MTU": _u32(2),
+    "RTAX_ADVMSS": _u32(8),
+    "NDA_DST": _ip(1),
+    "NDA_LLADDR": _mac(2),
 }
 
 
+# Most messages within a pod are those of the pod before.
+@lru_cache(maxsize=64)
 def encode(kind: str, fields: Fields, attrs: Attrs) -> bytes:
     """Body of a message without its netlink header.
 
@@ -116,8 +141,5 @@ def encode(kind: str, fields: Fields, attrs: Attrs) -> bytes:
     nested message (a veth's peer) is given encoded. KeyError for a name that is not in the tables, OSError for an IP
     address that is none.
     """
-    layout, names = _FIXED[kind]
-    values = dict.fromkeys(names, 0)
-    for name, value in fields:
-        values[name] = value
-    return layout.pack(*values.values()) + _nested(attrs)
+    layout, zeros = _FIXED[kind]
+    return layout.pack(*(zeros | dict(fields)).values()) + _join(attrs)

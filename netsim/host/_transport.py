@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self, TypeVar
@@ -15,7 +16,7 @@ from netsim.host._pool import ROUTE_SOCKET
 from netsim.host._rtnl import messages, parse_error
 
 _T = TypeVar("_T")
-_Request = tuple[int, int, int, bytes, str]  # sequence number, type, flags, body, what it asks for
+_Request = tuple[int, int, bytes, str]  # type, flags, body, what it asks for
 
 REQUEST, ACK, DUMP = 0x1, 0x4, 0x300
 REPLACE, EXCL, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
@@ -26,8 +27,10 @@ SOL_NETLINK = 270
 NETLINK_CAP_ACK, NETLINK_EXT_ACK = 10, 11
 
 TIMEOUT_SECONDS = 30.0
+# The kernel's own limit: Python's would take a poll(2) before each call.
+TIMEOUT = struct.pack("@ll", int(TIMEOUT_SECONDS), 0)
 DUMP_ATTEMPTS = 5
-BUFFER = 1 << 15
+BUFFER, ERROR_BUFFER = 1 << 15, 1 << 12
 MAX_IN_FLIGHT = 64  # errors that surely fit into the socket's receive buffer
 
 
@@ -54,7 +57,7 @@ class Transport:
         self._sock = netns_.open_socket(netns, *ROUTE_SOCKET) if netns else socket.socket(*ROUTE_SOCKET)
         self._sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self._sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
-        self._sock.settimeout(TIMEOUT_SECONDS)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEOUT)
         self._sequence = 0
         self._queue: list[_Request] | None = None
         self._held: list[int] = []
@@ -89,13 +92,11 @@ class Transport:
             self._release()
 
     def _change(self, kind: int, flags: int, body: bytes, asked: str) -> None:
-        self._sequence += 1
-        request = (self._sequence, kind, flags, body, asked)
         if self._queue is not None:
-            self._queue.append(request)
+            self._queue.append((kind, flags, body, asked))
             return
         try:
-            self._send([request])
+            self._send([(kind, flags, body, asked)])
         finally:
             self._release()
 
@@ -114,16 +115,22 @@ class Transport:
 
     def _exchange(self, queue: list[_Request]) -> list[NetlinkError]:
         """The kernel does one after the other and always tells of errors: only the last needs an acknowledgement."""
-        asked = {request[0]: request[-1] for request in queue}
-        last = queue[-1][0]
-        self._sock.send(b"".join([_render(request, request[0] == last) for request in queue]))
-        errors = []
-        while last in asked:
-            for kind, flags, sequence, body in messages(self._sock.recv(BUFFER)):
-                if kind == ERROR and (text := asked.pop(sequence, None)) is not None:
+        first = self._sequence + 1
+        last = self._sequence = self._sequence + len(queue)
+        kind, flags, body, asked = queue.pop()
+        queue.append((kind, flags | ACK, body, asked))
+        rendered = [
+            HEADER.pack(HEADER.size + len(body), kind, REQUEST | flags, number, 0) + body
+            for number, (kind, flags, body, _) in enumerate(queue, first)
+        ]
+        self._sock.send(b"".join(rendered))
+        errors, sequence = [], 0
+        while sequence != last:
+            for kind, flags, sequence, body in messages(self._sock.recv(ERROR_BUFFER)):
+                if kind == ERROR and first <= sequence <= last:
                     code, detail = parse_error(body, flags)
                     if code:
-                        errors.append(NetlinkError(code, text, detail))
+                        errors.append(NetlinkError(code, queue[sequence - first][-1], detail))
         return errors
 
     def _ask(self, kind: int, body: bytes, answer: int, parse: Callable[[bytes], _T], asked: str) -> _T:
@@ -163,9 +170,3 @@ class Transport:
                     return bodies, interrupted
                 if kind == answer:
                     bodies.append(body)
-
-
-def _render(request: _Request, acknowledged: bool) -> bytes:
-    sequence, kind, flags, body, _ = request
-    header = HEADER.pack(HEADER.size + len(body), kind, REQUEST | flags | (ACK if acknowledged else 0), sequence, 0)
-    return header + body + b"\0" * (-len(body) % 4)

@@ -1,11 +1,13 @@
-"""Threads that visit other network namespaces, so that the calling thread never moves.
+"""Visits to other network namespaces: setns(2) acts on one thread, which enters, works, and goes home.
 
-setns(2) acts on one thread. A job runs on a pooled worker which enters the namespace, works, and goes home; a worker
-that cannot go home ends, so no idle thread ever keeps a deleted namespace alive.
+The calling thread goes itself, since to hand the work to another takes two switches of threads, on a loaded machine
+most of the time of making a pod's sandbox. Only the main thread does not, because signals' handlers run there between
+any two steps: a pooled worker goes in its place.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from netsim.host._libc import CLONE_NEWNET, setns
 
 MAX_IDLE = 4
 
+log = logging.getLogger(__name__)
 _Job = tuple[Callable[[], Any], "_Result"]
 
 
@@ -102,8 +105,33 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
+def run_visiting(call: Callable[[], Any]) -> Any:
+    """Run `call`, which may change its thread's network namespace (only that), and give its result."""
+    if threading.current_thread() is threading.main_thread():
+        return run_on_worker(call)
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return call()
+    finally:
+        _go_home(home)
+
+
+def _go_home(home: int) -> None:
+    """The kernel has no reason to refuse; if it does, the process ends: the thread's next work would be done in the
+    wrong network."""
+    try:
+        setns(home, CLONE_NEWNET, "return to the thread's own network namespace")
+    except OSError:
+        log.critical("a thread cannot leave another network namespace", exc_info=True)
+        os.abort()
+    os.close(home)
+
+
 def run_on_worker(call: Callable[[], Any]) -> Any:
-    """Run `call` on a pooled thread, which may change its network namespace (only that), and give its result."""
+    """Run `call` on a pooled thread, which may change its network namespace (only that), and give its result.
+
+    A worker that cannot go home ends, so no idle thread ever keeps a deleted namespace alive.
+    """
     result = _Result()
     _take().inbox.put((call, result))
     return result.get()

@@ -120,7 +120,9 @@ class Netlink(Links):
             ("type", TYPE_NUMBERS[type]),
             ("flags", RTNH_F_ONLINK if onlink else 0),
         )
-        attrs += self._route_attrs(via, dev, src, metric) + _route_metrics(table, mtu, advmss)
+        attrs += self._route_attrs(via, dev, src, metric)
+        if table >= 256 or mtu or advmss:
+            attrs += _route_metrics(table, mtu, advmss)
         body = encode("rtmsg", fields, attrs)
         flags = CREATE | (REPLACE if replace else EXCL)
         verb = "replace" if replace else "add"

@@ -1,6 +1,6 @@
 """Network namespaces held by bind mounts, as `ip netns` holds them, and work done inside them.
 
-No function but `enter` ever moves the calling thread.
+No function but `enter` leaves the calling thread in another namespace.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from netsim.host._libc import (
 )
 from netsim.host._libc import mount as mount_
 from netsim.host._pool import ROUTE_SOCKET, Pool
-from netsim.host._worker import run_on_throwaway, run_on_worker
+from netsim.host._worker import run_on_throwaway, run_visiting
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -57,8 +57,10 @@ def create(path: str) -> None:
         unshare(CLONE_NEWNET)
         _loopback_up()
         mount_("/proc/thread-self/ns/net", path, "none", MS_BIND)
+        if _pool.size:
+            _pool.keep_socket(path, socket.socket(*ROUTE_SOCKET))
 
-    _hold([path], lambda: _hold_ready(path) or run_on_worker(make))
+    _hold([path], lambda: _hold_ready(path) or run_visiting(make))
 
 
 def _hold_ready(path: str) -> bool:
@@ -140,13 +142,13 @@ def enter(path: str) -> None:
 
 
 def run_in(path: str, fn: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Call `fn` on a worker thread inside the network namespace and give its result, or raise its exception."""
+    """Call `fn` inside the network namespace and give its result, or raise its exception."""
 
     def job() -> _T:
         enter(path)
         return fn(*args, **kwargs)
 
-    result: _T = run_on_worker(job)
+    result: _T = run_visiting(job)
     return result
 
 

@@ -110,7 +110,7 @@ class Trip:
 
         def tripping(transport: Transport, queue: list[Any]) -> None:
             if self._is_now():
-                raise NetlinkError(12, f"fault {at}: {queue[0][2]}")
+                raise NetlinkError(12, f"fault {at}: {queue[0][-1]}")
             send(transport, queue)
 
         patch.setattr(Transport, "_send", tripping)
