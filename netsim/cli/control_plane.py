@@ -23,6 +23,7 @@ from netsim.client.leader import Candidate, Timing
 from netsim.client.rest import Client
 from netsim.client.transport import InProcessTransport
 from netsim.http.types import Handler, Peer
+from netsim.lab.control import ControlSettings
 from netsim.server.core import Listener, ServerConfig
 from netsim.server.serve import run_server
 from netsim.store.etcd_config import EtcdConfig
@@ -36,7 +37,7 @@ MANAGER, SCHEDULER = "kube-controller-manager", "kube-scheduler"
 class ControlPlane:
     """What one control-plane process needs: the server's settings, its database (or the etcd instead of it) and open
     sockets. `lb_pool` has addresses for Services of type LoadBalancer ("" for none). `timing` is for the Leases of
-    servers that share an etcd."""
+    servers that share an etcd, `control` for how controllers and scheduler run."""
 
     config: ServerConfig
     database: str
@@ -46,6 +47,7 @@ class ControlPlane:
     etcd: EtcdConfig | None = None
     lb_pool: str = ""
     timing: Timing = field(default_factory=Timing)
+    control: ControlSettings = field(default_factory=ControlSettings)
 
 
 async def serve_control_plane(plan: ControlPlane) -> None:
@@ -62,7 +64,8 @@ async def serve_control_plane(plan: ControlPlane) -> None:
         manage, schedule = _parts(plan)
         async with asyncio.TaskGroup() as parts:
             parts.create_task(_run_part(plan, server.app, MANAGER, identity, manage))
-            parts.create_task(_run_part(plan, server.app, SCHEDULER, identity, schedule))
+            if schedule is not None:
+                parts.create_task(_run_part(plan, server.app, SCHEDULER, identity, schedule))
     finally:
         await server.close()
 
@@ -73,16 +76,24 @@ def load_parts() -> None:
     import netsim.scheduler.run  # noqa: F401
 
 
-def _parts(plan: ControlPlane) -> tuple[_Part, _Part]:
-    """What runs the controllers, and what runs the scheduler. Where both are always here, they share their caches:
-    every event is then decoded and kept once."""
+def _parts(plan: ControlPlane) -> tuple[_Part, _Part | None]:
+    """What runs the controllers, and what runs the scheduler (None: nobody is to). Where both are always here, they
+    share their caches: every event is then decoded and kept once."""
     from netsim.controllers.run import ControllerConfig, new_caches, run_controllers
     from netsim.scheduler.run import run_scheduler
 
     ca = (plan.config.pki_dir / "ca.crt").read_text(encoding="ascii")
-    config = ControllerConfig(cluster_cidr=plan.cluster_cidr, root_ca_pem=ca, lb_pool=plan.lb_pool)
+    config = ControllerConfig(
+        cluster_cidr=plan.cluster_cidr,
+        root_ca_pem=ca,
+        lb_pool=plan.lb_pool,
+        node_monitor_grace=plan.control.node_monitor_grace_period,
+        hpa_sync=plan.control.horizontal_pod_autoscaler_sync_period,
+        controllers=plan.control.controllers,
+    )
     caches = new_caches() if plan.etcd is None else None
-    return partial(run_controllers, config=config, caches=caches), partial(run_scheduler, shared=caches)
+    schedule = partial(run_scheduler, shared=caches) if plan.control.scheduler else None
+    return partial(run_controllers, config=config, caches=caches), schedule
 
 
 async def _run_part(plan: ControlPlane, handler: Handler, name: str, identity: str, run: _Part) -> None:

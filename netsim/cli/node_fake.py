@@ -21,7 +21,7 @@ from netsim.lab.supervisor import COLLECT
 def serve_fake_nodes(count: int, prefix: str, tainted: bool, address: str) -> None:
     """`address` is a kubeconfig's, or "unix:" and the path of a server's socket.
 
-    Run until SIGTERM or Ctrl-C. The Nodes stay; without their process they are lost after 40 s, like any other."""
+    Run until SIGTERM or Ctrl-C. The Nodes stay; without their process they are lost after 50 s, like any other."""
     gc.set_threshold(*COLLECT)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

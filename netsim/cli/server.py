@@ -7,12 +7,14 @@ import gc
 import os
 import signal
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from netsim.cli.control_flags import AutoscalerSync, Controllers, MonitorGrace, Scheduler, read_control
 from netsim.cli.fault import Fault, first_cause
 from netsim.cli.options import Lab, lab_paths, make_app, need_root
 from netsim.cli.restore import Restore, restore_backup
@@ -49,6 +51,10 @@ def server(
         str, typer.Option(metavar="DIR", help="ca.crt, ca.key and sa.key of the first server of the same etcd.")
     ] = "",
     restore: Restore = "",
+    controllers: Controllers = "*",
+    scheduler: Scheduler = True,
+    node_monitor_grace_period: MonitorGrace = "50s",
+    horizontal_pod_autoscaler_sync_period: AutoscalerSync = "15s",
     lab: Lab = "default",
 ) -> None:
     """Run the API server, controllers and scheduler in the foreground, for nodes that join with `netsim node`.
@@ -58,6 +64,7 @@ def server(
     need_root("server")
     paths = lab_paths(lab)
     etcd = parse_store(store, etcd_cafile, etcd_certfile, etcd_keyfile, etcd_userfile)
+    control = read_control(controllers, scheduler, node_monitor_grace_period, horizontal_pod_autoscaler_sync_period)
     try:
         first = parse_token(token) if token else None
         cidrs = {"pod_cidr": pod_cidr, "service_cidr": service_cidr}
@@ -72,7 +79,7 @@ def server(
         _take_keys(Path(pki_dir), Path(paths.pki))
     if restore:
         restore_backup(restore, paths.database, etcd)
-    _serve(spec, paths, sock, first, etcd)
+    _serve(replace(spec, control=control), paths, sock, first, etcd)
 
 
 def _take_keys(source: Path, target: Path) -> None:

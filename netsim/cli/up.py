@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from netsim.cli.control_flags import AutoscalerSync, Controllers, MonitorGrace, Scheduler, read_control
 from netsim.cli.fault import Fault
 from netsim.cli.options import Lab, lab_paths, make_app, need_root
 from netsim.cli.progress import Progress
@@ -51,6 +52,10 @@ def up(
     etcd_keyfile: KeyFile = "",
     etcd_userfile: UserFile = "",
     restore: Restore = "",
+    controllers: Controllers = "*",
+    scheduler: Scheduler = True,
+    node_monitor_grace_period: MonitorGrace = "50s",
+    horizontal_pod_autoscaler_sync_period: AutoscalerSync = "15s",
 ) -> None:
     """Build a lab: node namespaces on a common fabric, API server, DNS; wait until names resolve.
 
@@ -61,7 +66,8 @@ def up(
     proxy_mode = proxy_mode or proxy.pop("mode", None)
     options = {"proxy_mode": proxy_mode, "network": network, "api_port": api_port, "lb_pool": lb_pool}
     options |= {"ip_family": ip_family}
-    spec = replace(_describe(lab, nodes, file, options), proxy=proxy)
+    control = read_control(controllers, scheduler, node_monitor_grace_period, horizontal_pod_autoscaler_sync_period)
+    spec = replace(_describe(lab, nodes, file, options), proxy=proxy, control=control)
     etcd = parse_store(store, etcd_cafile, etcd_certfile, etcd_keyfile, etcd_userfile)
     check_store(etcd)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # systemd's and timeout's way to say Ctrl-C

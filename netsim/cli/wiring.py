@@ -111,4 +111,6 @@ def control_plane(spec: LabSpec, paths: LabPaths, listeners: Listeners, etcd: Et
         opened.append(Listener(listeners.fabric))
     namespace = None if spec.advertised else paths.netns(CONTROL_PLANE)
     pods = ",".join(spec.pod_cidrs)
-    return ControlPlane(config, paths.database, tuple(opened), pods, Dialer(namespace), etcd, spec.lb_pool)
+    return ControlPlane(
+        config, paths.database, tuple(opened), pods, Dialer(namespace), etcd, spec.lb_pool, control=spec.control
+    )

@@ -184,8 +184,9 @@ def _bare(port: Obj) -> Obj:
 
 
 CONTROLLER = Controller(
-    "endpoint-controller",
+    "endpoints-controller",
     reconcile,
     ((SERVICES, by_own_key), (PODS, wake_services), (ENDPOINTS, by_own_key)),
     rest=0.2,
+    reporter="endpoint-controller",
 )

@@ -188,7 +188,7 @@ def _wake_by_node(view: View, old: Obj | None, new: Obj | None) -> Iterator[str]
 
 
 CONTROLLER = Controller(
-    "endpoint-slice-controller",
+    "endpointslice-controller",
     reconcile,
     (
         (SERVICES, by_own_key),
@@ -197,4 +197,5 @@ CONTROLLER = Controller(
         (NODES, _wake_by_node),
     ),
     rest=0.03,
+    reporter="endpoint-slice-controller",
 )

@@ -124,7 +124,13 @@ class Autoscaler:
 
     def controller(self) -> Controller:
         return Controller(
-            "horizontal-pod-autoscaler", self.reconcile, ((HPAS, _by_spec),), self.observe, rest=1.0, parallel=16
+            "horizontal-pod-autoscaler-controller",
+            self.reconcile,
+            ((HPAS, _by_spec),),
+            self.observe,
+            rest=1.0,
+            parallel=16,
+            reporter="horizontal-pod-autoscaler",
         )
 
 

@@ -43,7 +43,7 @@ def controller(pool: tuple[Range, ...]) -> Controller:
         return [] if service is None else plan_announcer(pool, service, view)
 
     watches = ((SERVICES, by_own_key), (NODES, _by_node), (ENDPOINT_SLICES, _by_slice))
-    return Controller("service-lb-election", reconcile, watches)
+    return Controller("service-lb-controller", reconcile, watches)
 
 
 def _by_node(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:

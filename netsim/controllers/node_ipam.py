@@ -60,7 +60,7 @@ def controller(cluster_cidrs: Iterable[str], node_masks: Iterable[int]) -> Contr
         known = uid_of(new) in told or len(told) >= _MOST_NOTES
         return () if new["spec"].get("podCIDR") or known else (ALL,)
 
-    return Controller("node-ipam-controller", reconcile, ((NODES, wake),), observe=observe)
+    return Controller("node-ipam-controller", reconcile, ((NODES, wake),), observe=observe, reporter="cidrAllocator")
 
 
 def _pool(cidr: str, mask: int) -> tuple[Network, int]:

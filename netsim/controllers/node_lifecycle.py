@@ -98,7 +98,7 @@ def controller(grace: float) -> Controller:
         return writes if wait == 0 else [*writes, Requeue(min(wait or LOOK_AGAIN, LOOK_AGAIN))]
 
     watches = ((NODES, by_own_key), (LEASES, beats.wake_by_lease), (PODS, _wake_pod))
-    return Controller("node-controller", reconcile, watches)
+    return Controller("node-lifecycle-controller", reconcile, watches, reporter="node-controller")
 
 
 def _registered(node: Obj, others: int) -> list[Note]:

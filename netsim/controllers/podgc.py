@@ -47,7 +47,7 @@ def controller(quarantine: float = QUARANTINE) -> Controller:
         return [Requeue(wait)] if wait > 0 else [write for pod in pods for write in _collect(pod, view.now)]
 
     return Controller(
-        "pod-garbage-collector", reconcile, ((NODES, _wake_node), (PODS, _wake_pod)), observe=node_presence
+        "pod-garbage-collector-controller", reconcile, ((NODES, _wake_node), (PODS, _wake_pod)), observe=node_presence
     )
 
 

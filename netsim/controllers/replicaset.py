@@ -129,10 +129,12 @@ def _next_available(replica_set: Obj, active: Sequence[Obj], now: datetime) -> f
     return min((wait for wait in waits if wait > 0), default=None)
 
 
-def _controller(name: str, kind: Kind) -> Controller:
+def _controller(name: str, kind: Kind, reporter: str = "") -> Controller:
     watches = ((kind, by_own_key), (PODS, by_owner_or_orphan(kind)))
-    return Controller(name, partial(reconcile, kind=kind), watches, rest=0.02)
+    return Controller(name, partial(reconcile, kind=kind), watches, rest=0.02, reporter=reporter)
 
 
 CONTROLLER = _controller("replicaset-controller", REPLICA_SETS)
-REPLICATION_CONTROLLER = _controller("replication-controller", REPLICATION_CONTROLLERS)
+REPLICATION_CONTROLLER = _controller(
+    "replicationcontroller-controller", REPLICATION_CONTROLLERS, "replication-controller"
+)

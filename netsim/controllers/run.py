@@ -45,6 +45,7 @@ from netsim.controllers.controller import Controller
 from netsim.controllers.custom import CustomKinds
 from netsim.controllers.garbage import Collector
 from netsim.controllers.loop import Clock, Runner
+from netsim.controllers.names import chosen
 from netsim.controllers.recorder import EventRecorder
 from netsim.controllers.served import Served
 from netsim.controllers.view import View, indexes_of
@@ -86,16 +87,17 @@ class ControllerConfig:
     `node_mask_v6` for the second family); `root_ca_pem` is what pods trust the API server by ("" leaves
     kube-root-ca.crt out); a Node silent for `node_monitor_grace` seconds is lost; `pod_gc_quarantine` is how long
     a deleted Node's pods are kept; Services of type LoadBalancer get addresses of `lb_pool` ("" for none); autoscalers
-    look at their targets every `hpa_sync` seconds."""
+    look at their targets every `hpa_sync` seconds; `controllers` says which run (see `names.chosen`)."""
 
     cluster_cidr: str = "10.244.0.0/16"
     node_mask: int = 24
     node_mask_v6: int = 64
     root_ca_pem: str = ""
-    node_monitor_grace: float = 40.0
+    node_monitor_grace: float = 50.0
     pod_gc_quarantine: float = 40.0
     lb_pool: str = ""
     hpa_sync: float = hpa.SYNC_SECONDS
+    controllers: str = "*"
 
 
 def utc_now() -> datetime:
@@ -103,12 +105,12 @@ def utc_now() -> datetime:
 
 
 def controllers_of(config: ControllerConfig, served: Served) -> list[Controller]:
-    """Every controller of the cluster, for the kinds that are `served` at each moment. Raises ValueError if a CIDR and
-    its mask do not fit, or the pool is none."""
+    """The controllers of the cluster, for the kinds that are `served` at each moment. Raises ValueError if a CIDR and
+    its mask do not fit, the pool is none, or `controllers` names what is none."""
     pool = parse_pool(config.lb_pool)
     cidrs = [cidr.strip() for cidr in config.cluster_cidr.split(",")]
     masks = [config.node_mask_v6 if ":" in cidr else config.node_mask for cidr in cidrs]
-    return [
+    every = [
         deployment.CONTROLLER,
         replicaset.CONTROLLER,
         replicaset.REPLICATION_CONTROLLER,
@@ -135,6 +137,8 @@ def controllers_of(config: ControllerConfig, served: Served) -> list[Controller]
         *volume_protection.CONTROLLERS,
         *([load_balancer.controller(pool), load_balancer_election.controller(pool)] if pool else []),
     ]
+    names = chosen(config.controllers)
+    return [controller for controller in every if controller.name in names]
 
 
 def new_caches() -> dict[str, Cache]:

@@ -98,8 +98,9 @@ def _new(endpoints: Obj, body: Obj, labels: dict[str, str], annotations: dict[st
 
 
 CONTROLLER = Controller(
-    "endpoint-slice-mirroring-controller",
+    "endpointslice-mirroring-controller",
     reconcile,
     ((ENDPOINTS, by_own_key), (SERVICES, by_own_key), (ENDPOINT_SLICES, by_managed_slice(MANAGER))),
     rest=0.1,
+    reporter="endpoint-slice-mirroring-controller",
 )

@@ -211,7 +211,7 @@ def claim_key(volume: Obj | None) -> str:
 
 
 CONTROLLER = Controller(
-    "persistentvolume-binder",
+    "persistentvolume-binder-controller",
     reconcile,
     ((PVCS, by_own_key), (PVS, _wake_by_volume), (STORAGE_CLASSES, _wake_by_class)),
     parallel=1,

@@ -104,7 +104,11 @@ def _wake_ephemeral(view: View, old: Obj | None, new: Obj | None) -> Iterable[st
     return [key_of(pod)] if any(v.get("ephemeral") for v in spec_of(pod).get("volumes") or ()) else []
 
 
-CLAIMS = Controller("pvc-protection-controller", release_claim, ((PVCS, by_own_key), (PODS, _wake_claims)))
-VOLUMES = Controller("pv-protection-controller", release_volume, ((PVS, by_own_key),))
-EPHEMERAL = Controller("ephemeral-volume-controller", make_ephemeral, ((PODS, _wake_ephemeral),))
+CLAIMS = Controller(
+    "persistentvolumeclaim-protection-controller", release_claim, ((PVCS, by_own_key), (PODS, _wake_claims))
+)
+VOLUMES = Controller("persistentvolume-protection-controller", release_volume, ((PVS, by_own_key),))
+EPHEMERAL = Controller(
+    "ephemeral-volume-controller", make_ephemeral, ((PODS, _wake_ephemeral),), reporter="ephemeral_volume"
+)
 CONTROLLERS = (CLAIMS, VOLUMES, EPHEMERAL)

@@ -100,4 +100,9 @@ def _wake_volumes(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]
     return keys | ({str(named)} if named else set())
 
 
-CONTROLLER = Controller("persistentvolume-controller", reconcile, ((PVS, by_own_key), (PVCS, _wake_volumes)))
+CONTROLLER = Controller(
+    "persistentvolume-binder-controller",
+    reconcile,
+    ((PVS, by_own_key), (PVCS, _wake_volumes)),
+    reporter="persistentvolume-controller",
+)

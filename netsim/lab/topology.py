@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from netsim.api.load_balancer import parse_pool
+from netsim.lab.control import ControlSettings
 from netsim.lab.pool import NONE, check_pool, default_pool
 
 RESERVED_NAMES = ("fabric", "control-plane", "client", "netns", "images")
@@ -76,6 +77,7 @@ class LabSpec:
     lb_pool: str = ""
     # Further settings of every node's service proxy, by field of its configuration.
     proxy: dict[str, Any] = field(default_factory=dict)
+    control: ControlSettings = field(default_factory=ControlSettings)
     advertised: str = ""
 
     def _host(self, cidr: str, number: int) -> str:
@@ -143,7 +145,7 @@ class LabSpec:
 def spec_from_json(data: Mapping[str, Any]) -> LabSpec:
     """The inverse of `LabSpec.to_json`, for a description that netsim wrote itself."""
     nodes = tuple(NodeSpec(**n) for n in data["nodes"])
-    return LabSpec(**{**data, "nodes": nodes})
+    return LabSpec(**{**data, "nodes": nodes, "control": ControlSettings(**data.get("control") or {})})
 
 
 def plan_lab(name: str, nodes: int = 3, **options: Any) -> LabSpec:
@@ -219,7 +221,7 @@ def _complete(name: str, nodes: list[tuple[str, dict[str, str]]], options: Mappi
         if names.count(node) > 1:
             raise TopologyError(f"nodes.name: `{node}` is used twice; every node needs a name of its own")
     defaults = LabSpec(name=name, nodes=())
-    merged = {**defaults.to_json(), **{k: v for k, v in options.items() if v is not None}}
+    merged = {**defaults.to_json(), "control": defaults.control, **{k: v for k, v in options.items() if v is not None}}
     _check_options(merged, len(nodes))
     fabric = ipaddress.ip_network(merged["fabric_cidr"])
     placed = tuple(NodeSpec(n, str(fabric[_FIRST_NODE_HOST + i]), labels) for i, (n, labels) in enumerate(nodes))

@@ -39,7 +39,7 @@ def requests_of(spec: Obj, resizing: Resizing | None = None) -> dict[str, int]:
     """What the pod asks for in all, see `aggregate`; a limit without a request is one."""
 
     def read(holder: Obj) -> Mapping[str, int]:
-        name = holder.get("name")
+        name = str(holder.get("name"))
         return resizing[name] if resizing and name in resizing else _requests(holder)
 
     return dict(aggregate(spec, read) + Counter(amounts(spec.get("overhead"))))

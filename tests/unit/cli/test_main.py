@@ -65,4 +65,11 @@ def test_completion_knows_verbs_and_their_options():
     shell = subprocess.run(
         ["bash", "-c", f"{script}\n" + "\n".join(asked)], capture_output=True, text=True, check=True, timeout=60
     )
-    assert shell.stdout.splitlines() == ["down doctor", "--nodes", "lookup", "--from", "load ls", "--catalogue"]
+    assert shell.stdout.splitlines() == [
+        "down doctor",
+        "--node-monitor-grace-period --nodes",
+        "lookup",
+        "--from",
+        "load ls",
+        "--catalogue",
+    ]
