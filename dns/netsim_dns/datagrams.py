@@ -80,6 +80,7 @@ class Datagrams:
         # what is too long to be sent, at most a message of TCP, must not spill over the end
         self._answers, answers = _buffer(BATCH * self._answer_step + MESSAGE_MAX)
         self._names, names = _buffer(BATCH * _NAME)
+        self._clients = [self._names[slot * _NAME : slot * _NAME + self._namelen] for slot in range(BATCH)]
         self._controls, controls = _buffer(BATCH * CONTROL_MAX)
         # the arrays own the memory that the kernel is pointed to
         self._into, self._from = _iovecs(queries, self._query_step), _iovecs(answers, self._answer_step)
@@ -109,7 +110,7 @@ class Datagrams:
         """
         queries, query_step, received = self._queries, self._query_step, self._received
         answers, answer_step, lengths = self._answers, self._answer_step, self._lengths
-        controls = self._controls if self._from_asked else None
+        controls, clients = self._controls if self._from_asked else None, self._clients
         interface = _HEADER + _INTERFACE[self._sock.family]
         of_a_link = _OF_A_LINK if self._six else -1
         first, later = 0, list[Later]()
@@ -131,7 +132,7 @@ class Datagrams:
                     later.append((slot, data, reply))
                     continue
             if exchanges is not None:
-                exchanges.append(_new(Exchange, (data, reply, self.client(slot))))
+                exchanges.append(_new(Exchange, (data, reply, clients[slot])))
         self._send(first, count)
         return later
 
@@ -147,7 +148,7 @@ class Datagrams:
 
     def client(self, slot: int) -> memoryview:
         """Where a datagram came from, as a struct sockaddr, until others are received."""
-        return self._names[slot * _NAME : slot * _NAME + self._namelen]
+        return self._clients[slot]
 
     def control(self, slot: int) -> Control:
         """What `sendmsg` must be given to answer from the address asked."""

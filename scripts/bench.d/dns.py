@@ -1,13 +1,15 @@
 """`scripts/bench dns`: answers a second of CPU time, latency, two workers, changes, a large cluster.
 
-`netsim dns` on CPU 0 serves a cluster from a file to dnsperf on the other CPUs: 12,000 distinct questions with EDNS, a
-fifth of them in mixed case or denied. Beside it Debian's knot serves a zone with the same names, in turn. CoreDNS's
-figures were measured on a machine where knot answered 135,000 a second; they are scaled by what it does here.
+`netsim dns` on CPU 0 serves a cluster to dnsperf on the other CPUs: 12,000 distinct questions with EDNS, a fifth of
+them in mixed case or denied. Beside it, in turn, Debian's knot serves a zone with the same names, and CoreDNS, where
+there is one, the same API. Where there is none its figures are those of a machine on which knot answered 135,000 a
+second, scaled by what knot does here.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import os
@@ -17,18 +19,21 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import dns_coredns
 import dns_load
 from dns_changes import run_changes
 from dns_clients import query
-from dns_load import Cpus, Rate, Server, half_cores, knot, netsim
+from dns_load import Cpus, Rate, Server, half_cores, knot, netsim, netsim_of
 from load import pss
 
 _KNOT = 135_000
-_PLAIN, _KUBEADM, _PLAIN_TCP, _KUBEADM_TCP = 22_200, 9_800, 28_300, 14_100
+# transport, 0 for the plugin alone or 1 for kubeadm's configuration, answers a second where knot gave _KNOT, goal
+_BESIDE_COREDNS = (("UDP", 0, 22_200, 4), ("UDP", 1, 9_800, 9), ("TCP", 0, 28_300, 1.5), ("TCP", 1, 14_100, 3))
 _SMALL, _LARGE = (1_000, 2), (10_000, 10)
 _UDP, _TCP = ("-c", "4", "-q", "100"), ("-c", "4", "-q", "100", "-m", "tcp")
 _MIXED = 6
@@ -64,79 +69,110 @@ class Row:
 
 
 def _in_turn(
-    servers: Sequence[Server],
-    questions: Path,
-    how: Sequence[str],
-    rounds: int,
-    seconds: float,
-    cpus: Cpus = Cpus.OTHERS,
-) -> list[Rate]:
-    """Of each server the median of some rounds, one round of each after the other; before that all is asked once."""
+    servers: Sequence[Server], questions: Path, how: Sequence[str], rounds: int, seconds: float
+) -> dict[Server, list[Rate]]:
+    """What each server answers in some rounds, one of each after the other; before that all is asked once."""
     for server in servers:
         server.ask_all(questions)
-    found = [[server.ask(questions, seconds, *how, cpus=cpus) for server in servers] for _ in range(rounds)]
-    return [
-        Rate(
-            *(
-                statistics.median(getattr(r, name) for r in column)
-                for name in ("per_second", "per_cpu_second", "latency")
-            )
-        )
-        for column in zip(*found, strict=True)
-    ]
+    found: dict[Server, list[Rate]] = {server: [] for server in servers}
+    for _ in range(rounds):
+        for server in servers:
+            found[server].append(server.ask(questions, seconds, *how))
+    return found
 
 
-def measure_rates(directory: Path, rounds: int, seconds: float) -> list[Row]:
-    """Small cluster: UDP, TCP and latency, in both configurations, beside knot."""
-    objects, questions = directory / "small.json", directory / "small.txt"
-    dns_load.write_cluster(objects, *_SMALL)
-    dns_load.write_questions(questions, _SMALL[0])
+class Small(NamedTuple):
+    """Servers of the small cluster: netsim in both configurations, knot and CoreDNS in both if they are there."""
+
+    plain: Server
+    kubeadm: Server
+    knot: Server | None
+    coredns: tuple[Server, Server] | None
+
+    @property
+    def all(self) -> list[Server]:
+        return [self.plain, self.kubeadm, *([self.knot] if self.knot else []), *(self.coredns or ())]
+
+
+@contextlib.contextmanager
+def small_cluster(directory: Path, coredns: str | None) -> Iterator[Small]:
+    """Netsim and CoreDNS read the same API."""
     port = f"127.0.0.1:{dns_load.free_port()}"
-    rows = []
-    with knot(directory, _SMALL[0]) as peer, netsim(objects) as plain, netsim(objects, "--metrics", port) as kubeadm:
-        servers = [plain, kubeadm, *([peer] if peer else [])]
-        udp = _in_turn(servers, questions, _UDP, rounds, seconds)
-        scale = udp[2].per_cpu_second / _KNOT if peer else 1.0
-        rows.append(_against("UDP", udp[0], _PLAIN * scale, 4, "CoreDNS, scaled"))
-        rows.append(_against("UDP, as kubeadm configures (metrics)", udp[1], _KUBEADM * scale, 9, "CoreDNS, scaled"))
-        if peer:
-            rows.append(_against("UDP", udp[0], udp[2].per_cpu_second, 0.7, "knot, now"))
-        tcp = _in_turn([plain, kubeadm], questions, _TCP, rounds, seconds)
-        rows.append(_against("TCP", tcp[0], _PLAIN_TCP * scale, 1.5, "CoreDNS, scaled"))
-        rows.append(
-            _against("TCP, as kubeadm configures (metrics)", tcp[1], _KUBEADM_TCP * scale, 3, "CoreDNS, scaled")
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(dns_coredns.api(dns_load.cluster(*_SMALL)))
+        config = dns_coredns.kubeconfig(directory, url)
+        yield Small(
+            stack.enter_context(netsim_of("--kubeconfig", config)),
+            stack.enter_context(netsim_of("--kubeconfig", config, "--metrics", port)),
+            stack.enter_context(knot(directory, _SMALL[0])),
+            (
+                stack.enter_context(dns_coredns.coredns(coredns, directory, url, kubeadm=False)),
+                stack.enter_context(dns_coredns.coredns(coredns, directory, url, kubeadm=True)),
+            )
+            if coredns
+            else None,
         )
-        rows += measure_latency([plain, *servers[2:]], questions, rounds, seconds)
+
+
+def measure_rates(directory: Path, rounds: int, seconds: float, coredns: str | None) -> list[Row]:
+    """Small cluster by UDP and TCP, in both configurations, beside knot and CoreDNS."""
+    rows = []
+    with small_cluster(directory, coredns) as small:
+        found = {
+            work: _in_turn(small.all, directory / "small.txt", how, rounds, seconds)
+            for work, how in (("UDP", _UDP), ("TCP", _TCP))
+        }
+        by_knot = [rate.per_cpu_second for rate in found["UDP"][small.knot]] if small.knot else []
+        if by_knot:
+            rows.append(_against("UDP", found["UDP"][small.plain], by_knot, 0.7, "knot, now"))
+        for work, number, told, goal in _BESIDE_COREDNS:
+            ours = found[work][(small.plain, small.kubeadm)[number]]
+            peer, who = [told * rate / _KNOT for rate in by_knot or [_KNOT] * rounds], "CoreDNS, scaled"
+            if small.coredns:
+                peer, who = [rate.per_cpu_second for rate in found[work][small.coredns[number]]], "CoreDNS, now"
+            rows.append(_against(work + (", as kubeadm configures" if number else ""), ours, peer, goal, who))
     return rows
 
 
-def measure_latency(servers: Sequence[Server], questions: Path, rounds: int, seconds: float) -> list[Row]:
-    """Of netsim and, if it is there, knot. On another CPU than the server's it is mostly how long this machine takes to
-    wake an idle CPU; with a question each millisecond the server's part of the CPU's caches is used by others."""
-    rows = []
-    for cpus, where in ((Cpus.FIRST, "same CPU"), (Cpus.OTHERS, "other CPU")):
-        found = [[s.ask_alone(questions, seconds, cpus) for s in servers] for _ in range(rounds)]
-        rows.append(_latency(f"one question after the other, {where}", found))
-    found = [[s.ask(questions, seconds, *_EACH_MS, cpus=Cpus.FIRST).latency for s in servers] for _ in range(rounds)]
-    return [*rows, _latency("a question each ms, dnsperf on the same CPU", found)]
+def measure_latency(directory: Path, rounds: int, seconds: float, coredns: str | None) -> list[Row]:
+    """On another CPU than the server's it is mostly how long this machine takes to wake an idle CPU; with a question
+    each millisecond the server's part of the CPU's caches is used by others."""
+    questions = directory / "small.txt"
+    with small_cluster(directory, coredns) as small:
+        servers = [small.plain, *([small.knot] if small.knot else []), *(small.coredns or ())[:1]]
+        for server in servers:
+            server.ask_all(questions)
+        ways: list[tuple[str, Callable[[Server], float]]] = [
+            ("one after the other, same CPU", lambda s: s.ask_alone(questions, seconds, Cpus.FIRST)),
+            ("one after the other, other CPU", lambda s: s.ask_alone(questions, seconds, Cpus.OTHERS)),
+            ("one each ms, dnsperf, same CPU", lambda s: s.ask(questions, seconds, *_EACH_MS, cpus=Cpus.FIRST).latency),
+        ]
+        rows = []
+        for work, ask in ways:
+            found = [[ask(server) for server in servers] for _ in range(rounds)]
+            ours, *peers = (statistics.median(column) for column in zip(*found, strict=True))
+            names = [*(["knot"] if small.knot else []), *(["CoreDNS"] if small.coredns else [])]
+            for name, peer in zip(names, peers, strict=True):
+                goal = 1.0 if name == "CoreDNS" else _ALONE_BESIDE_KNOT
+                rows.append(
+                    Row(f"questions {work}, median", "us", ours, peer, ours / peer, goal, False, f"{name}, now")
+                )
+            if not small.coredns and "after the other, same" in work:
+                rows.append(
+                    Row(f"questions {work}, median", "us", ours, _ALONE, ours / _ALONE, 1, False, "CoreDNS, told")
+                )
+    return rows
 
 
-def _latency(work: str, found: Sequence[Sequence[float]]) -> Row:
-    ours, *knots = (statistics.median(column) for column in zip(*found, strict=True))
-    same = "after the other, same" in work
-    goal, ratio = (_ALONE, ours) if same else (_ALONE_BESIDE_KNOT, ours / knots[0] if knots else 1.0)
-    who = "knot, now; goal CoreDNS's" if same else "knot, now"
-    return Row(f"{work}, median", "us", ours, knots[0] if knots else 0.0, ratio, goal, False, who)
+def _against(work: str, ours: Sequence[Rate], theirs: Sequence[float], goal: float, who: str) -> Row:
+    """The ratio is the median of the rounds': how fast the machine is changes from one to the next."""
+    value, peer = statistics.median(rate.per_cpu_second for rate in ours), statistics.median(theirs)
+    ratio = statistics.median(rate.per_cpu_second / other for rate, other in zip(ours, theirs, strict=True))
+    seen = statistics.median(rate.per_second for rate in ours)
+    return Row(f"answers, {work}; {seen:,.0f} a second", "/CPUs", value, peer, ratio, goal, True, who)
 
 
-def _against(work: str, ours: Rate, theirs: float, goal: float, who: str) -> Row:
-    value = ours.per_cpu_second
-    return Row(
-        f"answers, {work}; {ours.per_second:,.0f} a second", "/CPUs", value, theirs, value / theirs, goal, True, who
-    )
-
-
-def measure_workers(directory: Path, rounds: int, seconds: float) -> list[Row]:
+def measure_workers(directory: Path, rounds: int, seconds: float, _: str | None) -> list[Row]:
     """One process with half a core and two with half a core each, in turn; on all CPUs, since what a client makes the
     kernel do on theirs would be missing in their halves of one."""
     objects, questions = directory / "small.json", directory / "small.txt"
@@ -156,7 +192,7 @@ def measure_workers(directory: Path, rounds: int, seconds: float) -> list[Row]:
     return [Row("two workers of half a core", "/s", both, alone, both / alone, 1.7, True, "one of half a core")]
 
 
-def measure_changes(directory: Path, rounds: int, seconds: float) -> list[Row]:
+def measure_changes(directory: Path, rounds: int, seconds: float, _: str | None) -> list[Row]:
     """What is asked for while Services come and go: answers that were never true, and how long one outlived its own."""
     outcome = run_changes(directory, seconds * rounds)
     work = f"{outcome.changes:,} changes, {outcome.asked:,} questions"
@@ -167,7 +203,7 @@ def measure_changes(directory: Path, rounds: int, seconds: float) -> list[Row]:
     ]
 
 
-def measure_large(directory: Path, rounds: int, seconds: float) -> list[Row]:
+def measure_large(directory: Path, rounds: int, seconds: float, _: str | None) -> list[Row]:
     """10,000 Services of 10 endpoints beside the small cluster: memory and rate."""
     dns_load.write_cluster(directory / "large.json", *_LARGE)
     dns_load.write_questions(directory / "large.txt", _LARGE[0])
@@ -186,7 +222,7 @@ def measure_large(directory: Path, rounds: int, seconds: float) -> list[Row]:
     ]
 
 
-def measure_index() -> list[Row]:
+def measure_index(*_: object) -> list[Row]:
     """From objects to an index, and one EndpointSlice changed with all names asked for; CPU time."""
     from netsim_dns.config import DnsConfig
     from netsim_dns.index import Index, build_index
@@ -224,10 +260,22 @@ def _cpu(work: Callable[[], object]) -> tuple[float, object]:
     return time.process_time() - start, result
 
 
+_PARTS: dict[str, Callable[[Path, int, float, str | None], list[Row]]] = {
+    "rates": measure_rates,
+    "latency": measure_latency,
+    "workers": measure_workers,
+    "changes": measure_changes,
+    "large": measure_large,
+    "index": measure_index,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench dns", description=__doc__.partition("\n")[0])
+    parser.add_argument("--part", choices=_PARTS, action="append", help="only this one; again for more (default all)")
     parser.add_argument("--rounds", type=int, default=3, help="medians of so many rounds (default 3)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of load in each round (default 3)")
+    parser.add_argument("--coredns", metavar="FILE", help="the program to compare with (default: that on PATH, if any)")
     parser.add_argument("-o", dest="output", choices=("text", "json"), default="text")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("scripts/bench: ended"))  # what was started is to be removed
@@ -238,16 +286,11 @@ def main() -> None:
         print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; server on CPU 0; medians of {options.rounds}\n")
         print(f"{'work':<52} {'netsim':>9} {'':<5} {'peer':>9} {'ratio':>8} {'goal':>8} {'':<6} who")
     with tempfile.TemporaryDirectory(prefix="netsim-bench-") as name:
-        directory = Path(name)
-        parts: Sequence[Callable[[], list[Row]]] = (
-            lambda: measure_rates(directory, options.rounds, options.seconds),
-            lambda: measure_workers(directory, options.rounds, options.seconds),
-            lambda: measure_changes(directory, options.rounds, options.seconds),
-            lambda: measure_large(directory, options.rounds, options.seconds),
-            measure_index,
-        )
-        for part in parts:
-            for row in part():
+        directory, coredns = Path(name), options.coredns or shutil.which("coredns")
+        dns_load.write_cluster(directory / "small.json", *_SMALL)
+        dns_load.write_questions(directory / "small.txt", _SMALL[0])
+        for part in options.part or _PARTS:
+            for row in _PARTS[part](directory, options.rounds, options.seconds, coredns):
                 rows.append(asdict(row) | {"met": row.met})
                 if text:
                     print(row.render(), flush=True)

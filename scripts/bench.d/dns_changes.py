@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dns_clients import query
+from dns_coredns import kubeconfig
 from dns_load import Server, free_port, netsim_of
 
 CHANGES, QUESTIONS, SERVICES = 200, 5000, 60
@@ -149,12 +150,7 @@ def run_changes(directory: Path, seconds: float) -> Outcome:
 async def _served(directory: Path) -> AsyncIterator[tuple[Api, Server]]:
     api, port = Api(), free_port()
     listener = await asyncio.start_server(api.serve, "127.0.0.1", port)
-    config = directory / "api.conf"
-    config.write_text(json.dumps({
-        "current-context": "it", "contexts": [{"name": "it", "context": {"cluster": "it"}}],
-        "clusters": [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-    }))  # fmt: skip
-    context = netsim_of("--kubeconfig", str(config))
+    context = netsim_of("--kubeconfig", kubeconfig(directory, f"http://127.0.0.1:{port}"))
     server = await asyncio.to_thread(context.__enter__)
     try:
         yield api, server

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from netsim import __version__
 from netsim.api.prometheus import render_metric
 
-from ..seams import Exchange, Observe, with_inner
+from ..seams import Exchange, Observe
 from ..settings import Settings
 from .metrics import Metrics
 from .query_log import QueryLog
@@ -43,7 +43,6 @@ class Observer:
             plugins[(server_label(settings.dns.listen), settings.blocks[0][0], "", name)] = 1.0
 
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
-        exchanges = with_inner(exchanges)
         for observe in self._told:
             observe(proto, exchanges, seconds)
 

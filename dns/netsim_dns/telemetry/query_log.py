@@ -8,7 +8,7 @@ from struct import error, unpack_from
 from typing import Any, NamedTuple
 
 from ..names import Labels
-from ..seams import Exchange
+from ..seams import Exchange, with_inner
 from ..types import NAMES_IN, NOERROR, NS, NXDOMAIN, OPT, REFUSED, SERVFAIL
 from ..wire import HEADER_SIZE, PLAIN_LIMIT, RA, TCP_LIMIT, Malformed, Query, parse_query
 from .registry import class_name, rcode_name, type_name
@@ -180,6 +180,6 @@ class QueryLog:
         self._classes, self._form, self._write = classes, form, write
 
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
-        lines = list(render_lines(proto, exchanges, seconds, self._classes, self._form))
+        lines = list(render_lines(proto, with_inner(exchanges), seconds, self._classes, self._form))
         if lines:
             self._write("\n".join([*lines, ""]))

@@ -11,7 +11,7 @@ from netsim.api.prometheus import Histogram
 from ..config import Listen
 from ..names import labels_of, lower
 from ..reply import whole_name
-from ..seams import Exchange
+from ..seams import Exchange, with_inner
 from ..types import FORMERR, NOTIMP, REFUSED, SERVFAIL
 from .metrics import Metrics
 from .registry import TYPES, rcode_name
@@ -118,7 +118,7 @@ class Tally:
 
     def _take(self, kind: _Kind, waiting: list[Exchange]) -> None:
         seen = self._seen.setdefault(kind, Counter())
-        seen.update(_keys(waiting))
+        seen.update(_keys(with_inner(waiting)))
         waiting.clear()
         if len(seen) > KEYS_MAX:
             self._name(kind, seen)
