@@ -76,7 +76,7 @@ def read_cache(directive: Directive, server: Server) -> None:
     for zone in words[len(number) :]:
         if zone.rstrip(".") not in {each.rstrip(".") for each in server.zones}:
             raise directive.error(f"{zone}: a cache is for all that its server block forwards; {INSTEAD}")
-    most = whole(directive, number[0]) if number else 0
+    most = _time(directive, number[0]) if number else 0
     server.cache = CacheConfig(success_ttl=most or CACHE_MOST, denial_ttl=most or DENIAL_MOST)
     for line in directive.body:
         server.cache = replace(server.cache, **_cache_option(line, server.cache))
@@ -86,13 +86,13 @@ def _cache_option(line: Directive, cache: CacheConfig) -> dict[str, Any]:
     match line.name, line.arguments:
         case (("success" | "denial" as kind), [capacity, *times]):
             found: dict[str, Any] = {f"{kind}_capacity": whole(line, capacity)}
-            found |= {f"{kind}_ttl": whole(line, times[0])} if times else {}
+            found |= {f"{kind}_ttl": _time(line, times[0])} if times else {}
             found |= {"ttl_min": whole(line, times[1])} if times[1:] else {}
         case "prefetch", [amount, *rest]:
             found = {"prefetch": whole(line, amount)}
             found |= {"prefetch_window": seconds(line, rest[0])} if rest else {}
-            found |= {"prefetch_percent": whole(line, rest[1].removesuffix("%"))} if rest[1:] else {}
-        case "serve_stale", rest:
+            found |= {"prefetch_percent": _percent(line, rest[1])} if rest[1:] else {}
+        case "serve_stale", rest if rest[1:] in ([], ["immediate"], ["verify"]):
             found = {"serve_stale": seconds(line, rest[0] if rest else "1h"), "stale_verify": rest[1:] == ["verify"]}
         case "servfail", [time]:
             found = {"servfail_ttl": seconds(line, time)}
@@ -104,6 +104,19 @@ def _cache_option(line: Directive, cache: CacheConfig) -> dict[str, Any]:
             options = "success, denial, prefetch, serve_stale, servfail, disable, keepttl"
             raise line.error(f"not served as it is written; cache has {options}: {INSTEAD}")
     return found
+
+
+def _time(line: Directive, text: str) -> int:
+    seconds_kept = whole(line, text)
+    if not seconds_kept:
+        raise line.error("0 seconds: give at least 1, or leave the cache out")
+    return seconds_kept
+
+
+def _percent(line: Directive, text: str) -> int:
+    if not text.endswith("%"):
+        raise line.error(f"{text!r} is no percentage such as 10%")
+    return whole(line, text[:-1])
 
 
 def read_forward(directive: Directive, read_file: ReadFile) -> ForwardZone:
@@ -146,7 +159,7 @@ def _upstreams(directive: Directive, text: str, read_file: ReadFile) -> Sequence
 def _forward_option(line: Directive) -> dict[str, Any]:
     found: dict[str, Any]
     match line.name, line.arguments:
-        case "except", zones:
+        case "except", [_, *_] as zones:
             found = {"excluded": tuple(zone.removesuffix(".") for zone in zones)}
         case (("force_tcp" | "prefer_udp" as name), []):
             found = {name: True}
@@ -156,15 +169,15 @@ def _forward_option(line: Directive) -> dict[str, Any]:
             found = {name: whole(line, number)}
         case "expire", [time]:
             found = {"expire": seconds(line, time)}
-        case "health_check", [time, *rest] if not set(rest[:1]) - {"no_rec", "domain"}:
+        case "health_check", [time, *rest] if not set(rest[:1]) - {"no_rec", "domain"} and rest[-1:] != ["domain"]:
             found = {"health_interval": seconds(line, time), "health_recursion": "no_rec" not in rest}
             found |= {"health_domain": rest[rest.index("domain") + 1]} if rest[-2:-1] == ["domain"] else {}
         case "failfast_all_unhealthy_upstreams", []:
             found = {"failfast": True}
-        case "failover", codes:
+        case "failover", [_, *_] as codes:
             numbers = {name: number for number, name in RCODES.items()}
             found = {"failover": tuple(_rcode(line, code, numbers) for code in codes)}
-        case "next", codes:
+        case "next", [_, *_] as codes:
             numbers = {name: number for number, name in RCODES.items()}
             found = {"next_rcodes": tuple(_rcode(line, code, numbers) for code in codes)}
         case _:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from netsim.api.selectors import SelectorError, parse_label_selector
+
 from ..options import PODS
 from ..zones import reverse_zones
 from .server import INSTEAD, Plugin, Server
 from .syntax import Directive
-from .values import is_reverse, only, seconds, whole
+from .values import at_least_one, is_reverse, only, seconds, whole
 
 
 def read_kubernetes(directive: Directive, server: Server) -> None:
@@ -45,15 +47,24 @@ def _startup_timeout(line: Directive, server: Server) -> None:
 
 
 def _namespaces(line: Directive, server: Server) -> None:
-    server.values["namespaces"] = line.arguments
+    server.values["namespaces"] = at_least_one(line)
 
 
 def _namespace_labels(line: Directive, server: Server) -> None:
-    server.values["namespace-labels"] = " ".join(line.arguments)
+    server.values["namespace-labels"] = _selector(line)
 
 
 def _labels(line: Directive, server: Server) -> None:
-    server.values["labels"] = " ".join(line.arguments)
+    server.values["labels"] = _selector(line)
+
+
+def _selector(line: Directive) -> str:
+    text = " ".join(at_least_one(line))
+    try:
+        parse_label_selector(text)
+    except SelectorError as failure:
+        raise line.error(f"{failure}; use a selector such as app=web") from None
+    return text
 
 
 def _noendpoints(line: Directive, server: Server) -> None:

@@ -16,7 +16,7 @@ from .forwarding import ReadFile, forwarded_zones, read_cache, read_forward
 from .kubernetes import read_kubernetes
 from .server import INSTEAD, Plugin, Server
 from .syntax import Block, Directive, LineError, ReadAll, parse_corefile
-from .values import duration_text, only, place, seconds, split_key, whole
+from .values import at_least_one, duration_text, only, place, seconds, split_key, whole
 
 
 def read_corefile(
@@ -29,6 +29,9 @@ def read_corefile(
     """
     blocks = parse_corefile(text, environment, read_all)
     keys = [split_key(key) for block in blocks for key in block.keys]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError(f"server block {key[0]}:{key[1]} is there twice; write both as one")
     ports = {port for _, port in keys}
     if len(ports) != 1:
         raise ConfigError(f"the server blocks have {len(ports)} different ports; give one, such as `.:53 {{`")
@@ -97,7 +100,8 @@ def _loop(directive: Directive, server: Server) -> None:
 
 
 def _errors(directive: Directive, server: Server) -> None:
-    only(directive, 0, 1)  # it may be told to write to stdout
+    if directive.arguments not in ([], ["stdout"]):
+        raise directive.error(f"{' '.join(directive.arguments)}: lines go to stdout")
     for line in directive.body:
         match line.name, line.arguments:
             case "stacktrace", []:
@@ -174,7 +178,9 @@ def _prometheus(directive: Directive, server: Server) -> None:
 def _reload(directive: Directive, server: Server) -> None:
     """Files are looked at as often as is asked for, but at least each two seconds: no restart is needed, nor jitter."""
     interval = seconds(directive, (only(directive, 0, 2) or ["2s"])[0])
-    server.values["reload"] = min(interval, 2.0)
+    if interval < RELOAD_LEAST:
+        raise directive.error(f"{directive.arguments[0]}: give at least 2s")
+    server.values["reload"] = RELOAD_LEAST
 
 
 def _hosts(directive: Directive, server: Server) -> None:
@@ -188,12 +194,14 @@ def _hosts(directive: Directive, server: Server) -> None:
         match line.name, line.arguments:
             case "fallthrough", of:
                 through = tuple(zone.removesuffix(".") or "." for zone in of or ["."])
-            case "ttl", [number]:
-                ttl = whole(line, number)
+            case "ttl", of:
+                ttl = whole(line, only(line, 1, 1)[0])
+                if not 0 < ttl < 65536:
+                    raise line.error(f"{ttl} is out of range, use 1 to 65535 seconds")
             case "no_reverse", []:
                 reverse = False
-            case "reload", [_]:
-                pass  # files are looked at as often as the configuration
+            case "reload", [time]:
+                seconds(line, time)  # files are looked at as often as the configuration
             case _:
                 lines.append(" ".join([line.name, *line.arguments]))
     within = tuple(zone.removesuffix(".") or "." for zone in zones or server.zones)
@@ -227,7 +235,7 @@ def _rule(directive: Directive, kind: str, source: str, target: str) -> Rewrite:
 
 
 def _bind(directive: Directive, server: Server) -> None:
-    for word in directive.arguments:
+    for word in at_least_one(directive):
         if not is_address(word):
             raise directive.error(f"{word!r} is no address; interfaces are not looked up, {INSTEAD}")
     server.binds += directive.arguments
@@ -238,7 +246,8 @@ def _bufsize(directive: Directive, server: Server) -> None:
 
 
 # what a block may have several of, what has lines in braces, and what all blocks have together
-AGAIN = frozenset({"bind", "errors", "forward", "log", "rewrite"})
+AGAIN = frozenset({"bind", "forward", "log", "rewrite"})
+RELOAD_LEAST = 2.0
 WITH_BODY = frozenset({"cache", "errors", "health", "hosts", "kubernetes", "log", "ready", "rewrite"})
 ONE_FOR_ALL = {"prometheus": "metrics", "reload": "reload"}
 LEVELS = ("debug", "info", "warning", "error")

@@ -132,7 +132,10 @@ def _body(lines: Lines, position: int, opened: int) -> tuple[list[Directive], in
 def _lines(text: str, environment: Mapping[str, str]) -> Iterator[tuple[int, list[str]]]:
     """Numbers and words of the lines that have any."""
     for number, line in enumerate(text.splitlines(), 1):
-        words = list(_words(line, environment))
+        try:
+            words = list(_words(line, environment))
+        except ConfigError as failure:
+            raise LineError(f"line {number}: {failure}") from None
         if words:
             yield number, words
 
@@ -142,5 +145,7 @@ def _words(line: str, environment: Mapping[str, str]) -> Iterator[str]:
         quoted, plain = match.groups()
         if plain is not None and plain.startswith("#"):
             return
+        if plain is not None and plain.startswith('"'):
+            raise ConfigError(f"{plain}: this quotation mark has no other one in its line")
         word = quoted.replace('\\"', '"') if quoted is not None else plain
         yield _VARIABLE.sub(lambda found: environment.get(found[1] or found[2], ""), word)

@@ -22,10 +22,17 @@ def only(directive: Directive, least: int, most: int) -> list[str]:
     return directive.arguments
 
 
+def at_least_one(directive: Directive) -> list[str]:
+    """The arguments, of which there must be some. Raises ConfigError."""
+    if not directive.arguments:
+        raise directive.error("0 values, give at least one")
+    return directive.arguments
+
+
 def seconds(directive: Directive, text: str) -> float:
-    """A duration of Go, such as 5s, 500ms or 1m30s; a bare number is seconds. Raises ConfigError."""
-    if text.isascii() and text.isdigit():
-        return float(text)
+    """A duration of Go, such as 5s, 500ms or 1m30s, with its unit unless it is 0. Raises ConfigError."""
+    if text == "0":
+        return 0.0
     if not text or _DURATION.sub("", text):
         raise directive.error(f"{text!r} is not a duration such as 5s or 500ms")
     return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
@@ -51,7 +58,9 @@ def whole(directive: Directive, text: str) -> int:
 def place(directive: Directive, default: str) -> Listen:
     """The (address, port) of the argument, such as `:9153`; without host it is every address. Raises ConfigError."""
     text = (only(directive, 0, 1) or [default])[0]
-    host, _, port = text.rpartition(":")
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise directive.error(f"{text!r} has no port; give [ADDRESS]:PORT, such as {default}")
     return parse_listen(f"{'127.0.0.1' if host == 'localhost' else host or '0.0.0.0'}:{port}")
 
 
