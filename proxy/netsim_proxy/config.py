@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 Family = Literal[4, 6]
+_PORTS = {"healthz-bind-address": 10256, "metrics-bind-address": 10249}
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Mode = Literal["iptables", "nftables"]
 PRIMARY = "primary"
@@ -102,9 +104,12 @@ def _check_ip(flag: str, text: str) -> None:
 
 
 def split_address(flag: str, text: str) -> tuple[str, int] | None:
-    """Host and port of "IP:PORT" or "[IP6]:PORT"; None for "", where nothing is opened. Raises ValueError."""
+    """Host and port of "IP:PORT" or "[IP6]:PORT", for an IPv4 address alone with the flag's usual port; None for "",
+    where nothing is opened. Raises ValueError."""
     if not text:
         return None
+    if re.fullmatch(r"\d+(\.\d+){3}", text):
+        text = f"{text}:{_PORTS[flag]}"
     host, _, port = text.rpartition(":")
     try:
         ipaddress.ip_address(host.strip("[]"))

@@ -14,6 +14,7 @@ from netsim.host.netlink import Netlink
 from netsim_proxy.config import PRIMARY, Family, ProxyConfig, networks_of
 from netsim_proxy.context import nodeport_addresses, with_primary_addresses
 from netsim_proxy.kernel_settings import BUCKETS_SHARE, MAX, conntrack_max, conntrack_timeouts
+from netsim_proxy.metrics import Process
 from netsim_proxy.model import Node
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,14 @@ def with_cpu_seconds(call: Callable[[], _T]) -> tuple[_T, float]:
 def _cpu_seconds() -> float:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.thread_time() + children.ru_utime + children.ru_stime
+
+
+def read_process(started: float) -> Process:
+    """What this process uses now; it runs since `started` (epoch seconds)."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        virtual, resident = (int(pages) * resource.getpagesize() for pages in file.read().split()[:2])
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Process(time.process_time(), resident, virtual, len(os.listdir("/proc/self/fd")), most, started)
 
 
 def read_local_addresses(config: ProxyConfig, family: Family) -> tuple[str, ...]:

@@ -92,6 +92,31 @@ def _row(metric: Metric, labels: tuple[str, ...], value: float) -> Row:
     return dict(zip(metric.labels, labels, strict=True)), value, None
 
 
+class Process(NamedTuple):
+    """What this process uses: CPU time in seconds, memory in bytes, files; `started` is in epoch seconds."""
+
+    cpu: float
+    resident: int
+    virtual: int
+    open_files: int
+    most_files: int
+    started: float
+
+
+def render_process(process: Process) -> str:
+    """The metrics that every program of Kubernetes has."""
+    metrics: tuple[tuple[str, Literal["counter", "gauge"], str, float], ...] = (
+        ("cpu_seconds_total", "counter", "CPU time of this process", process.cpu),
+        ("max_fds", "gauge", "Files that it may have open", process.most_files),
+        ("open_fds", "gauge", "Files that it has open", process.open_files),
+        ("resident_memory_bytes", "gauge", "Resident memory in bytes", process.resident),
+        ("start_time_seconds", "gauge", "Start time since the epoch", process.started),
+        ("virtual_memory_bytes", "gauge", "Virtual memory in bytes", process.virtual),
+    )
+    rows = (render_metric(f"process_{name}", kind, text, [({}, value, None)]) for name, kind, text, value in metrics)
+    return "".join(f"{line}\n" for lines in rows for line in lines)
+
+
 def render_indicators(pings: int) -> str:
     """/metrics/slis (KEP-3466): how often /healthz of the same port was asked, which always does well."""
     labels = {"name": "ping", "type": "healthz"}

@@ -20,7 +20,8 @@ from netsim_proxy.doors import ServiceHealthServers, health_handler, keep_health
 from netsim_proxy.inputs import node_cache, service_cache, slice_cache, trigger_time
 from netsim_proxy.listeners import CannotListen, serve_for_ever
 from netsim_proxy.loop import FamilyLoop
-from netsim_proxy.machine import ensure_conntrack, read_health_addresses
+from netsim_proxy.machine import ensure_conntrack, read_health_addresses, read_process
+from netsim_proxy.metrics import render_process
 from netsim_proxy.model import Node, Slice, with_own_address
 from netsim_proxy.reporter import Reporter
 from netsim_proxy.telemetry import Telemetry
@@ -94,11 +95,12 @@ class Proxy:
     def _cannot_check(self, key: str, port: int, why: str) -> None:
         text = f'node {self._config.hostname} failed to start healthcheck "{key}" on port {port}: {why}'
         log.error("%s", text)
-        self._reporter.about_service(key, "Warning", "FailedToStartServiceHealthcheck", text)
+        self._reporter.about_service(key, "Warning", "FailedToStartServiceHealthcheck", "Listen", text)
 
     async def _render_metrics(self) -> str:
         pending = [loop.inputs.pending for loop in self._loops.values()]
-        return self.telemetry.render_metrics((sum(one for one, _ in pending), sum(other for _, other in pending)))
+        waiting = sum(one for one, _ in pending), sum(other for _, other in pending)
+        return self.telemetry.render_metrics(waiting) + render_process(read_process(self.telemetry.epoch))
 
     async def _warn_without_node(self, name: str) -> None:
         """A Node that the agent is about to register is not worth a line; one that stays away is."""
@@ -141,7 +143,9 @@ class Proxy:
         """Tell the Service that addresses of the wrong family were left out."""
         for address in part.rejected:
             message = f"{address} in endpointslice has incorrect IP version"
-            self._reporter.about_service(part.service_key, "Warning", "KubeProxyIncorrectIPVersion", message)
+            self._reporter.about_service(
+                part.service_key, "Warning", "KubeProxyIncorrectIPVersion", "GatherEndpoints", message
+            )
 
 
 async def run_proxy(config: ProxyConfig, client: Client) -> None:

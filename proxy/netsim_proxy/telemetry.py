@@ -16,12 +16,13 @@ from netsim_proxy.tally import HealthChecks, Tally
 
 
 class Telemetry:
-    """One for the whole proxy; used in its event loop only. `health_changed` is set when health checks may have."""
+    """One for the whole proxy; used in its event loop only. `health_changed` is set when health checks may have;
+    `epoch` is when it began."""
 
     def __init__(self, config: ProxyConfig) -> None:
         self._started = time.monotonic()
         self._clock = Clock(datetime.now(UTC))
-        self._epoch = time.time()
+        self.epoch = time.time()
         self._health = ProxyHealth(config.families, config.sync_period)
         self._tallies = {family: Tally(config.hostname) for family in config.families}
         self._untold: dict[Family, dict[str, Input]] = {family: {} for family in config.families}
@@ -48,7 +49,7 @@ class Telemetry:
     ) -> None:
         """Rules are right; `triggers` are the times (epoch) of what the programmed changes go back to."""
         now = time.time()
-        self._observe(outcome, (now - trigger for trigger in triggers if trigger > self._epoch))
+        self._observe(outcome, (now - trigger for trigger in triggers if trigger > self.epoch))
         self._health.updated(family, self._now(), pending=pending)
         self.metrics.set("last_timestamp_seconds", now)
         told = {**self._untold[family], **changes}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import re
+import time
 import uuid
 from collections.abc import Iterator
 from functools import partial
@@ -104,14 +106,21 @@ def test_health_metrics_and_health_checks_follow_the_cluster(alone: NodeAlone) -
     proxy = alone.start()
     proxy.wait_synced()
     until(lambda: [e["reason"] for e in alone.api.events] == ["Starting"])
-    about = alone.api.events[0]["involvedObject"]
+    told = alone.api.events[0]
+    about = told["involvedObject"]
     assert (about["kind"], about["name"], about["uid"]) == ("Node", "node1", "node1")
+    assert (told["action"], told["reportingInstance"], told["source"]) == ("StartKubeProxy", "kube-proxy-node1", {})
 
     assert alone.get(HEALTHZ, "/healthz")[0] == alone.get(HEALTHZ, "/livez")[0] == 200
     assert alone.get(HEALTHZ, "/other")[0] == 404
     assert alone.get(METRICS, "/proxyMode")[1] == "iptables"
     assert alone.get(METRICS, "/healthz")[1] == "ok"
     assert json.loads(alone.get(METRICS, "/configz")[1])["kubeproxy.config.k8s.io"]["mode"] == "iptables"
+
+    own = dict(re.findall(r"^(process_\w+) (\S+)$", alone.get(METRICS, "/metrics")[1], re.M))
+    assert float(own["process_resident_memory_bytes"]) < float(own["process_virtual_memory_bytes"])
+    assert 0 < float(own["process_open_fds"]) < float(own["process_max_fds"])
+    assert float(own["process_start_time_seconds"]) < time.time() and float(own["process_cpu_seconds_total"]) > 0
 
     until(lambda: alone.get(CHECK, "/any/path")[0] == 200)
     _, body, headers = alone.get(CHECK)
@@ -143,12 +152,15 @@ def test_a_taken_port_is_told_and_tried_again(alone: NodeAlone) -> None:
         taken.bind(("0.0.0.0", CHECK))
         taken.listen()
         alone.api.put(balanced())
-        alone.api.put(endpoints("lb", "10.180.0.11"))
+        alone.api.put(endpoints("lb", "10.180.0.11", "fd00::9"))
         alone.start(sync_period=0.2).wait_synced()
-        until(lambda: "FailedToStartServiceHealthcheck" in [e["reason"] for e in alone.api.events])
-        event = alone.api.events[-1]
-        assert event["message"].startswith('node node1 failed to start healthcheck "ns/lb" on port 32017: ')
-        assert (event["involvedObject"]["name"], event["type"]) == ("lb", "Warning")
+        until(lambda: len(alone.api.events) == 3)
+        told = {event["action"]: event for event in alone.api.events if event["involvedObject"]["name"] == "lb"}
+        assert {event["type"] for event in told.values()} == {"Warning"}
+        assert told["Listen"]["reason"] == "FailedToStartServiceHealthcheck"
+        assert told["Listen"]["message"].startswith('node node1 failed to start healthcheck "ns/lb" on port 32017: ')
+        assert told["GatherEndpoints"]["reason"] == "KubeProxyIncorrectIPVersion"
+        assert told["GatherEndpoints"]["message"] == "fd00::9 in endpointslice has incorrect IP version"
     finally:
         taken.close()
     until(lambda: alone.get(CHECK)[0] == 200)

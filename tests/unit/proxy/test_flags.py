@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netsim_proxy.config import ProxyConfig
+from netsim_proxy.config import ProxyConfig, split_address
 from netsim_proxy.flags import (
     API_VERSION,
     FLAGS,
@@ -65,6 +65,11 @@ def test_wrong_values_name_the_flag_and_what_it_takes(name: str, value: str, say
     with pytest.raises(ValueError) as raised:
         ProxyConfig("n", **parse_flags({name: value}))
     assert says in str(raised.value)
+
+
+def test_an_address_alone_has_the_usual_port():
+    assert split_address("healthz-bind-address", "0.0.0.0") == ("0.0.0.0", 10256)
+    assert split_address("metrics-bind-address", "192.168.0.2") == ("192.168.0.2", 10249)
 
 
 def test_a_configuration_says_the_same_as_the_settings_it_is_made_of():
