@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from netsim_proxy.model import Node, ServicePort, Slice, SliceEndpoint
 from netsim_proxy.programmer import Programmer
 from netsim_proxy.render import compile_objects
 from support.proxy_objects import every_kind
+from support.proxy_random import random_input, reached_from_here
 from support.rulesets import comparable
 
 pytestmark = pytest.mark.root
@@ -108,49 +110,39 @@ def test_loading_over_recorded_rules_writes_nothing(inside: InNetns) -> None:
     assert inside(programmer.sync, inputs_of(items, 4), node).lines == 0
 
 
-def random_input(rng: random.Random, name: str) -> Input:
-    """A Service with one or two ports, of any type, with some endpoints here and elsewhere; sometimes none at all."""
-    if rng.random() < 0.15:
-        return Input()
-    number = int(name[3:])
-    outside = rng.random() < 0.5
-    ports = tuple(
-        ServicePort(
-            "ns",
-            name,
-            protocol.lower(),
-            protocol,
-            f"10.96.0.{number + 1}",
-            80,
-            node_port=30000 + number if outside else 0,
-            external_ips=(f"192.0.2.{number + 1}",) if rng.random() < 0.3 else (),
-            vips=(f"203.0.113.{number + 1}",) if outside and rng.random() < 0.5 else (),
-            source_ranges=("198.51.100.0/24",) if rng.random() < 0.3 else (),
-            internal_local=rng.random() < 0.3,
-            external_local=rng.random() < 0.3,
-            affinity_seconds=rng.choice((0, 0, 60)),
-        )
-        for protocol in rng.choice((("TCP",), ("UDP",), ("TCP", "UDP")))
-    )
-    endpoints = tuple(
-        SliceEndpoint(f"10.180.0.{address}", rng.choice(("node1", "node2")), rng.random() < 0.8, True, False, ())
-        for address in rng.sample(range(1, 20), rng.randint(0, 4))
-    )
-    part = Slice("ns", f"{name}-1", name, 4, (("tcp", "TCP", 8080), ("udp", "UDP", 8081)), endpoints)
-    return Input(ports, (part,))
+def check_choices(rules: State, inputs: dict[str, Input]) -> None:
+    """Every ClusterIP of policy Cluster leads to the endpoints that it should, by the rules that the kernel has."""
+    jumps = [rule for rule in rules["nat", "KUBE-SERVICES"] if "cluster IP" in rule]
+    for given in inputs.values():
+        for port in given.ports:
+            if port.internal_local:
+                continue
+            expected = reached_from_here(port, given.slices[0].endpoints)
+            chains = [r.split()[-1] for r in jumps if f"{port.name} " in r and f"-p {port.protocol.lower()} " in r]
+            found = {
+                re.search(r"-> (\S+):\d+", rule)[1]  # type: ignore[index]
+                for chain in chains
+                for rule in rules["nat", chain]
+                if "->" in rule
+            }
+            assert found == expected, port
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_random_changes_leave_exactly_the_desired_rules(inside: InNetns, seed: int) -> None:
+def test_random_changes_leave_exactly_the_desired_rules(inside: InNetns, iptables: None, seed: int) -> None:
     rng = random.Random(seed)
-    config, node = ProxyConfig("node1", cluster_cidr=CIDRS), Node("node1", ipv4="192.168.0.2")
-    programmer = inside(Programmer, config, 4)
+    labels = (("topology.kubernetes.io/zone", "zone-a"),)
+    config, node = ProxyConfig("node1", cluster_cidr=CIDRS), Node("node1", labels, ipv4="192.168.0.2")
+    programmer, there = inside(Programmer, config, 4), dict[str, Input]()
     for _ in range(8):
         names = rng.sample([f"svc{index}" for index in range(12)], rng.randint(1, 4))
-        outcome = inside(programmer.sync, {f"ns/{name}": random_input(rng, name) for name in names}, node)
+        changes = {f"ns/{name}": random_input(rng, name) for name in names}
+        outcome = inside(programmer.sync, changes, node)
+        there |= changes
         actual = parse_save(inside(firewall.save, 4))
         ours = {place: rules for place, rules in actual.items() if place[1].startswith("KUBE-")}
         assert_same(ours, programmer.desired_state())
+        check_choices(ours, there)
     assert not outcome.full
 
 
