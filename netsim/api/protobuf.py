@@ -53,6 +53,10 @@ def fields_of(message: str) -> tuple[Field, ...]:
     return tuple(found)
 
 
+_DELETE_OPTIONS = "v1/DeleteOptions"
+"""They belong to every version of every group; client-go sends them as of the group of what is deleted."""
+
+
 def decode(body: bytes) -> Obj:
     """The JSON object in an enveloped body (4 bytes "k8s\\0", then runtime.Unknown). Fields unknown to the facts are
     skipped. Raises ProtobufError."""
@@ -70,7 +74,7 @@ def decode(body: bytes) -> Obj:
     head = {"apiVersion": api_version, "kind": kind}
     if content_type == "application/json":
         return {**head, **_json(raw)}
-    root = _facts()[0].get(f"{api_version}/{kind}")
+    root = _facts()[0].get(_DELETE_OPTIONS if kind == "DeleteOptions" else f"{api_version}/{kind}")
     if root is None:
         raise ProtobufError(f'no kind "{kind}" is known in version "{api_version}" as protobuf; send it as JSON')
     return {**head, **_message(raw, root, 0)}

@@ -52,8 +52,10 @@ def writable(kind: Kind, sub: str) -> Scope:
         return partial(_only, path=("f:spec", "f:ephemeralContainers"))
     if sub == "resize":
         return _resources_only
+    if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:
+        return _without_spec
     if kind is kinds.NAMESPACES:
-        return partial(_only, path=("f:spec",)) if sub == "finalize" else _plain_namespace
+        return partial(_only, path=("f:spec",)) if sub == "finalize" else _without_spec
     return _without_status if kind.status else _everything
 
 
@@ -81,7 +83,7 @@ def _resized(containers: FieldSet) -> FieldSet:
 
 
 def _status_only(fields: FieldSet) -> FieldSet:
-    return only(fields, _STATUS)
+    return only(fields, _STATUS) | only(fields, "f:metadata", "f:annotations")
 
 
 def _everything(fields: FieldSet) -> FieldSet:
@@ -92,8 +94,8 @@ def _without_status(fields: FieldSet) -> FieldSet:
     return without(fields, _STATUS)
 
 
-def _plain_namespace(fields: FieldSet) -> FieldSet:
-    """What /finalize and /status do not own."""
+def _without_spec(fields: FieldSet) -> FieldSet:
+    """What neither /finalize and /status of a namespace own, nor whoever asks for a certificate, which is for good."""
     return without(_without_status(fields), "f:spec")
 
 
@@ -209,10 +211,17 @@ def after_change(
     if sub in _UNRECORDED or not entries:
         return entries
     write = applier(kind, manager, sub, UPDATE, now)
-    if sub == "status":  # which owns nothing else, and is little beside the rest
-        old, new = ({"status": obj["status"]} if "status" in obj else {} for obj in (old, new))
+    if sub == "status":  # which owns little else, and is little beside the rest
+        old, new = _status_parts(old), _status_parts(new)
     changed, removed = write.changes(old, new)
     return after_update(entries, write.writer, changed, removed, now) if changed or removed else entries
+
+
+def _status_parts(obj: Obj) -> Obj:
+    """What a write to the status can change: it, and annotations."""
+    annotations = obj["metadata"].get("annotations")
+    parts: Obj = {"metadata": {"annotations": annotations}} if annotations else {}
+    return parts | ({"status": obj["status"]} if "status" in obj else {})
 
 
 def _settled(entries: list[Entry], live: list[Entry], old: Obj, new: Obj) -> list[Entry]:

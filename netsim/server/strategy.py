@@ -121,12 +121,14 @@ _ON_CREATE: dict[Kind, Callable[[Obj], Obj]] = {
 def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
     """The object after a write to the main resource or to a subresource, before validation.
 
-    Server-owned metadata stays as it was; on "status" only the status changes, otherwise everything but it; the
-    generation rises when anything but metadata and status changed.
+    Server-owned metadata stays as it was; on "status" only the status changes and, of built-in kinds, the annotations
+    (a Deployment's controller writes its revision so), otherwise everything but it; the generation rises when anything
+    but metadata and status changed.
     """
     metadata = _merged_metadata(new["metadata"], old["metadata"])
     if sub == "status":
-        return {**old, "status": new.get("status") or {}}
+        kept = old["metadata"] if kind.custom or kind is kinds.VOLUME_ATTACHMENTS else _annotated(old, metadata)
+        return {**old, "metadata": kept, "status": new.get("status") or {}}
     if sub == "approval":
         conditions = (new.get("status") or {}).get("conditions") or []
         return {**old, "status": {**(old.get("status") or {}), "conditions": conditions}}
@@ -144,6 +146,13 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
     if kind.generation and spec_changed(result, old, kind) and spec_changed(set_defaults(kind, result), old, kind):
         result["metadata"] = {**result["metadata"], "generation": int(metadata.get("generation", 0)) + 1}
     return result
+
+
+def _annotated(old: Obj, metadata: Obj) -> Obj:
+    """The object's metadata with the annotations of `metadata`."""
+    given = metadata.get("annotations")
+    present: Obj = old["metadata"]
+    return present if given == present.get("annotations") else _with(present, "annotations", given)
 
 
 def _merged_metadata(new: Obj, old: Obj) -> Obj:
@@ -188,7 +197,9 @@ def _without_version(obj: Obj) -> Obj:
 
 def mark_deleted(kind: Kind, obj: Obj, now: str, grace: int) -> Obj:
     """The object with deletionTimestamp (and its generation raised, where it has one)."""
-    metadata = {**obj["metadata"], "deletionTimestamp": now, "deletionGracePeriodSeconds": grace}
+    metadata = {**obj["metadata"], "deletionTimestamp": now}
+    if kind is not kinds.NAMESPACES:
+        metadata["deletionGracePeriodSeconds"] = grace
     if kind.generation and "deletionTimestamp" not in obj["metadata"]:
         metadata["generation"] = int(metadata.get("generation", 0)) + 1
     marked = {**obj, "metadata": metadata}

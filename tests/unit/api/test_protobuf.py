@@ -40,6 +40,16 @@ def test_every_served_kind_has_field_facts(kind: Any) -> None:
     assert f"{kind.api_version}/{kind.kind}" in _facts()[0]
 
 
+@pytest.mark.parametrize("version", ["v1", "discovery.k8s.io/v1", "policy/v1", "example.com/v1"])
+def test_what_is_asked_of_a_deletion_may_be_of_any_group(version: str) -> None:
+    """client-go names the group of what is deleted."""
+    head = b"\n" + bytes([len(version)]) + version.encode() + b"\x12\rDeleteOptions"
+    options = b"\x08\x1e" + b"\x22\x0aBackground"
+    body = MAGIC + b"\n" + bytes([len(head)]) + head + b"\x12" + bytes([len(options)]) + options
+    wanted = {"kind": "DeleteOptions", "gracePeriodSeconds": 30, "propagationPolicy": "Background"}
+    assert decode(body) == {"apiVersion": version, **wanted}
+
+
 def test_create_configmap_keeps_empty_values() -> None:
     assert recorded("configmap") == {
         "apiVersion": "v1",

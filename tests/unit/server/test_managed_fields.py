@@ -119,3 +119,18 @@ async def test_every_representation_has_them(api: Any) -> None:
     assert table["rows"][0]["object"]["metadata"] == one["metadata"]
     (event, *_) = await api.watch(f"{MAPS}?watch=1&fieldSelector=metadata.name=c", 1)
     assert event["object"]["metadata"] == one["metadata"]
+
+
+async def test_annotations_may_come_with_the_status_and_nothing_else_does(api: Any, pod: Callable[..., Obj]) -> None:
+    """So kube-controller-manager writes the revision of a Deployment."""
+    await api.post(PODS, pod("p", {"app": "x"}))
+    body = {"metadata": {"annotations": {"a": "1"}, "labels": {"app": "y"}, "finalizers": ["x/y"]}}
+    after = await api.merge(f"{PODS}/p/status?fieldManager=m", {**body, "status": {"phase": "Running"}})
+    assert after["metadata"]["annotations"] == {"a": "1"}
+    assert after["metadata"]["labels"] == {"app": "x"} and "finalizers" not in after["metadata"]
+    assert entries(after)["m", "status"]["fieldsV1"] == {
+        "f:metadata": {"f:annotations": {".": {}, "f:a": {}}}, "f:status": {"f:phase": {}},
+    }  # fmt: skip
+    gone = await api.merge(f"{PODS}/p/status?fieldManager=m", {"metadata": {"annotations": None}})
+    assert "annotations" not in gone["metadata"]
+    assert entries(gone)["m", "status"]["fieldsV1"] == {"f:status": {"f:phase": {}}}
