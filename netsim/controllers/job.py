@@ -84,8 +84,10 @@ def _work(job: Obj, pods: Sequence[Obj], count: Tally, ending: Ending | None, no
     if deletion_timestamp(job):
         return []
     if ending is not None:
-        announce = announce_deletion(JOBS, job)
-        return [delete_of(PODS, pod, announce=announce) for pod in count.active[:BURST]]
+        pods = count.active[:BURST]
+        if ending.type == COMPLETE:  # those left over when a success policy is met have not failed
+            return _let_go(job, pods)
+        return [delete_of(PODS, pod, announce=announce_deletion(JOBS, job)) for pod in pods]
     wanted = wanted_active(job, count)
     if len(count.active) > wanted:
         return _stop(job, count.active, len(count.active) - wanted, now)
@@ -114,15 +116,19 @@ def wanted_active(job: Obj, count: Tally) -> int:
 
 
 def _stop(job: Obj, active: Sequence[Obj], surplus: int, now: datetime) -> list[Write]:
-    """Pods that are too many do not count as failed: they lose their finalizer first."""
+    """Pods that are too many go."""
     order = [*(pod for pod in active if not is_tracked(pod)), *_superfluous(active, completions_of(job))]
     chosen = {uid_of(pod): pod for pod in order}
     rest = [pod for pod in active if uid_of(pod) not in chosen]
     missing = max(min(surplus, BURST) - len(chosen), 0)
     chosen |= {uid_of(pod): pod for pod in choose_victims(rest, rest, missing, now)} if missing else {}
+    return _let_go(job, list(chosen.values())[: min(surplus, BURST)])
+
+
+def _let_go(job: Obj, pods: Iterable[Obj]) -> list[Write]:
+    """Delete pods that do not count as failed: they lose their finalizer first."""
     announce = announce_deletion(JOBS, job)
-    victims = list(chosen.values())[: min(surplus, BURST)]
-    return [untrack(pod) if is_tracked(pod) else delete_of(PODS, pod, announce=announce) for pod in victims]
+    return [untrack(pod) if is_tracked(pod) else delete_of(PODS, pod, announce=announce) for pod in pods]
 
 
 def _superfluous(active: Sequence[Obj], completions: int | None) -> list[Obj]:
