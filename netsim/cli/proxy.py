@@ -29,6 +29,7 @@ _LOG_ALL = 4
 def proxy(
     context: typer.Context,
     kubeconfig: Annotated[Path | None, typer.Option(metavar="FILE", help="The API to follow.")] = None,
+    master: Annotated[str, typer.Option(metavar="URL", help="Where it is, in the place of what that file says.")] = "",
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A KubeProxyConfiguration, in the place of the flags below.")
     ] = None,
@@ -48,7 +49,7 @@ def proxy(
     The options are kube-proxy's. Rules stay when it ends, and are taken over when it starts.
     """
     if context.invoked_subcommand is not None:
-        if kubeconfig or config or cleanup or init_only or write_config_to:
+        if kubeconfig or master or config or cleanup or init_only or write_config_to:
             raise Fault("--config goes behind `render`; the other options before it mean nothing to it")
         return
     document = read_configuration(config) if config else []
@@ -64,15 +65,22 @@ def proxy(
     kubeconfig = kubeconfig or _kubeconfig_of(document)
     level = logging.DEBUG if verbosity >= _LOG_ALL else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
-    _run(settings, kubeconfig, config)
+    _run(settings, kubeconfig, config, master)
 
 
-def _client(kubeconfig: Path | None) -> Any:
-    """Of the API that a kubeconfig names; without one, as kube-proxy, of the cluster that this pod is in."""
-    from netsim.client.kubeconfig import KubeconfigError, in_cluster_client, load_client
+def _client(kubeconfig: Path | None, master: str) -> Any:
+    """Of the API that a kubeconfig names, or `master`; without both, as kube-proxy, of the cluster this pod is in."""
+    from netsim.client.kubeconfig import KubeconfigError, client_context, in_cluster_client, load_client
+    from netsim.client.rest import Client
+    from netsim.http.client import HttpClient
 
+    if master and not master.startswith(("http://", "https://")):
+        raise Fault(f"--master {master!r}: give a URL such as https://172.30.0.2:6443")
     if kubeconfig is not None:
-        return load_client(str(kubeconfig), agent="kube-proxy")
+        return load_client(str(kubeconfig), agent="kube-proxy", server=master)
+    if master:
+        secure = client_context() if master.startswith("https:") else None
+        return Client(HttpClient(master, ssl=secure), "kube-proxy")
     try:
         return in_cluster_client()
     except KubeconfigError as error:
@@ -80,13 +88,13 @@ def _client(kubeconfig: Path | None) -> Any:
         raise Fault(f"--kubeconfig: {advice} ({error})") from None
 
 
-def _run(settings: Any, kubeconfig: Path | None, file: Path | None) -> None:
+def _run(settings: Any, kubeconfig: Path | None, file: Path | None, master: str) -> None:
     from netsim.client.kubeconfig import KubeconfigError
     from netsim_proxy.listeners import CannotListen
     from netsim_proxy.sync import run_proxy
 
     async def run() -> None:
-        client = _client(kubeconfig)
+        client = _client(kubeconfig, master)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(run_proxy(settings, client))

@@ -78,9 +78,11 @@ def _find(path: Path, document: dict[str, Any], section: str, name: str) -> _Ent
     raise KubeconfigError(f"{path}: there is no {singular} {name!r} (there are: {known})")
 
 
-def load_client(path: str, context: str = "", *, agent: str = "netsim", connections: int = MAX_WHOLE) -> Client:
+def load_client(
+    path: str, context: str = "", *, agent: str = "netsim", connections: int = MAX_WHOLE, server: str = ""
+) -> Client:
     """A Client, called `agent`, of the cluster that a kubeconfig's `context` (default: its current-context) names, with
-    at most so many `connections`.
+    at most so many `connections`; `server` is a URL in the place of the cluster's.
 
     Takes certificates, tokens and token files; raises KubeconfigError for anything it cannot honour.
     """
@@ -93,11 +95,10 @@ def load_client(path: str, context: str = "", *, agent: str = "netsim", connecti
     cluster = _find(file, document, "clusters", link.text("cluster"))
     user = link.text("user")
     entry = _find(file, document, "users", user) if user else _Entry(file, "user", "", {})
-    return Client(_transport(cluster, entry, connections), agent)
+    return Client(_transport(cluster, entry, connections, server or cluster.text("server")), agent)
 
 
-def _transport(cluster: _Entry, user: _Entry, connections: int) -> Transport:
-    server = cluster.text("server")
+def _transport(cluster: _Entry, user: _Entry, connections: int, server: str) -> Transport:
     for field in ("exec", "auth-provider", "username"):
         if user.text(field):
             raise user.fail(field, "is not supported; use a client certificate or a token")

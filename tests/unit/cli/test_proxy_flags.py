@@ -15,6 +15,7 @@ from netsim.cli.fault import Fault
 from netsim.cli.node import app as node_app
 from netsim.cli.proxy import app as proxy_app
 from netsim.cli.proxy_config import read_proxy_config
+from netsim.client.rest import Client
 from netsim_proxy.flags import API_VERSION, FLAGS, KIND
 
 SMALL = Path(__file__).parents[2] / "golden" / "proxy" / "small.json"
@@ -86,6 +87,15 @@ def test_a_command_line_made_for_kube_proxy_is_taken():
     assert (done.exit_code, done.stdout) == (0, render("render", *file))
     told = [line.partition(":")[0] for line in done.stderr.splitlines()]
     assert sorted(told) == ["--feature-gates", "--ipvs-strict-arp", "--kube-api-qps", "--oom-score-adj"]
+
+
+def test_the_api_is_a_kubeconfigs_or_the_masters_or_that_of_the_pods_cluster(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(Fault, match=r"--kubeconfig: give the kubeconfig of the API to follow.*not run in a pod"):
+        proxy_verb._client(None, "")
+    with pytest.raises(Fault, match="--master 'here:6443': give a URL"):
+        proxy_verb._client(None, "here:6443")
+    assert isinstance(proxy_verb._client(None, "http://127.0.0.1:1"), Client)
 
 
 def test_help_has_a_section_for_each_group_and_fits_the_terminal():

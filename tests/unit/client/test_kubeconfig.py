@@ -49,6 +49,13 @@ async def test_rendered_kubeconfig_can_be_loaded(tmp_path: Path, port: int) -> N
     assert await identity(write(tmp_path / "k", text)) == "Bearer secret"
 
 
+async def test_the_server_may_be_given_beside_the_file(tmp_path: Path, port: int) -> None:
+    path = write(tmp_path / "k", render_kubeconfig("http://192.0.2.1:1", "", token="secret", name="lab"))
+    client = load_client(path, server=f"http://127.0.0.1:{port}")
+    assert (await client.get(NODES, "x"))["metadata"]["name"] == "Bearer secret"
+    await client.close()
+
+
 async def test_context_is_chosen_by_name(tmp_path: Path, port: int) -> None:
     one, two = (yaml.safe_load(render_kubeconfig(f"http://127.0.0.1:{port}", "", token=t, name=t)) for t in "ab")
     for section in ("clusters", "users", "contexts"):
