@@ -11,7 +11,7 @@ from typing import Any
 from netsim.api import errors, names
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
-from netsim.api.selectors import KEY_MESSAGE, VALUE_MESSAGE
+from netsim.api.selectors import KEY_MESSAGE, MANY_PARTS, VALUE_MESSAGE
 
 LABEL_MESSAGE = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with"
@@ -145,6 +145,9 @@ def path_segment(field: str, text: str) -> Iterator[Cause]:
 def qualified_name(field: str, text: str) -> Iterator[Cause]:
     """A label or annotation key."""
     prefix, slash, name = text.rpartition("/")
+    if "/" in prefix:
+        yield invalid(field, text, MANY_PARTS)
+        return
     if slash and not names.is_dns1123_subdomain(prefix):
         why = f"prefix part {SUBDOMAIN_MESSAGE}" if prefix else "prefix part must be non-empty"
         yield invalid(field, text, why)

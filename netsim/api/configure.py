@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from netsim.api.fieldset import FieldSet, is_member, render_path
 from netsim.api.fieldtypes import ANY, KEYED, MAP, SET, UNKNOWN, FieldType
 from netsim.api.fieldwalk import indexed, is_granular, item_key
@@ -126,6 +128,7 @@ def _misfits_in_map(kind: FieldType, value: Obj, path: tuple[str, ...]) -> Itera
             yield from misfits(kind.below(key), item, below)
         elif kind.fields:
             yield f"{render_path(below)}: field not declared in schema"
+            return  # as in Kubernetes, which looks at no other field of the map then
 
 
 def _misfits_in_list(kind: FieldType, items: list[Any], path: tuple[str, ...]) -> Iterator[str]:
@@ -171,4 +174,6 @@ def _wrong_shape(kind: FieldType, value: Any) -> str:
     types, name = _SHAPES[kind.shape]
     if isinstance(value, types) and isinstance(value, bool) == (kind.shape == "boolean"):
         return ""
+    if name == "string" and not isinstance(value, (dict, list)):
+        return f"expected string, got &value.valueUnstructured{{Value:{orjson.dumps(value).decode()}}}"
     return f"expected {name}, got {_NAMES.get(type(value), 'null')}"

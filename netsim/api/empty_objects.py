@@ -55,6 +55,9 @@ _EMPTY: dict[str, dict[str, Any]] = {
         },
     },
     "apps/v1/ControllerRevision": {"data": None, "revision": 0},
+    **{f"authorization.k8s.io/v1/{name}AccessReview": _SPEC for name in ("SelfSubject", "Subject", "LocalSubject")},
+    "authentication.k8s.io/v1/TokenReview": _SPEC,
+    "authentication.k8s.io/v1/TokenRequest": _SPEC,
     "batch/v1/Job": {"spec": {"template": _TEMPLATE}, "status": {}},
     "batch/v1/CronJob": {
         "spec": {"jobTemplate": {"metadata": {}, "spec": {"template": _TEMPLATE}}, "schedule": ""}, "status": {},

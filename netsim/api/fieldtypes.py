@@ -64,6 +64,10 @@ def _named(name: str) -> FieldType:
     return _BUILT_IN.named(name)
 
 
+_WHATEVER = ".RawExtension"
+"""Any object, which is owned as a whole."""
+
+
 class _Compiler:
     """Schemas to types. Named types are compiled once and may contain themselves."""
 
@@ -75,6 +79,8 @@ class _Compiler:
         if found is None:
             found = self._named[name] = FieldType(ANY)
             self._fill(found, definitions()[name])
+            if name.endswith(_WHATEVER):
+                found.relation = ATOMIC
         return found
 
     def compile(self, schema: Schema) -> FieldType:

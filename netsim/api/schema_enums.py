@@ -5,13 +5,20 @@ from __future__ import annotations
 
 from typing import Any
 
-_PREFIX = "io.k8s.api."
+_PREFIXES = ("io.k8s.api.", "io.k8s.apiextensions-apiserver.pkg.apis.")
 _PULL, _PROTOCOL = ("Always", "IfNotPresent", "Never"), ("SCTP", "TCP", "UDP")
 _LOCAL, _MODE = ("Cluster", "Local"), ("Block", "Filesystem")
 _MESSAGES, _PREEMPTION = ("FallbackToLogsOnError", "File"), ("Never", "PreemptLowerPriority")
 _PROFILE, _INCLUSION = ("Localhost", "RuntimeDefault", "Unconfined"), ("Honor", "Ignore")
 _EFFECTS, _RECLAIM = ("NoExecute", "NoSchedule", "PreferNoSchedule"), ("Delete", "Recycle", "Retain")
 _STRATEGY = ("OnDelete", "RollingUpdate")
+_REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
+_STOPPING = (
+    "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS "
+    "TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ"
+)
+_REAL_TIME = (*(f"RTMAX-{n}" for n in range(1, 15)), *(f"RTMIN+{n}" for n in range(1, 16)))
+_SIGNALS = tuple(sorted(f"SIG{name}" for name in (*_STOPPING.split(), *_REAL_TIME)))
 _PATHS = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
 _SCOPES = (
     "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass", "Terminating",
@@ -20,13 +27,20 @@ _SCOPES = (
 
 ENUMS: dict[str, dict[str, tuple[str, ...]]] = {
     "core.v1.AppArmorProfile": {"type": _PROFILE},
+    "core.v1.AzureDiskVolumeSource": {
+        "cachingMode": ("None", "ReadOnly", "ReadWrite"),
+        "kind": ("Dedicated", "Managed", "Shared"),
+    },
     "core.v1.Container": {"imagePullPolicy": _PULL, "terminationMessagePolicy": _MESSAGES},
     "core.v1.ContainerPort": {"protocol": _PROTOCOL},
+    "core.v1.ContainerStatus": {"stopSignal": _SIGNALS},
     "core.v1.EndpointPort": {"protocol": _PROTOCOL},
     "core.v1.EphemeralContainer": {"imagePullPolicy": _PULL, "terminationMessagePolicy": _MESSAGES},
     "core.v1.HTTPGetAction": {"scheme": ("HTTP", "HTTPS")},
     "core.v1.HostPathVolumeSource": {"type": _PATHS},
     "core.v1.ImageVolumeSource": {"pullPolicy": _PULL},
+    "core.v1.Lifecycle": {"stopSignal": _SIGNALS},
+    "core.v1.ModifyVolumeStatus": {"status": ("InProgress", "Infeasible", "Pending")},
     "core.v1.NamespaceStatus": {"phase": ("Active", "Terminating")},
     "core.v1.NodeSelectorRequirement": {"operator": ("DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn")},
     "core.v1.NodeStatus": {"phase": ("Pending", "Running", "Terminated")},
@@ -88,7 +102,7 @@ ENUMS: dict[str, dict[str, tuple[str, ...]]] = {
     "networking.v1.NetworkPolicyPort": {"protocol": _PROTOCOL},
     "policy.v1.PodDisruptionBudgetSpec": {"unhealthyPodEvictionPolicy": ("AlwaysAllow", "IfHealthyBudget")},
     "scheduling.v1.PriorityClass": {"preemptionPolicy": _PREEMPTION},
-    "storage.v1.CSIDriverSpec": {"fsGroupPolicy": ("File", "None", "ReadWriteOnceWithFSType")},
+    "apiextensions.v1.ValidationRule": {"reason": _REASONS},
     "storage.v1.StorageClass": {
         "reclaimPolicy": _RECLAIM,
         "volumeBindingMode": ("Immediate", "WaitForFirstConsumer"),
@@ -99,7 +113,8 @@ ENUMS: dict[str, dict[str, tuple[str, ...]]] = {
 
 def with_enums(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """A type's schema with the values of its fields, untouched if it has none such."""
-    fields = ENUMS.get(name.removeprefix(_PREFIX))
+    prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
+    fields = ENUMS.get(name.removeprefix(prefix))
     if fields is None:
         return schema
     properties = schema["properties"]

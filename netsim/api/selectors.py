@@ -98,14 +98,14 @@ class _Tokens:
         self._at += 1
         return token
 
-    def expect(self, token: str) -> None:
-        if self.peek() != token:
-            raise _unexpected(self.peek(), f"'{token}'")
-        self.take()
-
 
 def _unexpected(found: str, expected: str) -> SelectorError:
     return SelectorError(f"unable to parse requirement: found '{found}', expected: {expected}")
+
+
+def _misplaced(found: str, expected: str) -> SelectorError:
+    """What stands between requirements and does not belong there."""
+    return SelectorError(f"found '{found}', expected: {expected}")
 
 
 def parse_label_selector(text: str) -> LabelSelector:
@@ -114,14 +114,17 @@ def parse_label_selector(text: str) -> LabelSelector:
     requirements: list[Requirement] = []
     while tokens.peek():
         requirements.append(_requirement(tokens))
-        if tokens.peek() and tokens.take() != ",":
-            raise _unexpected(tokens.peek(), "',' or end of string")
-        if not tokens.peek() and text.rstrip().endswith(","):
-            raise _unexpected("", "identifier after ','")
+        separator = tokens.take()
+        if separator not in ("", ","):
+            raise _misplaced(separator, "',' or 'end of string'")
+        if separator and not tokens.peek():
+            raise _misplaced("", "identifier after ','")
     return LabelSelector(tuple(requirements))
 
 
 def _requirement(tokens: _Tokens) -> Requirement:
+    if tokens.peek() in _SPECIAL - {"!"}:
+        raise _misplaced(tokens.peek(), "!, identifier, or 'end of string'")
     if tokens.peek() == "!":
         tokens.take()
         return Requirement(_key(tokens), "!")
@@ -139,9 +142,10 @@ def _requirement(tokens: _Tokens) -> Requirement:
 def _key(tokens: _Tokens) -> str:
     key = tokens.take()
     if not key or key in _SPECIAL:
-        raise _unexpected(key, "!, identifier, or end of string" if key else "identifier")
+        raise _unexpected(key, "identifier")
     if not is_qualified_name(key):
-        raise SelectorError(f'unable to parse requirement: key: Invalid value: "{key}": {KEY_MESSAGE}')
+        why = MANY_PARTS if key.count("/") > 1 else KEY_MESSAGE
+        raise SelectorError(f'unable to parse requirement: <nil>: Invalid value: "{key}": {why}')
     return key
 
 
@@ -155,21 +159,29 @@ def _value(tokens: _Tokens) -> str:
 
 
 def _value_set(tokens: _Tokens) -> tuple[str, ...]:
-    tokens.expect("(")
+    opening = tokens.take()
+    if opening != "(":
+        raise SelectorError(f"unable to parse requirement: found '{opening}' expected: '('")
     values: list[str] = []
     while True:
+        if not tokens.peek():
+            raise _unexpected("", "',', ')' or identifier")
         values.append("" if tokens.peek() in (",", ")") else _value(tokens))
         separator = tokens.take()
         if separator == ")":
             return tuple(values)
         if separator != ",":
-            raise _unexpected(separator, "',', or ')'")
+            raise _unexpected(separator, "',' or ')'")
 
 
 KEY_MESSAGE = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric"
     " character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is"
     " '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+MANY_PARTS = (
+    f"{KEY_MESSAGE.replace('name part must', 'a valid label key must')} with an optional DNS subdomain prefix and '/'"
+    " (e.g. 'example.com/MyName')"
 )
 VALUE_MESSAGE = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and"
@@ -183,12 +195,13 @@ def _checked(requirement: Requirement) -> Requirement:
         if requirement.op in ("gt", "lt"):
             if not re.fullmatch(r"[+-]?\d+", value):
                 raise SelectorError(
-                    f'unable to parse requirement: values[0][{requirement.key}]: Invalid value: "{value}": '
+                    f'unable to parse requirement: values[0]: Invalid value: "{value}": '
                     "for 'Gt', 'Lt' operators, the value must be an integer"
                 )
         elif not is_label_value(value):
+            why = "must be no more than 63 bytes" if len(value) > 63 else VALUE_MESSAGE
             raise SelectorError(
-                f'unable to parse requirement: values[0][{requirement.key}]: Invalid value: "{value}": {VALUE_MESSAGE}'
+                f'unable to parse requirement: values[0][{requirement.key}]: Invalid value: "{value}": {why}'
             )
     return requirement
 

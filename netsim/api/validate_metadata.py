@@ -18,7 +18,7 @@ _NAME_RULES: dict[Kind, Callable[[str, str], Iterator[Cause]]] = {
     kinds.SERVICES: causes.dns_label,  # KEP-5311: since 1.36 it may begin with a digit
     kinds.NAMESPACES: causes.dns_label,
     kinds.STATEFUL_SETS: causes.dns_label,
-    **{kind: causes.path_segment for kind in _RBAC},
+    **{kind: causes.path_segment for kind in (*_RBAC, kinds.EVENTS)},
 }
 
 

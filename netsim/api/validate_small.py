@@ -183,7 +183,9 @@ def _subject(subject: Obj, field: str, *, cluster: bool) -> Iterator[Cause]:
 
 def role_binding_update(new: Obj, old: Obj) -> Iterator[Cause]:
     if new.get("roleRef") != old.get("roleRef"):
-        yield causes.invalid("roleRef", new.get("roleRef"), "cannot change roleRef")
+        given = new.get("roleRef") or {}
+        shown = {"APIGroup": given.get("apiGroup", ""), "Kind": given.get("kind", ""), "Name": given.get("name", "")}
+        yield causes.invalid("roleRef", shown, "cannot change roleRef")
 
 
 def lease(obj: Obj) -> Iterator[Cause]:
@@ -198,7 +200,7 @@ def lease(obj: Obj) -> Iterator[Cause]:
 def event(obj: Obj) -> Iterator[Cause]:
     namespace = (obj.get("metadata") or {}).get("namespace", "")
     involved = (obj.get("involvedObject") or obj.get("regarding") or {}).get("namespace", "")
-    if involved and namespace and involved != namespace:
+    if involved != namespace and (involved or namespace != "default"):  # where those of cluster-wide objects are
         yield causes.invalid("involvedObject.namespace", involved, "does not match event.namespace")
 
 

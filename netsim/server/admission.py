@@ -94,7 +94,8 @@ def with_requester(request: Obj, user: User) -> Obj:
     """A CertificateSigningRequest that says who made it; what the client wrote there is dropped."""
     spec = {k: v for k, v in (request.get("spec") or {}).items() if k not in ("username", "groups", "uid", "extra")}
     spec |= {"username": user.name, "groups": list(user.groups)}
-    return {**request, "spec": spec | ({"uid": user.uid} if user.uid else {})}
+    extra = {key: list(values) for key, values in user.extra.items()}
+    return {**request, "spec": spec | ({"uid": user.uid} if user.uid else {}) | ({"extra": extra} if extra else {})}
 
 
 async def _admit_pod(core: Core, pod: Obj) -> Obj:

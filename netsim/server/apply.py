@@ -153,6 +153,7 @@ def applying(core: Core, call: Call, options: WriteOptions, sub: str) -> tuple[C
     asked = read_configuration(call, options)
     kind = stored_kind(call.kind)
     check_typed(managed.applier(call.kind, asked.manager, sub, APPLY, core.now()), asked.config)
+    lifecycle.check_named(call.target.name, asked.config)
     lifecycle.check_identity(call.kind, call.namespace, call.target.name, asked.config)
     applier = managed.applier(kind, asked.manager, sub, APPLY, core.now())
     config = stored_form(call.kind, asked.config)

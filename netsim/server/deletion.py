@@ -96,7 +96,8 @@ async def _delete_once(core: Core, kind: Kind, item: Item, options: DeleteOption
     _check_preconditions(kind, item, old, options)
     marked = _mark(core, kind, _with_policy(old, options.policy), options.grace)
     if may_vanish(kind, marked):
-        return Outcome(old, removed=True) if options.dry_run else await remove(core, kind, item, old)
+        last = marked if kind is kinds.PODS else old
+        return Outcome(last, removed=True) if options.dry_run else await remove(core, kind, item, last)
     if options.dry_run:
         return Outcome(marked)
     if strategy.same_object(marked, old):
@@ -107,23 +108,23 @@ async def _delete_once(core: Core, kind: Kind, item: Item, options: DeleteOption
 
 
 def _check_preconditions(kind: Kind, item: Item, old: Obj, options: DeleteOptions) -> None:
-    name, uid = old["metadata"]["name"], old["metadata"]["uid"]
+    uid, revision = old["metadata"]["uid"], str(item.revision)
     if options.uid and options.uid != uid:
-        raise StatusError(
-            409,
-            "Conflict",
-            f'Operation cannot be fulfilled on {kind.kind}{"." + kind.group if kind.group else ""} "{name}": the UID '
-            f"in the precondition ({options.uid}) does not match the UID in record ({uid}). "
-            "The object might have been deleted and then recreated",
-            {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.kind},
-        )
-    if options.revision and options.revision != str(item.revision):
-        raise errors.conflict(
-            kind,
-            name,
-            f"the ResourceVersion in the precondition ({options.revision}) does not match the ResourceVersion in "
-            f"record ({item.revision}). The object might have been modified",
-        )
+        raise _unmet(kind, old, "UID", options.uid, uid, "deleted and then recreated")
+    if options.revision and options.revision != revision:
+        raise _unmet(kind, old, "ResourceVersion", options.revision, revision, "modified")
+
+
+def _unmet(kind: Kind, old: Obj, what: str, asked: str, found: str, happened: str) -> StatusError:
+    """409 for a precondition that does not hold; Kubernetes names the kind there, not the resource."""
+    name = old["metadata"]["name"]
+    message = (
+        f'Operation cannot be fulfilled on {kind.kind}{"." + kind.group if kind.group else ""} "{name}": the {what} '
+        f"in the precondition ({asked}) does not match the {what} in record ({found}). "
+        f"The object might have been {happened}"
+    )
+    details = {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.kind}
+    return StatusError(409, "Conflict", message, details)
 
 
 def _with_policy(obj: Obj, policy: str) -> Obj:

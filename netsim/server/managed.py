@@ -44,14 +44,10 @@ SERVER = Manager()
 
 def writable(kind: Kind, sub: str) -> Scope:
     """What of a kind's fields a write to a subresource ("": the object) can own."""
-    if sub in ("status", "approval"):
-        return _status_only
     if sub == "scale":
         return partial(_only, path=tuple(f"f:{name}" for name in replicas_path(kind)))
-    if sub == "ephemeralcontainers":
-        return partial(_only, path=("f:spec", "f:ephemeralContainers"))
-    if sub == "resize":
-        return _resources_only
+    if sub in _SCOPES:
+        return _SCOPES[sub]
     if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:
         return _without_spec
     if kind is kinds.NAMESPACES:
@@ -97,6 +93,14 @@ def _without_status(fields: FieldSet) -> FieldSet:
 def _without_spec(fields: FieldSet) -> FieldSet:
     """What neither /finalize and /status of a namespace own, nor whoever asks for a certificate, which is for good."""
     return without(_without_status(fields), "f:spec")
+
+
+_SCOPES: dict[str, Scope] = {
+    "status": _status_only,
+    "approval": _status_only,
+    "ephemeralcontainers": partial(_only, path=("f:spec", "f:ephemeralContainers")),
+    "resize": _resources_only,
+}
 
 
 def applier(kind: Kind, manager: Manager, sub: str, operation: str, now: str) -> Applier:

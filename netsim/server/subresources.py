@@ -101,6 +101,8 @@ async def _scale(core: Core, call: Call) -> Response:
 
 
 def _scale_response(core: Core, call: Call, scale: Obj) -> Response:
+    if not scale["spec"]["replicas"]:  # the type of a Scale leaves out a 0
+        scale = {**scale, "spec": {}}
     if call.format.shape == "Table":
         revision = {"resourceVersion": scale["metadata"].get("resourceVersion", "")}
         include, now = call.request.param("includeObject"), core.clock().astimezone(UTC)
@@ -158,10 +160,18 @@ def _binding_problem(pod: Obj) -> str:
     return f"pod {name} has non-empty .spec.schedulingGates" if spec.get("schedulingGates") else ""
 
 
+def _check_name(call: Call, body: Obj) -> None:
+    """400 unless the body names the pod that the URL does."""
+    if (body.get("metadata") or {}).get("name") != call.target.name:
+        raise bad_request(f"name in URL does not match name in {body['kind']} object")
+
+
 async def bind(core: Core, call: Call) -> Response:
     """POST of a Binding, to a pod's own path or to the namespace's bindings: then the body names the pod."""
     options = parse_write_options(call.request, "CreateOptions")
     binding = read_object(call, options, kinds.BINDINGS)
+    if call.target.name:
+        _check_name(call, binding)
     target, pod_name = binding.get("target") or {}, call.target.name or binding["metadata"].get("name", "")
     if target.get("kind", "Node") not in ("Node", "") or not target.get("name"):
         cause = Cause("FieldValueRequired", "Required value", "target.name")
@@ -182,6 +192,7 @@ async def _eviction(core: Core, call: Call) -> Response:
     wrong = schema.typed_errors(("policy", "v1", "Eviction"), eviction)
     if wrong:
         raise bad_request(f"Eviction: {wrong[0].message}")
+    _check_name(call, {"kind": "Eviction", **eviction})
     lifecycle.check_identity(call.kind, call.namespace, call.target.name, {"metadata": eviction.get("metadata") or {}})
     await check_node_pod(core, call)
     options = deletion.delete_options(eviction.get("deleteOptions") or {}, call.request)

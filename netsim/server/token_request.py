@@ -45,7 +45,8 @@ async def serve(core: Core, call: Call) -> Response:
     }
     answer = {**request, "metadata": made, "spec": {"boundObjectRef": None, **spec}, "status": status}
     manager = Manager(options.field_manager, subresource="token")
-    entries = managed.after_create(TOKEN_REQUEST, request, {**request, "spec": spec}, manager, core.now())
+    given = {**request, "spec": {"expirationSeconds": DEFAULT_SECONDS} | (request.get("spec") or {})}
+    entries = managed.after_create(TOKEN_REQUEST, request, given, manager, core.now())
     return json_response(managed.with_entries(answer, entries), 201, call.warnings)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netsim.api import errors
+from netsim.api import errors, kinds
 from netsim.api.deprecations import update_warnings_of, warnings_of
 from netsim.api.errors import StatusError
 from netsim.api.kinds import PODS, Kind, Obj
@@ -112,14 +112,24 @@ def is_apply(call: Call) -> bool:
     return media_type(call.request.header("content-type")) == APPLY_TYPE
 
 
+_SHOWN_DELETED = frozenset(
+    (
+        kinds.NAMESPACES, kinds.PERSISTENT_VOLUMES, kinds.PERSISTENT_VOLUME_CLAIMS, PODS, kinds.POD_TEMPLATES,
+        kinds.RESOURCE_QUOTAS, kinds.SERVICES, kinds.SERVICE_ACCOUNTS, kinds.CSI_DRIVERS, kinds.CSI_NODES,
+        kinds.STORAGE_CLASSES, kinds.VOLUME_ATTACHMENTS, kinds.VOLUME_ATTRIBUTES_CLASSES,
+    )
+)  # fmt: skip
+"""The kinds of which Kubernetes shows what was deleted."""
+
+
 async def delete(core: Core, call: Call) -> Response:
-    """DELETE of one object: its Status when it is gone, the object while it waits."""
+    """DELETE of one object: the object while it waits, or if it is of certain kinds, else the Status of its end."""
     options = deletion.parse_delete_options(call.request)
     kind = stored_kind(call.kind)
     if kind is PODS:
         await check_node_pod(core, call)
     outcome = await deletion.delete_object(core, kind, call.namespace, call.target.name, options)
-    if not outcome.removed:
+    if not outcome.removed or kind in _SHOWN_DELETED:
         return _answer(core, call, outcome)
     details = {"name": call.target.name, "group": call.kind.group, "kind": call.kind.plural}
     details = {key: value for key, value in details.items() if value} | {"uid": outcome.obj["metadata"]["uid"]}

@@ -138,7 +138,7 @@ def event_times(obj: Obj, now: datetime) -> tuple[str, str, int]:
     if series:
         count = int(series.get("count") or 1)
         last = since(series.get("lastObservedTime"), now)
-    return (f"{last} (x{count} over {begun})" if count > 1 else last), begun, count
+    return last, begun, count
 
 
 def _event(obj: Obj, now: datetime) -> list[Any]:

@@ -176,7 +176,7 @@ def test_custom_resources_merge_as_their_schema_says() -> None:
     ("kind", "config", "problem"),
     [
         (kinds.CONFIG_MAPS, {"foo": 1}, ".foo: field not declared in schema"),
-        (kinds.CONFIG_MAPS, {"data": {"a": 1}}, ".data.a: expected string, got int"),
+        (kinds.CONFIG_MAPS, {"data": {"a": 1}}, ".data.a: expected string, got &value.valueUnstructured{Value:1}"),
         (kinds.CONFIG_MAPS, {"data": []}, ".data: expected map, got list"),
         (kinds.PODS, {"spec": {"containers": {}}}, ".spec.containers: expected list, got map"),
         (kinds.PODS, {"spec": {"priority": True}}, ".spec.priority: expected numeric (int or float), got boolean"),

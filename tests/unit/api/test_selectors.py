@@ -57,19 +57,26 @@ def test_label_selectors(text: str, yes: list[dict[str, str]], no: list[dict[str
     ("text", "message"),
     [
         ("a b c", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
-        ("a in x", r"found 'x', expected: '\('"),
-        ("a in (x", r"expected: ',', or '\)'"),
-        ("a,", "identifier after ','"),
-        ("=a", "found '='"),
-        ("a=b=c", "found"),
-        ("a>x", "must be an integer"),
-        ("-a", "name part must consist of"),
-        ("a=b$", "a valid label must be"),
+        ("a in x", "unable to parse requirement: found 'x' expected: '('"),
+        ("a in (", "unable to parse requirement: found '', expected: ',', ')' or identifier"),
+        ("a in (x y)", "unable to parse requirement: found 'y', expected: ',' or ')'"),
+        ("a,", "found '', expected: identifier after ','"),
+        (",,", "found ',', expected: !, identifier, or 'end of string'"),
+        ("=a", "found '=', expected: !, identifier, or 'end of string'"),
+        ("a=b=c", "found '=', expected: ',' or 'end of string'"),
+        ("!a=b", "found '=', expected: ',' or 'end of string'"),
+        ("!", "unable to parse requirement: found '', expected: identifier"),
+        ("a>x", "values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer"),
+        ("-a", 'unable to parse requirement: <nil>: Invalid value: "-a": name part must consist of'),
+        ("x/y/z", "a valid label key must consist of"),
+        ("a=b$", 'values[0][a]: Invalid value: "b$": a valid label must be'),
+        ("a=" + "b" * 64, "must be no more than 63 bytes"),
     ],
 )
 def test_bad_label_selectors(text: str, message: str) -> None:
-    with pytest.raises(SelectorError, match=message):
+    with pytest.raises(SelectorError) as refusal:
         parse_label_selector(text)
+    assert message in str(refusal.value)
 
 
 keys = st.from_regex(r"[a-z][a-z0-9]{0,4}(/[a-z]{1,3})?", fullmatch=True)

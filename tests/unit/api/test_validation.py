@@ -467,7 +467,7 @@ UPDATES: list[tuple[Kind, dict[str, Any], dict[str, Any], str, str]] = [
         {},
         {"roleRef": {"kind": "Role", "name": "x"}},
         "roleRef",
-        'Invalid value: {"kind":"Role","name":"x","apiGroup":"rbac.authorization.k8s.io"}: cannot change roleRef',
+        'Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"x"}: cannot change roleRef',
     ),
 ]
 

@@ -241,3 +241,54 @@ async def test_a_daemon_set_counts_its_templates(api: Any) -> None:
     changed = await api.ok("PATCH", f"{sets}/d", patch, content_type=STRATEGIC)
     assert changed["metadata"]["annotations"] == {"deprecated.daemonset.template.generation": "2"}
     assert changed["metadata"]["generation"] == 2
+
+
+async def test_what_is_deleted_is_shown_for_some_kinds(api: Any) -> None:
+    for plural, body, kind in (
+        ("services", {"spec": {"ports": [{"port": 80}]}}, "Service"),
+        ("serviceaccounts", {}, "ServiceAccount"),
+        ("configmaps", {}, "Status"),
+    ):
+        await api.post(f"{NS}/{plural}", {"metadata": {"name": "gone"}, **body})
+        assert (await api.ok("DELETE", f"{NS}/{plural}/gone"))["kind"] == kind
+    await api.post(f"{NS}/pods", {"metadata": {"name": "gone"}, "spec": {"containers": [CONTAINER]}})
+    pod = await api.ok("DELETE", f"{NS}/pods/gone")
+    assert pod["kind"] == "Pod" and pod["metadata"]["deletionGracePeriodSeconds"] == 0
+    assert "deletionTimestamp" in pod["metadata"]
+    await api.post("/api/v1/namespaces", {"metadata": {"name": "going"}})
+    namespace = await api.ok("DELETE", "/api/v1/namespaces/going")
+    assert "deletionTimestamp" in namespace["metadata"]
+    assert "deletionGracePeriodSeconds" not in namespace["metadata"]
+
+
+async def test_a_scale_of_none_leaves_the_number_out(api: Any) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [CONTAINER]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    url = "/apis/apps/v1/namespaces/default/deployments"
+    await api.post(url, {"metadata": {"name": "d"}, "spec": spec})
+    assert (await api.get(f"{url}/d/scale"))["spec"] == {}
+    assert (await api.merge(f"{url}/d/scale", {"spec": {"replicas": 2}}))["spec"] == {"replicas": 2}
+    assert (await api.merge(f"{url}/d/scale", {"spec": {"replicas": 0}}))["spec"] == {}
+
+
+async def test_an_event_stands_in_its_objects_namespace(api: Any) -> None:
+    await api.post("/api/v1/namespaces", {"metadata": {"name": "other"}})
+    url = "/api/v1/namespaces/{}/events"
+    node = {"metadata": {"generateName": "node."}, "involvedObject": {"kind": "Node", "name": "n"}}
+    await api.post(url.format("default"), node)
+    for involved in ({}, {"kind": "Pod", "name": "p"}, {"kind": "Pod", "name": "p", "namespace": "default"}):
+        refused = await api.refused("POST", url.format("other"), {**node, "involvedObject": involved})
+        assert refused["message"].endswith("does not match event.namespace")
+
+
+async def test_bindings_and_evictions_name_their_pod_twice(api: Any) -> None:
+    await api.post(f"{NS}/pods", {"metadata": {"name": "p"}, "spec": {"containers": [CONTAINER]}})
+    for name, body in (("binding", {"target": {"name": "n"}}), ("eviction", {"metadata": {"name": "q"}})):
+        refused = await api.refused("POST", f"{NS}/pods/p/{name}", body)
+        assert refused["message"] == f"name in URL does not match name in {name.title()} object"
+
+
+async def test_the_data_of_a_revision_is_owned_as_a_whole(api: Any) -> None:
+    url = "/apis/apps/v1/namespaces/default/controllerrevisions"
+    made = await api.post(url, {"metadata": {"name": "r"}, "revision": 1, "data": {"a": {"b": 1}}})
+    assert made["metadata"]["managedFields"][0]["fieldsV1"]["f:data"] == {}

@@ -102,7 +102,8 @@ async def test_scheduled_pod_is_deleted_with_grace(api: Any, pod: Any) -> None:
     assert metadata["deletionTimestamp"] == "2026-11-22T12:00:30Z"
     shorter = await api.ok("DELETE", f"{PODS}/p", {"gracePeriodSeconds": 5})
     assert shorter["metadata"]["deletionTimestamp"] == "2026-11-22T12:00:05Z"
-    assert (await api.ok("DELETE", f"{PODS}/p", {"gracePeriodSeconds": 0}))["status"] == "Success"
+    last = await api.ok("DELETE", f"{PODS}/p", {"gracePeriodSeconds": 0})
+    assert (last["kind"], last["metadata"]["deletionGracePeriodSeconds"]) == ("Pod", 0)
     assert (await api.refused("GET", f"{PODS}/p"))["code"] == 404
 
 

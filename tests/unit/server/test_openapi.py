@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from netsim.api import kinds, schema
-from netsim.api.schema_enums import ENUMS
+from netsim.api.schema_enums import ENUMS, with_enums
 from netsim.server import openapi, openapi_v2
 from netsim.server.registry import STATIC, Registry, version_rank
 
@@ -29,7 +29,9 @@ def test_every_kind_has_a_patch_operation_that_validates() -> None:
 
 def test_fields_that_take_few_values_say_which() -> None:
     for name, fields in ENUMS.items():
-        known = schema.definitions()[f"io.k8s.api.{name}"]["properties"]
+        full = next(full for full in schema.definitions() if full.endswith(f".{name}"))
+        known = schema.definitions()[full]["properties"]
+        assert with_enums(full, schema.definitions()[full])["properties"].keys() == known.keys()
         assert all(known[field]["type"] == "string" for field in fields), name
         assert all(list(values) == sorted(set(values)) for values in fields.values()), name
     strategy = document(kinds.DEPLOYMENTS)["components"]["schemas"]["io.k8s.api.apps.v1.DeploymentStrategy"]

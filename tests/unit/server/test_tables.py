@@ -221,7 +221,10 @@ def test_events() -> None:
     )  # fmt: skip
     assert cells(kinds.EVENTS, event) == ["325d", "Normal", "R", "pod/p1", "", "x/y, z", "m", "325d", 1, "ev2"]
     assert cells(kinds.EVENTS, {**event, "lastTimestamp": None, "firstTimestamp": None})[0] == "<unknown>"
-    assert cells(kinds.EVENTS, {**event, "count": 4})[0] == "325d (x4 over 325d)"
+    often = {**event, "lastTimestamp": ago(60), "count": 4}
+    assert cells(kinds.EVENTS, often) == ["60s", "Normal", "R", "pod/p1", "", "x/y, z", "m", "325d", 4, "ev2"]
+    series = {"count": 7, "lastObservedTime": ago(30)}
+    assert cells(kinds.EVENTS, {**often, "series": series})[0] == "30s"
 
 
 def test_small_kinds() -> None:
