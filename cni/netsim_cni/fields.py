@@ -12,6 +12,7 @@ from netsim_cni.ranges import Ip, read_network
 
 Document = Mapping[str, Any]
 _T = TypeVar("_T")
+_INTERFACE_NAME = re.compile(r"[^/:\s]+")
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -88,8 +89,8 @@ def number(document: Document, key: str, most: int, field: str = "") -> int:
 
 def interface_name(name: Any) -> bool:
     """Whether it is one by the kernel's rules and the specification's (section 2, CNI_IFNAME)."""
-    usable = isinstance(name, str) and 0 < len(name.encode()) <= 15 and name not in (".", "..")
-    return usable and not any(char in "/:" or char.isspace() for char in name)
+    usable = isinstance(name, str) and len(name.encode()) <= 15 and name not in (".", "..")
+    return usable and _INTERFACE_NAME.fullmatch(name) is not None
 
 
 INTERFACE_NAME = "an interface name of 1 to 15 bytes without '/', ':' or space"

@@ -108,18 +108,22 @@ class Leases:
     def _lease(
         self, db: sqlite3.Connection, number: int, ranges: RangeSet, key: tuple[str, str], wanted: Ip | None
     ) -> Lease:
-        ip = wanted or self._next(db, number, ranges)
-        _take(db, ip, number, key)
+        ip = wanted or self._next(db, number, ranges, key)
         if wanted is None:
             db.execute("INSERT OR REPLACE INTO last VALUES (?, ?)", (number, str(ip)))
+        else:
+            _take(db, ip, number, key)
         found = range_of(ranges, ip)
         if found is None:
             raise CniError(IO_FAILURE, f"address {ip} lies in no range of the set")
         return Lease(ip, found)
 
-    def _next(self, db: sqlite3.Connection, number: int, ranges: RangeSet) -> Ip:
+    def _next(self, db: sqlite3.Connection, number: int, ranges: RangeSet, key: tuple[str, str]) -> Ip:
+        """The first of the candidates that the database takes."""
+        take = "INSERT OR IGNORE INTO address VALUES (?, ?, ?, ?)"
         row = db.execute("SELECT ip FROM last WHERE range_set = ?", (number,)).fetchone()
-        ip = choose(ranges, ip_address(row[0]) if row else None, lambda ip: _is_taken(db, ip))
+        last = ip_address(row[0]) if row else None
+        ip = choose(ranges, last, lambda ip: not db.execute(take, (str(ip), number, *key)).rowcount)
         if ip is None:
             text = ", ".join(map(str, ranges))
             raise CniError(NO_ADDRESS, f"no IP addresses available in range set: {text}", "delete pods or add a range")

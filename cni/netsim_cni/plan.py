@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 import string
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 
 from netsim_cni.addressing import Addressing, Assigned, RouteSpec
 from netsim_cni.config import Config
@@ -23,6 +23,7 @@ from netsim_cni.request import Request
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
 NAME_IN_LINK = 9
 DIGITS = string.digits + string.ascii_lowercase
+_POWERS = tuple(len(DIGITS) ** place for place in range(8))
 DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 # A routed pod's next hop where its addresses name none; it is never asked for, so it need be nobody's.
 NEXT_HOP = {4: ip_address("169.254.1.1"), 6: ip_address("fe80::1")}
@@ -30,12 +31,11 @@ VETH_MTU = 1500
 ON_LINK = (253, 254)
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """A call of a method of Netlink by keyword."""
 
     verb: str
-    args: dict[str, Any] = field(default_factory=dict)
+    args: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def link_name(request: Request, attempt: int = 0) -> str:
     """
     text = f"{request.container_id}{request.ifname}" + (f"#{attempt}" if attempt else "")
     number = int.from_bytes(hashlib.sha1(text.encode(), usedforsecurity=False).digest(), "big")
-    digest = "".join(DIGITS[number // len(DIGITS) ** place % len(DIGITS)] for place in range(8))
+    digest = "".join([DIGITS[number // power % len(DIGITS)] for power in _POWERS])
     pod = re.sub(r"[^a-z0-9-]", "", request.args.get("K8S_POD_NAME", "").lower())[:NAME_IN_LINK].strip("-")
     return f"{pod}-{digest[:5]}" if pod else f"veth{digest}"
 
@@ -90,7 +90,7 @@ def settle_addressing(config: Config, addressing: Addressing) -> Addressing:
 
     A routed pod, and a bridged one with isDefaultGateway, has a default route. The first route to a destination counts.
     """
-    ips = tuple(replace(one, gateway=one.gateway or _gateway(config, one)) for one in addressing.ips)
+    ips = tuple([one if one.gateway else replace(one, gateway=_gateway(config, one)) for one in addressing.ips])
     next_hops: dict[int, str] = {}
     for one in ips:
         if one.gateway:
@@ -102,7 +102,7 @@ def settle_addressing(config: Config, addressing: Addressing) -> Addressing:
     taken = {route.dst for route in configured if not route.table}
     unique = {(route.dst, route.table, route.priority): route for route in reversed(configured)}
     routes = [route for route in own if route.dst not in taken] + list(reversed(unique.values()))
-    return replace(addressing, ips=ips, routes=tuple(routes))
+    return Addressing(ips, tuple(routes), addressing.dns)
 
 
 def _with_next_hop(route: RouteSpec, next_hops: dict[int, str]) -> RouteSpec:

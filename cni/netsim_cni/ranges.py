@@ -150,6 +150,8 @@ def range_of(ranges: RangeSet, ip: Ip) -> Range | None:
 
 def assign_requested(sets: Sequence[RangeSet], requested: Sequence[Ip]) -> list[Ip | None]:
     """Which requested address is for which range set; CniError for one that none can give, or a second for one set."""
+    if not requested:
+        return [None] * len(sets)
     left = list(requested)
     chosen: list[Ip | None] = []
     for ranges in sets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -18,6 +19,9 @@ NEWLINKPROP = 108
 
 SIOCGIFINDEX = 0x8933
 IFNAMSIZ = 16
+SIOCETHTOOL, ETHTOOL_GLINK = 0x8946, 0xA
+ETHTOOL_VALUE = struct.Struct("=II")
+IFREQ_POINTER = struct.Struct("@16sP16x")
 IFREQ = struct.Struct("=16si20x")
 IFF_UP = 0x1
 IFF_PROMISC = 0x100
@@ -57,13 +61,17 @@ class Links(Transport):
         fields, attrs = _link_key(dev)
         return self._ask(GETLINK, encode("ifinfmsg", fields, attrs), NEWLINK, parse_link, f"find link {dev}")
 
-    def settle(self, dev: Dev) -> None:
+    def settle(self, name: str) -> None:
         """Have packets pass a link that has just got its carrier; NetlinkError (ENODEV).
 
-        Asked for a link, the kernel (from 6.8 on) first acts on its carrier, which else takes it a moment.
+        Asked for a link's carrier by ethtool's ioctl, the kernel first acts on it, which else takes it a moment.
         """
-        fields, attrs = _link_key(dev)
-        self._ask(GETLINK, encode("ifinfmsg", fields, attrs), NEWLINK, len, f"find link {dev}")
+        question = bytearray(ETHTOOL_VALUE.pack(ETHTOOL_GLINK, 0))
+        pointer = ctypes.addressof(ctypes.c_char.from_buffer(question))
+        try:
+            fcntl.ioctl(self._sock, SIOCETHTOOL, IFREQ_POINTER.pack(name.encode(), pointer))
+        except OSError as error:
+            raise NetlinkError(error.errno or errno.ENODEV, f"settle link {name}") from None
 
     def vxlan(self, dev: Dev) -> Vxlan | None:
         """What is particular to a VXLAN interface, None for a link of another kind; NetlinkError (ENODEV)."""

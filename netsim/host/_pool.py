@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 
 from netsim.host._libc import CLONE_NEWNET, setns, unshare
 
@@ -42,7 +43,7 @@ class Pool:
     def __init__(self, prepare: Callable[[], None]) -> None:
         self.size, self.prepare = 0, prepare
         self._ready: deque[Ready] = deque()
-        self._wanted = threading.Semaphore(0)
+        self._wanted: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._sockets: dict[str, tuple[int, socket.socket]] = {}
@@ -58,7 +59,7 @@ class Pool:
             found = self._ready.popleft()
         except IndexError:
             return None
-        self._wanted.release()
+        self._wanted.put(None)
         return found
 
     def _start(self) -> None:
@@ -67,12 +68,13 @@ class Pool:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._make_all, name="netns-pool", daemon=True)
                 self._thread.start()
-                self._wanted.release(self.size)
+                for _ in range(self.size):
+                    self._wanted.put(None)
 
     def _make_all(self) -> None:
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         while True:
-            self._wanted.acquire()
+            self._wanted.get()
             while (pause := self._asked + QUIET_SECONDS - time.monotonic()) > 0:
                 time.sleep(pause)
             unshare(CLONE_NEWNET)

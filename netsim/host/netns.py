@@ -184,11 +184,14 @@ def _hold(paths: list[str], make: Callable[[], object]) -> None:
 
 def _prepare(path: str) -> None:
     directory = os.path.dirname(path)
-    if not os.path.isdir(directory):
-        os.makedirs(directory, exist_ok=True)
-    mount.share_directory(directory)
     try:
-        _make_file(path)
+        try:
+            mount.share_directory(directory)
+            _make_file(path)
+        except FileNotFoundError:  # the first in this directory
+            os.makedirs(directory, exist_ok=True)
+            mount.share_directory(directory)
+            _make_file(path)
     except OSError:
         mount.unshare_directory(directory)
         with suppress(OSError):  # it holds something, or somebody else has removed it: then it is not ours to remove

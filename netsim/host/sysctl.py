@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from functools import lru_cache
 
 from netsim.host._libc import open_proc
 
@@ -63,6 +64,7 @@ def _open(name: str, flags: int) -> int:
         raise OSError(error.errno, error.strerror, path) from None
 
 
+@lru_cache(maxsize=64)
 def path_of(name: str) -> str:
     """File of a setting; "net.ipv4.conf.eth0/100.rp_filter" names interface eth0.100, as in sysctl(8) (pure)."""
     if name.startswith(("/", ".")) or "//" in name or any(part in ("", "..") for part in name.split(".")):

@@ -22,13 +22,18 @@ MASQUERADE, PORTS, BANDWIDTH, MAC_CHECK, VLANS = "masquerade", "ports", "bandwid
 def wanted_extras(config: Config, families: Iterable[int]) -> tuple[str, ...]:
     """The words of what a configuration asks for, such as "masquerade4"; no family known stands for both (pure)."""
     numbers = tuple(families) or (4, 6)
-    nat = [name for name, on in ((MASQUERADE, config.ip_masq), (PORTS, bool(config.ports))) if on]
-    others = (
-        (BANDWIDTH, bool(config.bandwidth)),
-        (MAC_CHECK, config.bridge.mac_spoof_check),
-        (VLANS, config.bridge.filters_vlans),
-    )
-    return (*(f"{name}{family}" for name in nat for family in numbers), *(name for name, on in others if on))
+    words: list[str] = []
+    if config.ip_masq:
+        words += [f"{MASQUERADE}{family}" for family in numbers]
+    if config.ports:
+        words += [f"{PORTS}{family}" for family in numbers]
+    if config.bandwidth:
+        words.append(BANDWIDTH)
+    if config.bridge.mac_spoof_check:
+        words.append(MAC_CHECK)
+    if config.bridge.filters_vlans:
+        words.append(VLANS)
+    return tuple(words)
 
 
 def add_extras(request: Request, addressing: Addressing, link: str) -> None:

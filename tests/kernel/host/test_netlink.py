@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from netsim.host import netns
 from netsim.host.netlink import Netlink, NetlinkError
 
 pytestmark = pytest.mark.root
@@ -40,6 +41,33 @@ def test_links(pair: tuple[Netlink, Netlink]) -> None:
     left.rename("va", "vz")
     assert left.link(link.index).name == "vz"
     assert [one.name for one in left.links()] == ["lo", "vz"]
+
+
+def _raise(side: Netlink, dev: str, own: int, other: int) -> None:
+    side.set_link(dev, up=True)
+    side.add_address(dev, f"10.0.0.{own}/24")
+    side.add_neighbour(f"10.0.0.{other}", f"0a:58:00:00:00:0{other}", dev)
+
+
+def test_packets_pass_a_settled_link(make: Make) -> None:
+    """Of links that are not settled some one in five drops the first packet."""
+    here, there = make("a"), make("b")
+    with Netlink(here) as left:
+        with netns.open_socket(there, socket.AF_INET, socket.SOCK_DGRAM) as to:
+            to.bind(("", 9))
+            to.settimeout(2)
+            for number in range(30):
+                left.add_veth("va", "vb", there, mac="0a:58:00:00:00:01", peer_mac="0a:58:00:00:00:02")
+                _raise(left, "va", 1, 2)
+                with Netlink(there) as right:
+                    _raise(right, "vb", 2, 1)
+                left.settle("va")
+                with netns.open_socket(here, socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                    sender.sendto(bytes([number]), ("10.0.0.2", 9))
+                assert to.recv(9) == bytes([number])
+                left.delete_link("va")
+        with pytest.raises(NetlinkError, match="settle link va: No such device"):
+            left.settle("va")
 
 
 def test_a_bridge_and_its_ports(pair: tuple[Netlink, Netlink]) -> None:
