@@ -13,6 +13,8 @@ GENERATION_MAX = 40_000
 DENIALS_MAX = 4096
 # queries for which one answer is at hand; clients ask in few ways, and one with a new way each time fills no memory
 COPIES_MAX = 16
+# queries remembered by a number, to tell those that come again from those of clients that spell each one anew
+ONCE_MAX = 16_384
 
 VOLATILE: Touched = (None, None)
 """Dropped with every change: answers that are made from more than can be said."""
@@ -81,6 +83,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self._denials: dict[tuple[int, Records, Records], Body] = {}
+        self._once: set[int] = set()
         self.clear()
 
     def clear(self) -> None:
@@ -129,6 +132,16 @@ class Keeper:
             return
         table[query] = ready
         kept.copies += ((table, query),)
+
+    def comes_again(self, query: bytes) -> bool:
+        """Has a query come before, not long ago?"""
+        mark = hash(query)
+        if mark in self._once:
+            return True
+        if len(self._once) >= ONCE_MAX:
+            self._once.clear()
+        self._once.add(mark)
+        return False
 
     def drop(self, touched: Touched) -> None:
         """Forget what was made from something that has changed."""

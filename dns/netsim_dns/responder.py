@@ -171,8 +171,10 @@ class Responder:
     def _write(self, kept: Kept, asker: Asker, data: bytes, key: bytes, stream: bool) -> bytes:
         """The whole message, which is at hand from now on if the query may come again byte by byte."""
         written = render(kept.body, asker, self._serial, shuffled)
-        if asker.question == key and len(asker.opt) <= PLAIN_OPT and len(data) <= KEPT_QUERY_MAX:
-            self.kept.add_ready(key, kept, stream, data[2:], _ready(kept.body, asker, written))
+        if len(asker.opt) <= PLAIN_OPT and len(data) <= KEPT_QUERY_MAX:
+            query = data[2:]
+            if asker.question == key or self.kept.comes_again(query):
+                self.kept.add_ready(key, kept, stream, query, _ready(kept.body, asker, written))
         return data[:2] + written
 
     def _make(self, query: Query, data: bytes, stream: bool) -> Kept | Answered:

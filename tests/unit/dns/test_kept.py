@@ -217,6 +217,21 @@ def test_one_question_in_very_many_ways_is_not_kept_in_each() -> None:
     assert len(responder.kept.udp) == COPIES_MAX
 
 
+def test_a_spelling_that_comes_again_is_kept_by_its_bytes_and_one_that_does_not_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("netsim_dns.kept.ONCE_MAX", 50)
+    responder = Responder(build_index([namespace("a"), service("x", {"clusterIPs": ["10.0.0.9"]})], 1), CONFIG)
+    again = dns.message.make_query("X.a.svc.Cluster.local.", "SRV").to_wire()
+    answers = [responder.udp(again) for _ in range(4)]
+    assert set(answers) == {answers[0]} and list(responder.kept.udp) == [again[2:]]
+    for number in range(120):
+        name = "".join(c.upper() if number >> i & 1 else c for i, c in enumerate("xabcdefg"))
+        responder.udp(dns.message.make_query(f"{name}.a.svc.cluster.local.", "A").to_wire())
+    assert len(responder.kept.udp) == 2, "that and the one in lower case"
+    assert not responder.kept.comes_again(again[2:]), "what is remembered of others is bounded"
+
+
 # The plain path: dnslib reads the query, builds the answer from the records, and reads both answers
 
 
