@@ -30,10 +30,10 @@ _ANSWER_TURNS = 1
 _ARRIVAL_TURNS = 5
 # While writers press, watchers are told when none has written for so many seconds, or so many after the first event:
 # telling fifty watchers of ten events costs hardly more than of one.
-_PAUSE = 0.003
+_PAUSE = 0.006
 _LONGEST_WAIT = 0.01
 # So many times at most watchers are told at once before it is tried again whether a write follows.
-_MOST_AT_ONCE = 63
+_MOST_AT_ONCE = 15
 
 
 class Frame:

@@ -38,6 +38,11 @@ class Selection:
         """True when nothing within the prefix is left out."""
         return self.labels.empty and not self.fields.requirements
 
+    @property
+    def single(self) -> bool:
+        """True when it asks for one object by its name alone: whatever has that key matches."""
+        return bool(self.exact) and self.labels.empty and len(self.fields.requirements) == 1
+
     def matches(self, obj: Obj) -> bool:
         if not self.labels.matches(labels_of(obj)):
             return False

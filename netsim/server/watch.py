@@ -39,7 +39,7 @@ class Watch:
         self.selection: Selection = compile_selection(
             kind, call.namespace, options.label_selector, options.field_selector
         )
-        self._everything = self.selection.everything
+        self._everything = self.selection.everything or self.selection.single
         exact = self.selection.exact
         self._form = "\n".join((kind.api_version, exact, options.label_selector, options.field_selector))
         self._shape = call.format.shape
@@ -109,7 +109,7 @@ class Watch:
         """ADDED lines for what is there."""
         lines = []
         for item in items:
-            if not self.selection.everything and not self.selection.matches(self.core.decoder(item)):
+            if not self._everything and not self.selection.matches(self.core.decoder(item)):
                 continue
             if self._plain:
                 lines.append(b'{"type":"ADDED","object":%s}\n' % wire(self.call.kind, item.value, item.revision))

@@ -90,17 +90,20 @@ class Broadcaster:
     def publish(self, events: Sequence[Event], oldest: int) -> None:
         """Hand durable events to every watcher of a prefix of their keys. `oldest` as in Compacted."""
         for prefix, watchers in list(self._watchers.items()):
-            self._sweep(prefix, watchers)
+            alive = self._alive(prefix, watchers)
             matching = [event for event in events if event.key.startswith(prefix)]
             if matching:
-                for watcher in watchers:
+                for watcher in alive:
                     watcher.feed(matching, oldest)
 
-    def _sweep(self, prefix: str, watchers: WeakSet[Watcher]) -> None:
-        for watcher in [watcher for watcher in watchers if watcher.ended]:
-            watchers.discard(watcher)
-        if not watchers:
+    def _alive(self, prefix: str, watchers: WeakSet[Watcher]) -> list[Watcher]:
+        """Those of a prefix that have not ended; the others are forgotten."""
+        alive = [watcher for watcher in watchers if not watcher.ended]
+        if not alive:
             del self._watchers[prefix]
+        elif len(alive) < len(watchers):
+            self._watchers[prefix] = WeakSet(alive)
+        return alive
 
     def end(self, failure: Callable[[], StoreError]) -> None:
         """End every watch."""

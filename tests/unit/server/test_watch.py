@@ -11,6 +11,7 @@ import pytest
 
 from netsim.api.kinds import CONFIG_MAPS
 from netsim.server.hub import WARM, Hub
+from netsim.server.selection import compile_selection
 from netsim.store.types import Event, Item
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -55,6 +56,24 @@ async def test_leaving_the_selector_is_deleted_with_old_labels_and_new_revision(
     assert int(events[1]["object"]["metadata"]["resourceVersion"]) == start + 2
     events = await api.watch(f"{MAPS}?watch=1&labelSelector=x=2&resourceVersion={start}", 2)
     assert [line(event) for event in events] == [("ADDED", "w2", {"x": "2"}), ("DELETED", "w2", {"x": "2"})]
+
+
+async def test_by_name_alone_tells_the_same_as_when_every_field_is_compared(api: Any) -> None:
+    start = await revision(api)
+    await change_three_times(api)
+    await api.post(MAPS, {"metadata": {"name": "other"}})
+    await change_three_times(api)
+    watch = f"{MAPS}?watch=1&resourceVersion={start}&fieldSelector=metadata.name%3Dw2"
+    told = await api.watch(watch, 6)
+    assert [line(event) for event in told] == 2 * [
+        ("ADDED", "w2", {"x": "1"}),
+        ("MODIFIED", "w2", {"x": "2"}),
+        ("DELETED", "w2", {"x": "2"}),
+    ]
+    assert told == await api.watch(f"{watch}%2Cmetadata.namespace%3Ddefault", 6)
+    names = ("metadata.name=w2", "metadata.name=w2,metadata.name=other")
+    selections = [compile_selection(CONFIG_MAPS, "default", "", fields) for fields in names]
+    assert [selection.single for selection in selections] == [True, False], "no object has two names"
 
 
 async def test_a_nodes_pods_come_with_their_binding(api: Any) -> None:
