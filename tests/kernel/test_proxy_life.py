@@ -52,11 +52,11 @@ class NodeAlone:
             self.proxy.stop()
             self.proxy = None
 
-    def get(self, port: int, path: str = "/") -> tuple[int, str, dict[str, str]]:
+    def get(self, port: int, path: str = "/", host: str = "127.0.0.1") -> tuple[int, str, dict[str, str]]:
         """Status, body and headers of the answer to a GET; status 0 if nobody answers."""
 
         def ask() -> tuple[int, str, dict[str, str]]:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3)
+            connection = http.client.HTTPConnection(host, port, timeout=3)
             try:
                 connection.request("GET", path)
                 answer = connection.getresponse()
@@ -144,6 +144,21 @@ def test_health_metrics_and_health_checks_follow_the_cluster(alone: NodeAlone) -
     until(lambda: alone.get(CHECK)[0] == 0 and alone.get(CHECK + 1)[0] == 503)
     proxy.put(balanced(), delete=True)
     until(lambda: alone.get(CHECK + 1)[0] == 0)
+
+
+def test_only_the_primary_address_takes_node_ports_and_health_checks(alone: NodeAlone) -> None:
+    own = "192.168.77.2"
+    netns.run_in(alone.path, run, ["ip", "address", "add", f"{own}/24", "dev", "lo"])
+    addresses = [{"type": "InternalIP", "address": own}]
+    alone.api.put({"kind": "Node", "metadata": {"name": "node1"}, "status": {"addresses": addresses}})
+    alone.api.put(balanced())
+    alone.api.put(endpoints("lb", "10.180.0.11"))
+    alone.start(nodeport_addresses=("primary",)).wait_synced()
+    (jump,) = [line for line in alone.rules("nat").splitlines() if line.endswith("-j KUBE-NODEPORTS")]
+    assert f"-d {own}/32 " in jump
+    until(lambda: alone.get(CHECK, host=own)[0] == 200)
+    assert alone.get(CHECK)[0] == 0
+    assert netns.run_in(alone.path, sysctl.read_sysctl, "net.ipv4.conf.all.route_localnet") == "0"
 
 
 def test_a_taken_port_is_told_and_tried_again(alone: NodeAlone) -> None:
