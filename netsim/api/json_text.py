@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -9,21 +10,65 @@ import orjson
 _SURELY_FLAT = 200
 
 
+_TOKEN = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"?|[^\s"]')
+_VALUE, _KEY = "looking for beginning of value", "looking for beginning of object key string"
+
+
 def _position(text: str, index: int) -> str:
-    """What Go's JSON reader was looking for at a position, from the character before it."""
-    before = text[:index].rstrip()[-1:]
-    if before in "{" and before:
-        return "looking for beginning of object key string"
-    if before in ("", ":", "[", ","):
-        return "looking for beginning of value"
-    return "after object key:value pair"
+    """What Go's JSON reader was about to read at a position, from the tokens before it."""
+    opened, before = list[str](), ""
+    for token in _TOKEN.finditer(text, 0, index):
+        before = token[0]
+        if before in ("{", "["):
+            opened.append(before)
+        elif before in ("}", "]"):
+            opened.pop()
+    if before[:1] == '"' and (len(before) == 1 or before[-1] != '"'):
+        return "in string literal"
+    if not before or before in ("[", ":") or (before == "," and opened[-1:] == ["["]):
+        return _VALUE
+    if before in ("{", ","):
+        return _KEY
+    if not opened:
+        return "after top-level value"
+    if opened[-1] == "[":
+        return "after array element"
+    return "after object key:value pair" if _is_value(text[:index]) else "after object key"
+
+
+def _is_value(text: str) -> bool:
+    """Whether the last text or number of what an object has so far stands behind a colon."""
+    *_, last, token = ["", *_TOKEN.findall(text)]
+    return bool(last == ":" or token[:1] != '"')
+
+
+def _shown(char: str) -> str:
+    """A character as Go quotes it."""
+    if char == "'":
+        return r"'\''"
+    return f"'{char}'" if char.isprintable() else f"'\\x{ord(char):02x}'"
+
+
+_LITERALS = {"t": "true", "f": "false", "n": "null"}
+_ENDED_TOO_EARLY = re.compile(r",\s*([}\]])")
 
 
 def _problem(text: str, index: int) -> str:
-    """A JSON syntax error in the words of Go's encoding/json."""
+    """A JSON syntax error in the words of Go's encoding/json. `index` is where the parser gave up: the beginning of a
+    literal or escape that is none, the comma behind which nothing comes."""
+    where = _position(text, index)
+    early = _ENDED_TOO_EARLY.match(text, index)
+    if early:
+        where, index = _position(text, early.start(1)), early.start(1)
+    elif text[index : index + 1] == "\\":
+        where, index = "in string escape code", index + 1
+    elif where == _VALUE and text[index : index + 1] in _LITERALS:
+        word = _LITERALS[text[index]]
+        at = next((i for i, char in enumerate(word) if text[index + i : index + i + 1] != char), 0)
+        where, index = f"in literal {word} (expecting '{word[at]}')", index + at
     if index >= len(text):
         return "unexpected end of JSON input"
-    return f"invalid character '{text[index]}' {_position(text, index)}"
+    return f"invalid character {_shown(text[index])} {where}"
 
 
 def parse_json(body: bytes) -> Any:

@@ -240,8 +240,10 @@ def _single(piece: Attributes, verbs: list[str]) -> Obj:
     return found | ({"resourceNames": [piece.name]} if piece.name else {})
 
 
-def _order(policy: Obj) -> list[list[str]]:
-    return [policy.get(key, []) for key in ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs")]
+def _order(policy: Obj) -> list[str]:
+    """As texts are ordered in which nothing is []: behind what begins with * or a slash, before letters."""
+    fields = ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs")
+    return [f"[{' '.join(policy.get(key, ()))}]" for key in fields]
 
 
 def quoted(values: Iterable[str]) -> str:

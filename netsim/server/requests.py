@@ -118,13 +118,12 @@ def _options_error(options: str, reason: str, message: str, field: str) -> Excep
 
 def parse_dry_run(values: Sequence[str], options: str) -> bool:
     """True for ["All"], False for none; anything else is a 422 on `options` (CreateOptions, …)."""
-    wanted = [value for value in values if value]
-    if any(value != "All" for value in wanted):
-        listed = ", ".join(f'"{value}"' for value in wanted)
+    if any(value != "All" for value in values):
+        listed = ", ".join(f'"{value}"' for value in values)
         raise _options_error(
             options, NOT_SUPPORTED, f'Unsupported value: [{listed}]: supported values: "All"', "dryRun"
         )
-    return bool(wanted)
+    return bool(values)
 
 
 def _check_manager(name: str, options: str) -> None:

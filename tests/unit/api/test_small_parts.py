@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim.api import names, objects, quantity, times
+from netsim.api.json_text import parse_json
 
 
 @pytest.mark.parametrize(
@@ -159,3 +160,35 @@ def test_set_condition_keeps_the_time_of_the_last_change() -> None:
     changed = objects.set_condition(same, {"type": "Ready", "status": "True"}, "t3")
     assert [c[0]["lastTransitionTime"] for c in (first, same, changed)] == ["t1", "t1", "t3"]
     assert same[0]["reason"] == "R" and len(changed) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "unexpected end of JSON input"),
+        ('{"a":', "unexpected end of JSON input"),
+        ('{"a":1,}', "invalid character '}' looking for beginning of object key string"),
+        ("{'a':1}", r"invalid character '\'' looking for beginning of object key string"),
+        ('{"a":1} x', "invalid character 'x' after top-level value"),
+        ('{"m":[1,]}', "invalid character ']' looking for beginning of value"),
+        ('{"m":[1,{"x":2} 3]}', "invalid character '3' after array element"),
+        ('{"a" 1}', "invalid character '1' after object key"),
+        ('{"a":"b" "c"}', "invalid character '\"' after object key:value pair"),
+        ('{"a":"\x01"}', r"invalid character '\x01' in string literal"),
+        ('{"a":tru}', "invalid character '}' in literal true (expecting 'e')"),
+        ('{"a":{"b":1}]', "invalid character ']' after object key:value pair"),
+        (r'{"a\q":1}', "invalid character 'q' in string escape code"),
+    ],
+)
+def test_what_is_no_json_is_told_in_the_words_of_go(text: str, problem: str) -> None:
+    with pytest.raises(ValueError) as refusal:
+        parse_json(text.encode())
+    assert str(refusal.value) == problem
+
+
+@given(st.text('{}[]":,1at\\\n ', max_size=12))
+def test_what_is_no_json_is_always_told(text: str) -> None:
+    try:
+        parse_json(text.encode())
+    except ValueError as error:
+        assert str(error).startswith(("invalid character", "unexpected end"))

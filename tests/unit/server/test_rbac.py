@@ -224,9 +224,9 @@ def test_the_escalation_check_tells_what_is_lacking_and_no_more() -> None:
         {"verbs": ["get"], "nonResourceURLs": ["/x"]},
     ]
     assert missing_rights(wanted, held) == [
+        {"verbs": ["get", "list", "watch"], "apiGroups": [""], "resources": ["nodes"]},
         {"verbs": ["get"], "nonResourceURLs": ["/x"]},
         {"verbs": ["get"], "apiGroups": ["apps"], "resources": ["deployments/scale"], "resourceNames": ["a"]},
-        {"verbs": ["get", "list", "watch"], "apiGroups": [""], "resources": ["nodes"]},
         {"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]},
     ]
     assert missing_rights(wanted[:1], [rule_of(wanted[0])]) == []
