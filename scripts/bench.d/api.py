@@ -2,7 +2,8 @@
 
 `netsim server` is pinned to CPU 0, the load to the others; every request goes over TLS with a client certificate. The
 store is a SQLite file that is synced at every commit; beside it Debian's etcd does writes of the same size through its
-HTTP gateway, on the same disk. Figures of kube-apiserver 1.36 with etcd are given, from a machine like this.
+HTTP gateway, on the same disk. kube-apiserver with etcd is measured in the same way when PATH has both; else its
+figures are given, of 1.36 from a machine like this.
 """
 
 from __future__ import annotations
@@ -12,19 +13,14 @@ import base64
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from load import Build, Target, fan_out, pss, rate, request
+from api_servers import Measured, free_port, has_kube_apiserver, running_etcd, running_kube_apiserver
+from load import Target, fan_out, rate, request
 
-from lab import NETSIM, wait_for
+from lab import NETSIM
 
 _PODS = "/api/v1/namespaces/default/pods"
 
@@ -80,42 +76,15 @@ def change_pod(number: int) -> bytes:
     return request("PATCH", f"{_PODS}/a-00000", patch, "application/merge-patch+json")
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-class Server:
-    """`netsim server` on CPU 0, in a lab of its own; `plain`: asked over its unix socket, without TLS."""
+class Server(Measured):
+    """`netsim server` in a lab of its own; `plain`: asked over its unix socket, without TLS."""
 
     def __init__(self, plain: bool) -> None:
         self._plain = plain
-        self.lab, self.port = f"bench-{os.getpid()}", _free_port()
-        self._command = [
-            "taskset", "-c", "0", NETSIM, "server", "--lab", self.lab, "--advertise-address", "127.0.0.1",
-            "--port", str(self.port),
-        ]  # fmt: skip
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> float:
-        """Seconds until it answers over TLS; the keys are made by the first start."""
-        start = time.perf_counter()
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for("the API server", self._ready)
-        return time.perf_counter() - start
-
-    def _ready(self) -> bool:
-        if self._process is None or self._process.poll() is not None:
-            raise SystemExit(f"scripts/bench: {' '.join(self._command)} ended")
-        try:
-            connection = self.target.connect()
-            status, _ = connection.ask(request("GET", "/readyz"))
-            connection.close()
-        except (OSError, SystemExit):
-            return False
-        return status == 200
+        self.lab, self.port = f"bench-{os.getpid()}", free_port()
+        super().__init__(
+            NETSIM, "server", "--lab", self.lab, "--advertise-address", "127.0.0.1", "--port", str(self.port)
+        )
 
     @property
     def target(self) -> Target:
@@ -123,62 +92,9 @@ class Server:
             return Target(f"/run/netsim/{self.lab}/api.sock")
         return Target.of_kubeconfig(f"/var/lib/netsim/{self.lab}/admin.conf")
 
-    def cpu(self) -> float:
-        """Seconds of CPU time that the server has used."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split() if self._process else []
-        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
-
-    def rates(self, build: Build, connections: int, count: int, rounds: int = 1) -> tuple[float, float]:
-        """(requests a second, requests a second of the server's CPU time), medians of some rounds."""
-        found = []
-        for _ in range(rounds):
-            before = self.cpu()
-            found.append((rate(self.target, build, connections, count), count / (self.cpu() - before)))
-        return statistics.median(r for r, _ in found), statistics.median(c for _, c in found)
-
-    def memory(self) -> float:
-        return pss(self._process.pid) if self._process is not None else 0.0
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(20)
-            self._process = None
-
     def remove(self) -> None:
         self.stop()
         subprocess.run([NETSIM, "down", "--lab", self.lab], check=False, stdout=subprocess.DEVNULL)
-
-
-@contextmanager
-def running_etcd() -> Iterator[Target]:
-    """Debian's etcd on CPU 0, its data beside netsim's."""
-    port = _free_port()
-    with tempfile.TemporaryDirectory(prefix="netsim-bench-", dir="/var/lib") as directory:
-        url, peer = f"http://127.0.0.1:{port}", "http://127.0.0.1:0"
-        process = subprocess.Popen(
-            ["taskset", "-c", "0", "etcd", "--name", "bench", "--data-dir", directory, "--listen-client-urls", url,
-             "--advertise-client-urls", url, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-             "--initial-cluster", f"bench={peer}"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            target = Target(port)
-            wait_for("etcd", lambda: _answers(target))
-            yield target
-        finally:
-            process.kill()
-            process.wait(10)
-
-
-def _answers(target: Target) -> bool:
-    try:
-        connection = target.connect()
-        status, _ = connection.ask(request("POST", "/v3/kv/range", b'{"key":"AA=="}'))
-        connection.close()
-    except (OSError, SystemExit):
-        return False
-    return status == 200
 
 
 def etcd_rates(count: int) -> tuple[float, float]:
@@ -193,9 +109,51 @@ def etcd_rates(count: int) -> tuple[float, float]:
         body = {"compare": [compare], "success": [{"request_put": {"key": key, "value": value}}]}
         return request("POST", "/v3/kv/txn", json.dumps(body).encode())
 
-    with running_etcd() as target:
-        one = rate(target, lambda n: put("a", n), 1, count)
-        return one, rate(target, lambda n: put("b", n), 16, 4 * count)
+    with running_etcd() as etcd:
+        one = rate(etcd.target, lambda n: put("a", n), 1, count)
+        return one, rate(etcd.target, lambda n: put("b", n), 16, 4 * count)
+
+
+_FAN = f"{_PODS}?watch=1&fieldSelector=metadata.name%3Da-00000"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is measured of any API server: pairs are (a second, a second of CPU time)."""
+
+    one: tuple[float, float]
+    many: tuple[float, float]
+    gets: tuple[float, float]
+    lists: tuple[float, float]
+    alone: float
+    latency: float
+    updates: tuple[float, float]
+    memory: float
+
+
+def work(server: Measured, rounds: int) -> Figures:
+    """All of it with the same clients: a thousand pods, reads of them, watches of one."""
+    target = server.target
+    one = server.rates(lambda n: create_pod("a", n), 1, 500)
+    many = server.rates(lambda n: create_pod("b", n), 16, 500)
+    memory = server.memory()
+    gets = server.rates(lambda n: request("GET", f"{_PODS}/a-00007"), 8, 5000, rounds)
+    lists = server.rates(lambda n: request("GET", _PODS), 2, 300, rounds)
+    alone, _ = fan_out(target, _FAN, change_pod, 1, 200)
+    before = server.cpu()
+    latency, updates = fan_out(target, _FAN, change_pod, 50, 300)
+    return Figures(one, many, gets, lists, alone, latency, (updates, 600 / (server.cpu() - before)), memory)
+
+
+def given() -> Figures:
+    """kube-apiserver 1.36 with etcd, from a machine like this."""
+    return Figures((243, 0), (0, 0), (1610, 0), (27, 0), 0, 8, (130, 0), 314)
+
+
+def measured_peer(server: Server, rounds: int) -> Figures:
+    """kube-apiserver with etcd, both on CPU 0, with the keys of a netsim server that has been stopped."""
+    with running_etcd() as etcd, running_kube_apiserver(server.lab, etcd) as peer:
+        return work(peer, rounds)
 
 
 def measure(rounds: int, pods: int, plain: bool) -> list[Row]:
@@ -205,42 +163,33 @@ def measure(rounds: int, pods: int, plain: bool) -> list[Row]:
     try:
         server.start()
         server.stop()
+        peer = measured_peer(server, rounds) if has_kube_apiserver() else given()
         starts = []
         for _ in range(rounds):
             starts.append(server.start())
             if len(starts) < rounds:
                 server.stop()
-        target = server.target
-        one = server.rates(lambda n: create_pod("a", n), 1, 500)
-        many = server.rates(lambda n: create_pod("b", n), 16, 500)
-        small = server.memory()
-        gets = server.rates(lambda n: request("GET", f"{_PODS}/a-00007"), 8, 5000, rounds)
-        lists = server.rates(lambda n: request("GET", _PODS), 2, 300, rounds)
-        path = f"{_PODS}?watch=1&fieldSelector=metadata.name%3Da-00000"
-        alone = fan_out(target, path, change_pod, 1, 200)
-        before = server.cpu()
-        latency, updates = fan_out(target, path, change_pod, 50, 300)
-        capacity = 600 / (server.cpu() - before)
-        rate(target, lambda n: create_pod("c", n), 16, pods - 1000)
+        own = work(server, rounds)
+        rate(server.target, lambda n: create_pod("c", n), 16, pods - 1000)
         large = server.memory()
-        again = []
         server.stop()
-        again.append(server.start())
+        again = server.start()
     finally:
         server.remove()
-    median = statistics.median
     return [
-        Row("GET one pod", "/s", gets[0], 3 * 1610, True, 1610, capacity=gets[1]),
-        Row("LIST 1,000 pods, 2.1 MB", "/s", lists[0], 270, True, 27, capacity=lists[1]),
-        Row("create pods, 1 connection, durable", "/s", one[0], 486, True, 243, etcd_one, one[1]),
-        Row("create pods, 16 connections, durable", "/s", many[0], 1500, True, 0, etcd_many, many[1]),
-        Row("update until 1 watcher has it", "ms", alone[0], 2, False, 0),
-        Row("update until 50 watchers have it", "ms", latency, 2, False, 8),
-        Row("updates while 50 watch", "/s", updates, 600, True, 130, capacity=capacity),
-        Row("memory with 1,000 pods, PSS", "MiB", small, 110, False, 314),
+        Row("GET one pod", "/s", own.gets[0], 3 * 1610, True, peer.gets[0], capacity=own.gets[1]),
+        Row("LIST 1,000 pods, 2.1 MB", "/s", own.lists[0], 270, True, peer.lists[0], capacity=own.lists[1]),
+        Row("create pods, 1 connection, durable", "/s", own.one[0], 486, True, peer.one[0], etcd_one, own.one[1]),
+        Row(
+            "create pods, 16 connections, durable", "/s", own.many[0], 1500, True, peer.many[0], etcd_many, own.many[1]
+        ),
+        Row("update until 1 watcher has it", "ms", own.alone, 2, False, peer.alone),
+        Row("update until 50 watchers have it", "ms", own.latency, 2, False, peer.latency),
+        Row("updates while 50 watch", "/s", own.updates[0], 600, True, peer.updates[0], capacity=own.updates[1]),
+        Row("memory with 1,000 pods, PSS", "MiB", own.memory, 110, False, peer.memory),
         Row(f"memory with {pods:,} pods, PSS", "MiB", large, 250, False, 0),
-        Row("start until ready", "s", median(starts), 0.6, False, 1.5),
-        Row(f"start with {pods:,} pods", "s", median(again), 2, False, 0),
+        Row("start until ready", "s", statistics.median(starts), 0.6, False, 1.5),
+        Row(f"start with {pods:,} pods", "s", again, 2, False, 0),
     ]
 
 
@@ -265,7 +214,8 @@ def main() -> None:
     heads = f"{'goal':>8} {'':<6} {'k8s':>7} {'ratio':>7} {'etcd':>6} {'ratio':>6}"
     print(f"{'work':<44} {'netsim':>8} {'':<4} {'/CPU-s':>7} {heads}")
     print("\n".join(row.render() for row in rows))
-    print("\nk8s: kube-apiserver 1.36 with etcd, as given; etcd: Debian's, through its HTTP gateway, measured now")
+    source = "measured now, but for its start" if has_kube_apiserver() else "1.36, as given"
+    print(f"\nk8s: kube-apiserver with etcd, {source}; etcd: Debian's, through its HTTP gateway, measured now")
 
 
 if __name__ == "__main__":

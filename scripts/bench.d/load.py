@@ -35,8 +35,8 @@ class Target:
         self._address, self._context = address, context
 
     @classmethod
-    def of_kubeconfig(cls, path: str) -> Target:
-        """The server and credentials of a kubeconfig as netsim writes it."""
+    def of_kubeconfig(cls, path: str, port: int = 0) -> Target:
+        """The server and credentials of a kubeconfig as netsim writes it; `port` if that is another one."""
         text = Path(path).read_text(encoding="utf-8")
 
         def field(name: str) -> str:
@@ -52,7 +52,7 @@ class Target:
                 Path(files[short]).write_bytes(base64.b64decode(field(name)))
             context = ssl.create_default_context(cafile=files["ca"])
             context.load_cert_chain(files["crt"], files["key"])
-        return cls(int(field("server").rpartition(":")[2]), context)
+        return cls(port or int(field("server").rpartition(":")[2]), context)
 
     def connect(self) -> Connection:
         if isinstance(self._address, str):
