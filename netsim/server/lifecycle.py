@@ -5,7 +5,7 @@ Nothing here knows HTTP. A dry run goes the whole way but for the write, and giv
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -18,6 +18,7 @@ from netsim.api.objects import deletion_timestamp
 from netsim.api.pod_defaults import qos_class
 from netsim.api.validation import validate_create, validate_update
 from netsim.server import admission, managed, quota, strategy
+from netsim.server.admission_security import admit_secure
 from netsim.server.codec import encode, key_of, shown_key
 from netsim.server.core import Core
 from netsim.server.managed import SERVER, Manager
@@ -37,13 +38,14 @@ Change = Callable[[Obj], Obj]
 
 
 class Outcome(NamedTuple):
-    """A write's result: the object, the stored item unless it was a dry run or the object is gone, and what a changed
-    object was before."""
+    """A write's result: the object, the stored item unless it was a dry run or the object is gone, what a changed
+    object was before, and what admission warns its author of."""
 
     obj: Obj
     item: Item | None = None
     removed: bool = False
     old: Obj | None = None
+    warnings: Sequence[str] = ()
 
     def body(self, core: Core, kind: Kind) -> bytes:
         """JSON of the object."""
@@ -104,6 +106,7 @@ async def _create_once(
     entries = managed.after_create(kind, obj, new, manager, stamp.now)
     new = managed.with_entries(await admission.admit_create(core, kind, new, user), entries)
     _refuse(kind, name, SPECS.problems(new) if kind is kinds.PODS else validate_create(kind, new))
+    warnings = await admit_secure(core, kind, new, None)
     key = key_of(kind, namespace, name)
     if dry_run and await core.store.get(key) is not None:
         raise KeyExists(key)
@@ -111,11 +114,11 @@ async def _create_once(
     if dry_run:
         reservation.undo()
         await quota.check(core, kind, namespace, new, None)
-        return Outcome(new)
+        return Outcome(new, warnings=warnings)
     write = quota.held(core, kind, namespace, new, None, lambda: core.store.create(key, encode(kind, new)))
     item = await _reserved_write(reservation, write)
     await _after_write(core, kind, new)
-    return Outcome(with_version(new, item.revision), item)
+    return Outcome(with_version(new, item.revision), item, warnings=warnings)
 
 
 def with_version(obj: Obj, revision: int) -> Obj:
@@ -194,6 +197,7 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
         await admission.check_update(core, kind, new)
     if sub not in _OWN_RULES:
         _refuse(kind, name, validate_update(kind, new, old))
+    warnings = await admit_secure(core, kind, new, old, sub)
     given = wanted["metadata"].get("managedFields")
     after = managed.after_change(kind, entries, given, old, new, request.manager, sub, core.now())
     new, reservation = await _reserve(core, kind, managed.with_entries(new, after), old, request.dry_run)
@@ -201,7 +205,7 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
         reservation.undo()
         return Outcome(old, item, old=old)
     outcome = await _write(core, kind, item, old, new, reservation, dry_run=request.dry_run)
-    return outcome._replace(old=old)
+    return outcome._replace(old=old, warnings=warnings)
 
 
 def _with_defaults(kind: Kind, new: Obj, old: Obj, sub: str) -> Obj:

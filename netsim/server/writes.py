@@ -55,6 +55,7 @@ def _answer(core: Core, call: Call, outcome: Outcome, status: int = 200) -> Resp
 
 def _warn(call: Call, outcome: Outcome) -> None:
     kind, obj, old = stored_kind(call.kind), outcome.obj, outcome.old
+    call.warnings += outcome.warnings
     call.warnings += warnings_of(kind, obj) if old is None else update_warnings_of(kind, obj, old)
 
 

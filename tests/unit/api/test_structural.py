@@ -144,7 +144,9 @@ def test_pruning_keeps_what_the_schema_keeps() -> None:
     given: Obj = {
         "apiVersion": "v1", "kind": "X", "metadata": {"name": "n", "odd": 1},
         "inner": {"z": {"y": 1}, "a": {"b": 1}},
-        "template": {"apiVersion": "v1", "kind": "Y", "metadata": {"labels": {"a": "b"}, "no": 1}, "spec": {}, "more": 1},
+        "template": {
+            "apiVersion": "v1", "kind": "Y", "metadata": {"labels": {"a": "b"}, "no": 1}, "spec": {}, "more": 1,
+        },
         "map": {"q": {"k": "1", "l": 2}},
     }  # fmt: skip
     kept, unknown = prune(schema, given)
