@@ -15,7 +15,7 @@ from netsim.server.requests import Target
 from netsim.store.types import Store
 
 PUBLIC_CA = "kube-root-ca.crt"
-_NAMED_BY_PODS = (kinds.SECRETS, kinds.CONFIG_MAPS)
+_NAMED_BY_PODS = {("", kind.plural): kind for kind in (kinds.SECRETS, kinds.CONFIG_MAPS)}
 _REFERENCES = {
     "secret": "Secret", "secretRef": "Secret", "secretKeyRef": "Secret", "imagePullSecrets": "Secret",
     "configMap": "ConfigMap", "configMapRef": "ConfigMap", "configMapKeyRef": "ConfigMap",
@@ -99,21 +99,28 @@ class Authorizer:
         asked = attributes_of(target)
         if not await self.allows(user, asked):
             raise refusal(user, asked)
-        node = node_name(user)
-        problem = node and (node_problem(user, target) or await self._node_read_problem(node, target))
+        if not node_name(user):
+            return
+        problem = node_problem(user, target)
         if problem:
             raise _forbidden(asked, problem)
+        problem = await self.node_read_problem(user, asked)
+        if problem:
+            raise _forbidden(asked, f"{denial(user, asked)}: {problem}")
 
-    async def _node_read_problem(self, node: str, target: Target) -> str:
-        """A node reads only the Secrets and ConfigMaps which its pods name (what the Node authorizer allows)."""
-        if target.kind not in _NAMED_BY_PODS or target.name == PUBLIC_CA:
+    async def node_read_problem(self, user: User, asked: Attributes) -> str:
+        """Why a node may not read a Secret or ConfigMap, "" for others: it reads those which its pods name (what the
+        Node authorizer allows)."""
+        node = node_name(user)
+        kind = _NAMED_BY_PODS.get((asked.group, asked.resource)) if node and asked.name != PUBLIC_CA else None
+        if kind is None:
             return ""
-        wanted = (target.kind.kind, target.name)
-        for item in (await self._store.list(prefix_of(kinds.PODS, target.namespace))).items:
+        wanted = (kind.kind, asked.name)
+        for item in (await self._store.list(prefix_of(kinds.PODS, asked.namespace))).items:
             spec = self._decoder(item).get("spec") or {}
             if spec.get("nodeName") == node and wanted in named_objects(spec):
                 return ""
-        return f'no relationship found between node "{node}" and this object'
+        return f"no relationship found between node '{node}' and this object"
 
 
 def refusal(user: User, asked: Attributes) -> StatusError:

@@ -97,6 +97,9 @@ async def _access(core: Core, user: User, spec: Obj) -> Obj:
     asked = asked_attributes(spec)
     if not await core.authorizer.allows(user, asked):
         return {"allowed": False}
+    problem = await core.authorizer.node_read_problem(user, asked)
+    if problem:
+        return {"allowed": False, "reason": problem}
     reason = (await core.authorizer.policy()).reason(user, asked)
     return {"allowed": True} | ({"reason": f"RBAC: allowed by {reason}"} if reason else {})
 

@@ -416,3 +416,18 @@ async def test_access_reviews_say_why_and_what_is_wrong_with_them(api: Any) -> N
     spec = {"user": "eve", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "other"}}
     refused = await api.refused("POST", local, {"spec": spec})
     assert refused["message"].endswith('namespace: Invalid value: "other": must match metadata.namespace')
+
+
+async def test_what_a_node_may_not_read_its_reviews_deny_too(api: Any) -> None:
+    spec = {"user": "system:node:x", "groups": ["system:nodes"]}
+    secret = {"verb": "get", "resource": "secrets", "namespace": "default", "name": "s"}
+    url = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    why = "no relationship found between node 'x' and this object"
+    made = await api.post(url, {"spec": {**spec, "resourceAttributes": secret}})
+    assert made["status"] == {"allowed": False, "reason": why}
+    node = Peer(common_name="system:node:x", organizations=("system:nodes",))
+    refused = await api.refused("GET", "/api/v1/namespaces/default/secrets/s", peer=node)
+    assert refused["message"] == (
+        'secrets "s" is forbidden: User "system:node:x" cannot get resource "secrets" in API group "" in the '
+        f'namespace "default": {why}'
+    )

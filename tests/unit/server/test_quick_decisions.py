@@ -7,11 +7,13 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim.api import fieldset, kinds
 from netsim.api.defaults import set_defaults
+from netsim.api.errors import StatusError
 from netsim.api.fieldtypes import KEYED, FieldType
 from netsim.api.fieldwalk import item_key
 from netsim.api.managed import UPDATE, Writer, after_update
@@ -81,7 +83,7 @@ def test_options_without_a_query_are_those_of_an_empty_one() -> None:
     for agent in ("", "kubectl/v1.37", "x" * 300, "a\tb"):
         headers = [("user-agent", agent)]
         plain = parse_write_options(Request("POST", "/", [], headers), "CreateOptions")
-        assert plain == parse_write_options(Request("POST", "/", [("dryRun", "")], headers), "CreateOptions")
+        assert plain == parse_write_options(Request("POST", "/", [("pretty", "")], headers), "CreateOptions")
 
 
 VALUES = st.recursive(
@@ -163,3 +165,9 @@ def test_an_item_is_named_by_its_keys(keys: list[str], item: dict[str, Any]) -> 
     kind = FieldType(KEYED)
     kind.keys = tuple(keys)
     assert item_key(kind, item) == fieldset.item({key: item[key] for key in keys if item.get(key) is not None})
+
+
+def test_an_empty_dry_run_is_none_of_its_values() -> None:
+    with pytest.raises(StatusError) as refusal:
+        parse_write_options(Request("POST", "/", [("dryRun", "")]), "CreateOptions")
+    assert refusal.value.message.endswith('dryRun: Unsupported value: [""]: supported values: "All"')
