@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from netsim.api.errors import not_acceptable
+from netsim.api.errors import StatusError, not_acceptable
 
-_VERSIONS = {
-    "Table": ("v1", "v1beta1"),
-    "PartialObjectMetadata": ("v1", "v1beta1"),
-    "APIGroupDiscoveryList": ("v2", "v2beta1"),
+_TYPES = {
+    "Table": ("meta.k8s.io", ("v1", "v1beta1")),
+    "PartialObjectMetadata": ("meta.k8s.io", ("v1", "v1beta1")),
+    "APIGroupDiscoveryList": ("apidiscovery.k8s.io", ("v2", "v2beta1")),
 }
-"""The versions in which a transformation can be answered; for another one the next acceptable form is taken."""
+"""Group and versions in which a transformation can be answered; for another one the next acceptable form is taken."""
 _AVAILABLE = ("application/json", "application/yaml")
 
 
@@ -42,8 +42,8 @@ def _shape(parameters: dict[str, str], shapes: Iterable[str]) -> Format | None:
         return JSON
     if wanted.removesuffix("List") == "PartialObjectMetadata":
         wanted = "PartialObjectMetadata"
-    version = parameters.get("v", "v1")
-    if wanted not in shapes or version not in _VERSIONS[wanted]:
+    group, version = parameters.get("g", ""), parameters.get("v", "")
+    if wanted not in shapes or group != _TYPES[wanted][0] or version not in _TYPES[wanted][1]:
         return None
     return Format(wanted, version)
 
@@ -57,12 +57,16 @@ def choose_format(accept: str, shapes: tuple[str, ...] = ()) -> Format:
     """
     if not accept:
         return JSON
+    other_form = False
     for entry in accept.split(","):
         media, parameters = _parse(entry)
         if media in ("application/json", "application/*", "*/*"):
             found = _shape(parameters, shapes)
             if found is not None:
                 return found
+            other_form = True
         elif media == "application/yaml" and "as" not in parameters:
             return Format(yaml=True)
+    if other_form:
+        raise StatusError(406, "NotAcceptable", f"only the following media types are accepted: {', '.join(_AVAILABLE)}")
     raise not_acceptable(_AVAILABLE)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from netsim.api import kinds
+from netsim.api.errors import StatusError
 from netsim.api.times import format_time
+from netsim.server.negotiate import JSON, Format, choose_format
 from netsim.server.table import build_table, definitions, printer_of
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -237,3 +239,16 @@ def test_small_kinds() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in kinds.KINDS if kind.stored], ids=lambda kind: kind.plural)
 def test_every_kind_has_a_cell_for_every_column(kind: kinds.Kind) -> None:
     assert len(printer_of(kind).cells(obj("x"), NOW)) == len(definitions(kind))
+
+
+def test_a_form_is_asked_for_by_its_group_and_version() -> None:
+    shapes = ("Table", "PartialObjectMetadata")
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    assert choose_format(table, shapes) == Format("Table", "v1")
+    for odd in ("as=Table", "as=Table;v=v1", "as=Table;g=meta.k8s.io", "as=Table;v=v1;g=apps", "as=Row;v=v1"):
+        with pytest.raises(StatusError) as refusal:
+            choose_format(f"application/json;{odd}", shapes)
+        assert refusal.value.message.startswith("only the following media types are accepted: application/json")
+        assert choose_format(f"application/json;{odd}, application/json", shapes) == JSON
+    with pytest.raises(StatusError, match="406: Not Acceptable"):
+        choose_format("text/html", shapes)
