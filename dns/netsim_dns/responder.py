@@ -183,7 +183,7 @@ class Responder:
         question = asked._replace(qname=lower(asked.qname))
         if question.qtype == ANY and self.config.hinfo_for_any:
             return Kept(build_body(question, obsolete(question), ()), False, None)
-        if self.forwarder and self.forwarder.owns(question.qname):
+        if self.forwarder and self.forwarder.owns(question.qname, question.qtype):
             return self.forwarder.ask(query, data, stream)
         zone = find_zone(question.qname, self.config.zones)
         context = make_context(question, self.index, self.config, zone) if zone is not None else None

@@ -27,9 +27,10 @@ class RewriteFirst:
         self._rewrites, self._udp, self._tcp = rewrites, udp, tcp
         self._udp_max, self._after = udp_max, after
 
-    def owns(self, qname: Labels) -> bool:
+    def owns(self, qname: Labels, qtype: int) -> bool:
         """See `seams.Forwarder`."""
-        return find_target(self._rewrites, qname) is not None or (self._after is not None and self._after.owns(qname))
+        found = find_target(self._rewrites, qname) is not None
+        return found or (self._after is not None and self._after.owns(qname, qtype))
 
     def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:
         """See `seams.Forwarder`."""

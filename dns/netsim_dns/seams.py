@@ -33,7 +33,7 @@ def nobody() -> None:
 class Forwarder(Protocol):
     """Answers what is not the cluster's own."""
 
-    def owns(self, qname: Labels) -> bool:
+    def owns(self, qname: Labels, qtype: int) -> bool:
         """Is this name (lower case) in a stub domain, so that not even the cluster's zones answer for it?"""
 
     def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:

@@ -91,8 +91,12 @@ class Forwarder:
         for resolver in self.resolvers.values():
             resolver.close()
 
-    def owns(self, qname: Labels) -> bool:
-        """See `seams.Forwarder`: the longest zone wins, and only zones below the cluster's are longer than those."""
+    def owns(self, qname: Labels, _: int) -> bool:
+        """See `seams.Forwarder`."""
+        return self._is_inside(qname)
+
+    def _is_inside(self, qname: Labels) -> bool:
+        """The longest zone wins, and only zones below the cluster's are longer than those."""
         return bool(self._inside) and any(qname[start:] in self._inside for start in range(len(qname)))
 
     def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:
@@ -122,7 +126,7 @@ class Forwarder:
 
     def _always_ours(self, qname: Labels) -> bool:
         """Can no change of the cluster make the name its own?"""
-        return self.owns(qname) or not any(under(qname, zone) for zone in self._served)
+        return self._is_inside(qname) or not any(under(qname, zone) for zone in self._served)
 
     def _remember(self, data: bytes, route: Route) -> None:
         routes = self._routes[route.stream]

@@ -13,6 +13,7 @@ import pytest
 from netsim_dns.config import ConfigError
 from netsim_dns.forward.config import CacheConfig, ForwardConfig, ForwardZone
 from netsim_dns.forward.forwarder import Forwarder
+from netsim_dns.types import A
 
 from .false_upstream import recorded, reply, upstream
 from .forwarding import NAME, PATIENT, ask, data, forwarding, rcode, resolver, until
@@ -157,10 +158,10 @@ async def test_the_longest_zone_wins() -> None:
             ForwardZone("2.10.in-addr.arpa", (reverse.address,)),
         )
         forwarder = Forwarder(ForwardConfig(zones))
-        assert [forwarder.owns(tuple(name.split(b"."))) for name in (b"a.corp.test", b"1.1.96.10.in-addr.arpa")] == [
+        assert [forwarder.owns(tuple(name.split(b".")), A) for name in (b"a.corp.test", b"1.1.96.10.in-addr.arpa")] == [
             False
         ] * 2
-        assert forwarder.owns(tuple(b"1.1.2.10.in-addr.arpa".split(b".")))
+        assert forwarder.owns(tuple(b"1.1.2.10.in-addr.arpa".split(b".")), A)
         for name in ("WWW.Corp.test.", "corp.test.", "xcorp.test.", "lan.corp.test.", "1.1.2.10.in-addr.arpa."):
             await ask(forwarder, name)
         for name in ("x.hidden.corp.test.", "a.secret.test."):

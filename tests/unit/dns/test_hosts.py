@@ -32,7 +32,7 @@ LINES = [
 class Upstream:
     """A forwarder that knows one stub domain and answers with the query itself."""
 
-    def owns(self, qname: Labels) -> bool:
+    def owns(self, qname: Labels, _: int) -> bool:
         return qname[-1:] == (b"stub",)
 
     def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:
@@ -52,6 +52,16 @@ def ask(
     answers = [responder.udp(query.to_wire()) for _ in range(2)]
     assert isinstance(answers[1], bytes)
     return dns.message.from_wire(answers[1])
+
+
+def test_names_of_addresses_count_for_ptr_and_other_names_for_all_else() -> None:
+    """As CoreDNS has it: the rest is the cluster's, or an upstream's."""
+    (own,) = ask("9.2.0.192.in-addr.arpa.", "SOA", Upstream()).authority
+    assert own.name.to_text() == "in-addr.arpa.", "the cluster's"
+    assert ask("9.2.0.192.in-addr.arpa.", "A", Upstream()).rcode() == dns.rcode.REFUSED
+    assert ask("db.example.", "PTR", Upstream()).rcode() == dns.rcode.REFUSED
+    reply = ask("db.example.", "TXT", Upstream())
+    assert (reply.rcode(), reply.answer, reply.authority) == (dns.rcode.NOERROR, [], [])
 
 
 def data(message: dns.message.Message) -> set[str]:

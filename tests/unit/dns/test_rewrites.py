@@ -30,7 +30,7 @@ RULES = [
 class Upstream:
     """Answers every name with one address, later."""
 
-    def owns(self, qname: Labels) -> bool:
+    def owns(self, qname: Labels, _: int) -> bool:
         return False
 
     def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:
