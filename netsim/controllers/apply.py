@@ -117,14 +117,12 @@ def _announce(outcome: Outcome, record: Recorder) -> None:
 
 
 def _note(announce: Announce, outcome: Outcome) -> Note | None:
-    name = _name(outcome)
-    if outcome.error is not None:
-        reason, text = announce.failed
-        return Note(announce.about, reason, text.format(name=name, error=outcome.error.message), "Warning")
-    if announce.done is None:
+    told = announce.done if outcome.error is None else announce.failed
+    if told is None:
         return None
-    reason, text = announce.done
-    return Note(announce.about, reason, text.format(name=name))
+    error = "" if outcome.error is None else outcome.error.message
+    text = told[1].format(name=_name(outcome), error=error)
+    return Note(announce.about, told[0], text, "Normal" if outcome.error is None else "Warning")
 
 
 def _name(outcome: Outcome) -> str:

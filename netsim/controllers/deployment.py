@@ -30,7 +30,6 @@ from netsim.controllers.wakes import by_own_key, by_owner_or_orphan
 from netsim.controllers.writes import (
     Announce,
     Create,
-    Note,
     Requeue,
     Write,
     Writes,
@@ -171,13 +170,11 @@ def _replica_set_write(deployment: Obj, rs: Obj, spec: Obj, annotations: dict[st
     if spec == {"replicas": replicas_of(rs)} and annotations.items() <= annotations_of(rs).items():
         return []
     patch = {"metadata": {"annotations": annotations}, "spec": spec}
-    writes: list[Write] = [patch_of(REPLICA_SETS, rs, patch, locked=True)]
     before, after = replicas_of(rs), spec["replicas"]
-    if before != after:
-        direction = "up" if after > before else "down"
-        text = f"Scaled {direction} replica set {name_of(rs)} from {before} to {after}"
-        writes.append(Note(typed(DEPLOYMENTS, deployment), "ScalingReplicaSet", text))
-    return writes
+    scaled = f"Scaled {'up' if after > before else 'down'} replica set {{name}} from {before} to {after}"
+    about = typed(DEPLOYMENTS, deployment)
+    announce = Announce(about, ("ScalingReplicaSet", scaled), None) if before != after else None
+    return [patch_of(REPLICA_SETS, rs, patch, locked=True, announce=announce)]
 
 
 def _revision_annotations(state: Rollout, new: Obj) -> dict[str, str]:

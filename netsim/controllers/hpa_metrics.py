@@ -73,7 +73,7 @@ def judge(metric: Obj, current: int, seen: Observed, namespace: str, tolerance: 
             return Refusal("FailedGetPodsMetric", f"unable to get metric {name}: {_NO_CUSTOM}")
         case "Object":
             name, about = metric["object"]["metric"]["name"], metric["object"]["describedObject"]
-            where = f"{about['kind']} {namespace} {about['name']}/{_NO_CUSTOM}"
+            where = f"{about['kind']} on {namespace} {about['name']}/{_NO_CUSTOM}"
             return Refusal("FailedGetObjectMetric", f"unable to get metric {name}: {where}")
         case "External":
             name = metric["external"]["metric"]["name"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 
 from netsim.api.kinds import JOBS, PODS, Obj
 from netsim.api.objects import (
@@ -15,11 +16,11 @@ from netsim.api.objects import (
 )
 from netsim.controllers.controller import Controller
 from netsim.controllers.job_accounting import Tally, completions_of, tally
+from netsim.controllers.job_backoff import Backoffs, pause
 from netsim.controllers.job_pods import (
     failures_of,
     finish_time,
     has_failed,
-    has_succeeded,
     index_of,
     is_indexed,
     is_tracked,
@@ -47,13 +48,16 @@ from netsim.controllers.writes import Create, Note, Requeue, Write, Writes, dele
 
 BURST = 500
 """Pods created or deleted in one round at most, as in Kubernetes."""
-FIRST_DELAY, LONGEST_DELAY = 10.0, 600.0
 _OWN = "kubernetes.io/job-controller"
 
 
-def reconcile(key: str, view: View) -> Writes:
-    """Count what has ended, decide whether the Job is over, else start or stop pods."""
+def reconcile(key: str, view: View, backoffs: Backoffs | None = None) -> Writes:
+    """Count what has ended, decide whether the Job is over, else start or stop pods. `backoffs` are kept from round to
+    round."""
+    backoffs = Backoffs() if backoffs is None else backoffs
     job = view.get(JOBS, key)
+    if job is None or is_finished(job):
+        backoffs.forget(key)
     strays = _strays(key, job, view)
     if job is None or job["spec"].get("managedBy") not in (None, "", _OWN):
         return strays
@@ -64,7 +68,8 @@ def reconcile(key: str, view: View) -> Writes:
         return [*strays, *(untrack(pod) for pod in claimed.mine if is_tracked(pod))]
     count = tally(job, claimed.mine)
     ending = ending_of(job, count, view.now)
-    writes = _work(job, claimed.mine, count, ending, view.now)
+    wait = backoffs.seconds(job, claimed.mine, view.now)
+    writes = _work(job, claimed.mine, count, ending, wait, view.now)
     held = _held(job, claimed.mine, count) if ending is None else set()
     released = [untrack(pod) for pod in count.done if uid_of(pod) not in held]
     return [*strays, *writes, *released, *_status(job, count, ending, view.now)]
@@ -80,26 +85,32 @@ def _is_anothers(pod: Obj, job: Obj) -> bool:
     return owner is not None and owner.get("uid") != uid_of(job)
 
 
-def _work(job: Obj, pods: Sequence[Obj], count: Tally, ending: Ending | None, now: datetime) -> list[Write]:
+def _work(
+    job: Obj, pods: Sequence[Obj], count: Tally, ending: Ending | None, wait: float, now: datetime
+) -> list[Write]:
     if deletion_timestamp(job):
         return []
     if ending is not None:
-        pods = count.active[:BURST]
-        if ending.type == COMPLETE:  # those left over when a success policy is met have not failed
-            return _let_go(job, pods)
-        return [delete_of(PODS, pod, announce=announce_deletion(JOBS, job)) for pod in pods]
+        return _end(job, count.active[:BURST], ending)
     wanted = wanted_active(job, count)
     if len(count.active) > wanted:
         return _stop(job, count.active, len(count.active) - wanted, now)
     waiting = len(count.terminating) if replaces_failed_only(job) else 0
     missing = min(wanted - len(count.active) - waiting, BURST)
-    if missing <= 0:
-        return []
+    return _start(job, pods, count, missing, wait, now) if missing > 0 else []
+
+
+def _end(job: Obj, pods: Iterable[Obj], ending: Ending) -> list[Write]:
+    """Pods that are left over when a success policy is met have not failed."""
+    if ending.type == COMPLETE:
+        return _let_go(job, pods)
+    return [delete_of(PODS, pod, announce=announce_deletion(JOBS, job)) for pod in pods]
+
+
+def _start(job: Obj, pods: Sequence[Obj], count: Tally, missing: int, wait: float, now: datetime) -> list[Write]:
     if is_indexed(job):
-        return _start_indexes(job, pods, count, missing, now)
-    wait = seconds_to_retry(job, pods, now)
-    announce = announce_creation(JOBS, job)
-    return [Requeue(wait)] if wait > 0 else [Create(PODS, job_pod(job), announce)] * missing
+        return _start_indexes(job, pods, count, missing, wait, now)
+    return [Requeue(wait)] if wait > 0 else [Create(PODS, job_pod(job), announce_creation(JOBS, job))] * missing
 
 
 def wanted_active(job: Obj, count: Tally) -> int:
@@ -142,36 +153,21 @@ def _superfluous(active: Sequence[Obj], completions: int | None) -> list[Obj]:
     ]
 
 
-def seconds_to_retry(job: Obj, pods: Iterable[Obj], now: datetime) -> float:
-    """How long a new pod has to wait: 10 s after the last failure, doubled for each one before since the last success,
-    10 minutes at most. Failures that podFailurePolicy ignores do not count."""
-    pods = list(pods)
-    success = max((finish_time(pod, now) for pod in pods if has_succeeded(pod)), default=None)
-    failed = [pod for pod in pods if has_failed(job, pod) and judge(job, pod).action != "Ignore"]
-    times = [when for when in (finish_time(pod, now) for pod in failed) if success is None or when > success]
-    return _pause(len(times), max(times, default=None), now)
-
-
-def _pause(failures: int, last: datetime | None, now: datetime) -> float:
-    if last is None or failures == 0:
-        return 0.0
-    delay = min(FIRST_DELAY * float(2 ** min(failures - 1, 20)), LONGEST_DELAY)
-    return max(delay - (now - last) / timedelta(seconds=1), 0.0)
-
-
-def _start_indexes(job: Obj, pods: Sequence[Obj], count: Tally, missing: int, now: datetime) -> list[Write]:
+def _start_indexes(
+    job: Obj, pods: Sequence[Obj], count: Tally, missing: int, wait: float, now: datetime
+) -> list[Write]:
     """Pods for the lowest indexes that have none. With backoffLimitPerIndex each index waits for itself."""
     busy = [*count.active, *(count.terminating if replaces_failed_only(job) else ())]
     taken = {index_of(pod) for pod in busy} | count.succeeded_indexes | count.failed_indexes
     free = (index for index in range(completions_of(job) or 0) if index not in taken)
     per_index = job["spec"].get("backoffLimitPerIndex") is not None
     last = _last_failed(job, pods) if per_index else {}
-    common = 0.0 if per_index else seconds_to_retry(job, pods, now)
+    common = 0.0 if per_index else wait
     writes: list[Write] = []
     waits: list[float] = [common] if common else []
     for index in () if common else free:
         failures = _failures_before(job, last.get(index)) if per_index else None
-        wait = _pause(sum(failures), finish_time(last[index], now), now) if failures and index in last else 0.0
+        wait = pause(sum(failures), finish_time(last[index], now), now) if failures and index in last else 0.0
         if wait:
             waits.append(wait)
         else:
@@ -234,9 +230,7 @@ def _told(job: Obj, count: Tally, ending: Ending | None) -> list[Write]:
     return []
 
 
-CONTROLLER = Controller(
-    "job-controller",
-    reconcile,
-    ((JOBS, by_own_key), (PODS, by_owner_or_orphan(JOBS))),
-    rest=0.01,
-)
+def controller() -> Controller:
+    """The controller, with failures of its own to remember."""
+    watches = ((JOBS, by_own_key), (PODS, by_owner_or_orphan(JOBS)))
+    return Controller("job-controller", partial(reconcile, backoffs=Backoffs()), watches, rest=0.01)

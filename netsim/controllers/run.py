@@ -116,7 +116,7 @@ def controllers_of(config: ControllerConfig, served: Served) -> list[Controller]
         replicaset.REPLICATION_CONTROLLER,
         statefulset.CONTROLLER,
         daemonset.controller(),
-        job.CONTROLLER,
+        job.controller(),
         cronjob.CONTROLLER,
         ttl_after_finished.CONTROLLER,
         endpointslice.CONTROLLER,

@@ -24,12 +24,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """The Events for a write's outcome: reason and text for success ("{name}" is the object's name; None: nothing is
-    told) and for failure ("{error}" is the server's message, "{name}" again the name)."""
+    """The Events for a write's outcome: reason and text for success ("{name}" is the object's name) and for failure
+    ("{error}" is the server's message, "{name}" again the name). None: nothing is told."""
 
     about: Obj
     done: tuple[str, str] | None
-    failed: tuple[str, str]
+    failed: tuple[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class Patch:
     patch: Any
     type: PatchType = "merge"
     sub: str = ""
+    announce: Announce | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,13 @@ def delete_of(
     return Delete(kind, name_of(obj), namespace_of(obj), uid_of(obj), grace, propagation, announce)
 
 
-def patch_of(kind: Kind, obj: Obj, patch: Obj, *, sub: str = "", locked: bool = False) -> Patch:
+def patch_of(
+    kind: Kind, obj: Obj, patch: Obj, *, sub: str = "", locked: bool = False, announce: Announce | None = None
+) -> Patch:
     """A merge patch of this object; `locked` makes the server refuse it when the object has changed since."""
     if locked:
         patch = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": resource_version(obj)}}
-    return Patch(kind, name_of(obj), namespace_of(obj), patch, sub=sub)
+    return Patch(kind, name_of(obj), namespace_of(obj), patch, sub=sub, announce=announce)
 
 
 def status_of_object(kind: Kind, obj: Obj, status: Obj) -> Update:

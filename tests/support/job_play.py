@@ -8,6 +8,7 @@ from netsim.api.kinds import JOBS, PODS, Obj
 from netsim.api.objects import condition, is_true, name_of, pod_phase
 from netsim.api.times import format_time
 from netsim.controllers import job
+from netsim.controllers.job_backoff import Backoffs
 
 KEY = "ns/pi"
 LABELS = {"batch.kubernetes.io/job-name": "pi"}
@@ -24,11 +25,12 @@ def a_job(pod: Obj | None = None, **spec: Any) -> Obj:
 class Play:
     def __init__(self, cluster: Any, body: Obj) -> None:
         self.cluster = cluster
+        self.backoffs = Backoffs()
         cluster.create(JOBS, body)
 
     def step(self) -> list[Any]:
         self.cluster.sync()
-        writes = list(job.reconcile(KEY, self.cluster.view()))
+        writes = list(job.reconcile(KEY, self.cluster.view(), self.backoffs))
         assert not self.cluster.apply(writes)
         self.cluster.sync()
         return writes

@@ -154,7 +154,11 @@ class SimCluster:
             case Update(kind, obj, sub):
                 return self.put(kind, obj, sub)
             case Patch(kind, name, namespace, patch, _, sub):
-                return self.patch(kind, name, namespace, patch, sub)
+                patched = self.patch(kind, name, namespace, patch, sub)
+                if write.announce is not None and write.announce.done is not None:
+                    reason, text = write.announce.done
+                    self.notes.append(Note(write.announce.about, reason, text.format(name=name)))
+                return patched
             case Delete(kind, name, namespace, uid, _, propagation):
                 return self.delete(kind, name, namespace, uid, propagation)
         return None

@@ -229,3 +229,10 @@ def test_memory_of_a_deleted_autoscaler_is_dropped(cluster: Any) -> None:
     cluster.pass_time(301)
     status, _ = run(cluster, scaler, metrics=measured("10m", *names))
     assert conditions(status)["AbleToScale"] == ("True", "ScaleDownStabilized")
+
+
+def test_an_objects_metric_is_on_it(cluster: Any) -> None:
+    about = {"metric": {"name": "x"}, "describedObject": {"kind": "Ingress", "name": "i"}}
+    status, _ = run(cluster, prepare(cluster, 2, metrics=[{"type": "Object", "object": about}]), metrics=[])
+    said = next(c["message"] for c in status["conditions"] if c["type"] == "ScalingActive")
+    assert "unable to get metric x: Ingress on ns i/unable to fetch metrics from custom metrics API: " in said

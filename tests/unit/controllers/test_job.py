@@ -164,6 +164,30 @@ def test_when_a_deleted_pod_is_replaced(cluster: Any, policy: str, replaced_at_o
     assert play.status.get("failed", 0) == int(replaced_at_once)
 
 
+def test_who_deletes_a_pod_has_its_replacement_wait(cluster: Any) -> None:
+    play = Play(cluster, a_job())
+    play.run()
+    cluster.delete(PODS, name_of(play.active[0]), "ns")
+    play.run()
+    assert (play.pods, play.status["failed"]) == ([], 1)
+    assert cluster.requeues[-1] == 10.0
+    cluster.pass_time(10)
+    play.run()
+    assert len(play.active) == 1 and play.status["failed"] == 1
+
+
+def test_ignored_failures_are_waited_for_too(cluster: Any) -> None:
+    rules = [{"action": "Ignore", "onExitCodes": {"operator": "In", "values": [7]}}]
+    play = Play(cluster, a_job(podFailurePolicy={"rules": rules}))
+    play.run()
+    play.fail(play.active[0], 7)
+    play.run()
+    assert play.active == [] and "failed" not in play.status
+    cluster.pass_time(10)
+    play.run()
+    assert len(play.active) == 1 and "failed" not in play.status
+
+
 def test_pods_of_a_job_that_is_gone_are_let_go(cluster: Any) -> None:
     play = Play(cluster, a_job())
     play.run()

@@ -177,7 +177,7 @@ async def test_nor_do_they_for_the_other_workloads(cluster: Any, make_client: An
     rand = random.Random(seed)
     client = make_client(cluster, rand)
     spec = deployment_body(10)["spec"]
-    wanted = [daemonset.controller(), job.CONTROLLER, statefulset.CONTROLLER]
+    wanted = [daemonset.controller(), job.controller(), statefulset.CONTROLLER]
     async with running(cluster, client, wanted, rand, longest=0.03):
         for number in range(15):
             cluster.create(NODES, {"metadata": {"name": f"n{number}"}, "spec": {}})
