@@ -65,11 +65,11 @@ def _name(meta: Obj, rule: Callable[[str, str], Iterator[Cause]]) -> Iterator[Ca
 
 def _owners(meta: Obj) -> Iterator[Cause]:
     owners = meta.get("ownerReferences") or []
-    for index, owner in enumerate(owners):
+    for owner in owners:  # Kubernetes does not say which of them
         for field in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(field):
-                where = f"metadata.ownerReferences[{index}].{field}"
-                yield causes.invalid(where, owner.get(field, ""), "must not be empty")
+                why = "version must not be empty" if field == "apiVersion" else "must not be empty"
+                yield causes.invalid(f"metadata.ownerReferences.{field}", owner.get(field, ""), why)
     controllers = [owner.get("name", "") for owner in owners if owner.get("controller")]
     if len(controllers) > 1:
         why = (

@@ -134,7 +134,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (
         kinds.PODS,
         {"metadata.ownerReferences": [{"apiVersion": "v1", "kind": "A", "name": "a"}]},
-        "metadata.ownerReferences[0].uid",
+        "metadata.ownerReferences.uid",
         'Invalid value: "": must not be empty',
     ),
     # pods
