@@ -34,9 +34,9 @@ class RewriteFirst:
 
     def ask(self, query: Query, data: bytes, stream: bool) -> bytes | asyncio.Future[bytes | None]:
         """See `seams.Forwarder`."""
-        target = find_target(self._rewrites, lower(query.question.qname))
-        if target is not None:
-            return self._ask_other(query, target, data, stream)
+        found = find_target(self._rewrites, lower(query.question.qname))
+        if found is not None:
+            return self._ask_other(query, *found, data, stream)
         if self._after is None:
             return data[:2] + refusal(query, SERVFAIL)
         return self._after.ask(query, data, stream)
@@ -46,21 +46,23 @@ class RewriteFirst:
         return None
 
     def _ask_other(
-        self, query: Query, target: Labels, data: bytes, stream: bool
+        self, query: Query, target: Labels, kept: int, data: bytes, stream: bool
     ) -> bytes | asyncio.Future[bytes | None]:
         inner = target_query(query, target, data[:2])
         answer: Answered = self._tcp(inner) if stream else self._udp(inner)
         if not isinstance(answer, asyncio.Future):
-            return self._under_own_name(query, target, data, answer, stream)
+            return self._under_own_name(query, target, kept, data, answer, stream)
         waiting = answer
 
         async def later() -> bytes:
-            return self._under_own_name(query, target, data, await waiting, stream)
+            return self._under_own_name(query, target, kept, data, await waiting, stream)
 
         return asyncio.ensure_future(later())
 
-    def _under_own_name(self, query: Query, target: Labels, data: bytes, answer: bytes | None, stream: bool) -> bytes:
+    def _under_own_name(
+        self, query: Query, target: Labels, kept: int, data: bytes, answer: bytes | None, stream: bool
+    ) -> bytes:
         if answer is None:
             return data[:2] + refusal(query, SERVFAIL)
-        body = restored(answer, target, query.question.qname)
+        body = restored(answer, target[kept:], query.question.qname[kept:])
         return data[:2] + render(body, asker_of(query, self._udp_max, stream), b"", list)

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .config import ConfigError
-from .expand import Expanded, expand_records
+from .expand import Expanded, expand_records, read_name
 from .names import Labels, labels_of, lower, under, writable
 from .reply import Body, whole_name
-from .types import OPT
+from .types import NAMES_IN, OPT
 from .wire import AA, RA, TC
 
 _GROUP = re.compile(r"\{(\d+)\}")
@@ -73,18 +73,33 @@ def parse_rewrite(text: str) -> Rewrite:
     return Rewrite(source, target, words[0].startswith("."))
 
 
-def find_target(rewrites: Iterable[Rewrite], name: Labels) -> Labels | None:
-    """The other name by the first rule that is about this one (lower case); None, also if it would be too long."""
-    targets = (rewrite.apply(name) for rewrite in rewrites)
-    target = next((each for each in targets if each is not None), None)
-    return target if target is not None and writable(target) else None
+def find_target(rewrites: Iterable[Rewrite], name: Labels) -> tuple[Labels, int] | None:
+    """The other name by the first rule that is about this one (lower case), and how many of its first labels are this
+    one's for all that; None, also if it would be too long."""
+    for rewrite in rewrites:
+        target = rewrite.apply(name)
+        if target is not None:
+            kept = len(name) - len(rewrite.source) if rewrite.suffix else 0
+            return (target, kept) if writable(target) else None
+    return None
 
 
-def restored(message: bytes, target: Labels, name: Labels) -> Body:
-    """The records of a well-formed message about `target`, those that it owns under `name`; its flags."""
+def restored(message: bytes, inner: Labels, outer: Labels) -> Body:
+    """The records of a well-formed message, and its flags. Names that are or end with `inner` have `outer` instead:
+    those of owners, and the first in the data of aliases, SRV and the like."""
+
+    def back(name: Labels) -> Labels:
+        if not under(lower(name), inner):
+            return name
+        other = name[: len(name) - len(inner)] + outer
+        return other if writable(other) else name
 
     def written(record: Expanded) -> bytes:
-        return record.under(whole_name(name if lower(record.owner) == target else record.owner))
+        data, place = record.data, NAMES_IN.get(record.rtype)
+        if place:
+            name, end = read_name(data, place[0])
+            data = data[: place[0]] + whole_name(back(name)) + data[end:]
+        return record._replace(data=data).under(whole_name(back(record.owner)))
 
     sections = [tuple(written(r) for r in section if r.rtype != OPT) for section in expand_records(message)]
     size = sum(len(record) for records in sections for record in records)

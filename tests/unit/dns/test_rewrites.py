@@ -79,9 +79,17 @@ async def test_endings_are_exchanged() -> None:
     (found,) = (await ask("other.corp.example.")).answer
     assert str(found.name) == "other.corp.example." and str(found[0]) == "10.96.1.99"
     service = await ask("_http._tcp.svc1.corp.example.", "SRV")
-    assert str(service.answer[0][0]) == "0 100 80 svc1.testns.svc.cluster.local.", "data stays as it is"
-    assert str(service.additional[0].name) == "svc1.testns.svc.cluster.local."
+    assert str(service.answer[0][0]) == "0 100 80 svc1.corp.example.", "also where data names them, as with CoreDNS"
+    assert str(service.additional[0].name) == "svc1.corp.example."
+    spelled = await ask("hdls.Corp.example.", "SRV", stream=True)
+    assert {str(each.name) for each in spelled.additional} >= {"pod-0.hdls.Corp.example.", "dup.hdls.Corp.example."}
     assert (await ask("corp.example.")).answer, "the ending alone is no name with it: the upstream's"
+
+
+async def test_what_is_below_a_name_is_below_its_other_name() -> None:
+    service = await ask("db.example.", "SRV", stream=True)
+    assert [str(record) for record in service.answer[0]] == ["0 100 80 db.example."]
+    assert str(service.additional[0].name) == "db.example."
 
 
 async def test_a_denial_stays_one() -> None:
