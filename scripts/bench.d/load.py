@@ -69,17 +69,18 @@ class Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self._body = bytearray()
 
     def send(self, whole: bytes) -> None:
         self.sock.sendall(whole)
 
-    def ask(self, whole: bytes) -> tuple[int, bytes]:
+    def ask(self, whole: bytes) -> tuple[int, bytes | bytearray]:
         """(status, body) of the answer to a request."""
         self.send(whole)
         return self.receive()
 
-    def receive(self) -> tuple[int, bytes]:
-        """(status, body) of an answer that has a Content-Length, or chunks."""
+    def receive(self) -> tuple[int, bytes | bytearray]:
+        """(status, body) of an answer that has a Content-Length, or chunks. The next answer may overwrite the body."""
         data = self.sock.recv(_PIECE)
         while b"\r\n\r\n" not in data:
             data += self._more()
@@ -90,11 +91,21 @@ class Connection:
                 body += self._more()
             return status, body
         length = int(lower.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-        pieces, got = [body], len(body)
-        while got < length:
-            pieces.append(self._more())
-            got += len(pieces[-1])
-        return status, b"".join(pieces)
+        return status, body if len(body) == length else self._rest(body, length)
+
+    def _rest(self, begun: bytes, length: int) -> bytearray:
+        """The whole of a body, in memory that is used again: most lists are as long as the one before."""
+        if len(self._body) != length:
+            self._body = bytearray(length)
+        got = len(begun)
+        with memoryview(self._body) as view:
+            view[:got] = begun
+            while got < length:
+                size = self.sock.recv_into(view[got:])
+                if not size:
+                    raise SystemExit("scripts/bench: the server hung up")
+                got += size
+        return self._body
 
     def _more(self) -> bytes:
         data = self.sock.recv(_PIECE)
@@ -168,7 +179,7 @@ class Watchers:
             raise SystemExit("scripts/bench: a watch ended")
         self.seen[number] += self._buffer.count(b'{"type":"', 0, size)
 
-    def _check(self, answer: tuple[int, bytes]) -> None:
+    def _check(self, answer: tuple[int, bytes | bytearray]) -> None:
         status, body = answer
         if status != 200:
             raise SystemExit(f"scripts/bench: {status} {body[:200]!r}")
