@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -48,8 +49,9 @@ def invalid(field: str, value: Any, why: str) -> Cause:
     return Cause(errors.INVALID, f"Invalid value: {shown(value)}: {why}", field)
 
 
-def unsupported(field: str, value: Any, supported: Iterable[str]) -> Cause:
-    listed = ", ".join(shown(name) for name in sorted(supported))
+def unsupported(field: str, value: Any, supported: Iterable[str], *, ordered: bool = False) -> Cause:
+    """The supported values are told by the alphabet, but where Kubernetes keeps them in an order of its own."""
+    listed = ", ".join(shown(name) for name in (supported if ordered else sorted(supported)))
     return Cause(errors.NOT_SUPPORTED, f"Unsupported value: {shown(value)}: supported values: {listed}", field)
 
 
@@ -114,23 +116,25 @@ def port_reference(field: str, value: Any) -> Iterator[Cause]:
     return port_name(field, value) if isinstance(value, str) else port_number(field, value)
 
 
-def _limited(field: str, text: str, limit: int, fits: bool, message: str) -> Iterator[Cause]:
+def _domain_name(field: str, text: str, limit: int, spelling: str, message: str) -> Iterator[Cause]:
     if len(text) > limit:
-        yield invalid(field, text, f"must be no more than {limit} bytes")
-    elif not fits:
+        yield invalid(field, text, f"must be no more than {limit} characters")
+    if not re.fullmatch(spelling, text):
         yield invalid(field, text, message)
 
 
 def dns_label(field: str, text: str) -> Iterator[Cause]:
-    return _limited(field, text, 63, names.is_dns1123_label(text), LABEL_MESSAGE)
+    dotted = "." in text and re.fullmatch(names.SUBDOMAIN_PATTERN, text)
+    message = "must not contain dots" if dotted else LABEL_MESSAGE
+    return _domain_name(field, text, 63, names.LABEL_PATTERN, message)
 
 
 def dns_1035_label(field: str, text: str) -> Iterator[Cause]:
-    return _limited(field, text, 63, names.is_dns1035_label(text), LABEL_1035_MESSAGE)
+    return _domain_name(field, text, 63, names.LABEL_1035_PATTERN, LABEL_1035_MESSAGE)
 
 
 def dns_subdomain(field: str, text: str) -> Iterator[Cause]:
-    return _limited(field, text, 253, names.is_dns1123_subdomain(text), SUBDOMAIN_MESSAGE)
+    return _domain_name(field, text, 253, names.SUBDOMAIN_PATTERN, SUBDOMAIN_MESSAGE)
 
 
 def path_segment(field: str, text: str) -> Iterator[Cause]:
@@ -172,7 +176,10 @@ def _is_label(key: str, value: str) -> bool:
 
 
 def label_value(field: str, text: str) -> Iterator[Cause]:
-    return _limited(field, text, 63, names.is_label_value(text), VALUE_MESSAGE)
+    if len(text) > _LONGEST_NAME:
+        yield invalid(field, text, f"must be no more than {_LONGEST_NAME} bytes")
+    elif not names.is_label_value(text):
+        yield invalid(field, text, VALUE_MESSAGE)
 
 
 def ip_address(field: str, text: str) -> Iterator[Cause]:

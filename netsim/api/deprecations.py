@@ -93,7 +93,7 @@ def _service(obj: Obj) -> Iterator[str]:
         if spec.get("sessionAffinity") != "None":
             yield "spec.SessionAffinity is ignored for headless services"
     if spec.get("externalIPs"):
-        yield "spec.externalIPs is deprecated"
+        yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
     if spec.get("type") == "ExternalName" and spec.get("externalIPs"):
         yield 'spec.externalIPs is ignored when spec.type is "ExternalName"'
     if spec.get("type") != "ExternalName" and spec.get("externalName"):

@@ -18,9 +18,6 @@ def default_volume(volume: Obj) -> None:
     fill(spec, persistentVolumeReclaimPolicy="Retain", volumeMode="Filesystem")
     if "hostPath" in spec:
         spec["hostPath"].setdefault("type", "")
-    reference = spec.get("claimRef")
-    if reference:
-        fill(reference, kind="PersistentVolumeClaim", apiVersion="v1")
     fill(volume.setdefault("status", {}), phase="Pending")
 
 

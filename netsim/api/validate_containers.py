@@ -38,6 +38,7 @@ def _container(container: Obj, field: str, volumes: set[str], *, host_network: b
     yield from _ports(container.get("ports") or [], f"{field}.ports", host_network=host_network)
     yield from validate_env.environment(container, field)
     yield from _mounts(container.get("volumeMounts") or [], f"{field}.volumeMounts", volumes)
+    yield from _devices(container.get("volumeDevices") or [], f"{field}.volumeDevices", volumes)
     yield from resources(container.get("resources") or {}, f"{field}.resources")
     for probe in _PROBES:
         if probe in container:
@@ -86,7 +87,7 @@ def _mounts(mounts: list[Obj], field: str, volumes: set[str]) -> Iterator[Cause]
         where, name, path = f"{field}[{index}]", mount.get("name", ""), mount.get("mountPath", "")
         if not name:
             yield causes.required(f"{where}.name")
-        elif name not in volumes:
+        if name not in volumes:
             yield causes.not_found(f"{where}.name", name)
         if not path:
             yield causes.required(f"{where}.mountPath")
@@ -95,6 +96,17 @@ def _mounts(mounts: list[Obj], field: str, volumes: set[str]) -> Iterator[Cause]
         seen.add(path)
         if ".." in mount.get("subPath", "").split("/"):
             yield causes.invalid(f"{where}.subPath", mount["subPath"], "must not contain '..'")
+
+
+def _devices(devices: list[Obj], field: str, volumes: set[str]) -> Iterator[Cause]:
+    for index, device in enumerate(devices):
+        where, name = f"{field}[{index}]", device.get("name", "")
+        if not name:
+            yield causes.required(f"{where}.name")
+        if not device.get("devicePath"):
+            yield causes.required(f"{where}.devicePath")
+        if name not in volumes:
+            yield causes.not_found(f"{where}.name", name)
 
 
 def resources(found: Obj, field: str) -> Iterator[Cause]:

@@ -54,9 +54,9 @@ def _variable(variable: Obj, field: str) -> Iterator[Cause]:
 
 def _source(kind: str, source: Obj, field: str) -> Iterator[Cause]:
     if kind in ("configMapKeyRef", "secretKeyRef"):
-        for part in ("name", "key"):
-            if not source.get(part):
-                yield causes.required(f"{field}.{part}")
+        if not source.get("key"):
+            yield causes.required(f"{field}.key")
+        yield from causes.dns_subdomain(f"{field}.name", source.get("name", ""))
     elif kind == "fieldRef":
         yield from field_path(source.get("fieldPath", ""), f"{field}.fieldPath")
     elif kind == "resourceFieldRef":
@@ -88,14 +88,15 @@ _KNOWN = (
 
 
 def _from(source: Obj, field: str) -> Iterator[Cause]:
-    prefix = source.get("prefix", "")
+    """One source at `field`; Kubernetes names all of them where one has none or two."""
+    prefix, whole = source.get("prefix", ""), field.rpartition("[")[0]
     if prefix and not _NAME.fullmatch(prefix):
         yield causes.invalid(f"{field}.prefix", prefix, _NAME_MESSAGE)
     given = [kind for kind in ("configMapRef", "secretRef") if source.get(kind) is not None]
     if not given:
-        yield causes.invalid(field, "", "must specify one of: `configMapRef` or `secretRef`")
+        yield causes.invalid(whole, "", "must specify one of: `configMapRef` or `secretRef`")
     elif len(given) > 1:
-        yield causes.invalid(field, "", "may not have more than one field specified at a time")
+        yield causes.invalid(whole, "", "may not have more than one field specified at a time")
     for kind in given:
         if not source[kind].get("name"):
             yield causes.required(f"{field}.{kind}.name")

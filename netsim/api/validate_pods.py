@@ -31,9 +31,9 @@ def pod_create(obj: Obj) -> Iterator[Cause]:
 
 def pod_spec(spec: Obj, field: str, *, extra_volumes: frozenset[str] = frozenset()) -> Iterator[Cause]:
     """A pod's or template's spec; `field` is its path, `extra_volumes` are volumes that it gets from elsewhere."""
-    volumes = spec.get("volumes") or []
-    yield from validate_volumes.volumes(volumes, f"{field}.volumes")
-    names = {volume.get("name", "") for volume in volumes} | extra_volumes
+    good, problems = validate_volumes.judge(spec.get("volumes") or [], f"{field}.volumes")
+    yield from problems
+    names = good | extra_volumes
     if not spec.get("containers"):
         yield causes.required(f"{field}.containers")
     for group in ("initContainers", "containers"):

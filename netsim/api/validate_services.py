@@ -12,7 +12,7 @@ from netsim.api.kinds import Obj
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _POLICIES = ("Cluster", "Local")
-_DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _AFFINITY_LIMIT = 86400
 _CIDR_MESSAGE = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 _ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'"
@@ -134,7 +134,7 @@ def _policies(spec: Obj, kind: str) -> Iterator[Cause]:
         yield causes.unsupported("spec.internalTrafficPolicy", internal, _POLICIES)
     wanted = spec.get("trafficDistribution")
     if wanted is not None and wanted not in _DISTRIBUTIONS:
-        yield causes.unsupported("spec.trafficDistribution", wanted, _DISTRIBUTIONS)
+        yield causes.unsupported("spec.trafficDistribution", wanted, _DISTRIBUTIONS, ordered=True)
 
 
 def service_update(new: Obj, old: Obj) -> Iterator[Cause]:

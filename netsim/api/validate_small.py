@@ -164,6 +164,7 @@ def _binding(obj: Obj, kinds: tuple[str, ...], *, cluster: bool) -> Iterator[Cau
         yield causes.unsupported("roleRef.kind", reference.get("kind", ""), kinds)
     if not reference.get("name"):
         yield causes.required("roleRef.name")
+    yield from causes.path_segment("roleRef.name", reference.get("name", ""))
     for index, subject in enumerate(obj.get("subjects") or ()):
         yield from _subject(subject, f"subjects[{index}]", cluster=cluster)
 
@@ -172,8 +173,10 @@ def _subject(subject: Obj, field: str, *, cluster: bool) -> Iterator[Cause]:
     kind = subject.get("kind", "")
     if not subject.get("name"):
         yield causes.required(f"{field}.name")
+    elif kind == "ServiceAccount":
+        yield from causes.dns_subdomain(f"{field}.name", subject["name"])
     if kind not in ("Group", "ServiceAccount", "User"):
-        yield causes.unsupported(f"{field}.kind", kind, ("Group", "ServiceAccount", "User"))
+        yield causes.unsupported(f"{field}.kind", kind, ("ServiceAccount", "User", "Group"), ordered=True)
     group, wanted = subject.get("apiGroup", ""), "" if kind == "ServiceAccount" else _RBAC
     if group != wanted:
         yield causes.unsupported(f"{field}.apiGroup", group, [wanted])

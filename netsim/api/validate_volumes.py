@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from netsim.api import causes, validate_storage
 from netsim.api.errors import Cause
@@ -20,56 +20,148 @@ _REQUIRED_PARTS = {
     "nfs": ("server", "path"),
     "csi": ("driver",),
 }
+_TYPES = (
+    "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi",
+    "glusterfs", "flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc",
+    "flexVolume", "configMap", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk",
+    "storageos", "projected", "scaleIO", "csi", "ephemeral", "image",
+)  # fmt: skip
+"""In the order in which Kubernetes looks: the first of several is the one that is meant."""
+_TOLD_AS = {"cephfs": "cephFS", "downwardAPI": "downwarAPI"}
+"""How Kubernetes spells some of them where they are too many."""
+_NAMED = ("configMap", "secret")
 
 
-def volumes(found: list[Obj], field: str) -> Iterator[Cause]:
-    """The volumes listed at `field`."""
+def judge(found: list[Obj], field: str) -> tuple[set[str], list[Cause]]:
+    """The names of the volumes listed at `field` that keep the rules, which alone can be mounted, and what is wrong
+    with the others."""
+    good: set[str] = set()
+    problems: list[Cause] = []
     for index, volume in enumerate(found):
         where, name = f"{field}[{index}]", volume.get("name", "")
-        yield from causes.dns_label(f"{where}.name", name) if name else [causes.required(f"{where}.name")]
-        kinds = sorted(key for key in volume if key != "name")
-        if not kinds:
-            yield causes.required(where, "must specify a volume type")
-        for extra in kinds[1:]:
-            yield causes.forbidden(f"{where}.{extra}", "may not specify more than 1 volume type")
-        yield from _source(volume, where)
-        yield from _item_paths(volume, where)
-    yield from causes.unique((f"{field}[{i}].name", v.get("name")) for i, v in enumerate(found))
+        wrong = [*_volume(volume, where), *_name(name, f"{where}.name", good)]
+        problems += wrong
+        if not wrong:
+            good.add(name)
+    return good, problems
 
 
-def _source(volume: Obj, field: str) -> Iterator[Cause]:
-    for kind, parts in _REQUIRED_PARTS.items():
-        for part in parts if kind in volume else ():
-            if not volume[kind].get(part):
-                yield causes.required(f"{field}.{kind}.{part}")
-    size = (volume.get("emptyDir") or {}).get("sizeLimit")
-    if size is not None and parse_quantity(size) < 0:
-        yield causes.forbidden(f"{field}.emptyDir.sizeLimit", "SizeLimit field must be a valid resource quantity")
-    host = volume.get("hostPath") or {}
-    if host.get("type", "") not in _HOST_TYPES:
-        yield causes.unsupported(f"{field}.hostPath.type", host["type"], _HOST_TYPES)
-    if ".." in host.get("path", "").split("/"):
-        yield causes.invalid(f"{field}.hostPath.path", host["path"], "must not contain '..'")
-    if "ephemeral" in volume:
-        yield from _ephemeral(volume["ephemeral"].get("volumeClaimTemplate"), f"{field}.ephemeral.volumeClaimTemplate")
-
-
-def _ephemeral(template: Obj | None, field: str) -> Iterator[Cause]:
-    if template is None:
+def _name(name: str, field: str, taken: set[str]) -> Iterator[Cause]:
+    if not name:
         yield causes.required(field)
+    elif name in taken:
+        yield causes.duplicate(field, name)
     else:
-        yield from validate_storage.claim_spec(template.get("spec") or {}, f"{field}.spec")
+        yield from causes.dns_label(field, name)
 
 
-def _item_paths(volume: Obj, field: str) -> Iterator[Cause]:
-    """Files of a volume stay below it: relative paths without "..", whatever they are made from."""
-    sources = [(f"{field}.{kind}", volume[kind]) for kind in ("configMap", "secret", "downwardAPI") if kind in volume]
-    for index, projected in enumerate((volume.get("projected") or {}).get("sources") or []):
-        sources += [(f"{field}.projected.sources[{index}].{kind}", source or {}) for kind, source in projected.items()]
-    for where, source in sources:
-        for index, item in enumerate(source.get("items") or []):
-            path = item.get("path", "")
-            if path.startswith("/"):
-                yield causes.invalid(f"{where}.items[{index}].path", path, "must be a relative path")
-            if ".." in path.split("/"):
-                yield causes.invalid(f"{where}.items[{index}].path", path, "must not contain '..'")
+def _volume(volume: Obj, field: str) -> Iterator[Cause]:
+    kinds = [kind for kind in _TYPES if kind in volume]
+    if not kinds:
+        yield causes.required(field, "must specify a volume type")
+        return
+    for extra in kinds[1:]:
+        yield causes.forbidden(f"{field}.{_TOLD_AS.get(extra, extra)}", "may not specify more than 1 volume type")
+    kind, source = kinds[0], volume[kinds[0]]
+    for part in _REQUIRED_PARTS.get(kind, ()):
+        if not source.get(part):
+            yield causes.required(f"{field}.{kind}.{part}")
+    rule = _RULES.get(kind)
+    if rule is not None:
+        yield from rule(source, f"{field}.{kind}")
+
+
+def _empty_dir(source: Obj, field: str) -> Iterator[Cause]:
+    size = source.get("sizeLimit")
+    if size is not None and parse_quantity(size) < 0:
+        yield causes.forbidden(f"{field}.sizeLimit", "SizeLimit field must be a valid resource quantity")
+
+
+def _host_path(source: Obj, field: str) -> Iterator[Cause]:
+    if source.get("type", "") not in _HOST_TYPES:
+        yield causes.unsupported(f"{field}.type", source["type"], _HOST_TYPES)
+    yield from _without_dots(f"{field}.path", source.get("path", ""))
+
+
+def _nfs(source: Obj, field: str) -> Iterator[Cause]:
+    path = source.get("path", "")
+    if path and not path.startswith("/"):
+        yield causes.invalid(f"{field}.path", path, "must be an absolute path")
+
+
+def _ephemeral(source: Obj, field: str) -> Iterator[Cause]:
+    template, where = source.get("volumeClaimTemplate"), f"{field}.volumeClaimTemplate"
+    if template is None:
+        yield causes.required(where)
+    else:
+        yield from validate_storage.claim_spec(template.get("spec") or {}, f"{where}.spec")
+
+
+def _without_dots(field: str, path: str) -> Iterator[Cause]:
+    if ".." in path.split("/"):
+        yield causes.invalid(field, path, "must not contain '..'")
+
+
+def _item_path(field: str, path: str) -> Iterator[Cause]:
+    """Files of a volume stay below it: relative paths without ".."."""
+    if path.startswith("/"):
+        yield causes.invalid(field, path, "must be a relative path")
+    yield from _without_dots(field, path)
+
+
+def _keys(source: Obj, field: str) -> Iterator[Cause]:
+    """The keys of a ConfigMap or Secret that are made files."""
+    for index, item in enumerate(source.get("items") or ()):
+        where = f"{field}.items[{index}]"
+        for part in ("key", "path"):
+            if not item.get(part):
+                yield causes.required(f"{where}.{part}")
+        yield from _item_path(f"{where}.path", item.get("path", ""))
+
+
+def _downward(source: Obj, field: str) -> Iterator[Cause]:
+    """Fields of the pod that are made files. Kubernetes names the volume, not the item."""
+    for item in source.get("items") or ():
+        given = [kind for kind in ("fieldRef", "resourceFieldRef") if item.get(kind) is not None]
+        if not item.get("path"):
+            yield causes.required(f"{field}.path")
+        yield from _item_path(f"{field}.path", item.get("path", ""))
+        if not given:
+            yield causes.required(field, "one of fieldRef and resourceFieldRef is required")
+        elif len(given) > 1:
+            why = "fieldRef and resourceFieldRef can not be specified simultaneously"
+            yield causes.invalid(field, "resource", why)
+
+
+def _projected(source: Obj, field: str) -> Iterator[Cause]:
+    """Several sources in one directory, each of one kind."""
+    for index, part in enumerate(source.get("sources") or ()):
+        where = f"{field}.sources[{index}]"
+        kinds = [kind for kind in _PROJECTED if kind in part]
+        for _ in kinds[1:]:
+            yield causes.forbidden(where, "may not specify more than 1 volume type per source")
+        for kind in kinds[:1]:
+            if kind in _NAMED and not part[kind].get("name"):
+                yield causes.required(f"{where}.{kind}.name")
+            yield from _RULES[kind](part[kind], f"{where}.{kind}")
+
+
+def _token(source: Obj, field: str) -> Iterator[Cause]:
+    """Kubernetes names the volume where the path is missing, not the source."""
+    if not source.get("path"):
+        yield causes.required(f"{field.partition('.sources[')[0]}.path")
+    yield from _item_path(f"{field}.path", source.get("path", ""))
+
+
+_PROJECTED = ("secret", "configMap", "downwardAPI", "serviceAccountToken")
+_RULES: dict[str, Callable[[Obj, str], Iterator[Cause]]] = {
+    "emptyDir": _empty_dir,
+    "hostPath": _host_path,
+    "nfs": _nfs,
+    "ephemeral": _ephemeral,
+    "secret": _keys,
+    "configMap": _keys,
+    "downwardAPI": _downward,
+    "projected": _projected,
+    "serviceAccountToken": _token,
+}

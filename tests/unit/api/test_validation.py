@@ -68,7 +68,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (kinds.CONFIG_MAPS, {"metadata.name": "Bad_Name"}, "metadata.name", f'Invalid value: "Bad_Name": {SUBDOMAIN}'),
     (kinds.CONFIG_MAPS, {"metadata.name": ...}, "metadata.name", "Required value: name or generateName is required"),
     (kinds.CONFIG_MAPS, {"metadata": {"generateName": "A-"}}, "metadata.generateName", 'Invalid value: "Aa": a low'),
-    (kinds.SERVICES, {"metadata.name": "a.b"}, "metadata.name", f'Invalid value: "a.b": {LABEL}'),
+    (kinds.SERVICES, {"metadata.name": "a.b"}, "metadata.name", 'Invalid value: "a.b": must not contain dots'),
     (kinds.SERVICES, {"spec.healthCheckNodePort": 30200}, "spec.healthCheckNodePort", "Invalid value: 30200: may only"),
     (
         kinds.SERVICES,
@@ -80,7 +80,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
         kinds.SERVICES,
         {"spec.trafficDistribution": "Near"},
         "spec.trafficDistribution",
-        'Unsupported value: "Near": supported values: "PreferClose", "PreferSameNode", "PreferSameZone"',
+        'Unsupported value: "Near": supported values: "PreferClose", "PreferSameZone", "PreferSameNode"',
     ),
     (
         kinds.SERVICES,
@@ -124,7 +124,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
         "rules[0].nonResourceURLs",
         'Invalid value: ["/x"]: namespaced rules cannot apply to non-resource URLs',
     ),
-    (kinds.NAMESPACES, {"metadata.name": "a.b"}, "metadata.name", f'Invalid value: "a.b": {LABEL}'),
+    (kinds.NAMESPACES, {"metadata.name": "a.b"}, "metadata.name", 'Invalid value: "a.b": must not contain dots'),
     (kinds.ROLES, {"metadata.name": "a/b"}, "metadata.name", "Invalid value: \"a/b\": may not contain '/'"),
     (kinds.PODS, {"metadata.labels": {"a b": "c"}}, "metadata.labels", 'Invalid value: "a b": name part must consist'),
     (kinds.PODS, {"metadata.labels": {"a": "-"}}, "metadata.labels", 'Invalid value: "-": a valid label must be an'),

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from netsim.api import kinds
+from netsim.api.causes import dns_label
 from netsim.api.defaults import set_defaults
-from netsim.api.kinds import Kind
+from netsim.api.kinds import Kind, Obj
+from netsim.api.validate_pods import pod_spec
 from netsim.api.validation import validate_create, validate_update
 from support.changes import merged
 from support.examples import BASES
@@ -72,7 +74,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (RC, {"spec.selector": {"x": "y"}}, "spec.template.metadata.labels", 'Invalid value: {"a":"b"}: `selector` does n'),
     (RC, {"spec.template": ...}, "spec.template", "Required value"),
     (kinds.CONTROLLER_REVISIONS, {"data": ...}, "data", "Required value: data is mandatory"),
-    (STS, {"metadata.name": "a.b"}, "metadata.name", 'Invalid value: "a.b": a lowercase RFC 1123 label must consist'),
+    (STS, {"metadata.name": "a.b"}, "metadata.name", 'Invalid value: "a.b": must not contain dots'),
     # jobs
     (JOB, {"spec.template.spec.restartPolicy": ...}, f"{T}.restartPolicy", 'Required value: valid values: "OnFailure"'),
     (JOB, {"spec.template.spec.restartPolicy": "X"}, f"{T}.restartPolicy", 'Unsupported value: "X": supported values'),
@@ -234,7 +236,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
         'Invalid value: "spec.x": error converting fieldPath: field label not supported: spec.x',
     ),
     (
-        kinds.PODS, {"spec.containers.0.envFrom": [{}]}, "spec.containers[0].envFrom[0]",
+        kinds.PODS, {"spec.containers.0.envFrom": [{}]}, "spec.containers[0].envFrom",
         'Invalid value: "": must specify one of: `configMapRef` or `secretRef`',
     ),
     (
@@ -284,3 +286,48 @@ def test_claims_of_a_stateful_set_are_volumes_of_its_pods() -> None:
         "spec.template.spec.containers.0.volumeMounts": [{"name": "v", "mountPath": "/v"}],
     }
     assert validate_create(STS, set_defaults(STS, merged(BASES[STS], changes))) == []
+
+
+def _with_volumes(*volumes: Obj) -> Obj:
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    return {"containers": [{"name": "c", "image": "i", "volumeMounts": mounts}], "volumes": [*volumes]}
+
+
+@pytest.mark.parametrize(
+    ("volume", "told"),
+    [
+        (  # the first in Kubernetes' order is the one that is meant, and what is wrong with others is not told
+            {"secret": {}, "emptyDir": {}, "downwardAPI": {}},
+            [("secret", "Forbidden: may not specify more than 1 volume type"),
+             ("downwarAPI", "Forbidden: may not specify more than 1 volume type")],
+        ),
+        ({"nfs": {"server": "s", "path": "x"}}, [("nfs.path", 'Invalid value: "x": must be an absolute path')]),
+        (
+            {"configMap": {"name": "c", "items": [{}]}},
+            [("configMap.items[0].key", "Required value"), ("configMap.items[0].path", "Required value")],
+        ),
+        (
+            {"downwardAPI": {"items": [{"path": "a"}]}},
+            [("downwardAPI", "Required value: one of fieldRef and resourceFieldRef is required")],
+        ),
+        (
+            {"projected": {"sources": [{"secret": {}, "configMap": {"name": "c"}}, {"serviceAccountToken": {}}]}},
+            [("projected.sources[0]", "Forbidden: may not specify more than 1 volume type per source"),
+             ("projected.sources[0].secret.name", "Required value"), ("projected.path", "Required value")],
+        ),
+    ],
+)  # fmt: skip
+def test_a_volume_that_breaks_rules_cannot_be_mounted(volume: Obj, told: list[tuple[str, str]]) -> None:
+    found = [(cause.field, cause.message) for cause in pod_spec(_with_volumes({"name": "v", **volume}), "s")]
+    named = [(field.removeprefix("s.volumes[0]."), text) for field, text in found if field.startswith("s.volumes")]
+    assert named == told
+    assert ("s.containers[0].volumeMounts[0].name", 'Not found: "v"') in found
+
+
+def test_names_that_are_too_long_or_have_dots() -> None:
+    def words(name: str) -> list[str]:
+        return [cause.message.rpartition('": ')[2] for cause in dns_label("f", name)]
+
+    assert words("a" * 63) == [] and words("a" * 64) == ["must be no more than 63 characters"]
+    assert words("a.b") == ["must not contain dots"]
+    assert len(words("A" * 64)) == 2

@@ -91,13 +91,19 @@ async def test_warnings(api: Any) -> None:
     made = await api.send("POST", f"{NS}/endpoints", {"metadata": {"name": "e"}})
     assert warnings(made) == ['299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"']
     body = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "externalIPs": ["1.2.3.4"]}}
-    assert warnings(await api.send("POST", f"{NS}/services", body)) == ['299 - "spec.externalIPs is deprecated"']
-    assert warnings(await api.send("PUT", f"{NS}/services/s", body)) == ['299 - "spec.externalIPs is deprecated"']
+    assert warnings(await api.send("POST", f"{NS}/services", body)) == [
+        '299 - "spec.externalIPs is deprecated and may no longer be implemented in some clusters"'
+    ]
+    assert warnings(await api.send("PUT", f"{NS}/services/s", body)) == [
+        '299 - "spec.externalIPs is deprecated and may no longer be implemented in some clusters"'
+    ]
     config = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "labels": {"a": "b"}}}
     applied = await api.send(
         "PATCH", f"{NS}/services/s?fieldManager=m", config, content_type="application/apply-patch+yaml"
     )
-    assert warnings(applied) == ['299 - "spec.externalIPs is deprecated"']
+    assert warnings(applied) == [
+        '299 - "spec.externalIPs is deprecated and may no longer be implemented in some clusters"'
+    ]
     named = await api.send("POST", f"{NS}/pods", pod("a.b"))
     assert "this is used in the Pod's hostname" in warnings(named)[0]
 
@@ -147,7 +153,7 @@ def test_what_authors_are_warned_of() -> None:
     ]
     service = {"metadata": {"name": "s"}, "spec": {"externalName": "a.b", "externalIPs": ["1.2.3.4"]}}
     assert warnings_of(SERVICES, service) == [
-        "spec.externalIPs is deprecated",
+        "spec.externalIPs is deprecated and may no longer be implemented in some clusters",
         'spec.externalName is ignored when spec.type is not "ExternalName"',
     ]
 
