@@ -95,7 +95,9 @@ def measure_process(world: World, rounds: int) -> list[Row]:
     ours_ms, peers_ms = (1000 * spent.get(name, 0.0) / len(times["DEL"]) for name in ("ours", "peer ADD"))
     told = f"{PEER_NAME}: {peers_ms:.1f} ms" if peers_ms else ""
     processor = Row("ADD: processor time, ours with the namespace", "ms", ours_ms, None, told)
-    made = Row("ADD in the node process, namespace made for it: median", "ms", statistics.median(times["burst"]), _ADD)
+    burst = statistics.median(times["burst"])
+    part = f"{100 * burst / statistics.median(times['peer ADD']):.1f} % of the peer's" if times["peer ADD"] else ""
+    made = Row("ADD in the node process, namespace made for it: median", "ms", burst, _ADD, part)
     return [*_process_rows("ADD", times, _ADD), made, processor, *_process_rows("DEL", times, None)]
 
 
