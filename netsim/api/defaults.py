@@ -136,6 +136,12 @@ def _endpoints(endpoints: Obj) -> None:
             fill(port, protocol="TCP")
 
 
+def _service_account(account: Obj) -> None:
+    """Of the Secrets it refers to only the names are kept."""
+    if account.get("secrets"):
+        account["secrets"] = [{"name": secret["name"]} if secret.get("name") else {} for secret in account["secrets"]]
+
+
 def _endpoint_slice(endpoint_slice: Obj) -> None:
     for port in endpoint_slice.get("ports") or ():
         port.setdefault("name", "")
@@ -228,6 +234,7 @@ _FILLERS: dict[Kind, Callable[[Obj], None]] = {
     kinds.NAMESPACES: _namespace,
     kinds.NODES: _node,
     kinds.SECRETS: _secret,
+    kinds.SERVICE_ACCOUNTS: _service_account,
     kinds.CUSTOM_RESOURCE_DEFINITIONS: _definition,
     kinds.ENDPOINTS: _endpoints,
     kinds.ENDPOINT_SLICES: _endpoint_slice,

@@ -20,6 +20,7 @@ _TARGET_TYPES = ("AverageValue", "Utilization", "Value")
 _POLICY_TYPES = ("Percent", "Pods")
 _SELECT_POLICIES = ("Disabled", "Max", "Min")
 _WINDOW_LIMIT, _PERIOD_LIMIT = 3600, 1800
+_TARGET = "spec.scaleTargetRef"
 
 
 def autoscaler(obj: Obj) -> Iterator[Cause]:
@@ -27,15 +28,38 @@ def autoscaler(obj: Obj) -> Iterator[Cause]:
     least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
     if least is not None and least < 1:
         yield causes.invalid("spec.minReplicas", least, "must be greater than or equal to 1")
-    if most < 1:
-        yield causes.invalid("spec.maxReplicas", most, "must be greater than 0")
+    if not most:
+        yield causes.required("spec.maxReplicas", "must be set and greater than 0")
+    elif most < 1:
+        yield causes.invalid("spec.maxReplicas", most, "must be greater than or equal to 1")
     if least is not None and most < least:
         yield causes.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
-    yield from _reference(spec.get("scaleTargetRef") or {}, "spec.scaleTargetRef")
+    yield from _reference(spec.get("scaleTargetRef") or {}, _TARGET)
     for index, metric in enumerate(spec.get("metrics") or ()):
         yield from _metric(metric, f"spec.metrics[{index}]")
     for direction, rules in (spec.get("behavior") or {}).items():
         yield from _scaling(rules or {}, f"spec.behavior.{direction}")
+
+
+def autoscaler_create(obj: Obj) -> Iterator[Cause]:
+    yield from autoscaler(obj)
+    yield from _target_group(obj)
+
+
+def autoscaler_update(new: Obj, old: Obj) -> Iterator[Cause]:
+    """What has been wrong before may stay so."""
+    if not list(_target_group(old)):
+        yield from _target_group(new)
+
+
+def _target_group(obj: Obj) -> Iterator[Cause]:
+    """What is scaled is of a named group: core's ReplicationControllers are not found."""
+    version = ((obj.get("spec") or {}).get("scaleTargetRef") or {}).get("apiVersion", "")
+    group, slash, rest = version.partition("/")
+    if "/" in rest:
+        yield causes.invalid(f"{_TARGET}.apiVersion", version, f"unexpected GroupVersion string: {version}")
+    elif not slash or not group:
+        yield causes.invalid(f"{_TARGET}.apiVersion", version, "apiVersion must specify API group")
 
 
 def _reference(reference: Obj, field: str) -> Iterator[Cause]:
@@ -108,7 +132,7 @@ def _value_target(target: Obj, source: str, field: str) -> Iterator[Cause]:
         if average is None:
             yield causes.required(f"{field}.averageValue", "must specify a positive target averageValue")
     elif value is None and average is None:
-        yield causes.required(f"{field}.averageValue", "must set either a target value or averageValue")
+        yield causes.required(f"{field}.averageValue", "must set either a target value for metric or a per-pod target")
     elif source == "external" and value is not None and average is not None:
         why = "may not set both a target value for metric and a per-pod target"
         yield causes.forbidden(f"{field}.value", why)

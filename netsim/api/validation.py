@@ -94,6 +94,7 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
     kinds.STATEFUL_SETS: validate_workloads.stateful_set_update,
     kinds.CONTROLLER_REVISIONS: validate_workloads.controller_revision_update,
     kinds.JOBS: validate_batch.job_update,
+    kinds.HORIZONTAL_POD_AUTOSCALERS: validate_autoscaling.autoscaler_update,
     kinds.INGRESS_CLASSES: validate_networking.ingress_class_update,
     kinds.PERSISTENT_VOLUMES: validate_storage.volume_update,
     kinds.PERSISTENT_VOLUME_CLAIMS: validate_storage.claim_update,
@@ -115,6 +116,7 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
 
 # What only new objects must obey, beside the rules above.
 _NEW_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
+    kinds.HORIZONTAL_POD_AUTOSCALERS: validate_autoscaling.autoscaler_create,
     kinds.INGRESSES: validate_networking.ingress_create,
     kinds.PODS: validate_pods.pod_create,
 }

@@ -92,6 +92,11 @@ def test_specs(kind: Kind, given: dict[str, Any], expected: dict[str, Any]) -> N
     assert spec(kind, **given) == expected
 
 
+def test_a_service_account_keeps_only_the_names_of_secrets() -> None:
+    account = {"metadata": {"name": "a"}, "secrets": [{"kind": "Secret", "name": "b", "namespace": "x"}]}
+    assert set_defaults(kinds.SERVICE_ACCOUNTS, account)["secrets"] == [{"name": "b"}]
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [

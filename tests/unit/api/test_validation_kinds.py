@@ -109,7 +109,12 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     ),
     # autoscaling and disruption
     (HPA, {"spec.minReplicas": 0}, "spec.minReplicas", "Invalid value: 0: must be greater than or equal to 1"),
-    (HPA, {"spec.maxReplicas": ...}, "spec.maxReplicas", "Invalid value: 0: must be greater than 0"),
+    (HPA, {"spec.maxReplicas": ...}, "spec.maxReplicas", "Required value: must be set and greater than 0"),
+    (HPA, {"spec.maxReplicas": -1}, "spec.maxReplicas", "Invalid value: -1: must be greater than or equal to 1"),
+    (
+        HPA, {"spec.scaleTargetRef.apiVersion": "v1"}, "spec.scaleTargetRef.apiVersion",
+        'Invalid value: "v1": apiVersion must specify API group',
+    ),
     (HPA, {"spec.minReplicas": 5}, "spec.maxReplicas", "Invalid value: 3: must be greater than or equal to `minReplic"),
     (HPA, {"spec.scaleTargetRef.name": ...}, "spec.scaleTargetRef.name", "Required value"),
     (HPA, {"spec.metrics.0.type": "Pods"}, f"{M}.pods", "Required value: must populate information for the given met"),
