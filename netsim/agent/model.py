@@ -63,13 +63,11 @@ class Container:
 
 @dataclass(slots=True)
 class Sandbox:
-    """A pod's namespaces and addresses. `ipc` and `uts` are empty until a real process needs them."""
+    """A pod's network namespace and addresses."""
 
     netns: str
     ips: list[str]
     created_at: float
-    ipc: str = ""
-    uts: str = ""
     host_network: bool = False
 
 
@@ -121,10 +119,14 @@ def dump_state(state: PodState) -> bytes:
 def load_state(record: bytes) -> PodState:
     """The inverse of `dump_state`; raises ValueError, KeyError or TypeError on a record of another shape."""
     raw = dict(orjson.loads(record))
-    raw["sandbox"] = Sandbox(**raw["sandbox"]) if raw["sandbox"] else None
+    raw["sandbox"] = _load_sandbox(raw["sandbox"]) if raw["sandbox"] else None
     raw["containers"] = {name: _load_container(c) for name, c in raw["containers"].items()}
     raw["failures"] = {name: Failure(**f) for name, f in raw["failures"].items()}
     return PodState(**raw)
+
+
+def _load_sandbox(record: Obj) -> Sandbox:
+    return Sandbox(**{key: value for key, value in record.items() if key not in ("ipc", "uts")})  # an older agent's
 
 
 def _load_container(record: Obj) -> Container:

@@ -165,7 +165,7 @@ class Engine:
         async with self._locks.setdefault(podspec.uid(pod), asyncio.Lock()):
             await self.refresh_volumes(pod)
             await self.files.resolve_claims(pod)
-            await self.call(self.sandboxes.share, pod, _sandbox(state), self.files.hostname(pod))
+            await self.call(self.sandboxes.share, pod, self.files.hostname(pod))
             await self.call(self.files.write_resolver, pod, _sandbox(state))
             await self.call(self.making.share_pids, pod, state, BASE)
 

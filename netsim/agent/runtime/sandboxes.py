@@ -56,7 +56,7 @@ class Sandboxes:
             if os.path.exists(path):
                 netns.delete(path)
 
-    def share(self, pod: Obj, sandbox: Sandbox, hostname: str) -> None:
+    def share(self, pod: Obj, hostname: str) -> None:
         """Make the IPC and UTS namespaces that the pod's real processes share, unless they are there."""
         ipc, uts = self.shared_paths(podspec.uid(pod))
         if netns.exists(uts):  # made last: an agent that is killed in between leaves the other alone
@@ -64,7 +64,6 @@ class Sandboxes:
         for path in (ipc, uts):
             netns.delete(path)
         netns.create_sandbox(None, ipc, uts, hostname)
-        sandbox.ipc, sandbox.uts = ipc, uts
 
     def _netns(self, uid: str) -> str:
         return f"{self.config.netns_dir}/pod-{uid}"

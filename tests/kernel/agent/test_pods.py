@@ -13,7 +13,6 @@ import pytest
 
 from netsim.agent.cni_chain import CniChain
 from netsim.agent.config import AgentConfig
-from netsim.agent.model import Sandbox
 from netsim.agent.runtime.sandboxes import Sandboxes
 from netsim.host import cgroup, mount, netns
 from support.agent_api import NODE
@@ -54,14 +53,14 @@ async def test_two_workloads_share_localhost(node: Node) -> None:
 
 def test_what_an_agent_killed_in_between_has_half_made_is_made_again(tmp_path: Path) -> None:
     boxes = Sandboxes(cast("AgentConfig", SimpleNamespace(run_dir=str(tmp_path))), CniChain("", str(tmp_path), {}, ()))
-    paths, pod, sandbox = boxes.shared_paths("u"), {"metadata": {"uid": "u"}}, Sandbox("", [], 0.0)
+    paths, pod = boxes.shared_paths("u"), {"metadata": {"uid": "u"}}
     try:
-        boxes.share(pod, sandbox, "web")
+        boxes.share(pod, "web")
         whole = [os.stat(path).st_ino for path in paths]
-        boxes.share(pod, sandbox, "web")
+        boxes.share(pod, "web")
         assert [os.stat(path).st_ino for path in paths] == whole, "others are in them already"
         netns.delete(paths[1])
-        boxes.share(pod, sandbox, "web")
+        boxes.share(pod, "web")
         assert all(netns.exists(path) for path in paths)
     finally:
         for path in paths:
