@@ -75,19 +75,16 @@ class WorkloadHost:
             self._note(found, f"{spec.image} started on {spec.node}, listening on {_ports(spec)}")
         return {"started_at": found.started_at}
 
-    def drain(self, container: str) -> dict[str, Any]:
+    def drain(self, found: Running) -> None:
         """From now on answers end their connection, so that clients go elsewhere; new ones are still answered."""
-        found = self.running.get(container)
-        if found is not None:
-            found.draining = True
-            self._note(found, "draining")
-        return {"draining": found is not None}
+        found.draining = True
+        self._note(found, "draining")
 
     async def finish(self, container: str, quiet: float, longest: float) -> dict[str, Any]:
         """Stop a container once nobody has asked it for `quiet` seconds, or after `longest`: until then it drains."""
         found, begun = self.running.get(container), time.perf_counter()
         if found is not None and quiet > 0:
-            self.drain(container)
+            self.drain(found)
             while (left := _rest(found.meter, begun, quiet, longest)) > 0:
                 await asyncio.sleep(left)
         return self.stop(container)
