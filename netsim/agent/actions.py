@@ -275,11 +275,15 @@ class PodActions:
         self.worker.save()
 
     async def _finish(self, action: DeletePod | ForgetPod) -> None:
-        pod = self.worker.pod
-        if isinstance(action, DeletePod):
-            await self.worker.report_last()
-        await self.engine.forget(self.worker.uid)
-        held = isinstance(action, DeletePod) and pod is not None and not await self._delete(pod)
+        pod = self.worker.pod if isinstance(action, DeletePod) else None
+        self.worker.telling_last = True
+        try:
+            if pod is not None:
+                await self.worker.report_last()
+            await self.engine.forget(self.worker.uid)
+            held = pod is not None and not await self._delete(pod)
+        finally:
+            self.worker.telling_last = False
         self.worker.state = None
         self.worker.delete_sent, self.worker.forgotten = held, not held
 

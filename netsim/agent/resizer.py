@@ -37,7 +37,7 @@ class Resizer:
     def judge(self) -> None:
         """Write down whether the node has no room for what the pod's containers should have; told when it changes."""
         pod, state = self.worker.pod, self.worker.state
-        if pod is None or state is None:
+        if pod is None or state is None or podspec.is_deleted(pod):
             return
         wanted = wants_resize(pod, state)
         if not wanted:

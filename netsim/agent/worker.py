@@ -38,6 +38,7 @@ class PodWorker:
         self.reporting: asyncio.Task[None] | None = None
         self.probes: dict[str, asyncio.Task[None]] = {}
         self.forgotten = self.delete_sent = False
+        self.telling_last = False  # the last status is on its way, or the deletion after it
         self._since = 0.0
 
     # told from outside
@@ -69,7 +70,7 @@ class PodWorker:
                 if self.forgotten:
                     break
                 await self._wait(wake)
-                if self.busy and not self._patience():
+                if self._untold and not self._patience():
                     self._report()
         finally:
             await self._cancel()
@@ -78,7 +79,7 @@ class PodWorker:
         """Plan and start the actions of all that is not busy; the time to plan again."""
         if self.pod is None and self.state is None:
             self.forgotten = True
-        if self.forgotten or self.delete_sent:
+        if self.forgotten or self.delete_sent or self.telling_last:
             return None
         self.actions.resizer.judge()
         found = plan_pod(self.pod, self.state, time.time())
@@ -90,6 +91,11 @@ class PodWorker:
                 self._since = time.monotonic()
         return found.wake
 
+    @property
+    def _untold(self) -> bool:
+        """Whether something is under way that is told when it takes long."""
+        return bool(self.busy) and not self.telling_last
+
     def _patience(self) -> float:
         """Seconds until what is under way has taken so long that it is told; 0 when it has."""
         deleted = self.pod is not None and podspec.is_deleted(self.pod)
@@ -97,7 +103,7 @@ class PodWorker:
 
     async def _wait(self, wake: float | None) -> None:
         timeouts = [max(0.0, wake - time.time())] if wake is not None else []
-        timeouts += [rest] if self.busy and (rest := self._patience()) else []
+        timeouts += [rest] if self._untold and (rest := self._patience()) else []
         if not self.busy:
             self._report()
         # Cheaper than asyncio.timeout, and this happens a dozen times for each pod.

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from netsim.agent import eventlog
+from netsim.agent import eventlog, worker
 from netsim.agent.eventlog import EventLog
+from netsim.agent.model import dump_state, load_state
 from netsim.agent.records import Records
-from netsim.agent.worker import patience
+from netsim.agent.worker import PodWorker, patience
 from netsim.client.rest import Client
 from netsim.http.types import Request, Response
 
@@ -70,3 +72,50 @@ def test_a_record_is_read_back_and_a_damaged_one_left_out(tmp_path: Path, state:
     damaged.mkdir()
     (damaged / "record.json").write_text("{")
     assert records.load() == {"u1": found}
+
+
+def test_the_record_of_an_older_agent_is_read(state: Any, container: Any):
+    found = state(container())
+    record = json.loads(dump_state(found))
+    record["sandbox"] |= {"ipc": "/run/ns/ipc-u1", "uts": "/run/ns/uts-u1"}
+    assert load_state(json.dumps(record).encode()) == found
+
+
+class SlowApi:
+    """Takes a pod's last status and its deletion in, once it is let."""
+
+    def __init__(self, answer: Any) -> None:
+        self.asked, self.go, self.answer = list[str](), asyncio.Event(), answer
+
+    async def __call__(self, request: Request) -> Response:
+        self.asked.append(f"{request.method} {request.path.rpartition('/')[2]}")
+        await self.go.wait()
+        return Response(200, [], json.dumps(self.answer).encode())
+
+
+async def test_a_last_status_that_takes_long_is_not_told_twice(
+    pod: Any, state: Any, container: Any, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("SLOW_START", "SLOW_END", "SLOW_SHARE"):
+        monkeypatch.setattr(worker, name, 0.0)
+    going = pod() | {"status": {}}
+    going["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 1}
+    api, forgotten = SlowApi(going), list[str]()
+
+    async def forget(uid: str) -> None:
+        forgotten.append(uid)
+
+    config = SimpleNamespace(node_ips=["10.0.0.1"])
+    engine = SimpleNamespace(forget=forget)
+    context = SimpleNamespace(client=Client(api), config=config, engine=engine, at_work=set())  # type: ignore[arg-type]
+    found = PodWorker(context, "u1", going, state(container(code=0), sandbox=False))  # type: ignore[arg-type]
+    running = asyncio.create_task(found.run())
+    while not api.asked:
+        await asyncio.sleep(0)
+    for _ in range(5):
+        found.update(going)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    api.go.set()
+    await asyncio.wait_for(running, 10)
+    assert api.asked == ["PATCH status", "DELETE web"] and forgotten == ["u1"]
