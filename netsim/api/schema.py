@@ -106,12 +106,14 @@ def prune(gvk: Gvk | Kind, obj: Obj) -> Obj:
 
 def _prune(value: Any, schema: Schema) -> Any:
     name, facts = resolve(schema)
+    if name in SCHEMA_OR_ELSE and isinstance(value, dict):
+        name, facts = resolve({"$ref": REF + JSON_SCHEMA})
     if isinstance(value, list):
         items = facts.get("items", {})
         return [_prune(_zero(items) if item is None else item, items) for item in value]
     if not isinstance(value, dict):
         write = CANONICAL.get(name or str(facts.get("format")))
-        return value if write is None else write(value)
+        return value if write is None or value is None else write(value)
     properties = facts.get("properties")
     if properties is None:
         below = facts.get("additionalProperties")
@@ -127,8 +129,10 @@ def omitted(name: str) -> frozenset[str]:
 
 
 def _zero(schema: Schema) -> Any:
-    """What Go's decoder makes of null where no field can be left out."""
+    """What Go's decoder makes of null where no field can be left out; a time stays null."""
     name, facts = resolve(schema)
+    if facts.get("format") == "date-time":
+        return None
     if name == QUANTITY:
         return "0"
     return {"object": {}, "string": "", "integer": 0, "number": 0, "boolean": False}.get(facts.get("type", ""))

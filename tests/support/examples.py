@@ -28,7 +28,11 @@ BASES: dict[Kind, dict[str, Any]] = {
     },
     kinds.HORIZONTAL_POD_AUTOSCALERS: {
         "metadata": {"name": "h"},
-        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "maxReplicas": 3, "metrics": [CPU]},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+            "maxReplicas": 3,
+            "metrics": [CPU],
+        },
     },
     kinds.POD_DISRUPTION_BUDGETS: {"metadata": {"name": "p"}, "spec": {"minAvailable": 1}},
     kinds.INGRESSES: {

@@ -30,6 +30,13 @@ def test_prune_drops_what_a_decoder_drops() -> None:
         "spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "1"}}}, {}]},
     }
     assert pod["foo"] == 1
+    budget = {"status": {"disruptedPods": {"a": None, "b": "2026-01-01T00:00:00.5Z"}}}
+    times = {"a": None, "b": "2026-01-01T00:00:00Z"}
+    assert schema.prune(kinds.POD_DISRUPTION_BUDGETS, budget) == {"status": {"disruptedPods": times}}
+    items = {"items": {"type": "object", "properties": {"a": {"type": "string"}, "b": None}}}
+    version = {"name": "v1", "schema": {"openAPIV3Schema": items}}
+    kept = schema.prune(kinds.CUSTOM_RESOURCE_DEFINITIONS, {"spec": {"versions": [version]}})
+    assert kept["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["items"]["properties"]["b"] == {}
     secret = {"data": {"a": "YW\nJj\r\nZA==\n", "b": "YWE="}}
     assert not schema_fit.fits(kinds.SECRETS, secret) and not schema.typed_errors(kinds.SECRETS, secret)
     assert schema.prune(kinds.SECRETS, secret) == {"data": {"a": "YWJjZA==", "b": "YWE="}}
