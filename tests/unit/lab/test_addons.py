@@ -8,7 +8,7 @@ import pytest
 
 from netsim.lab.addons import render_addons
 from netsim.lab.topology import LabSpec, NodeSpec
-from netsim_dns.config import DnsConfig
+from netsim_dns.config import DnsConfig, Quirks
 from netsim_dns.main import given_words, load_settings, parser, read_settings
 
 NODE = NodeSpec("node-1", "172.30.0.11")
@@ -22,7 +22,8 @@ def addons(user: int = 65532, **fields: Any) -> dict[tuple[str, str], Any]:
 def test_the_settings_are_kubeadms_profile() -> None:
     text = addons()["ConfigMap", "coredns"]["data"]["dns.yaml"]
     found = read_settings({}, "dns.yaml", text)
-    assert found.dns == DnsConfig(health_listen=None, ready_listen=None)
+    # Nothing is forwarded, so that classes other than IN are refused, as by CoreDNS without a forwarder.
+    assert found.dns == DnsConfig(health_listen=None, ready_listen=None, quirks=Quirks(class_ignored=False))
     assert found.forward.zones == () and found.log == (), "nothing leaves a lab, nothing is logged"
 
 
