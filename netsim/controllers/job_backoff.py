@@ -66,4 +66,4 @@ def _take_in(past: _Past, job: Obj, pod: Obj, now: datetime) -> None:
     elif has_failed(job, pod):
         when = finish_time(pod, now)
         if past.success is None or when > past.success:
-            past.failures[uid_of(pod)] = when
+            past.failures.setdefault(uid_of(pod), when)  # one that is ending fails when it is deleted, and once

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from netsim.api.kinds import JOBS, PODS, Obj
 from netsim.api.objects import (
@@ -112,13 +112,31 @@ def has_failed(job: Obj, pod: Obj) -> bool:
 
 
 def finish_time(pod: Obj, now: datetime) -> datetime:
-    """When its last container ended; where the pod does not say, when it was last ready, or deleted, or created."""
-    statuses: Iterable[Obj] = status_of(pod).get("containerStatuses") or ()
-    ends = [dig(status, "state", "terminated", "finishedAt") for status in statuses]
-    known: Sequence[str] = [end for end in ends if end]
-    ready = (condition(pod, "Ready") or {}).get("lastTransitionTime")
-    text = max(known, default=None) or ready or deletion_timestamp(pod) or metadata(pod).get("creationTimestamp")
-    return min(parse_time(str(text)), now) if text else now
+    """When its last container ended, sidecars too; while one has not, when it stopped being ready, was deleted, or was
+    created."""
+    text = _last_end(pod) or _unready_since(pod)
+    if text:
+        return min(parse_time(text), now)
+    if deleted := deletion_timestamp(pod):
+        grace = timedelta(seconds=metadata(pod).get("deletionGracePeriodSeconds") or 0)
+        return min(parse_time(deleted) - grace, now)
+    created = metadata(pod).get("creationTimestamp")
+    return min(parse_time(created), now) if created else now
+
+
+def _last_end(pod: Obj) -> str:
+    """When the last container ended, or "" if one has not."""
+    status, specs = status_of(pod), pod["spec"].get("initContainers") or ()
+    sidecars = {container["name"] for container in specs if container.get("restartPolicy") == "Always"}
+    states = [*(status.get("containerStatuses") or ())]
+    states += [state for state in status.get("initContainerStatuses") or () if state["name"] in sidecars]
+    ends = [str(dig(state, "state", "terminated", "finishedAt") or "") for state in states]
+    return max(ends, default="") if all(ends) else ""
+
+
+def _unready_since(pod: Obj) -> str:
+    ready = condition(pod, "Ready") or {}
+    return str(ready.get("lastTransitionTime") or "") if ready.get("status") == "False" else ""
 
 
 def restarts(pods: Iterable[Obj]) -> int:

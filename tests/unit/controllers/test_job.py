@@ -176,6 +176,22 @@ def test_who_deletes_a_pod_has_its_replacement_wait(cluster: Any) -> None:
     assert len(play.active) == 1 and play.status["failed"] == 1
 
 
+def test_the_replacement_of_a_pod_that_was_ready_for_long_waits_from_its_deletion_on(cluster: Any) -> None:
+    play = Play(cluster, a_job())
+    play.run()
+    (pod,) = play.active
+    cluster.set_pod(pod)
+    cluster.patch(PODS, name_of(pod), "ns", {"metadata": {"finalizers": [JOB_FINALIZER, "x/y"]}})
+    cluster.pass_time(3600)
+    cluster.delete(PODS, name_of(pod), "ns")
+    play.run()
+    assert len(play.pods) == 1 and cluster.requeues[-1] == 10.0
+    cluster.pass_time(8)
+    play.end(pod, "Failed", 137)
+    play.run()
+    assert cluster.requeues[-1] == 2.0
+
+
 def test_ignored_failures_are_waited_for_too(cluster: Any) -> None:
     rules = [{"action": "Ignore", "onExitCodes": {"operator": "In", "values": [7]}}]
     play = Play(cluster, a_job(podFailurePolicy={"rules": rules}))
