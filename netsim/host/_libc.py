@@ -1,5 +1,5 @@
-"""The few system calls that Python 3.11 has no name for: setns, unshare, mount, umount2, and those of a mount that is
-nowhere; failures are OSErrors."""
+"""The few system calls that Python 3.11 has no name for: setns, unshare, mount, umount2, those of a mount that is
+nowhere and those of a timer; failures are OSErrors."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ MNT_DETACH = 2
 # The same numbers on every architecture.
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _CLOEXEC, _CONFIG_CREATE = 1, 6
+
+_CLOCK_MONOTONIC, _TFD_CLOEXEC = 1, 0o2000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -67,6 +69,20 @@ def open_proc() -> int:
         return _call(_FSMOUNT, made, _CLOEXEC, 0)
     finally:
         os.close(made)
+
+
+def open_timer() -> int:
+    """A descriptor that can be read once its time has come (timerfd_create(2)); its time is set by `start_timer`."""
+    made = int(_libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_CLOEXEC))
+    if made < 0:
+        _check(made, "timerfd_create")
+    return made
+
+
+def start_timer(timer: int, seconds: float) -> None:
+    """Let a timer's time come in so many seconds from now, and not when it would have come before."""
+    spec = (ctypes.c_long * 4)(0, 0, int(seconds), int(seconds % 1 * 1e9))
+    _check(_libc.timerfd_settime(timer, 0, spec, None), "timerfd_settime")
 
 
 def _call(number: int, *args: bytes | int | None) -> int:

@@ -8,7 +8,7 @@ import fcntl
 import os
 import struct
 
-from netsim.host._messages import Attrs, Fields, encode
+from netsim.host._messages import LINK, Attrs, encode, join
 from netsim.host._rtnl import Link, Vxlan, parse_link, parse_vxlan
 from netsim.host._transport import APPEND, CREATE, EXCL, NetlinkError, Transport
 
@@ -20,15 +20,17 @@ NEWLINKPROP = 108
 SIOCGIFINDEX = 0x8933
 IFNAMSIZ = 16
 SIOCETHTOOL, ETHTOOL_GLINK = 0x8946, 0xA
-ETHTOOL_VALUE = struct.Struct("=II")
+# One question for all threads: the kernel writes its answer beside it, which nobody reads.
+_HAS_CARRIER = (ctypes.c_uint32 * 2)(ETHTOOL_GLINK, 0)
+_HAS_CARRIER_AT = ctypes.addressof(_HAS_CARRIER)
 IFREQ_POINTER = struct.Struct("@16sP16x")
 IFREQ = struct.Struct("=16si20x")
 IFF_UP = 0x1
 IFF_PROMISC = 0x100
 # A veth hands on what it is given on the same CPU. With a queue for each CPU, its default, the kernel waits for a
 # grace period to take the others out of use, and makes sysfs entries for all.
-ONE_QUEUE: Attrs = (("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1))
-ADDR_GEN_NONE: Attrs = (("AF_INET6", (("IFLA_INET6_ADDR_GEN_MODE", 1),)),)
+ONE_QUEUE = join((("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1)))
+ADDR_GEN_NONE = join((("IFLA_AF_SPEC", (("AF_INET6", (("IFLA_INET6_ADDR_GEN_MODE", 1),)),)),))
 
 
 class Links(Transport):
@@ -58,25 +60,21 @@ class Links(Transport):
 
     def link(self, dev: Dev) -> Link:
         """One link by name or index, always asked of the kernel; NetlinkError (ENODEV) if there is none."""
-        fields, attrs = _link_key(dev)
-        return self._ask(GETLINK, encode("ifinfmsg", fields, attrs), NEWLINK, parse_link, f"find link {dev}")
+        return self._ask(GETLINK, _about(dev), NEWLINK, parse_link, f"find link {dev}")
 
     def settle(self, name: str) -> None:
         """Have packets pass a link that has just got its carrier; NetlinkError (ENODEV).
 
         Asked for a link's carrier by ethtool's ioctl, the kernel first acts on it, which else takes it a moment.
         """
-        question = bytearray(ETHTOOL_VALUE.pack(ETHTOOL_GLINK, 0))
-        pointer = ctypes.addressof(ctypes.c_char.from_buffer(question))
         try:
-            fcntl.ioctl(self._sock, SIOCETHTOOL, IFREQ_POINTER.pack(name.encode(), pointer))
+            fcntl.ioctl(self._sock, SIOCETHTOOL, IFREQ_POINTER.pack(name.encode(), _HAS_CARRIER_AT))
         except OSError as error:
             raise NetlinkError(error.errno or errno.ENODEV, f"settle link {name}") from None
 
     def vxlan(self, dev: Dev) -> Vxlan | None:
         """What is particular to a VXLAN interface, None for a link of another kind; NetlinkError (ENODEV)."""
-        fields, attrs = _link_key(dev)
-        return self._ask(GETLINK, encode("ifinfmsg", fields, attrs), NEWLINK, parse_vxlan, f"find link {dev}")
+        return self._ask(GETLINK, _about(dev), NEWLINK, parse_vxlan, f"find link {dev}")
 
     def links(self) -> list[Link]:
         """All links, by index."""
@@ -87,7 +85,7 @@ class Links(Transport):
     def add_bridge(self, name: str, *, mtu: int = 0, mac: str = "", index: int = 0, up: bool = False) -> None:
         """A bridge without spanning tree."""
         attrs: Attrs = (*_link_attrs(name, mtu, 0, mac), ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "bridge"),)))
-        self._new_link(name, index, up, attrs, f"add bridge {name}")
+        self._new_link(name, index, up, join(attrs), f"add bridge {name}")
 
     def add_vxlan(
         self,
@@ -110,7 +108,7 @@ class Links(Transport):
             ("IFLA_VXLAN_LEARNING", 0),
         )
         info = ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "vxlan"), ("IFLA_INFO_DATA", data)))
-        self._new_link(name, 0, False, (*_link_attrs(name, mtu, group, mac), info), f"add vxlan {name} id {vni}")
+        self._new_link(name, 0, False, join((*_link_attrs(name, mtu, group, mac), info)), f"add vxlan {name} id {vni}")
 
     def add_veth(
         self,
@@ -132,11 +130,12 @@ class Links(Transport):
 
         `index` and `peer_index` ask for interface indexes (0: the kernel chooses; EBUSY if taken); `group` is for both.
         """
-        place: Attrs = () if peer_netns is None else (("IFLA_NET_NS_FD", self._descriptor(peer_netns)),)
-        other = (*_link_attrs(peer, mtu, group, peer_mac), *ONE_QUEUE, *place)
-        data: Attrs = (("VETH_INFO_PEER", encode("ifinfmsg", (("index", peer_index),), other)),)
+        other = _link_attrs(peer, mtu, group, peer_mac)
+        if peer_netns is not None:
+            other += (("IFLA_NET_NS_FD", self._descriptor(peer_netns)),)
+        data: Attrs = (("VETH_INFO_PEER", LINK.pack(0, 0, peer_index, 0, 0) + ONE_QUEUE + join(other)),)
         info = ("IFLA_LINKINFO", (("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)))
-        attrs = (*_link_attrs(name, mtu, group, mac), *ONE_QUEUE, info)
+        attrs = ONE_QUEUE + join((*_link_attrs(name, mtu, group, mac), info))
         self._new_link(name, index, up, attrs, f"add veth {name} with peer {peer}")
         if alias:
             self.set_link(index or name, alias=alias)
@@ -151,9 +150,8 @@ class Links(Transport):
         self._held.append(fd)
         return fd
 
-    def _new_link(self, name: str, index: int, up: bool, attrs: Attrs, asked: str) -> None:
-        fields: Fields = (("index", index), ("flags", int(up)), ("change", int(up)))
-        self._change(NEWLINK, CREATE | EXCL, encode("ifinfmsg", fields, attrs), asked)
+    def _new_link(self, name: str, index: int, up: bool, attrs: bytes, asked: str) -> None:
+        self._change(NEWLINK, CREATE | EXCL, LINK.pack(0, 0, index, up, up) + attrs, asked)
         self._indexes.pop(name, None)
         if index:
             self._indexes[name] = index
@@ -179,28 +177,24 @@ class Links(Transport):
         later; `hairpin` lets a bridge port send a packet back where it came from (after `master`), `isolated` keeps it
         from the other isolated ports of its bridge.
         """
-        fields, key = _link_key(dev)
         if not ipv6:  # on its own: of one message the kernel reads the flags first
-            body = encode("ifinfmsg", fields, (*key, ("IFLA_AF_SPEC", ADDR_GEN_NONE)))
-            self._change(NEWLINK, 0, body, f"turn off the link-local address of {dev}")
+            self._change(NEWLINK, 0, _about(dev, ADDR_GEN_NONE), f"turn off the link-local address of {dev}")
         flags = (IFF_UP if up else 0) | (IFF_PROMISC if promiscuous else 0)
         change = (0 if up is None else IFF_UP) | (IFF_PROMISC if promiscuous else 0)
-        attrs: Attrs = (*key, *_link_attrs("", mtu, group, mac))
+        attrs = _link_attrs("", mtu, group, mac)
         if alias:
             attrs += (("IFLA_IFALIAS", alias),)
         if master is not None:
             attrs += (("IFLA_MASTER", self.index(master) if master else 0),)
-        body = encode("ifinfmsg", (*fields, ("flags", flags), ("change", change)), attrs)
-        self._change(NEWLINK, 0, body, f"change link {dev}")
+        self._change(NEWLINK, 0, _about(dev, join(attrs), flags, change), f"change link {dev}")
         if hairpin is not None:
             self._set_port(dev, "IFLA_BRPORT_MODE", hairpin, "hairpin mode")
         if isolated is not None:
             self._set_port(dev, "IFLA_BRPORT_ISOLATED", isolated, "isolation")
 
     def _set_port(self, dev: Dev, attribute: str, on: bool, what: str) -> None:
-        fields, key = _link_key(dev)
         data: Attrs = (("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", ((attribute, int(on)),)))
-        body = encode("ifinfmsg", fields, (*key, ("IFLA_LINKINFO", data)))
+        body = _about(dev, join((("IFLA_LINKINFO", data),)))
         self._change(NEWLINK, 0, body, f"set {what} of bridge port {dev}")
 
     def set_up(self, dev: Dev) -> None:
@@ -218,28 +212,24 @@ class Links(Transport):
     def rename(self, dev: Dev, name: str) -> None:
         """Rename a link, which must be down on kernels before 6.2."""
         index = self.index(dev)
-        body = encode("ifinfmsg", (("index", index),), (("IFLA_IFNAME", name),))
+        body = _about(index, join((("IFLA_IFNAME", name),)))
         self._change(NEWLINK, 0, body, f"rename link {dev} to {name}")
         self._indexes = {known: at for known, at in self._indexes.items() if at != index} | {name: index}
 
     def move(self, dev: Dev, netns: str | int) -> None:
         """Move a link into another namespace, given by path or descriptor."""
-        fields, key = _link_key(dev)
         place: Attrs = (("IFLA_NET_NS_FD", self._descriptor(netns)),)
-        self._change(NEWLINK, 0, encode("ifinfmsg", fields, key + place), f"move link {dev} to {netns}")
+        self._change(NEWLINK, 0, _about(dev, join(place)), f"move link {dev} to {netns}")
         self._forget(dev)
 
     def add_altname(self, dev: Dev, altname: str) -> None:
         """Give a link a further name, of up to 127 bytes, by which it can be looked up."""
-        fields, key = _link_key(dev)
-        attrs: Attrs = (*key, ("IFLA_PROP_LIST", (("IFLA_ALT_IFNAME", altname),)))
-        body = encode("ifinfmsg", fields, attrs)
+        body = _about(dev, join((("IFLA_PROP_LIST", (("IFLA_ALT_IFNAME", altname),)),)))
         self._change(NEWLINKPROP, CREATE | EXCL | APPEND, body, f"add alternative name {altname} to link {dev}")
 
     def delete_link(self, dev: Dev) -> None:
         """Remove a link (with its peer, for a veth); NetlinkError (ENODEV) if there is none."""
-        fields, attrs = _link_key(dev)
-        self._change(DELLINK, 0, encode("ifinfmsg", fields, attrs), f"delete link {dev}")
+        self._change(DELLINK, 0, _about(dev), f"delete link {dev}")
         self._forget(dev)
 
     def delete_group(self, group: int) -> None:
@@ -258,13 +248,14 @@ class Links(Transport):
         self._indexes = {name: index for name, index in self._indexes.items() if dev not in (name, index)}
 
 
-def _link_key(dev: Dev) -> tuple[Fields, Attrs]:
-    """How a message names an existing link."""
+def _about(dev: Dev, attrs: bytes = b"", flags: int = 0, change: int = 0) -> bytes:
+    """Body of a message about a link that is there."""
     if isinstance(dev, int):
-        return (("index", dev),), ()
-    return (), (("IFLA_IFNAME" if len(dev) < 16 else "IFLA_ALT_IFNAME", dev),)
+        return LINK.pack(0, 0, dev, flags, change) + attrs
+    name = join((("IFLA_IFNAME" if len(dev) < IFNAMSIZ else "IFLA_ALT_IFNAME", dev),))
+    return LINK.pack(0, 0, 0, flags, change) + name + attrs
 
 
 def _link_attrs(name: str, mtu: int, group: int, mac: str) -> Attrs:
     given = (("IFLA_IFNAME", name), ("IFLA_MTU", mtu), ("IFLA_GROUP", group), ("IFLA_ADDRESS", mac))
-    return tuple((key, value) for key, value in given if value)
+    return tuple([pair for pair in given if pair[1]])

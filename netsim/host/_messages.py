@@ -14,6 +14,8 @@ from typing import Any
 
 HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence number, port id
 ATTRIBUTE = struct.Struct("=HH")  # nlattr: length with this header, type
+LINK = struct.Struct("=BxHiII")  # ifinfmsg: family, type, index, flags, change
+ROUTE = struct.Struct("=8BI")  # rtmsg: family, lengths of destination and source, tos, table, proto, scope, type, flags
 NESTED = 0x8000  # NLA_F_NESTED, which younger attributes must have and older ones go without
 
 # A value of an attribute: a scalar, or nested attributes as a tuple of pairs.
@@ -29,9 +31,9 @@ def _fixed(layout: str, *names: str) -> tuple[struct.Struct, dict[str, int]]:
 
 # Fixed parts: the layout, and 0 for each of its names (what is padding has none).
 _FIXED = {
-    "ifinfmsg": _fixed("=BxHiII", "family", "type", "index", "flags", "change"),
+    "ifinfmsg": _fixed(LINK.format, "family", "type", "index", "flags", "change"),
     "ifaddrmsg": _fixed("=BBBBI", "family", "prefixlen", "flags", "scope", "index"),
-    "rtmsg": _fixed("=8BI", "family", "dst_len", "src_len", "tos", "table", "proto", "scope", "type", "flags"),
+    "rtmsg": _fixed(ROUTE.format, "family", "dst_len", "src_len", "tos", "table", "proto", "scope", "type", "flags"),
     "ndmsg": _fixed("=BxxxiHBB", "family", "ifindex", "state", "flags", "ndm_type"),
 }
 _PADDING = (b"", b"\0", b"\0\0", b"\0\0\0")
@@ -71,10 +73,10 @@ def _ip(number: int) -> Writer:
 
 
 def _nested(number: int) -> Writer:
-    return lambda value: _attribute(number, _join(value))
+    return lambda value: _attribute(number, join(value))
 
 
-def _join(attrs: Attrs) -> bytes:
+def join(attrs: Attrs) -> bytes:
     """Attributes one after the other."""
     return b"".join([_ATTRIBUTES[name](value) for name, value in attrs])
 
@@ -131,8 +133,6 @@ _ATTRIBUTES: dict[str, Writer] = {
 }
 
 
-# Most messages within a pod are those of the pod before.
-@lru_cache(maxsize=64)
 def encode(kind: str, fields: Fields, attrs: Attrs) -> bytes:
     """Body of a message without its netlink header.
 
@@ -142,4 +142,48 @@ def encode(kind: str, fields: Fields, attrs: Attrs) -> bytes:
     address that is none.
     """
     layout, zeros = _FIXED[kind]
-    return layout.pack(*(zeros | dict(fields)).values()) + _join(attrs)
+    return layout.pack(*(zeros | dict(fields)).values()) + join(attrs)
+
+
+# --- what each pod takes several of, each in one step: the same bytes as of `encode` -------------------------------
+
+
+@lru_cache(maxsize=256)
+def read_prefix(text: str) -> tuple[int, bytes, int]:
+    """Family, address and length of "10.0.0.0/8", of a lone address the whole length; OSError, ValueError."""
+    ip, slash, length = text.partition("/")
+    family = AF_INET6 if ":" in ip else AF_INET
+    packed = socket.inet_pton(family, ip)
+    return family, packed, int(length) if slash else 8 * len(packed)
+
+
+_U32 = struct.Struct("=HHI").pack
+# By the size of an address.
+_IP = {size: struct.Struct(f"=HH{size}s").pack for size in (4, 16)}
+_ADDRESS = {size: struct.Struct(f"=4BIHH{size}sHH{size}s").pack for size in (4, 16)}
+_NEIGHBOUR = {size: struct.Struct(f"=B3xiHBBHH{size}sHH6s2x").pack for size in (4, 16)}
+
+
+def encode_address(address: str, flags: int, scope: int, index: int) -> bytes:
+    """Body of a message about an interface's address."""
+    family, ip, length = read_prefix(address)
+    size = len(ip)
+    return _ADDRESS[size](family, length, flags, scope, index, size + 4, 2, ip, size + 4, 1, ip)
+
+
+def encode_neighbour(ip: str, mac: str, index: int, state: int) -> bytes:
+    """Body of a message about a neighbour and its MAC address."""
+    family, packed, _ = read_prefix(ip)
+    size, raw = len(packed), bytes.fromhex(mac.replace(":", ""))
+    return _NEIGHBOUR[size](family, index, state, 0, 0, size + 4, 1, packed, 10, 2, raw)
+
+
+def encode_ip(number: int, packed: bytes) -> bytes:
+    """An attribute that is an IP address."""
+    size = len(packed)
+    return _IP[size](size + 4, number, packed)
+
+
+def encode_u32(number: int, value: int) -> bytes:
+    """An attribute that is a number of 32 bits."""
+    return _U32(8, number, value)

@@ -8,16 +8,15 @@ from __future__ import annotations
 import os
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
 
-from netsim.host._libc import CLONE_NEWNET, setns, unshare
+from netsim.host._libc import CLONE_NEWNET, open_timer, setns, start_timer, unshare
+from netsim.host._socket import netlink_socket
 
-ROUTE_SOCKET = (socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
 MAX_UNCLAIMED = 64
 QUIET_SECONDS = 0.02
+TIMER_SIZE = 8  # of what a timer gives when it is read
 
 
 class Ready:
@@ -28,7 +27,7 @@ class Ready:
     def __init__(self) -> None:
         """Made of the calling thread's namespace."""
         self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self.sock = socket.socket(*ROUTE_SOCKET)
+        self.sock = netlink_socket()
 
     def close(self) -> None:
         os.close(self.fd)
@@ -38,51 +37,53 @@ class Ready:
 class Pool:
     """Up to `size` namespaces, which a thread of its own makes from the first that is asked for on; it calls `prepare`
     in each. While many are asked for it waits: making them beside those who then make their own speeds up nobody.
+
+    A timer wakes it, not who takes one: that thread would have to wait for it at its next system call.
     """
 
     def __init__(self, prepare: Callable[[], None]) -> None:
         self.size, self.prepare = 0, prepare
         self._ready: deque[Ready] = deque()
-        self._wanted: SimpleQueue[None] = SimpleQueue()
+        self._quiet, self._timer = False, -1
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._sockets: dict[str, tuple[int, socket.socket]] = {}
-        self._asked = 0.0
 
     def take(self) -> Ready | None:
         """One of them, None when there is none just now; another will be made in its place."""
         if not self.size:
             return None
-        self._asked = time.monotonic()
         self._start()
+        self._quiet = False
+        start_timer(self._timer, QUIET_SECONDS)
         try:
-            found = self._ready.popleft()
+            return self._ready.popleft()
         except IndexError:
             return None
-        self._wanted.put(None)
-        return found
 
     def _start(self) -> None:
         """Have the thread, one also when many ask for the first namespace at once."""
         with self._starting:
             if self._thread is None:
+                self._timer = open_timer()
                 self._thread = threading.Thread(target=self._make_all, name="netns-pool", daemon=True)
                 self._thread.start()
-                for _ in range(self.size):
-                    self._wanted.put(None)
 
     def _make_all(self) -> None:
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         while True:
-            self._wanted.get()
-            while (pause := self._asked + QUIET_SECONDS - time.monotonic()) > 0:
-                time.sleep(pause)
-            unshare(CLONE_NEWNET)
-            try:
-                self.prepare()
-                self._ready.append(Ready())
-            finally:
-                setns(home, CLONE_NEWNET, "return to the pool's own network namespace")
+            os.read(self._timer, TIMER_SIZE)
+            self._quiet = True
+            while self._quiet and len(self._ready) < self.size:
+                self._make(home)
+
+    def _make(self, home: int) -> None:
+        unshare(CLONE_NEWNET)
+        try:
+            self.prepare()
+            self._ready.append(Ready())
+        finally:
+            setns(home, CLONE_NEWNET, "return to the pool's own network namespace")
 
     # --- sockets ----------------------------------------------------------------------------------------------
 
@@ -111,6 +112,8 @@ class Pool:
 
     def forget(self) -> None:
         """Close everything, in a forked child: it has the descriptors, and no thread."""
+        if self._thread is not None:
+            os.close(self._timer)
         self.size, self._thread = 0, None
         while self._ready:
             self._ready.pop().close()

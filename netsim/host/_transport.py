@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self, TypeVar
 
 from netsim.host import netns as netns_
 from netsim.host._messages import HEADER
-from netsim.host._pool import ROUTE_SOCKET
 from netsim.host._rtnl import messages, parse_error
 
 _T = TypeVar("_T")
@@ -23,12 +22,8 @@ REPLACE, EXCL, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
 DUMP_INTR = 0x10
 ERROR, DONE = 2, 3
 
-SOL_NETLINK = 270
-NETLINK_CAP_ACK, NETLINK_EXT_ACK = 10, 11
-
-TIMEOUT_SECONDS = 30.0
-# The kernel's own limit: Python's would take a poll(2) before each call.
-TIMEOUT = struct.pack("@ll", int(TIMEOUT_SECONDS), 0)
+# An acknowledgement whole: HEADER, and the error's number, 0 if there is none.
+ACKNOWLEDGEMENT = struct.Struct("=IHHIIi")
 DUMP_ATTEMPTS = 5
 BUFFER, ERROR_BUFFER = 1 << 15, 1 << 12
 MAX_IN_FLIGHT = 64  # errors that surely fit into the socket's receive buffer
@@ -47,6 +42,26 @@ class NetlinkError(OSError):
         return f"{self.asked}: {self.strerror}{detail}"
 
 
+class _Batch:
+    """What `Transport.batch` gives."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def __enter__(self) -> None:
+        if self._transport._queue is not None:
+            raise RuntimeError("batches do not nest")
+        self._transport._queue = []
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        queue, self._transport._queue = self._transport._queue, None
+        try:
+            if queue and kind is None:
+                self._transport._send(queue)
+        finally:
+            self._transport._release()
+
+
 class Transport:
     """An rtnetlink socket in the namespace at path `netns`, or in the calling thread's; for one thread at a time.
 
@@ -54,10 +69,7 @@ class Transport:
     """
 
     def __init__(self, netns: str | None = None) -> None:
-        self._sock = netns_.open_socket(netns, *ROUTE_SOCKET) if netns else socket.socket(*ROUTE_SOCKET)
-        self._sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
-        self._sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEOUT)
+        self._sock: socket.socket = netns_.open_route_socket(netns)
         self._sequence = 0
         self._queue: list[_Request] | None = None
         self._held: list[int] = []
@@ -73,23 +85,13 @@ class Transport:
 
     # --- requests ---------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def batch(self) -> Iterator[None]:
+    def batch(self) -> AbstractContextManager[None]:
         """Send the changes made inside to the kernel in one system call when the block ends.
 
         All are tried, also after one has failed; the first error is raised. Nothing is sent if the block raises.
         A link made inside can be named inside only when it was given an index.
         """
-        if self._queue is not None:
-            raise RuntimeError("batches do not nest")
-        self._queue = []
-        try:
-            yield
-            queue, self._queue = self._queue, None
-            self._send(queue)
-        finally:
-            self._queue = None
-            self._release()
+        return _Batch(self)
 
     def _change(self, kind: int, flags: int, body: bytes, asked: str) -> None:
         if self._queue is not None:
@@ -117,16 +119,19 @@ class Transport:
         """The kernel does one after the other and always tells of errors: only the last needs an acknowledgement."""
         first = self._sequence + 1
         last = self._sequence = self._sequence + len(queue)
-        kind, flags, body, asked = queue.pop()
-        queue.append((kind, flags | ACK, body, asked))
-        rendered = [
-            HEADER.pack(HEADER.size + len(body), kind, REQUEST | flags, number, 0) + body
-            for number, (kind, flags, body, _) in enumerate(queue, first)
-        ]
-        self._sock.send(b"".join(rendered))
+        pack, size, rendered = HEADER.pack, HEADER.size, b""
+        for number, (kind, flags, body, _) in enumerate(queue, first):
+            wanted = REQUEST | ACK if number == last else REQUEST
+            rendered += pack(size + len(body), kind, wanted | flags, number, 0) + body
+        self._sock.send(rendered)
         errors, sequence = [], 0
         while sequence != last:
-            for kind, flags, sequence, body in messages(self._sock.recv(ERROR_BUFFER)):
+            answer = self._sock.recv(ERROR_BUFFER)
+            if len(answer) == ACKNOWLEDGEMENT.size + HEADER.size:
+                _, kind, _, sequence, _, code = ACKNOWLEDGEMENT.unpack_from(answer)
+                if sequence == last and kind == ERROR and not code:
+                    break  # nothing else was told: the shortest way, which nearly all go
+            for kind, flags, sequence, body in messages(answer):
                 if kind == ERROR and first <= sequence <= last:
                     code, detail = parse_error(body, flags)
                     if code:

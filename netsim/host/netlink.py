@@ -10,7 +10,18 @@ import socket
 from typing import Any
 
 from netsim.host._links import Dev, Links
-from netsim.host._messages import Attrs, Fields, encode
+from netsim.host._messages import (
+    ROUTE,
+    Attrs,
+    Fields,
+    encode,
+    encode_address,
+    encode_ip,
+    encode_neighbour,
+    encode_u32,
+    join,
+    read_prefix,
+)
 from netsim.host._rtnl import (
     Address,
     Forwarding,
@@ -37,6 +48,8 @@ NTF_SELF = 0x2
 RTNH_F_ONLINK = 4
 RT_TABLE_UNSPEC, RT_TABLE_MAIN = 0, 254
 RTPROT_STATIC = 4
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC = 1, 4, 5, 6, 7
+SCOPE_NOWHERE = 255
 SCOPE_NUMBERS = {"global": 0, "site": 200, "link": 253, "host": 254}
 TYPE_NUMBERS = {"unicast": 1, "local": 2, "blackhole": 6, "unreachable": 7}
 
@@ -60,25 +73,14 @@ class Netlink(Links):
 
         With `dad`, an IPv6 address is tentative until duplicate address detection has found no other owner.
         """
-        body = self._address(dev, address, scope, 0 if dad else IFA_F_NODAD)
+        flags = IFA_F_NODAD if ":" in address and not dad else 0
+        body = encode_address(address, flags, SCOPE_NUMBERS[scope], self.index(dev))
         self._change(NEWADDR, CREATE | EXCL, body, f"add address {address} to {dev}")
 
     def del_address(self, dev: Dev, address: str) -> None:
         """Remove an address; NetlinkError (EADDRNOTAVAIL) if it is not there."""
-        self._change(DELADDR, 0, self._address(dev, address, "global"), f"delete address {address} from {dev}")
-
-    def _address(self, dev: Dev, address: str, scope: str, flags: int = IFA_F_NODAD) -> bytes:
-        ip, length = _split(address)
-        family = _family(ip)
-        fields: Fields = (
-            ("family", family),
-            ("prefixlen", length),
-            ("flags", flags if family == socket.AF_INET6 else 0),
-            ("scope", SCOPE_NUMBERS[scope]),
-            ("index", self.index(dev)),
-        )
-        attrs: Attrs = (("IFA_LOCAL", ip), ("IFA_ADDRESS", ip))
-        return encode("ifaddrmsg", fields, attrs)
+        body = encode_address(address, 0, SCOPE_NUMBERS["global"], self.index(dev))
+        self._change(DELADDR, 0, body, f"delete address {address} from {dev}")
 
     # --- routes -----------------------------------------------------------------------------------------------
 
@@ -110,23 +112,16 @@ class Netlink(Links):
         `scope` is "link" without `via` and "global" with it unless given; `protocol` marks whose route it is; `mtu`
         and `advmss` (bytes) are those of what goes by it, 0 for the link's.
         """
-        fields, attrs = _route_key(dst, via)
+        family, length, to = _route_key(dst, via)
         linked = type == "unicast" and not via
         named = scope if isinstance(scope, int) else SCOPE_NUMBERS[scope or ("link" if linked else "global")]
-        fields += (
-            ("table", table if table < 256 else RT_TABLE_UNSPEC),
-            ("proto", protocol),
-            ("scope", named),
-            ("type", TYPE_NUMBERS[type]),
-            ("flags", RTNH_F_ONLINK if onlink else 0),
-        )
-        attrs += self._route_attrs(via, dev, src, metric)
+        number, flags = table if table < 256 else RT_TABLE_UNSPEC, RTNH_F_ONLINK if onlink else 0
+        body = ROUTE.pack(family, length, 0, 0, number, protocol, named, TYPE_NUMBERS[type], flags)
+        body += to + self._route_attrs(via, dev, src, metric)
         if table >= 256 or mtu or advmss:
-            attrs += _route_metrics(table, mtu, advmss)
-        body = encode("rtmsg", fields, attrs)
-        flags = CREATE | (REPLACE if replace else EXCL)
-        verb = "replace" if replace else "add"
-        self._change(NEWROUTE, flags, body, f"{verb} route {_describe(dst, via, dev)}")
+            body += join(_route_metrics(table, mtu, advmss))
+        way, verb = (REPLACE, "replace") if replace else (EXCL, "add")
+        self._change(NEWROUTE, CREATE | way, body, f"{verb} route {_describe(dst, via, dev)}")
 
     def replace_route(self, dst: str | None, *, via: str = "", dev: Dev | None = None, **options: Any) -> None:
         """As `add_route`, in the place of the route to the same destination with the same metric."""
@@ -134,21 +129,19 @@ class Netlink(Links):
 
     def del_route(self, dst: str | None, *, via: str = "", dev: Dev | None = None, metric: int = 0) -> None:
         """Remove the first route that matches; NetlinkError (ESRCH) if none does."""
-        fields, attrs = _route_key(dst, via)
-        attrs += self._route_attrs(via, dev, "", metric)
-        body = encode("rtmsg", (*fields, ("table", RT_TABLE_MAIN), ("scope", 255)), attrs)
+        family, length, to = _route_key(dst, via)
+        body = ROUTE.pack(family, length, 0, 0, RT_TABLE_MAIN, 0, SCOPE_NOWHERE, 0, 0)
+        body += to + self._route_attrs(via, dev, "", metric)
         self._change(DELROUTE, 0, body, f"delete route {_describe(dst, via, dev)}")
 
-    def _route_attrs(self, via: str, dev: Dev | None, src: str, metric: int) -> Attrs:
-        attrs: Attrs = ()
-        if via:
-            attrs += (("RTA_GATEWAY", via),)
+    def _route_attrs(self, via: str, dev: Dev | None, src: str, metric: int) -> bytes:
+        attrs = encode_ip(RTA_GATEWAY, read_prefix(via)[1]) if via else b""
         if dev is not None:
-            attrs += (("RTA_OIF", self.index(dev)),)
+            attrs += encode_u32(RTA_OIF, self.index(dev))
         if src:
-            attrs += (("RTA_PREFSRC", src),)
+            attrs += encode_ip(RTA_PREFSRC, read_prefix(src)[1])
         if metric:
-            attrs += (("RTA_PRIORITY", metric),)
+            attrs += encode_u32(RTA_PRIORITY, metric)
         return attrs
 
     # --- neighbours -------------------------------------------------------------------------------------------
@@ -161,8 +154,7 @@ class Netlink(Links):
     def add_neighbour(self, ip: str, mac: str, dev: Dev, permanent: bool = True) -> None:
         """Set the link-layer address of a neighbour; a permanent entry is never asked for and never ages."""
         state = NUD_PERMANENT if permanent else NUD_REACHABLE
-        fields: Fields = (("family", _family(ip)), ("ifindex", self.index(dev)), ("state", state))
-        body = encode("ndmsg", fields, (("NDA_DST", ip), ("NDA_LLADDR", mac)))
+        body = encode_neighbour(ip, mac, self.index(dev), state)
         self._change(NEWNEIGH, CREATE | REPLACE, body, f"add neighbour {ip} at {mac} on {dev}")
 
     def del_neighbour(self, ip: str, dev: Dev) -> None:
@@ -203,19 +195,12 @@ def _family(ip: str) -> int:
     return socket.AF_INET6 if ":" in ip else socket.AF_INET
 
 
-def _route_key(dst: str | None, via: str) -> tuple[Fields, Attrs]:
-    """Family and destination of a route message."""
-    family = _family(dst or via)
+def _route_key(dst: str | None, via: str) -> tuple[int, int, bytes]:
+    """Family, length and attribute of a route's destination."""
     if dst is None or dst == "default":
-        return (("family", family), ("dst_len", 0)), ()
-    ip, length = _split(dst)
-    return (("family", family), ("dst_len", length)), (("RTA_DST", ip),) if length else ()
-
-
-def _split(text: str) -> tuple[str, int]:
-    """An address and the length of its prefix, which is all of it where none is given; the kernel checks both."""
-    ip, slash, length = text.partition("/")
-    return ip, int(length) if slash else (128 if ":" in ip else 32)
+        return _family(via), 0, b""
+    family, packed, length = read_prefix(dst)
+    return family, length, encode_ip(RTA_DST, packed) if length else b""
 
 
 def _route_metrics(table: int, mtu: int, advmss: int) -> Attrs:

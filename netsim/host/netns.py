@@ -27,7 +27,8 @@ from netsim.host._libc import (
     unshare,
 )
 from netsim.host._libc import mount as mount_
-from netsim.host._pool import ROUTE_SOCKET, Pool
+from netsim.host._pool import Pool
+from netsim.host._socket import netlink_socket
 from netsim.host._worker import run_on_throwaway, run_visiting
 
 _P = ParamSpec("_P")
@@ -58,7 +59,7 @@ def create(path: str) -> None:
         _loopback_up()
         mount_("/proc/thread-self/ns/net", path, "none", MS_BIND)
         if _pool.size:
-            _pool.keep_socket(path, socket.socket(*ROUTE_SOCKET))
+            _pool.keep_socket(path, netlink_socket())
 
     _hold([path], lambda: _hold_ready(path) or run_visiting(make))
 
@@ -154,10 +155,14 @@ def run_in(path: str, fn: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs)
 
 def open_socket(path: str, family: int, type: int, proto: int = 0) -> socket.socket:
     """A socket that lives in the namespace at `path`, wherever it is used from."""
-    kept = _pool.claim_socket(path) if (family, type, proto) == ROUTE_SOCKET else None
-    if kept is not None:
-        return kept
     return run_in(path, socket.socket, family, type, proto)
+
+
+def open_route_socket(path: str | None) -> socket.socket:
+    """An rtnetlink socket that lives in the namespace at `path`, or in the calling thread's, for `Netlink`."""
+    if path is None:
+        return netlink_socket()
+    return _pool.claim_socket(path) or run_in(path, netlink_socket)
 
 
 def _open(path: str) -> int:

@@ -16,6 +16,7 @@ from typing import Literal, Self
 
 from netsim.host._messages import HEADER
 from netsim.host._rtnl import messages, pairs, parse_error
+from netsim.host._socket import netlink_socket
 from netsim.host._transport import (
     ACK,
     DONE,
@@ -23,11 +24,7 @@ from netsim.host._transport import (
     DUMP_ATTEMPTS,
     DUMP_INTR,
     ERROR,
-    NETLINK_CAP_ACK,
-    NETLINK_EXT_ACK,
     REQUEST,
-    SOL_NETLINK,
-    TIMEOUT_SECONDS,
     NetlinkError,
 )
 
@@ -61,12 +58,7 @@ class Nftables:
 
     def __init__(self, family: Literal[4, 6]) -> None:
         self._family = socket.AF_INET6 if family == 6 else socket.AF_INET
-        self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
-        self._sock.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)  # errors do not bring their whole request back
-        self._sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
-        # The kernel's own limit: Python's would make MSG_DONTWAIT wait.
-        limit = struct.pack("@ll", int(TIMEOUT_SECONDS), 0)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self._sock = netlink_socket(NETLINK_NETFILTER)
         self._room = 0
         self._sequence = 0
 

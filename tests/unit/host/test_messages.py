@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsim.host._messages import encode
+from netsim.host._messages import encode, encode_address, encode_ip, encode_neighbour, encode_u32, join, read_prefix
 
 from .netlink_messages import encode_by_pyroute2
 
@@ -90,6 +90,35 @@ def test_a_peer_is_a_message_of_its_own(name: str, index: int, peer: Any) -> Non
 
     ours = encode("ifinfmsg", (), veth(encode("ifinfmsg", (("index", index),), peer)))
     assert ours == encode_by_pyroute2("ifinfmsg", (), veth((("index", index), *peer)))
+
+
+@given(st.ip_addresses(), st.integers(0, 32), bytes_, bytes_, indexes)
+def test_an_address_in_one_step_equals_its_attributes(ip: Any, length: int, flags: int, scope: int, index: int) -> None:
+    family = 2 if ip.version == 4 else 10
+    fixed = (("family", family), ("prefixlen", length), ("flags", flags), ("scope", scope), ("index", index))
+    generic = encode("ifaddrmsg", fixed, (("IFA_LOCAL", str(ip)), ("IFA_ADDRESS", str(ip))))
+    assert encode_address(f"{ip}/{length}", flags, scope, index) == generic
+
+
+@given(st.ip_addresses(), macs, indexes, bytes_)
+def test_a_neighbour_in_one_step_equals_its_attributes(ip: Any, mac: str, index: int, state: int) -> None:
+    fixed = (("family", 2 if ip.version == 4 else 10), ("ifindex", index), ("state", state))
+    generic = encode("ndmsg", fixed, (("NDA_DST", str(ip)), ("NDA_LLADDR", mac)))
+    assert encode_neighbour(str(ip), mac, index, state) == generic
+
+
+@given(st.ip_addresses(), numbers)
+def test_an_attribute_in_one_step_equals_that_of_the_table(ip: Any, number: int) -> None:
+    assert encode_ip(5, read_prefix(str(ip))[1]) == join((("RTA_GATEWAY", str(ip)),))
+    assert encode_u32(6, number) == join((("RTA_PRIORITY", number),))
+
+
+def test_a_prefix_is_whole_unless_it_says_its_length() -> None:
+    assert read_prefix("10.0.0.0/8") == (2, bytes([10, 0, 0, 0]), 8)
+    assert read_prefix("10.0.0.1") == (2, bytes([10, 0, 0, 1]), 32)
+    assert read_prefix("::1") == (10, bytes(15) + b"\1", 128)
+    with pytest.raises(OSError, match="illegal IP"):
+        read_prefix("10.0.0/8")
 
 
 def test_what_is_in_no_table_or_no_address_is_an_error() -> None:
