@@ -80,13 +80,18 @@ def label_problems(labels: Obj | None) -> Iterator[Cause]:
 
 
 def policy(labels: Obj | None, mode: str) -> Policy:
-    """What the labels ask for in a mode, `enforce` or `warn`. Who enforces a level is also warned by it."""
+    """What the labels ask for in a mode, `enforce` or `warn`. Who enforces a level is also warned by it. Labels that
+    were written before they were looked at may ask for what there is not: that is taken for the strictest level, of
+    which nobody is warned, and for the latest version."""
     level = (labels or {}).get(PREFIX + mode)
     version = (labels or {}).get(f"{PREFIX}{mode}-version")
+    known = version if version and _VERSION.fullmatch(version) else _LATEST
     if mode == "warn" and level is None:
-        enforced = policy(labels, "enforce")
-        return Policy(enforced.level, version or enforced.version)
-    return Policy(level if level in LEVELS else LEVELS[0], version or _LATEST)
+        enforced = policy(labels, "enforce") if (labels or {}).get(f"{PREFIX}enforce") in LEVELS else Policy()
+        return Policy(enforced.level, known if version else enforced.version)
+    if level is None or level in LEVELS:
+        return Policy(level or LEVELS[0], known)
+    return Policy(LEVELS[-1] if mode == "enforce" else LEVELS[0], known)
 
 
 def violations(asked: Policy, metadata: Obj, spec: Obj) -> list[tuple[str, str]]:

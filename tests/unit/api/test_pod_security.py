@@ -189,3 +189,11 @@ def test_pods_that_are_there_are_told_of() -> None:
     assert tightened(Policy("baseline"), Policy()) and not tightened(Policy(), Policy("baseline"))
     assert not tightened(Policy("baseline"), Policy("restricted"))
     assert tightened(Policy("baseline", "v1.33"), Policy("restricted"))
+
+
+def test_labels_written_before_they_were_looked_at_are_lived_with() -> None:
+    stale = labels(enforce="strict", enforce_version="newest")
+    assert (policy(stale, "enforce"), policy(stale, "warn")) == (Policy("restricted"), Policy())
+    assert policy(labels(enforce="baseline", enforce_version="1.2"), "enforce") == Policy("baseline")
+    assert policy(labels(enforce="baseline", warn="strict"), "warn") == Policy()
+    assert violations(policy(stale, "enforce"), {}, two())
