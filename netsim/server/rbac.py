@@ -180,20 +180,29 @@ def _told(binding: Obj, subject: Obj, scope: str) -> str:
 def aggregate_rules(role: Obj, cluster_roles: Iterable[Obj]) -> list[Obj]:
     """The rules of an aggregated ClusterRole: those of every other one whose labels match its aggregationRule. Where
     that one is aggregated too, as `view` is in `edit`, they are what it comes to, whatever is written in it."""
-    return _aggregated(role, sorted(cluster_roles, key=lambda item: _meta(item, "name")), frozenset())
-
-
-def _aggregated(role: Obj, others: list[Obj], within: frozenset[str]) -> list[Obj]:
-    wanted = role.get("aggregationRule")
-    if not wanted:
-        return list(role.get("rules") or ())
-    within |= {_meta(role, "name")}
-    selectors, rules = list(_selectors(wanted.get("clusterRoleSelectors") or ())), list[Obj]()
-    for other in others:
-        labels = (other.get("metadata") or {}).get("labels") or {}
-        if _meta(other, "name") not in within and any(selector.matches(labels) for selector in selectors):
-            rules += [rule for rule in _aggregated(other, others, within) if rule not in rules]
+    others = sorted(cluster_roles, key=lambda item: _meta(item, "name"))
+    reached, rules, within = {_meta(role, "name")}, list[Obj](), [iter(_parts(role, others))]
+    while within:
+        other = next(within[-1], None)
+        if other is None:
+            within.pop()
+        elif _meta(other, "name") not in reached:
+            reached.add(_meta(other, "name"))
+            if other.get("aggregationRule"):
+                within.append(iter(_parts(other, others)))
+            else:
+                rules += [rule for rule in other.get("rules") or () if rule not in rules]
     return rules
+
+
+def _parts(role: Obj, others: list[Obj]) -> list[Obj]:
+    """The roles whose labels match an aggregationRule."""
+    selectors = list(_selectors((role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()))
+    return [
+        other
+        for other in others
+        if any(selector.matches((other.get("metadata") or {}).get("labels") or {}) for selector in selectors)
+    ]
 
 
 def _selectors(wanted: Iterable[Obj]) -> Iterator[LabelSelector]:
