@@ -58,7 +58,7 @@ def _filled(container: Obj, requests: Given, limits: Given, notes: list[str], fi
     what = "container" if field == "containers" else "init container"
     for names, word in ((more_requests, "request"), (more_limits, "limit")):
         if names:
-            notes.append(f"{', '.join(sorted(names))} {word} for {what} {container['name']}")
+            notes.append(f"{', '.join(sorted(names))} {word} for {what} {container.get('name', '')}")
     if not more_requests and not more_limits:
         return container
     resources = {**given, "requests": {**own, **more_requests}, "limits": {**have_limits, **more_limits}}

@@ -215,6 +215,8 @@ async def test_limit_ranges_reach_pods(api: Any, pod: Callable[..., Obj]) -> Non
     assert (await api.refused("POST", PODS, big))["message"] == (
         'pods "b" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
     )
+    nameless = pod("c", containers=[{}])
+    assert (await api.refused("POST", PODS, nameless))["code"] == 422
 
 
 async def test_priorities_come_from_classes(api: Any, pod: Callable[..., Obj]) -> None:
