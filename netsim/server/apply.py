@@ -153,7 +153,6 @@ def applying(core: Core, call: Call, options: WriteOptions, sub: str) -> tuple[C
     asked = read_configuration(call, options)
     kind = stored_kind(call.kind)
     check_typed(managed.applier(call.kind, asked.manager, sub, APPLY, core.now()), asked.config)
-    lifecycle.check_named(call.target.name, asked.config)
     lifecycle.check_identity(call.kind, call.namespace, call.target.name, asked.config)
     applier = managed.applier(kind, asked.manager, sub, APPLY, core.now())
     config = stored_form(call.kind, asked.config)
@@ -197,6 +196,7 @@ async def _create(core: Core, call: Call, obj: Obj, asked: Configuration, option
     """Create what is applied but not there, for who may create."""
     await core.authorizer.check(call.user, call.target._replace(verb="create"))
     name, metadata = call.target.name, obj["metadata"]
+    lifecycle.check_named(name, obj)  # of an object that is there the name is known
     if metadata.get("uid"):
         why = f"uid mismatch: the provided object specified uid {metadata['uid']}, and no existing object was found"
         raise errors.conflict(call.kind, name, why)

@@ -224,3 +224,14 @@ async def test_an_apply_needs_leave_to_create(api: Any) -> None:
     await apply(api, config_map(data={"a": "1"}))
     status, _ = await apply(api, config_map(data={"b": "1"}), "eve", peer=eve)
     assert status == 200
+
+
+async def test_only_of_an_object_that_is_not_there_the_name_must_be_said(api: Any) -> None:
+    nameless = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1"}}
+    status, refused = await apply(api, nameless, url=f"{MAPS}/ssa")
+    assert (status, refused["message"]) == (
+        400, "the name of the object (ssa based on URL) was undeterminable: name must be provided",
+    )  # fmt: skip
+    await api.post(MAPS, {"metadata": {"name": "ssa"}})
+    status, applied = await apply(api, nameless, url=f"{MAPS}/ssa")
+    assert (status, applied["data"], list(owned(applied))) == (200, {"a": "1"}, ["m1"])
