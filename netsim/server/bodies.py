@@ -84,14 +84,25 @@ _SCHEME = "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
 
 def complete_type(kind: Kind, obj: Obj) -> Obj:
     """The object with kind and apiVersion from the URL where the body lacks them; 400 when they contradict it."""
+    _check_texts(kind, obj)
     found_version, found_kind = obj.get("apiVersion") or kind.api_version, obj.get("kind") or kind.kind
     if (found_version, found_kind) != (kind.api_version, kind.kind):
-        raise _other_type(kind, str(found_version), str(found_kind))
-    if not isinstance(obj.get("metadata") or {}, dict) or obj.get("metadata") == []:
+        raise _other_type(kind, found_version, found_kind)
+    if not isinstance(obj.get("metadata", {}), dict | None):
         found = go_type(obj["metadata"])
         problem = f"json: cannot unmarshal {found} into Go struct field {kind.kind}.metadata of type v1.ObjectMeta"
         raise DecodingError(kind, problem)
     return {**obj, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": obj.get("metadata") or {}}
+
+
+def _check_texts(kind: Kind, obj: Obj) -> None:
+    for field in ("kind", "apiVersion"):
+        if not isinstance(obj.get(field, ""), str | None):
+            found = f"json: cannot unmarshal {go_type(obj[field])} into Go struct field .{field} of type string"
+            raise bad_request(
+                f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get version/kind; "
+                f"json parse error: {found}"
+            )
 
 
 def _other_type(kind: Kind, found_version: str, found_kind: str) -> StatusError:

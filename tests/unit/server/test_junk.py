@@ -68,3 +68,14 @@ async def test_junk(api: Any, seed: int) -> None:
         if response.status >= 500 and b'"Too large resource version' not in response.body:
             problems.append(f"{method} {url} {media} {body!r}: {response.body!r}")
     assert not problems, "\n".join(problems[:8])
+
+
+async def test_what_an_object_is_is_said_in_texts(api: Any) -> None:
+    url = "/api/v1/namespaces/default/configmaps"
+    for field, value, found in (("kind", 0, "number"), ("apiVersion", False, "bool"), ("kind", [], "array")):
+        refused = await api.refused("POST", url, {field: value, "metadata": {"name": "c"}})
+        assert refused["code"] == 400 and refused["message"].endswith(
+            f"json: cannot unmarshal {found} into Go struct field .{field} of type string"
+        )
+    for value in (False, 0, "", []):
+        assert (await api.refused("POST", url, {"metadata": value}))["code"] == 400
