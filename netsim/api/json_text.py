@@ -10,19 +10,24 @@ import orjson
 _SURELY_FLAT = 200
 
 
-_TOKEN = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"?|[^\s"]')
+_TOKEN = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"?|[][{}]')
+"""Texts and brackets: what else there is need not be looked at to know where one is."""
 _VALUE, _KEY = "looking for beginning of value", "looking for beginning of object key string"
 
 
 def _position(text: str, index: int) -> str:
-    """What Go's JSON reader was about to read at a position, from the tokens before it."""
-    opened, before = list[str](), ""
+    """What Go's JSON reader was about to read at a position, from what is before it."""
+    opened, start, end = list[str](), 0, 0
     for token in _TOKEN.finditer(text, 0, index):
-        before = token[0]
-        if before in ("{", "["):
-            opened.append(before)
-        elif before in ("}", "]"):
+        found = token[0]
+        if found in ("{", "["):
+            opened.append(found)
+        elif found in ("}", "]"):
             opened.pop()
+        else:
+            start, end = token.span()
+    written = text[:index].rstrip()
+    before = text[start:end] if end >= len(written) else written[-1:]
     if before[:1] == '"' and (len(before) == 1 or before[-1] != '"'):
         return "in string literal"
     if not before or before in ("[", ":") or (before == "," and opened[-1:] == ["["]):
@@ -33,13 +38,8 @@ def _position(text: str, index: int) -> str:
         return "after top-level value"
     if opened[-1] == "[":
         return "after array element"
-    return "after object key:value pair" if _is_value(text[:index]) else "after object key"
-
-
-def _is_value(text: str) -> bool:
-    """Whether the last text or number of what an object has so far stands behind a colon."""
-    *_, last, token = ["", *_TOKEN.findall(text)]
-    return bool(last == ":" or token[:1] != '"')
+    is_key = before[:1] == '"' and text[:start].rstrip()[-1:] != ":"
+    return "after object key" if is_key else "after object key:value pair"
 
 
 def _shown(char: str) -> str:
