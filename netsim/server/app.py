@@ -178,6 +178,8 @@ def refusal_of(request: Request, error: Exception) -> StatusError:
 async def dispatch(core: Core, call: Call) -> Response:
     """Answer an authorised request for a resource."""
     target, kind = call.target, call.kind
+    if call.request.method == "HEAD" and target.subresource != "proxy":
+        raise errors.method_not_allowed()
     if target.subresource:
         return await subresources.serve(core, call)
     if target.verb not in kind.verbs and not (target.verb == "watch" and "list" in kind.verbs):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from netsim.api.errors import StatusError, not_acceptable
 
@@ -30,10 +31,27 @@ class Format:
 JSON = Format()
 
 
-def _parse(entry: str) -> tuple[str, dict[str, str]]:
+class _Entry(NamedTuple):
+    """What an Accept header lists."""
+
+    media: str
+    parameters: dict[str, str]
+
+    @property
+    def order(self) -> tuple[float, bool, bool]:
+        """The more a client wants it (q, which is 0 if it is no number) the sooner, of the same what says more."""
+        kind, _, subtype = self.media.partition("/")
+        try:
+            quality = float(self.parameters.get("q", 1))
+        except ValueError:
+            quality = 0.0
+        return -quality, kind == "*", subtype == "*"
+
+
+def _parse(entry: str) -> _Entry:
     media, *parameters = [part.strip() for part in entry.split(";")]
     pairs = (parameter.partition("=") for parameter in parameters)
-    return media.lower(), {key.strip(): value.strip() for key, _, value in pairs}
+    return _Entry(media.lower(), {key.strip(): value.strip() for key, _, value in pairs})
 
 
 def _shape(parameters: dict[str, str], shapes: Iterable[str]) -> Format | None:
@@ -50,7 +68,7 @@ def _shape(parameters: dict[str, str], shapes: Iterable[str]) -> Format | None:
 
 @lru_cache(64)
 def choose_format(accept: str, shapes: tuple[str, ...] = ()) -> Format:
-    """The first acceptable representation in the order the client lists them.
+    """The first acceptable representation in the order of how much the client wants them, or else lists them.
 
     `shapes` are the transformations this path can do. An empty header or one with only */* gets JSON; a list without
     anything we can write raises the 406.
@@ -58,8 +76,7 @@ def choose_format(accept: str, shapes: tuple[str, ...] = ()) -> Format:
     if not accept:
         return JSON
     other_form = False
-    for entry in accept.split(","):
-        media, parameters = _parse(entry)
+    for media, parameters in sorted(map(_parse, accept.split(",")), key=lambda entry: entry.order):
         if media in ("application/json", "application/*", "*/*"):
             found = _shape(parameters, shapes)
             if found is not None:

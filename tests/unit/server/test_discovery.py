@@ -83,6 +83,11 @@ async def test_swagger_is_protobuf_only(api: Any) -> None:
         ("application/vnd.kubernetes.protobuf,application/json", JSON),
         ("application/vnd.kubernetes.protobuf, */*", JSON),
         ("application/yaml", Format(yaml=True)),
+        ("application/json;q=0.1, application/yaml", Format(yaml=True)),
+        ("application/yaml;q=0.1, application/json;q=0.9", JSON),
+        ("*/*, application/yaml", Format(yaml=True)),
+        ("application/yaml;q=x, application/json", JSON),
+        ("application/json;as=Table;v=v1;g=meta.k8s.io;q=0.1, application/json;q=0.5", JSON),
         ("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", Format("PartialObjectMetadata", "v1")),
     ],
 )
