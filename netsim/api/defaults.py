@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 
+from netsim.api import device_defaults as devices
 from netsim.api import kinds
 from netsim.api import storage_defaults as storage
 from netsim.api import workload_defaults as workloads
@@ -231,6 +232,10 @@ _FILLERS: dict[Kind, Callable[[Obj], None]] = {
     kinds.STORAGE_CLASSES: storage.default_storage_class,
     kinds.CSI_DRIVERS: storage.default_csi_driver,
     kinds.VOLUME_ATTACHMENTS: storage.default_attachment,
+    kinds.DEVICE_CLASSES: _zeros(kinds.DEVICE_CLASSES),
+    kinds.RESOURCE_CLAIMS: devices.default_claim,
+    kinds.RESOURCE_CLAIM_TEMPLATES: devices.default_claim_template,
+    kinds.RESOURCE_SLICES: devices.default_slice,
     kinds.NAMESPACES: _namespace,
     kinds.NODES: _node,
     kinds.SECRETS: _secret,

@@ -15,6 +15,7 @@ _TEMPLATE: dict[str, Any] = {"metadata": {}, "spec": _POD_SPEC}
 _SPEC: dict[str, Any] = {"spec": {}, "status": {}}
 _ROLE_REF = {"apiGroup": "", "kind": "", "name": ""}
 _SCALE_TARGET = {"kind": "", "name": ""}
+_CLAIM_SPEC: dict[str, Any] = {"devices": {}}
 _NODE_INFO = dict.fromkeys(
     (
         "architecture", "bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion", "kubeletVersion",
@@ -84,6 +85,12 @@ _EMPTY: dict[str, dict[str, Any]] = {
     "rbac.authorization.k8s.io/v1/Role": {"rules": None},
     "rbac.authorization.k8s.io/v1/ClusterRoleBinding": {"roleRef": _ROLE_REF},
     "rbac.authorization.k8s.io/v1/RoleBinding": {"roleRef": _ROLE_REF},
+    "resource.k8s.io/v1/DeviceClass": {"spec": {}},
+    "resource.k8s.io/v1/ResourceClaim": {"spec": _CLAIM_SPEC, "status": {}},
+    "resource.k8s.io/v1/ResourceClaimTemplate": {"spec": {"metadata": {}, "spec": _CLAIM_SPEC}},
+    "resource.k8s.io/v1/ResourceSlice": {
+        "spec": {"driver": "", "pool": {"generation": 0, "name": "", "resourceSliceCount": 0}},
+    },
     "scheduling.k8s.io/v1/PriorityClass": {"value": 0},
     "storage.k8s.io/v1/CSIDriver": {"spec": {}},
     "storage.k8s.io/v1/CSINode": {"spec": {"drivers": None}},

@@ -15,6 +15,7 @@ from netsim.api.kinds import (
     PODS,
     REPLICA_SETS,
     REPLICATION_CONTROLLERS,
+    RESOURCE_SLICES,
     SECRETS,
     SERVICES,
     Kind,
@@ -45,6 +46,7 @@ _EXTRA: dict[Kind, tuple[str, ...]] = {
     REPLICA_SETS: ("status.replicas",),
     REPLICATION_CONTROLLERS: ("status.replicas",),
     JOBS: ("status.successful",),
+    RESOURCE_SLICES: ("spec.nodeName", "spec.driver"),
     EVENTS: (
         *(f"involvedObject.{part}" for part in _REFERENCE),
         "reason",

@@ -200,6 +200,12 @@ PRIORITY_CLASSES = _kind(
 LEASES = _kind("coordination.k8s.io/v1", "Lease", "leases")
 ENDPOINT_SLICES = _kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", generation=True)
 
+# Devices are written down and read here, by whoever allocates them.
+DEVICE_CLASSES = _kind("resource.k8s.io/v1", "DeviceClass", "deviceclasses", namespaced=False, generation=True)
+RESOURCE_CLAIMS = _kind("resource.k8s.io/v1", "ResourceClaim", "resourceclaims", status=True)
+RESOURCE_CLAIM_TEMPLATES = _kind("resource.k8s.io/v1", "ResourceClaimTemplate", "resourceclaimtemplates")
+RESOURCE_SLICES = _kind("resource.k8s.io/v1", "ResourceSlice", "resourceslices", namespaced=False, generation=True)
+
 # Computed when they are read, never stored.
 NODE_METRICS = _kind("metrics.k8s.io/v1beta1", "NodeMetrics", "nodes", namespaced=False, singular="", verbs=_READ)
 POD_METRICS = _kind("metrics.k8s.io/v1beta1", "PodMetrics", "pods", singular="", verbs=_READ)

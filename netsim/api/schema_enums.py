@@ -12,6 +12,7 @@ _MESSAGES, _PREEMPTION = ("FallbackToLogsOnError", "File"), ("Never", "PreemptLo
 _PROFILE, _INCLUSION = ("Localhost", "RuntimeDefault", "Unconfined"), ("Honor", "Ignore")
 _EFFECTS, _RECLAIM = ("NoExecute", "NoSchedule", "PreferNoSchedule"), ("Delete", "Recycle", "Retain")
 _STRATEGY = ("OnDelete", "RollingUpdate")
+_ALLOCATION, _DEVICE_EFFECTS = ("All", "ExactCount"), ("NoExecute", "NoSchedule", "None")
 _REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
 _STOPPING = (
     "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT RTMAX RTMIN SEGV STKFLT STOP SYS "
@@ -101,6 +102,11 @@ ENUMS: dict[str, dict[str, tuple[str, ...]]] = {
     "networking.v1.IngressPortStatus": {"protocol": _PROTOCOL},
     "networking.v1.NetworkPolicyPort": {"protocol": _PROTOCOL},
     "policy.v1.PodDisruptionBudgetSpec": {"unhealthyPodEvictionPolicy": ("AlwaysAllow", "IfHealthyBudget")},
+    "resource.v1.DeviceAllocationConfiguration": {"source": ("FromClaim", "FromClass")},
+    "resource.v1.DeviceSubRequest": {"allocationMode": _ALLOCATION},
+    "resource.v1.DeviceTaint": {"effect": _DEVICE_EFFECTS},
+    "resource.v1.DeviceToleration": {"effect": _DEVICE_EFFECTS, "operator": ("Equal", "Exists")},
+    "resource.v1.ExactDeviceRequest": {"allocationMode": _ALLOCATION},
     "scheduling.v1.PriorityClass": {"preemptionPolicy": _PREEMPTION},
     "apiextensions.v1.ValidationRule": {"reason": _REASONS},
     "storage.v1.StorageClass": {

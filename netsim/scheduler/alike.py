@@ -49,11 +49,11 @@ class Alike:
 
 
 def likeness(needs: PodNeeds, cluster: Cluster) -> Likeness | None:
-    """What equals for pods that are alike; None for a pod to which other pods or volumes matter."""
+    """What equals for pods that are alike; None for a pod to which other pods, volumes or devices matter."""
     standing = cluster.standing.apart or cluster.standing.preferred
     if standing or needs.spreads or not needs.pods.empty or needs.host_ports or cluster.nominated_node(needs.uid):
         return None
-    if needs.nodes.names is not None or claim_names(needs.pod):
+    if needs.nodes.names is not None or claim_names(needs.pod) or needs.pod["spec"].get("resourceClaims"):
         return None
     services = () if needs.owner else cluster.services_of(needs)
     amounts = tuple(sorted(needs.requests.items())), needs.weight

@@ -20,8 +20,9 @@ ENOUGH = 100
 @dataclass(frozen=True, slots=True)
 class Decision:
     """`node` is the chosen one, "" if there is none; then `refused` says why of every one of the `total` nodes, or
-    `problem` what keeps the pod off all of them. `looked_at` is how many were examined, `ties` the nodes that were as
-    good as the chosen one."""
+    `problem` what keeps the pod off all of them (both where its devices do). `looked_at` is how many were examined,
+    `ties` the nodes that were as good as the chosen one; `devices` says that the pod's claims for devices were looked
+    at."""
 
     node: str
     total: int = 0
@@ -29,6 +30,7 @@ class Decision:
     refused: dict[str, Refusal] = field(default_factory=dict)
     problem: str = ""
     ties: tuple[NodeState, ...] = ()
+    devices: bool = False
 
     @property
     def message(self) -> str:

@@ -72,7 +72,7 @@ def fixed_refusal(situation: Situation, node: NodeState) -> Refusal | None:
 
 
 def pods_refusal(situation: Situation, node: NodeState) -> Refusal | None:
-    """By the pods that are there, and by volumes."""
+    """By the pods that are there, by volumes and devices."""
     needs = situation.needs
     if needs.host_ports and any(ports_clash(port, taken) for port in needs.host_ports for taken in node.host_ports):
         return Refusal((PORTS,))
@@ -83,7 +83,11 @@ def pods_refusal(situation: Situation, node: NodeState) -> Refusal | None:
         reasons = situation.volumes(node)
         if reasons:
             return Refusal(reasons, True)
-    return None if situation.simple else _by_other_pods(situation, node)
+    refused = None if situation.simple else _by_other_pods(situation, node)
+    if refused is not None or situation.devices is None:
+        return refused
+    reasons = situation.devices(node)
+    return Refusal(reasons, True) if reasons else None
 
 
 def _short(needs: PodNeeds, node: NodeState) -> Iterator[str]:

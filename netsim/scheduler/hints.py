@@ -36,5 +36,10 @@ def helped_by_storage(stuck: Stuck) -> bool:
     return bool(claim_names(stuck.needs.pod))
 
 
+def helped_by_devices(stuck: Stuck) -> bool:
+    """A claim for devices or a class of them appeared or changed."""
+    return bool(stuck.needs.pod["spec"].get("resourceClaims"))
+
+
 def _alone(needs: PodNeeds) -> Situation:
     return Situation(needs, names=needs.nodes.names)

@@ -6,14 +6,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 from netsim.api.kinds import (
+    DEVICE_CLASSES,
     NAMESPACES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     POD_DISRUPTION_BUDGETS,
     PODS,
+    RESOURCE_CLAIMS,
     SERVICES,
     STORAGE_CLASSES,
     Kind,
@@ -25,7 +28,8 @@ from netsim.client.reflector import Reflector
 from netsim.client.rest import Client
 from netsim.scheduler.alike import Alike
 from netsim.scheduler.choose import Decision, decide
-from netsim.scheduler.hints import helped_by_node, helped_by_pod, helped_by_room, helped_by_storage
+from netsim.scheduler.devices import NO_DEVICES, blocked, device_reasons, devices_of, settled
+from netsim.scheduler.hints import helped_by_devices, helped_by_node, helped_by_pod, helped_by_room, helped_by_storage
 from netsim.scheduler.model import Cluster, NodeState
 from netsim.scheduler.needs import PodNeeds, is_over, is_pending, needs_of
 from netsim.scheduler.preempt import Preemption, plan_preemption
@@ -50,7 +54,8 @@ def utc_now() -> datetime:
 
 
 _STORAGE = (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES)
-_WATCHED: tuple[Kind, ...] = (PODS, NODES, NAMESPACES, SERVICES, POD_DISRUPTION_BUDGETS, *_STORAGE)
+_DEVICES = (RESOURCE_CLAIMS, DEVICE_CLASSES)
+_WATCHED: tuple[Kind, ...] = (PODS, NODES, NAMESPACES, SERVICES, POD_DISRUPTION_BUDGETS, *_STORAGE, *_DEVICES)
 
 
 async def run_scheduler(client: Client, clock: Clock = utc_now, shared: Mapping[str, Cache] | None = None) -> None:
@@ -92,6 +97,8 @@ class Scheduler:
         self._pods.on_change(self.pod_changed)
         for kind in _STORAGE:
             self._caches[kind.resource].on_change(self._storage_changed)
+        for kind in _DEVICES:
+            self._caches[kind.resource].on_change(lambda key, old, new: self._wake(helped_by_devices))
 
     def _namespace_changed(self, key: str, old: Obj | None, new: Obj | None) -> None:
         if self._cluster.set_namespace(key, None if new is None else labels_of(new)):
@@ -215,12 +222,18 @@ class Scheduler:
     def _decide(self, needs: PodNeeds, volumes: PodVolumes) -> Decision:
         if volumes.problem:
             return Decision("", len(self._cluster), problem=volumes.problem)
+        claims, classes = (self._caches[kind.resource].get for kind in _DEVICES)
+        devices = devices_of(needs.pod, claims, classes)
+        if devices.problem:
+            return blocked(devices, self._cluster)
 
         def check(node: NodeState) -> tuple[str, ...]:
             return volume_reasons(volumes, self._storage, node)
 
-        situation = situation_of(needs, self._cluster, check if volumes is not NOTHING else None)
-        return decide(situation, self._cluster, self._start, self._cluster.nominated_node(needs.uid))
+        by_devices = None if devices is NO_DEVICES else partial(device_reasons, devices)
+        situation = situation_of(needs, self._cluster, None if volumes is NOTHING else check, by_devices)
+        decision = decide(situation, self._cluster, self._start, self._cluster.nominated_node(needs.uid))
+        return settled(decision, devices, self._cluster) if by_devices else decision
 
     def _fail(self, needs: PodNeeds, decision: Decision) -> None:
         reasons = frozenset(reason for refusal in decision.refused.values() for reason in refusal.reasons)
@@ -278,7 +291,9 @@ def _is_ours(pod: Obj) -> bool:
 
 
 def _differs(old: Obj | None, new: Obj) -> bool:
-    return old is None or old["spec"] != new["spec"] or labels_of(old) != labels_of(new)
+    if old is None or old["spec"] != new["spec"] or labels_of(old) != labels_of(new):
+        return True
+    return status_of(old).get("resourceClaimStatuses") != status_of(new).get("resourceClaimStatuses")
 
 
 def _is_news(pod: Obj, message: str) -> bool:

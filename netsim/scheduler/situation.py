@@ -10,7 +10,7 @@ from netsim.scheduler.needs import PodNeeds
 from netsim.scheduler.tallies import Sort, scope_of
 from netsim.scheduler.terms import PodTerm, Spread
 
-VolumeCheck = Callable[[NodeState], tuple[str, ...]]
+NodeCheck = Callable[[NodeState], tuple[str, ...]]
 Counts = Mapping[str, int]
 
 
@@ -32,7 +32,7 @@ class Skew:
 class Situation:
     """`banned`: (label, its values) where pods stand that want the pod away; `near`, `apart`: each of the pod's own
     terms with where matching pods stand; `alone`: nobody matches the pod's affinity but the pod itself;
-    `volumes`: why its volumes keep it off a node, if it has any."""
+    `volumes` and `devices`: why these keep it off a node, if it has any."""
 
     needs: PodNeeds
     banned: tuple[tuple[str, Counts], ...] = ()
@@ -40,7 +40,8 @@ class Situation:
     apart: tuple[tuple[PodTerm, Counts], ...] = ()
     alone: bool = False
     skews: tuple[Skew, ...] = ()
-    volumes: VolumeCheck | None = None
+    volumes: NodeCheck | None = None
+    devices: NodeCheck | None = None
     names: frozenset[str] | None = field(default=None)
 
     @property
@@ -49,7 +50,9 @@ class Situation:
         return not (self.banned or self.near or self.apart or self.skews)
 
 
-def situation_of(needs: PodNeeds, cluster: Cluster, volumes: VolumeCheck | None = None) -> Situation:
+def situation_of(
+    needs: PodNeeds, cluster: Cluster, volumes: NodeCheck | None = None, devices: NodeCheck | None = None
+) -> Situation:
     near = _near(needs, cluster)
     return Situation(
         needs,
@@ -59,6 +62,7 @@ def situation_of(needs: PodNeeds, cluster: Cluster, volumes: VolumeCheck | None 
         bool(near) and _alone(needs, cluster, near),
         _skews(needs, cluster),
         volumes,
+        devices,
         needs.nodes.names,
     )
 

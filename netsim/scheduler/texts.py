@@ -8,16 +8,17 @@ from netsim.scheduler.choose import Decision
 from netsim.scheduler.preempt import Preemption
 
 NAME = "default-scheduler"
-_NO_CLAIMS = "no new claims to deallocate"
+_NO_CLAIMS, _STILL = "no new claims to deallocate", "still not schedulable"
 
 
 def failure_message(decision: Decision, preemption: Preemption) -> str:
     """Why there is no node, then what the plugins for such cases found (DynamicResources, preemption)."""
-    if decision.problem:
+    if decision.problem and not decision.refused:
         return f"{decision.message} not found"
     if preemption.victims is not None or not decision.total:
         return decision.message
-    return f"{decision.message} {_NO_CLAIMS}, preemption: {preemption.message}"
+    found = _STILL if decision.devices else _NO_CLAIMS
+    return f"{decision.message} {found}, preemption: {preemption.message}"
 
 
 def binding(pod: Obj, node: str) -> Obj:

@@ -55,6 +55,11 @@ _SCHEDULER = [
     rule(("patch", "update"), "", "pods/status"),
     rule(READ, "apps", "replicasets", "statefulsets"),
     rule(READ, "policy", "poddisruptionbudgets"),
+    rule(READ, "resource.k8s.io", "deviceclasses", "resourceslices"),
+    rule(("create", *READ, "patch", "update", "delete"), "resource.k8s.io", "resourceclaims"),
+    rule((*READ, "patch", "update"), "resource.k8s.io", "resourceclaims/status"),
+    rule(("patch", "update"), "resource.k8s.io", "resourceclaims/binding"),
+    rule(("update",), "", "pods/finalizers"),
     *_REVIEWS,
 ]
 _CONTROLLERS = [

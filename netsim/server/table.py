@@ -8,12 +8,12 @@ from datetime import datetime
 from netsim.api.errors import bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.server import custom
-from netsim.server.columns import apps, batch, core, networking, other, policy, storage
+from netsim.server.columns import apps, batch, core, devices, networking, other, policy, storage
 from netsim.server.columns.base import Printer
 
 _PRINTERS: dict[Kind, Printer] = {
     kind: printer
-    for module in (core, apps, batch, networking, policy, storage, other)
+    for module in (core, apps, batch, networking, policy, storage, devices, other)
     for kind, printer in module.PRINTERS.items()
 }
 INCLUDES = ("None", "Metadata", "Object", "")

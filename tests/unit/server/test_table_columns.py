@@ -199,5 +199,15 @@ def test_storage() -> None:
     attached = {"attacher": "a", "nodeName": "n1", "source": {"persistentVolumeName": "pv1"}}
     assert cells(kinds.VOLUME_ATTACHMENTS, spec=attached) == ["a", "pv1", "n1", False]
     assert cells(kinds.VOLUME_ATTRIBUTES_CLASSES, driverName="d") == ["d"]
+    assert cells(kinds.RESOURCE_SLICES, spec={"driver": "d", "pool": {"name": "p"}}) == ["", "d", "p"]
+    deleted = {"deletionTimestamp": ago(3)}
+    for status, metadata, state in (
+        ({}, {}, "pending"),
+        ({"allocation": {}}, {}, "allocated"),
+        ({"allocation": {}, "reservedFor": [{"name": "p"}]}, {}, "allocated,reserved"),
+        ({}, deleted, "deleted"),
+        ({"allocation": {}}, deleted, "deleted,allocated"),
+    ):
+        assert cells(kinds.RESOURCE_CLAIMS, status=status, metadata=metadata) == [state]
     driver = {"volumeLifecycleModes": ["Persistent", "Ephemeral"], "tokenRequests": [{"audience": "a"}]}
     assert cells(kinds.CSI_DRIVERS, spec=driver) == [True, False, False, "a", False, "Persistent,Ephemeral"]
