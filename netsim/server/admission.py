@@ -16,7 +16,7 @@ from netsim.api.objects import deletion_timestamp, set_condition
 from netsim.server import csr, rbac
 from netsim.server.admission_classes import admit_claim, admit_ingress, with_protection
 from netsim.server.admission_priority import admit_priority, check_priority_class
-from netsim.server.authz import MIRROR, PUBLIC_CA, node_creation_problem
+from netsim.server.authz import MIRROR, PUBLIC_CA, node_creation_problem, node_name
 from netsim.server.core import Core
 from netsim.server.limits import claim_problem, pod_problem, with_limits
 from netsim.server.pod_specs import TOKEN_VOLUME
@@ -121,6 +121,14 @@ async def _limited(core: Core, pod: Obj) -> Obj:
     if problem:
         raise errors.forbidden(kinds.PODS, pod["metadata"]["name"], problem)
     return pod
+
+
+def check_node_labels(new: Obj, old: Obj, user: User) -> None:
+    """403 when a node changes a pod's labels with its status (NodeRestriction)."""
+    node = node_name(user)
+    if node and new["metadata"].get("labels") != old["metadata"].get("labels"):
+        why = f'node "{node}" cannot update labels through pod status'
+        raise errors.forbidden(kinds.PODS, old["metadata"]["name"], why)
 
 
 async def admit_claim_change(core: Core, claim: Obj) -> Obj:

@@ -186,6 +186,8 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
     name, sub = old["metadata"]["name"], request.sub
     _check_preconditions(kind, item, wanted, old)
     new = strategy.prepare_update(kind, wanted, old, sub)
+    if kind is kinds.PODS and sub == "status":
+        admission.check_node_labels(new, old, request.user)
     if kind is kinds.SERVICES and not sub:
         new = carry_over(new, old)
     new = with_version(_with_defaults(kind, new, old, sub), item.revision)

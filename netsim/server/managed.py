@@ -16,6 +16,7 @@ from netsim.api.kind import Custom
 from netsim.api.kinds import Kind, Obj
 from netsim.api.managed import UPDATE, Entry, Scope, Writer, after_update, choose_entries
 from netsim.server.pod_specs import SPECS, metadata_key
+from netsim.server.strategy import with_status
 
 _STATUS = "f:status"
 _UNRECORDED = ("binding",)
@@ -46,6 +47,8 @@ def writable(kind: Kind, sub: str) -> Scope:
     """What of a kind's fields a write to a subresource ("": the object) can own."""
     if sub == "scale":
         return partial(_only, path=tuple(f"f:{name}" for name in replicas_path(kind)))
+    if sub == "status":
+        return partial(_status_only, metadata=with_status(kind))
     if sub in _SCOPES:
         return _SCOPES[sub]
     if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:
@@ -78,8 +81,11 @@ def _resized(containers: FieldSet) -> FieldSet:
     return {key: found for key, found in cut.items() if found}
 
 
-def _status_only(fields: FieldSet) -> FieldSet:
-    return only(fields, _STATUS) | only(fields, "f:metadata", "f:annotations")
+def _status_only(fields: FieldSet, metadata: tuple[str, ...] = ()) -> FieldSet:
+    """The status, and those fields of the metadata."""
+    parts = {f"f:{name}": fields.get("f:metadata", {}).get(f"f:{name}") for name in metadata}
+    owned = {name: part for name, part in parts.items() if part is not None}
+    return only(fields, _STATUS) | ({"f:metadata": owned} if owned else {})
 
 
 def _everything(fields: FieldSet) -> FieldSet:
@@ -96,7 +102,6 @@ def _without_spec(fields: FieldSet) -> FieldSet:
 
 
 _SCOPES: dict[str, Scope] = {
-    "status": _status_only,
     "approval": _status_only,
     "ephemeralcontainers": partial(_only, path=("f:spec", "f:ephemeralContainers")),
     "resize": _resources_only,
@@ -216,16 +221,18 @@ def after_change(
         return entries
     write = applier(kind, manager, sub, UPDATE, now)
     if sub == "status":  # which owns little else, and is little beside the rest
-        old, new = _status_parts(old), _status_parts(new)
+        old, new = _status_parts(kind, old, new), _status_parts(kind, new, old)
     changed, removed = write.changes(old, new)
     return after_update(entries, write.writer, changed, removed, now) if changed or removed else entries
 
 
-def _status_parts(obj: Obj) -> Obj:
-    """What a write to the status can change: it, and annotations."""
-    annotations = obj["metadata"].get("annotations")
-    parts: Obj = {"metadata": {"annotations": annotations}} if annotations else {}
-    return parts | ({"status": obj["status"]} if "status" in obj else {})
+def _status_parts(kind: Kind, obj: Obj, other: Obj) -> Obj:
+    """What a write to the status can change: it, and what differs of some metadata."""
+    metadata, others = obj["metadata"], other["metadata"]
+    changed = {
+        name: metadata[name] for name in with_status(kind) if name in metadata and metadata[name] != others.get(name)
+    }
+    return ({"metadata": changed} if changed else {}) | ({"status": obj["status"]} if "status" in obj else {})
 
 
 def _settled(entries: list[Entry], live: list[Entry], old: Obj, new: Obj) -> list[Entry]:

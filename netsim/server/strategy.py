@@ -121,14 +121,13 @@ _ON_CREATE: dict[Kind, Callable[[Obj], Obj]] = {
 def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
     """The object after a write to the main resource or to a subresource, before validation.
 
-    Server-owned metadata stays as it was; on "status" only the status changes and, of built-in kinds, the annotations
-    (a Deployment's controller writes its revision so), otherwise everything but it; the generation rises when anything
-    but metadata and status changed.
+    Server-owned metadata stays as it was; on "status" only the status changes and, of most built-in kinds, metadata (a
+    Deployment's controller writes its revision so), otherwise everything but the status; the generation rises when
+    anything but metadata and status changed.
     """
     metadata = _merged_metadata(new["metadata"], old["metadata"])
     if sub == "status":
-        kept = old["metadata"] if kind.custom or kind is kinds.VOLUME_ATTACHMENTS else _annotated(old, metadata)
-        return {**old, "metadata": kept, "status": new.get("status") or {}}
+        return {**old, "metadata": _status_metadata(kind, metadata, old), "status": new.get("status") or {}}
     if sub == "approval":
         conditions = (new.get("status") or {}).get("conditions") or []
         return {**old, "status": {**(old.get("status") or {}), "conditions": conditions}}
@@ -148,11 +147,25 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
     return result
 
 
-def _annotated(old: Obj, metadata: Obj) -> Obj:
-    """The object's metadata with the annotations of `metadata`."""
-    given = metadata.get("annotations")
-    present: Obj = old["metadata"]
-    return present if given == present.get("annotations") else _with(present, "annotations", given)
+_FREE_METADATA = ("annotations", "finalizers", "labels", "ownerReferences")
+_STATUS_ALONE = (kinds.VOLUME_ATTACHMENTS, kinds.RESOURCE_CLAIMS)
+_KEPT_BY_STATUS = {kinds.DEPLOYMENTS: ("labels",), kinds.PODS: ("ownerReferences",)}
+
+
+def with_status(kind: Kind) -> tuple[str, ...]:
+    """The fields of the metadata that a write to a kind's status may change."""
+    if kind.custom or kind in _STATUS_ALONE:
+        return ()
+    return tuple(field for field in _FREE_METADATA if field not in _KEPT_BY_STATUS.get(kind, ()))
+
+
+def _status_metadata(kind: Kind, given: Obj, old: Obj) -> Obj:
+    """The object's metadata with what of `given` may come with a status; the same where nothing of it is new."""
+    metadata: Obj = old["metadata"]
+    for field in with_status(kind):
+        if given.get(field) != metadata.get(field):
+            metadata = _with(metadata, field, given.get(field))
+    return metadata
 
 
 def _merged_metadata(new: Obj, old: Obj) -> Obj:

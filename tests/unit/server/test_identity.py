@@ -286,6 +286,11 @@ async def test_node_restriction(api: Any, pod: Any) -> None:
     assert "can only modify pods with spec.nodeName set to itself" in refused["message"]
     assert (await api.merge(f"{PODS}/p/status", patch, peer=node_peer("n2")))["status"]["phase"] == "Running"
     assert (await api.refused("DELETE", f"{PODS}/p", peer=node_peer("n1")))["code"] == 403
+    labels = {"metadata": {"labels": {"app": "other"}}}
+    refused = await api.refused("PATCH", f"{PODS}/p/status", labels, content_type=merge, peer=node_peer("n2"))
+    assert (refused["code"], refused["message"]) == (
+        403, 'pods "p" is forbidden: node "n2" cannot update labels through pod status',
+    )  # fmt: skip
 
 
 async def test_a_node_reaches_no_secret_or_account_but_its_pods(api: Any, pod: Any) -> None:

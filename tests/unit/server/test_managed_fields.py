@@ -121,16 +121,36 @@ async def test_every_representation_has_them(api: Any) -> None:
     assert event["object"]["metadata"] == one["metadata"]
 
 
-async def test_annotations_may_come_with_the_status_and_nothing_else_does(api: Any, pod: Callable[..., Obj]) -> None:
-    """So kube-controller-manager writes the revision of a Deployment."""
+async def test_metadata_may_come_with_the_status(api: Any, pod: Callable[..., Obj]) -> None:
+    """So kube-controller-manager writes the revision of a Deployment. Nobody changes a pod's owners so."""
     await api.post(PODS, pod("p", {"app": "x"}))
-    body = {"metadata": {"annotations": {"a": "1"}, "labels": {"app": "y"}, "finalizers": ["x/y"]}}
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "1"}
+    metadata = {"annotations": {"a": "1"}, "labels": {"app": "y"}, "finalizers": ["x/y"], "ownerReferences": [owner]}
+    body = {"metadata": metadata}
     after = await api.merge(f"{PODS}/p/status?fieldManager=m", {**body, "status": {"phase": "Running"}})
     assert after["metadata"]["annotations"] == {"a": "1"}
-    assert after["metadata"]["labels"] == {"app": "x"} and "finalizers" not in after["metadata"]
+    assert after["metadata"]["labels"] == {"app": "y"} and after["metadata"]["finalizers"] == ["x/y"]
+    assert "ownerReferences" not in after["metadata"]
     assert entries(after)["m", "status"]["fieldsV1"] == {
-        "f:metadata": {"f:annotations": {".": {}, "f:a": {}}}, "f:status": {"f:phase": {}},
-    }  # fmt: skip
-    gone = await api.merge(f"{PODS}/p/status?fieldManager=m", {"metadata": {"annotations": None}})
-    assert "annotations" not in gone["metadata"]
+        "f:metadata": {
+            "f:annotations": {".": {}, "f:a": {}},
+            "f:finalizers": {".": {}, 'v:"x/y"': {}},
+            "f:labels": {"f:app": {}},
+        },
+        "f:status": {"f:phase": {}},
+    }
+    gone = await api.merge(
+        f"{PODS}/p/status?fieldManager=m", {"metadata": {"annotations": None, "finalizers": None, "labels": None}}
+    )
+    assert not gone["metadata"].keys() & {"annotations", "finalizers", "labels"}
     assert entries(gone)["m", "status"]["fieldsV1"] == {"f:status": {"f:phase": {}}}
+    deployment = {
+        "metadata": {"name": "d", "labels": {"a": "b"}},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": pod("t", {"a": "b"})},
+    }
+    await api.post("/apis/apps/v1/namespaces/default/deployments", deployment)
+    kept = await api.merge(
+        "/apis/apps/v1/namespaces/default/deployments/d/status",
+        {"metadata": {"labels": {"a": "c"}, "finalizers": ["x/y"]}},
+    )
+    assert (kept["metadata"]["labels"], kept["metadata"]["finalizers"]) == ({"a": "b"}, ["x/y"])
