@@ -89,7 +89,7 @@ def invalid(kind: Kind, name: str, causes: Iterable[Cause]) -> StatusError:
 def invalid_named(group: str, kind: str, name: str, causes: Iterable[Cause]) -> StatusError:
     """422 for something that is not a served kind, such as options: `CreateOptions.meta.k8s.io "" is invalid`."""
     listed = list(causes)
-    texts = [f"{c.field}: {c.message}" if c.field else c.message for c in listed]
+    texts = list(dict.fromkeys(f"{c.field}: {c.message}" if c.field else c.message for c in listed))
     text = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     qualified = f"{kind}.{group}" if group else kind
     details: Obj = {"name": name} if name else {}

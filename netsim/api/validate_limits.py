@@ -53,11 +53,42 @@ def quota(obj: Obj) -> Iterator[Cause]:
     for scope in scopes:
         if scope not in _SCOPES:
             yield causes.invalid("spec.scopes", scopes, "unsupported scope")
+        for _ in _out_of_scope(scope, spec):
+            yield causes.invalid("spec.scopes", scopes, "unsupported scope applied to resource")
     for one, other in _OPPOSITES:
         if one in scopes and other in scopes:
             yield causes.invalid("spec.scopes", scopes, "conflicting scopes")
-    for index, expression in enumerate((spec.get("scopeSelector") or {}).get("matchExpressions") or ()):
+    selector = spec.get("scopeSelector") or {}
+    for index, expression in enumerate(selector.get("matchExpressions") or ()):
         yield from _scope(expression, f"spec.scopeSelector.matchExpressions[{index}]")
+        for _ in _out_of_scope(expression.get("scopeName", ""), spec):
+            why = "unsupported scope applied to resource"
+            yield causes.invalid("spec.scopeSelector.matchExpressions", _in_go(selector), why)
+
+
+_OF_PODS = frozenset(("pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"))
+_IN_SCOPE = {
+    **dict.fromkeys(_SCOPES, _OF_PODS),
+    "BestEffort": frozenset(("pods",)),
+    "VolumeAttributesClass": frozenset(("persistentvolumeclaims", "requests.storage")),
+}
+
+
+def _in_go(selector: Obj) -> Obj:
+    """A scope selector as messages show it: by its Go names."""
+    listed = [
+        {"ScopeName": e.get("scopeName", ""), "Operator": e.get("operator", ""), "Values": e.get("values") or None}
+        for e in selector["matchExpressions"]
+    ]
+    return {"MatchExpressions": listed}
+
+
+def _out_of_scope(scope: str, spec: Obj) -> list[str]:
+    """The amounts of a quota that a scope says nothing of: only pods have one, or only claims."""
+    within = _IN_SCOPE.get(scope)
+    amounts = spec.get("hard") or {}
+    standard = [name for name in amounts if name in _COUNTED or name in _MEASURED or _FAMILIES.fullmatch(name)]
+    return [name for name in standard if within is not None and name not in within]
 
 
 def _hard(amounts: Obj, field: str) -> Iterator[Cause]:

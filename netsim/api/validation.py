@@ -127,6 +127,7 @@ _NEW_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.HORIZONTAL_POD_AUTOSCALERS: validate_autoscaling.autoscaler_create,
     kinds.INGRESSES: validate_networking.ingress_create,
     kinds.PODS: validate_pods.pod_create,
+    kinds.STATEFUL_SETS: validate_workloads.stateful_set_create,
 }
 
 
@@ -153,7 +154,18 @@ def _standing(kind: Kind, obj: Obj, old: Obj) -> list[Cause]:
         return found
     if kind is kinds.CUSTOM_RESOURCE_DEFINITIONS and _same_definition(obj, old):
         return found
-    return found + list(_RULES[kind](obj) if kind in _RULES else ())
+    rule = _RULES.get(kind)
+    wrong = list(rule(obj)) if rule is not None else []
+    if wrong and rule is not None and _specified(obj) == _specified(old):
+        before = list(rule(old))
+        wrong = [cause for cause in wrong if cause not in before]
+    return found + wrong
+
+
+def _specified(obj: Obj) -> Obj:
+    """All but metadata and status. What was stored before there was a rule may stay so as long as nobody changes it:
+    controllers could not write its status any more."""
+    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
 
 
 def _same_definition(new: Obj, old: Obj) -> bool:

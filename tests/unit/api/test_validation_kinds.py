@@ -193,6 +193,17 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (QUOTA, {"spec.hard": {"pods": "500m"}}, "spec.hard[pods]", 'Invalid value: "500m": must be an integer'),
     (QUOTA, {"spec.hard": {"foo": "1"}}, "spec.hard[foo]", 'Invalid value: "foo": must be a standard resource type or'),
     (QUOTA, {"spec.scopes": ["X"]}, "spec.scopes", 'Invalid value: ["X"]: unsupported scope'),
+    (
+        QUOTA, {"spec.hard": {"services": "1"}, "spec.scopes": ["NotBestEffort"]}, "spec.scopes",
+        'Invalid value: ["NotBestEffort"]: unsupported scope applied to resource',
+    ),
+    (
+        QUOTA, {"spec.hard": {"cpu": "1"}, "spec.scopeSelector": {"matchExpressions": [
+            {"scopeName": "BestEffort", "operator": "Exists"},
+        ]}},
+        "spec.scopeSelector.matchExpressions",
+        'Invalid value: {"MatchExpressions":[{"ScopeName":"BestEffort","Operator":"Exists","Values":null}]}: unsupp',
+    ),
     (LIMITS, {"spec.limits.0.min": {"cpu": "2"}}, f"{L}.min[cpu]", 'Invalid value: "2": min value 2 is greater than m'),
     (
         LIMITS, {"spec.limits.0.default": {"cpu": "2"}}, f"{L}.max[cpu]",

@@ -82,3 +82,12 @@ SUSPENDED = {"spec.suspend": True}
 def test_what_may_change(kind: Kind, before: dict[str, Any], changes: dict[str, Any]) -> None:
     old = set_defaults(kind, merged(BASES[kind], before))
     assert validate_update(kind, set_defaults(kind, merged(old, changes)), old) == []
+
+
+def test_what_was_stored_before_a_rule_keeps_its_status() -> None:
+    """Its status can be written, as long as nobody changes what it asks for."""
+    old = {"metadata": {"name": "q"}, "spec": {"hard": {"services": "1"}, "scopes": ["NotBestEffort"]}}
+    counted = {**old, "status": {"hard": {"services": "1"}, "used": {"services": "0"}}}
+    assert validate_update(QUOTA, counted, old) == []
+    assert validate_update(QUOTA, {**counted, "status": {"used": {"services": "-1"}}}, counted)
+    assert validate_update(QUOTA, merged(old, {"spec.hard": {"services": "2"}}), old)
