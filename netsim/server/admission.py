@@ -100,7 +100,7 @@ def with_requester(request: Obj, user: User) -> Obj:
 
 async def _admit_pod(core: Core, pod: Obj) -> Obj:
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-    pod = await admit_priority(core, with_gates(await _limited(core, pod), core.now()))
+    pod = await admit_priority(core, with_gates(await _limited(core, await _placed(core, pod)), core.now()))
     account_name = pod["spec"].get("serviceAccountName") or "default"
     if MIRROR in (pod["metadata"].get("annotations") or {}):
         return pod
@@ -109,6 +109,23 @@ async def _admit_pod(core: Core, pod: Obj) -> Obj:
         why = f'error looking up service account {namespace}/{account_name}: serviceaccount "{account_name}" not found'
         raise errors.forbidden(kinds.PODS, name, why)
     return with_service_account(pod, account, core.new_name(TOKEN_VOLUME))
+
+
+_TOPOLOGY = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
+
+
+async def topology_labels(core: Core, node_name: str) -> Obj:
+    """The labels of a node that its pods get (PodTopologyLabels, KEP-4742); none of a node that there is not."""
+    node = await core.find(kinds.NODES, "", node_name) if node_name else None
+    labels = (node or {"metadata": {}})["metadata"].get("labels") or {}
+    return {name: labels[name] for name in _TOPOLOGY if name in labels}
+
+
+async def _placed(core: Core, pod: Obj) -> Obj:
+    """A new pod that says its node, with that node's topology labels."""
+    labels = await topology_labels(core, str(pod["spec"].get("nodeName") or ""))
+    metadata = pod["metadata"]
+    return {**pod, "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), **labels}}} if labels else pod
 
 
 async def _limited(core: Core, pod: Obj) -> Obj:

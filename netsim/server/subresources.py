@@ -12,6 +12,7 @@ from netsim.api.objects import deletion_timestamp, set_condition
 from netsim.api.selectors import equality_selector, label_selector_of
 from netsim.http.types import Response
 from netsim.server import custom, deletion, lifecycle, pod_parts, proxy, streams, token_request
+from netsim.server.admission import topology_labels
 from netsim.server.apply import apply_scale
 from netsim.server.bodies import decode_body
 from netsim.server.columns.apps import SCALE
@@ -131,7 +132,15 @@ def _check_scale(call: Call, scale: Obj) -> Obj:
     return scale
 
 
-def bound_pod(pod: Obj, node: str, now: str, annotations: Obj) -> Obj:
+def with_more(pod: Obj, metadata: Obj, labels: Obj) -> Obj:
+    """The pod with the annotations and labels of a Binding's `metadata`, and with those labels."""
+    present = pod["metadata"]
+    more = {"annotations": metadata.get("annotations") or {}, "labels": {**(metadata.get("labels") or {}), **labels}}
+    added = {name: {**(present.get(name) or {}), **values} for name, values in more.items() if values}
+    return {**pod, "metadata": {**present, **added}} if added else pod
+
+
+def bound_pod(pod: Obj, node: str, now: str) -> Obj:
     """The pod with its node and the PodScheduled condition, without the node it was promised before (KEP-5278); 409
     when it has one already, waits for scheduling gates or is going away."""
     problem = _binding_problem(pod)
@@ -142,13 +151,7 @@ def bound_pod(pod: Obj, node: str, now: str, annotations: Obj) -> Obj:
     condition = {"type": "PodScheduled", "status": "True"}
     status = {key: value for key, value in (pod.get("status") or {}).items() if key != "nominatedNodeName"}
     conditions = set_condition(status.get("conditions") or [], condition, now)
-    metadata = pod["metadata"]
-    if annotations:
-        metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), **annotations}}
-    return {
-        **pod, "metadata": metadata, "spec": {**pod["spec"], "nodeName": node},
-        "status": {**status, "conditions": conditions},
-    }  # fmt: skip
+    return {**pod, "spec": {**pod["spec"], "nodeName": node}, "status": {**status, "conditions": conditions}}
 
 
 def _binding_problem(pod: Obj) -> str:
@@ -176,9 +179,10 @@ async def bind(core: Core, call: Call) -> Response:
     if target.get("kind", "Node") not in ("Node", "") or not target.get("name"):
         cause = Cause("FieldValueRequired", "Required value", "target.name")
         raise errors.invalid(kinds.BINDINGS, pod_name, [cause])
+    labels = await topology_labels(core, target["name"])
     await lifecycle.update_object(
         core, kinds.PODS, call.namespace, pod_name,
-        lambda pod: bound_pod(pod, target["name"], core.now(), binding["metadata"].get("annotations") or {}),
+        lambda pod: bound_pod(with_more(pod, binding["metadata"], labels), target["name"], core.now()),
         call.user, sub="binding", dry_run=options.dry_run,
     )  # fmt: skip
     return json_response(_SUCCESS, 201)

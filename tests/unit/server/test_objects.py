@@ -77,6 +77,20 @@ async def test_scale(api: Any) -> None:
     assert "spec" not in await api.get(f"{DEPLOYMENTS}/web/scale", accept=accept)
 
 
+async def test_pods_get_the_place_of_their_node(api: Any, pod: Any) -> None:
+    place = {"topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r"}
+    await api.post("/api/v1/nodes", {"metadata": {"name": "n1", "labels": {**place, "other": "x"}}})
+    await api.post(PODS, pod("bound", {"app": "web", "topology.kubernetes.io/zone": "mine"}))
+    metadata = {"name": "bound", "labels": {"more": "y"}, "annotations": {"a": "1"}}
+    await api.post(f"{PODS}/bound/binding", {"metadata": metadata, "target": {"kind": "Node", "name": "n1"}})
+    bound = (await api.get(f"{PODS}/bound"))["metadata"]
+    assert bound["labels"] == {"app": "web", "more": "y", **place} and bound["annotations"] == {"a": "1"}
+    made = await api.post(PODS, pod("made", nodeName="n1"))
+    assert made["metadata"]["labels"].items() >= place.items()
+    elsewhere = await api.post(PODS, pod("elsewhere", nodeName="gone"))
+    assert not (elsewhere["metadata"].get("labels") or {}).keys() & place.keys()
+
+
 async def test_binding_sets_the_node_once(api: Any, pod: Any) -> None:
     await api.post(PODS, pod("p"))
     binding = {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}}
