@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, NamedTuple
 
 from netsim_cni.ranges import Ip, Net
 
 MAIN_TABLE = 254
 
 
-@dataclass(frozen=True, slots=True)
-class Assigned:
+class Assigned(NamedTuple):
     """An address, the length of its subnet's prefix, and the subnet's gateway where it has one."""
 
     ip: Ip
@@ -38,8 +37,7 @@ class Assigned:
         return f"{self.ip}/{self.prefix}"
 
 
-@dataclass(frozen=True, slots=True)
-class RouteSpec:
+class RouteSpec(NamedTuple):
     """A route of a pod (specification 1.1.0, section 5 "routes").
 
     `gw` "" is the pod's gateway; 0 for `mtu`, `advmss` (bytes), `priority`, `table` and None for `scope` are the

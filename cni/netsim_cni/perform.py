@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import time
-from dataclasses import dataclass
 from ipaddress import ip_interface
+from typing import NamedTuple
 
 from netsim.host.netlink import Netlink, NetlinkError
 from netsim.host.sysctl import ensure_sysctl
@@ -18,8 +18,7 @@ FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 DAD_SECONDS, DAD_POLL_SECONDS = 10.0, 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Wired:
+class Wired(NamedTuple):
     """What was made: the MAC of the host-side interface, that of the pod's, and the bridge where there is one."""
 
     host_mac: str

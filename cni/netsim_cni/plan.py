@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 import string
-from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from netsim_cni.request import Request
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
 NAME_IN_LINK = 9
 DIGITS = string.digits + string.ascii_lowercase
+DIGITS_IN_LINK = 5
 _POWERS = tuple(len(DIGITS) ** place for place in range(8))
 DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 # A routed pod's next hop where its addresses name none; it is never asked for, so it need be nobody's.
@@ -38,8 +38,7 @@ class Op(NamedTuple):
     args: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """The veth pair, then the host's and the pod's operations.
 
     `bridge` are those that make the bridge if it is missing; `gateways` the addresses it is to have, `force` whether
@@ -64,9 +63,10 @@ def link_name(request: Request, attempt: int = 0) -> str:
     """
     text = f"{request.container_id}{request.ifname}" + (f"#{attempt}" if attempt else "")
     number = int.from_bytes(hashlib.sha1(text.encode(), usedforsecurity=False).digest(), "big")
-    digest = "".join([DIGITS[number // power % len(DIGITS)] for power in _POWERS])
     pod = re.sub(r"[^a-z0-9-]", "", request.args.get("K8S_POD_NAME", "").lower())[:NAME_IN_LINK].strip("-")
-    return f"{pod}-{digest[:5]}" if pod else f"veth{digest}"
+    powers = _POWERS[:DIGITS_IN_LINK] if pod else _POWERS
+    digest = "".join([DIGITS[number // power % len(DIGITS)] for power in powers])
+    return f"{pod}-{digest}" if pod else f"veth{digest}"
 
 
 def alias_of(request: Request) -> str:
@@ -90,7 +90,7 @@ def settle_addressing(config: Config, addressing: Addressing) -> Addressing:
 
     A routed pod, and a bridged one with isDefaultGateway, has a default route. The first route to a destination counts.
     """
-    ips = tuple([one if one.gateway else replace(one, gateway=_gateway(config, one)) for one in addressing.ips])
+    ips = tuple([one if one.gateway else one._replace(gateway=_gateway(config, one)) for one in addressing.ips])
     next_hops: dict[int, str] = {}
     for one in ips:
         if one.gateway:
@@ -107,7 +107,7 @@ def settle_addressing(config: Config, addressing: Addressing) -> Addressing:
 
 def _with_next_hop(route: RouteSpec, next_hops: dict[int, str]) -> RouteSpec:
     on_link = route.gw or route.scope in ON_LINK
-    return route if on_link else replace(route, gw=next_hops.get(route.family, ""))
+    return route if on_link else route._replace(gw=next_hops.get(route.family, ""))
 
 
 def _gateway(config: Config, one: Assigned) -> Ip | None:
@@ -118,7 +118,7 @@ def _gateway(config: Config, one: Assigned) -> Ip | None:
 
 def plan_add(request: Request, addressing: Addressing, link: str = "") -> Plan:
     """Everything that ADD does to interfaces; `link` is the host-side one's name, else the first that is tried."""
-    config, link = request.config, link or link_name(request)
+    config, link, mac = request.config, link or link_name(request), pod_mac(request, addressing)
     veth = {
         "name": link,
         "peer": request.ifname,
@@ -126,13 +126,13 @@ def plan_add(request: Request, addressing: Addressing, link: str = "") -> Plan:
         "mtu": config.mtu,
         "group": config.link_group,
         "mac": HOST_MAC if config.mode == "routed" else "",
-        "peer_mac": pod_mac(request, addressing),
+        "peer_mac": mac,
     }
     up = {"dev": link, "up": True, "ipv6": False, "alias": alias_of(request)}
     raised = () if config.bridge.disable_container_interface else (_pod_up(request, addressing),)
     if config.mode == "bridge":
         return _plan_bridged(request, addressing, veth, up, raised)
-    host = (Op("set_link", up), *_routed_host(link, pod_mac(request, addressing), addressing))
+    host = (Op("set_link", up), *_routed_host(link, mac, addressing))
     pod = (*raised, *_addresses(request, addressing), *_routed_pod(request, addressing))
     return Plan(link, Op("add_veth", veth), host, pod, settle=_settling(config, addressing))
 
@@ -175,8 +175,9 @@ def _full(ip: Ip) -> str:
 
 def _routed_host(link: str, mac: str, addressing: Addressing) -> tuple[Op, ...]:
     addresses = [Op("add_address", {"dev": link, "address": _full(gateway)}) for gateway in _gateways(addressing)]
-    routes = [Op("add_route", {"dst": one.alone, "dev": link}) for one in addressing.ips]
-    neighbours = [Op("add_neighbour", {"ip": str(one.ip), "mac": mac, "dev": link}) for one in addressing.ips]
+    alone = [one.alone for one in addressing.ips]
+    routes = [Op("add_route", {"dst": dst, "dev": link}) for dst in alone]
+    neighbours = [Op("add_neighbour", {"ip": ip.partition("/")[0], "mac": mac, "dev": link}) for ip in alone]
     return (*addresses, *routes, *neighbours)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import Any, NamedTuple
 
 from netsim_cni.errors import INVALID_CONFIG, CniError
 
@@ -32,8 +32,7 @@ class Range:
 RangeSet = tuple[Range, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """An address that belongs to an attachment, and the range it comes from."""
 
     ip: Ip

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from netsim_cni import fields
 from netsim_cni.addressing import Addressing, Assigned, RouteSpec
@@ -14,8 +13,7 @@ Result = dict[str, Any]
 RESOLV_CONF = {"nameserver": "nameservers", "search": "search", "options": "options"}
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(NamedTuple):
     """An interface of a result; `sandbox` "" is the host; `mtu` 0 is not known."""
 
     name: str
