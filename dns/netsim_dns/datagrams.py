@@ -5,19 +5,22 @@ With Python's own recvmsg and sendmsg a query costs a third more, see docs/decis
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import errno
 import os
 import socket
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate, groupby
 
-from .seams import Exchange, Respond
+from .seams import Answered
 
 BATCH = 64
 QUERY_MAX = 4096
 MESSAGE_MAX = 65535
 # Buffers do not begin at multiples of a power of two, which would all compete for the same lines of the CPU's cache.
-_APART = 64
+_STEP = QUERY_MAX + 64
+_STARTS = range(0, BATCH * _STEP, _STEP)
 CONTROL_MAX = 64
 """Bytes of what comes with a datagram."""
 _NAME = 28
@@ -29,13 +32,10 @@ _PKTINFO = {socket.AF_INET: (socket.SOL_IP, IP_PKTINFO, 12), socket.AF_INET6: (s
 # address of a link (fe80::/10) needs the link
 _INTERFACE = {socket.AF_INET: 0, socket.AF_INET6: 16}
 _NO_INTERFACE = bytes(4)
+_NO_INTERFACES = array("I", BATCH * [0])
 _OF_A_LINK = 0xFE
 _HEADER = socket.CMSG_LEN(0)
 Control = list[tuple[int, int, bytes]]
-Later = tuple[int, bytes, asyncio.Future[bytes | None]]
-"""Slot, query, and the answer on its way."""
-# what a named tuple's own constructor does, in half the time
-_new = tuple.__new__
 
 
 class _Iovec(ctypes.Structure):
@@ -68,22 +68,21 @@ class Datagrams:
     address that its query was sent to.
     """
 
-    def __init__(self, sock: socket.socket, answer_max: int, from_asked: bool) -> None:
+    def __init__(self, sock: socket.socket, from_asked: bool) -> None:
         self._sock = sock
         self._fd = sock.fileno()
         self._six = sock.family == socket.AF_INET6
         self._namelen = 28 if self._six else 16
         self.failure: OSError | None = None
         self._from_asked = from_asked
-        self._query_step, self._answer_step = QUERY_MAX + _APART, answer_max + _APART
-        self._queries, queries = _buffer(BATCH * self._query_step)
-        # what is too long to be sent, at most a message of TCP, must not spill over the end
-        self._answers, answers = _buffer(BATCH * self._answer_step + MESSAGE_MAX)
+        self._queries, queries = _buffer(BATCH * _STEP)
+        # one after the other: also what is too long to be sent, at most a message of TCP
+        self._answers, self._answers_at = _buffer(BATCH * MESSAGE_MAX)
         self._names, names = _buffer(BATCH * _NAME)
         self._clients = [self._names[slot * _NAME : slot * _NAME + self._namelen] for slot in range(BATCH)]
         self._controls, controls = _buffer(BATCH * CONTROL_MAX)
         # the arrays own the memory that the kernel is pointed to
-        self._into, self._from = _iovecs(queries, self._query_step), _iovecs(answers, self._answer_step)
+        self._into, self._from = _iovecs(queries), _iovecs(self._answers_at)
         control = (CONTROL_MAX, controls) if from_asked else (0, None)
         self._in = _messages(names, self._namelen, self._into, *control)
         control = (socket.CMSG_SPACE(_PKTINFO[sock.family][2]), controls) if from_asked else (0, None)
@@ -92,7 +91,8 @@ class Datagrams:
         self._in_bytes = memoryview(self._in).cast("B")
         words = ctypes.sizeof(_Message) // 4
         self._received = self._in_bytes.cast("I")[_Message.received.offset // 4 :: words]
-        self._lengths = memoryview(self._from).cast("B").cast("L")[1::2]
+        self._starts, self._lengths = (memoryview(self._from).cast("B").cast("L")[word::2] for word in (0, 1))
+        self._interfaces = self._controls.cast("I")[(_HEADER + _INTERFACE[sock.family]) // 4 :: CONTROL_MAX // 4]
 
     def receive(self) -> int:
         """How many datagrams have come, at most BATCH; raises OSError (BlockingIOError: none)."""
@@ -102,39 +102,52 @@ class Datagrams:
             raise _failure()
         return count
 
-    def answer(self, count: int, respond: Respond, exchanges: list[Exchange] | None) -> list[Later]:
-        """Answer the datagrams of the first slots; those whose answers come later are returned.
+    def queries(self, count: int) -> list[bytes]:
+        """What the first slots have received."""
+        queries, sizes = self._queries, self._received[:count].tolist()
+        return [queries[start : start + size].tobytes() for start, size in zip(_STARTS, sizes, strict=False)]
 
-        `exchanges`, if given, gets what was answered or will never be. What cannot be sent leaves its error in
-        `failure`.
+    def answer(self, replies: Sequence[Answered]) -> None:
+        """Send the answers to the first slots, but for those that come later or never.
+
+        What cannot be sent leaves its error in `failure`.
         """
-        queries, query_step, received = self._queries, self._query_step, self._received
-        answers, answer_step, lengths = self._answers, self._answer_step, self._lengths
-        controls, clients = self._controls if self._from_asked else None, self._clients
-        interface = _HEADER + _INTERFACE[self._sock.family]
-        of_a_link = _OF_A_LINK if self._six else -1
-        first, later = 0, list[Later]()
+        count = len(replies)
+        if self._from_asked:
+            self._leave_by_any_interface(count)
+        try:
+            self._put(replies)  # type: ignore[arg-type]
+        except TypeError:  # some are no messages
+            texts = [reply if isinstance(reply, bytes) else b"" for reply in replies]
+            self._put(texts)
+            self._send_runs(texts)
+        else:
+            self._send(0, count)
+
+    def _put(self, texts: Sequence[bytes]) -> None:
+        """Lay out what is sent, one after the other and all in C: this is done for every query."""
+        count, joined = len(texts), b"".join(texts)
+        self._answers[: len(joined)] = joined
+        sizes = array("L", map(len, texts))
+        self._lengths[:count] = sizes
+        self._starts[:count] = array("L", accumulate(sizes[:-1], initial=self._answers_at))
+
+    def _send_runs(self, texts: Sequence[bytes]) -> None:
+        start = 0
+        for there, run in groupby(texts, bool):
+            end = start + len(list(run))
+            if there:
+                self._send(start, end)
+            start = end
+
+    def _leave_by_any_interface(self, count: int) -> None:
+        """The route back decides, but for addresses of a link."""
+        if not self._six:
+            self._interfaces[:count] = _NO_INTERFACES[:count]
+            return
         for slot in range(count):
-            start = slot * query_step
-            data = queries[start : start + received[slot]].tobytes()
-            reply = respond(data)
-            if isinstance(reply, bytes):
-                start = slot * answer_step
-                answers[start : start + len(reply)] = reply
-                lengths[slot] = len(reply)
-                if controls and controls[slot * CONTROL_MAX + _HEADER] != of_a_link:
-                    start = slot * CONTROL_MAX + interface
-                    controls[start : start + 4] = _NO_INTERFACE
-            else:
-                self._send(first, slot)
-                first = slot + 1
-                if reply is not None:
-                    later.append((slot, data, reply))
-                    continue
-            if exchanges is not None:
-                exchanges.append(_new(Exchange, (data, reply, clients[slot])))
-        self._send(first, count)
-        return later
+            if self._controls[slot * CONTROL_MAX + _HEADER] != _OF_A_LINK:
+                self._interfaces[slot] = 0
 
     def _send(self, start: int, end: int) -> None:
         """Send the answers of slots `start` to `end`, all of which have one."""
@@ -183,8 +196,8 @@ def _buffer(size: int) -> tuple[memoryview, int]:
     return memoryview(array).cast("B"), ctypes.addressof(array)
 
 
-def _iovecs(base: int, step: int) -> ctypes.Array[_Iovec]:
-    return (_Iovec * BATCH)(*(_Iovec(base + slot * step, step - _APART) for slot in range(BATCH)))
+def _iovecs(base: int) -> ctypes.Array[_Iovec]:
+    return (_Iovec * BATCH)(*(_Iovec(base + start, QUERY_MAX) for start in _STARTS))
 
 
 def _messages(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .index import Touched
-from .reply import Asker, Body, Records
+from .reply import Body, Records
+from .shapes import Shape, Shapes
 
 # A generation that is full becomes the old one, and the old one is forgotten: what is asked often is taken over.
 GENERATION_MAX = 40_000
@@ -22,14 +23,18 @@ VOLATILE: Touched = (None, None)
 
 @dataclass(frozen=True, slots=True)
 class Varied:
-    """What a message is rendered from each time, as its records are to change places."""
+    """What follows in a message whose records change places: addresses in any order, what is between, additional
+    records in any order, the end."""
 
-    body: Body
-    asker: Asker
+    addresses: Records
+    between: bytes
+    additional: Records
+    end: bytes
 
 
-Ready = bytes | tuple[bytes, bytes] | Varied
-"""A message without its id; its parts before and after the SOA's serial; or what makes it anew each time."""
+Ready = tuple[bytes, bytes | Varied | None, Shape]
+"""A message without its id, if there is nothing else; what is before and after the SOA's serial; or before what changes
+places. And what the exchange counts as."""
 
 
 @dataclass(slots=True)
@@ -83,6 +88,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self._denials: dict[tuple[int, Records, Records], Body] = {}
+        self.shapes = Shapes()
         self._once: set[int] = set()
         self.clear()
 

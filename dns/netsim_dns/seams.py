@@ -10,12 +10,25 @@ from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from .names import Labels
+from .shapes import Shape
 from .wire import Query
 
 Answered = bytes | asyncio.Future[bytes | None] | None
 """A message; one that is still on its way (None: there will be none); or none."""
 
 Respond = Callable[[bytes], Answered]
+
+
+class Batch(NamedTuple):
+    """What some queries are answered with, in their order; the shapes of those exchanges that are known to have one;
+    and the positions of the others."""
+
+    replies: Sequence[Answered]
+    shapes: Sequence[Shape]
+    others: Sequence[int]
+
+
+RespondAll = Callable[[Sequence[bytes]], Batch]
 Address = tuple[Any, ...]
 """A socket address, as Python has it."""
 
@@ -91,6 +104,16 @@ def socket_address(raw: bytes | memoryview) -> Address:
     return socket.inet_ntop(socket.AF_INET6, raw[8:24]), port, 0, scope
 
 
-Observe = Callable[[str, Sequence[Exchange], float], None]
-"""Told what was exchanged over "udp" or "tcp" (several exchanges of one turn together), and the seconds it took from
-the first query's arrival to the last answer's sending."""
+class Observe(Protocol):
+    """Told what was exchanged over "udp" or "tcp" (several exchanges of one turn together), and the seconds it took
+    from the first query's arrival to the last answer's sending."""
+
+    @property
+    def by_shape(self) -> bool:
+        """Is it enough to be told the shapes of exchanges?"""
+
+    def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
+        """Told of exchanges with all that is known of them."""
+
+    def count(self, proto: str, six: bool, shapes: Sequence[Shape], seconds: float) -> None:
+        """Told of exchanges by their shapes, over IPv6 if `six`."""

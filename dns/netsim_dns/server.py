@@ -41,7 +41,9 @@ class DnsServer:
         try:
             for listen in self._responder.config.listen:
                 udp, tcp = open_pair(listen, self._share)
-                self._udp.append(UdpServer(udp, self._responder.udp, self._observe, by_client=self._by_client))
+                self._udp.append(
+                    UdpServer(udp, self._responder.udp, self._responder.udp_all, self._observe, self._by_client)
+                )
                 self._tcp.append(await loop.create_server(self._stream, sock=tcp))
         except BaseException:
             await self.close()

@@ -6,11 +6,11 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from .datagrams import BATCH, CONTROL_MAX, QUERY_MAX, Control, Datagrams, ask_packet_information, from_asked
-from .seams import Address, ByClient, Exchange, Observe, Respond, RespondTo, nobody, socket_address
+from .seams import Address, Batch, ByClient, Exchange, Observe, Respond, RespondAll, nobody, socket_address
 
 LOG = logging.getLogger(__name__)
 # batches of one turn of the loop, so that a flood of datagrams does not keep the streams waiting
@@ -19,7 +19,6 @@ TURN = 4
 ALONE = 8
 RECEIVE_BUFFER = 4 << 20
 SEND_BUFFER = 1 << 20
-ANSWER_MAX = 65507
 # seconds between two lines about lost datagrams: who sends from port 0 can have one lost with each query
 SAY_LOST_SECONDS = 1.0
 
@@ -60,17 +59,17 @@ class UdpServer:
         self,
         sock: socket.socket,
         respond: Respond,
+        respond_all: RespondAll,
         observe: Observe | None = None,
-        answer_max: int = ANSWER_MAX,
         by_client: ByClient = nobody,
     ) -> None:
         self._sock = sock
-        self._respond = respond
+        self._respond, self._respond_all = respond, respond_all
         self._by_client = by_client
         self._observe = observe
         self._loop = asyncio.get_running_loop()
         self._wildcard = ip_address(sock.getsockname()[0]).is_unspecified
-        self._datagrams = Datagrams(sock, answer_max, self._wildcard)
+        self._datagrams = Datagrams(sock, self._wildcard)
         self._say_next = 0.0
         self._alone = ALONE
         self.pending: set[asyncio.Future[bytes | None]] = set()
@@ -135,21 +134,44 @@ class UdpServer:
         return first
 
     def _answer(self, count: int) -> None:
-        observe, datagrams, respond = self._observe, self._datagrams, self._respond
-        if to := self._by_client():
-            respond = _each_to(to, (socket_address(datagrams.client(slot))[0] for slot in range(count)))
-        if observe is None:
-            later = datagrams.answer(count, respond, None)
-        else:
-            began, exchanges = time.perf_counter(), list[Exchange]()
-            later = datagrams.answer(count, respond, exchanges)
-            if exchanges:
-                observe("udp", exchanges, time.perf_counter() - began)
-        for slot, data, reply in later:
-            self._send_later(reply, data, socket_address(datagrams.client(slot)), datagrams.control(slot))
+        datagrams = self._datagrams
+        began = time.perf_counter() if self._observe else 0.0
+        queries = datagrams.queries(count)
+        batch = self._respond_all(queries) if self._by_client() is None else self._to_each(queries)
+        datagrams.answer(batch.replies)
+        if self._observe:
+            self._tell(self._observe, queries, batch, time.perf_counter() - began)
+        for slot in batch.others:
+            reply = batch.replies[slot]
+            if isinstance(reply, asyncio.Future):
+                client = socket_address(datagrams.client(slot))
+                self._send_later(reply, queries[slot], client, datagrams.control(slot))
         if datagrams.failure:
             self._tolerate(datagrams.failure)
             datagrams.failure = None
+
+    def _to_each(self, queries: Sequence[bytes]) -> Batch:
+        """Answers that depend on who asks."""
+        to = self._by_client()
+        assert to is not None
+        hosts = (socket_address(self._datagrams.client(slot))[0] for slot in range(len(queries)))
+        replies = [to(data, host, False) for data, host in zip(queries, hosts, strict=True)]
+        return Batch(replies, (), range(len(queries)))
+
+    def _tell(self, observe: Observe, queries: Sequence[bytes], batch: Batch, seconds: float) -> None:
+        """Tell of what was answered or will never be; the time is of all."""
+        shapes, slots = (batch.shapes, batch.others) if observe.by_shape else ((), range(len(queries)))
+        replies, client = batch.replies, self._datagrams.client
+        exchanges = [
+            Exchange(queries[slot], reply, client(slot))
+            for slot in slots
+            if not isinstance(reply := replies[slot], asyncio.Future)
+        ]
+        each = seconds / max(len(shapes) + len(exchanges), 1)
+        if shapes:
+            observe.count("udp", self._sock.family == socket.AF_INET6, shapes, each * len(shapes))
+        if exchanges:
+            observe("udp", exchanges, each * len(exchanges))
 
     def _send_later(self, reply: asyncio.Future[bytes | None], data: bytes, client: Address, control: Control) -> None:
         began = time.perf_counter()
@@ -173,8 +195,3 @@ class UdpServer:
             return
         LOG.warning("dns: udp: %s", failure)
         self._say_next = self._loop.time() + SAY_LOST_SECONDS
-
-
-def _each_to(to: RespondTo, hosts: Iterator[str]) -> Respond:
-    """Answers the next query to the next host."""
-    return lambda data: to(data, next(hosts), False)

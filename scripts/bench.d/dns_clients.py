@@ -60,7 +60,7 @@ def flood(port: int, seconds: float, questions: Sequence[bytes]) -> float:
     """An answer is answered with the next question. Where all is quiet for a second questions were lost: asked anew."""
     following, answered = itertools.cycle(questions), 0
     sockets = [_connected(port) for _ in range(SOCKETS)]
-    served = {sock.fileno(): Datagrams(sock, 512, from_asked=False) for sock in sockets}
+    served = {sock.fileno(): Datagrams(sock, from_asked=False) for sock in sockets}
     poll = select.epoll()
     for sock in sockets:
         poll.register(sock, select.EPOLLIN)
@@ -70,7 +70,7 @@ def flood(port: int, seconds: float, questions: Sequence[bytes]) -> float:
         ready = poll.poll(_LOST_SECONDS)
         for fd, _ in ready:
             count = served[fd].receive()
-            served[fd].answer(count, lambda _: next(following), None)
+            served[fd].answer(list(itertools.islice(following, count)))
             answered += count
         if not ready:
             for sock in sockets:

@@ -7,13 +7,14 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from netsim import __version__
 from netsim.api.prometheus import render_metric
 
-from ..seams import Exchange, Observe
+from ..seams import Exchange
 from ..settings import Settings
+from ..shapes import Shape
 from .metrics import Metrics
 from .query_log import QueryLog
 from .tally import Tally, server_label
@@ -28,7 +29,7 @@ class Observer:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._metrics = metrics
         self._tally = Tally(metrics, settings.dns.listen, settings.blocks) if settings.metrics_listen else None
-        self._told: tuple[Observe, ...] = ()
+        self._told: tuple[Callable[[str, Sequence[Exchange], float], None], ...] = ()
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
@@ -37,6 +38,7 @@ class Observer:
         if self._tally:
             self._tally.configure(settings.blocks)
         self._told = tuple(each for each in (self._tally, log) if each is not None)
+        self.by_shape = log is None and (self._tally is None or self._tally.by_shape)
         plugins = self._metrics.values["plugin_enabled"]
         plugins.clear()
         for name in _enabled(settings):
@@ -45,6 +47,10 @@ class Observer:
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
         for observe in self._told:
             observe(proto, exchanges, seconds)
+
+    def count(self, proto: str, six: bool, shapes: Sequence[Shape], seconds: float) -> None:
+        if self._tally:
+            self._tally.count(proto, six, shapes, seconds)
 
     def flush(self) -> None:
         """Have the metrics tell of all that was seen."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from netsim.api.prometheus import Histogram
@@ -12,17 +13,16 @@ from ..config import Listen
 from ..names import labels_of, lower
 from ..reply import whole_name
 from ..seams import Exchange, with_inner
+from ..shapes import TAIL, Key, Shape, key_of
 from ..types import FORMERR, NOTIMP, REFUSED, SERVFAIL
+from ..wire import HEADER_SIZE
 from .metrics import Metrics
 from .registry import TYPES, rcode_name
 
-HEADER_SIZE = 12
 KEYS_MAX = 4096
 OUTERMOST = "loadbalance"
 _V4_SIZES = (2, 16)  # of a socket address as a tuple, and as bytes
 WAITING_MAX = 256
-# from the zero that ends the name: type and class, and of an OPT that follows type, size, version and flags
-_TAIL = 14
 _DO = 0x80
 _RA = 0x80
 _IN = b"\0\1"
@@ -33,10 +33,34 @@ COUNTED_TYPES = frozenset({
     "IXFR", "AXFR", "ANY",
 })  # fmt: skip
 
-_Key = tuple[bytes, int, int, int]
-"""End of the query, its size; flags' second byte of the answer (-1: there was none), its size."""
 _Kind = tuple[str, str, str]
 """Transport, family, zone of the server block."""
+
+
+@dataclass(slots=True)
+class _Pile:
+    """What is to be counted of one kind: as it came, and how often each key and each shape was there."""
+
+    durations: Histogram
+    exchanges: list[Exchange] = field(default_factory=list)
+    shapes: list[Shape] = field(default_factory=list)
+    keys_seen: Counter[Key] = field(default_factory=Counter)
+    shapes_seen: Counter[Shape] = field(default_factory=Counter)
+
+    def take(self) -> None:
+        """Count what came, many at a time, which takes half as long."""
+        self.shapes_seen.update(self.shapes)
+        self.shapes.clear()
+        if self.exchanges:
+            self.keys_seen.update(_keys(with_inner(self.exchanges)))
+            self.exchanges.clear()
+
+    def seen(self) -> Iterator[tuple[Key, int]]:
+        """What was counted since the last time."""
+        yield from self.keys_seen.items()
+        yield from ((shape.key, times) for shape, times in self.shapes_seen.items())
+        self.keys_seen.clear()
+        self.shapes_seen.clear()
 
 
 class Tally:
@@ -50,37 +74,48 @@ class Tally:
     ) -> None:
         self._metrics = metrics
         self._server = server_label(listen)
-        self._waiting: dict[_Kind, list[Exchange]] = {}
-        self._seen: dict[_Kind, Counter[_Key]] = {}
-        self._durations: dict[_Kind, Histogram] = {}
+        self._piles: dict[_Kind, _Pile] = {}
         self.configure(blocks)
 
     def configure(self, blocks: Sequence[tuple[str, bool]]) -> None:
         """Take over other server blocks."""
         self.flush()
         self._blocks = {whole_name(lower(labels_of(zone))): zone for zone, _ in blocks}
-        self._one_for_all = [zone for zone, _ in blocks] == ["."]
+        self.by_shape = [zone for zone, _ in blocks] == ["."]
         self._cached = frozenset(zone for zone, cached in blocks if cached)
 
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
-        """Take in exchanges of one socket. They are counted many at a time, which takes half as long."""
+        """Take in exchanges of one socket."""
         family = "1" if len(exchanges[0].whence) in _V4_SIZES else "2"
-        if self._one_for_all:
+        if self.by_shape:
             self._wait((proto, family, "."), exchanges, seconds)
             return
         for zone, group in self._by_block(exchanges).items():
             self._wait((proto, family, zone), group, seconds * len(group) / len(exchanges))
 
+    def count(self, proto: str, six: bool, shapes: Sequence[Shape], seconds: float) -> None:
+        """Take in exchanges of one socket by their shapes, which is enough while there is one block."""
+        kind = (proto, "2" if six else "1", ".")
+        pile = self._piles.get(kind) or self._new_pile(kind)
+        pile.shapes += shapes
+        self._counted(kind, pile, len(shapes), seconds)
+
     def _wait(self, kind: _Kind, exchanges: Sequence[Exchange], seconds: float) -> None:
-        waiting = self._waiting.get(kind)
-        if waiting is None:
-            waiting = self._waiting[kind] = []
-            self._durations[kind] = self._metrics.histogram("dns_request_duration_seconds", self._server, kind[2], "")
-        waiting += exchanges
-        times = len(exchanges)
-        self._durations[kind].observe(seconds / times, times)
-        if len(waiting) >= WAITING_MAX:
-            self._take(kind, waiting)
+        pile = self._piles.get(kind) or self._new_pile(kind)
+        pile.exchanges += exchanges
+        self._counted(kind, pile, len(exchanges), seconds)
+
+    def _counted(self, kind: _Kind, pile: _Pile, times: int, seconds: float) -> None:
+        pile.durations.observe(seconds / times, times)
+        if len(pile.exchanges) + len(pile.shapes) >= WAITING_MAX:
+            pile.take()
+            if len(pile.keys_seen) + len(pile.shapes_seen) > KEYS_MAX:
+                self._name(kind, pile)
+
+    def _new_pile(self, kind: _Kind) -> _Pile:
+        durations = self._metrics.histogram("dns_request_duration_seconds", self._server, kind[2], "")
+        pile = self._piles[kind] = _Pile(durations)
+        return pile
 
     def _by_block(self, exchanges: Sequence[Exchange]) -> dict[str, list[Exchange]]:
         groups: dict[str, list[Exchange]] = {}
@@ -101,10 +136,9 @@ class Tally:
 
     def flush(self) -> None:
         """Put what was seen under the metrics' names."""
-        for kind, waiting in self._waiting.items():
-            self._take(kind, waiting)
-        for kind, seen in self._seen.items():
-            self._name(kind, seen)
+        for kind, pile in self._piles.items():
+            pile.take()
+            self._name(kind, pile)
         self._count_misses()
 
     def _count_misses(self) -> None:
@@ -116,19 +150,11 @@ class Tally:
         for block, asked in values["cache_requests_total"].items():
             values["cache_misses_total"][block] = max(0.0, asked - hits[block])
 
-    def _take(self, kind: _Kind, waiting: list[Exchange]) -> None:
-        seen = self._seen.setdefault(kind, Counter())
-        seen.update(_keys(with_inner(waiting)))
-        waiting.clear()
-        if len(seen) > KEYS_MAX:
-            self._name(kind, seen)
-
-    def _name(self, kind: _Kind, seen: Counter[_Key]) -> None:
-        for key, times in seen.items():
+    def _name(self, kind: _Kind, pile: _Pile) -> None:
+        for key, times in pile.seen():
             self._count(*kind, key, times)
-        seen.clear()
 
-    def _count(self, proto: str, family: str, zone: str, key: _Key, times: int) -> None:
+    def _count(self, proto: str, family: str, zone: str, key: Key, times: int) -> None:
         tail, query_size, flags, answer_size = key
         rcode = flags if flags < 0 else flags & 15
         bare = answer_size <= query_size and not flags & _RA
@@ -151,17 +177,9 @@ class Tally:
             metrics.observe("dns_response_size_bytes", answer_size, *block, proto, times=times)
 
 
-def _keys(exchanges: Sequence[Exchange]) -> list[_Key]:
-    """In one expression while each has its answer: this is done for every query."""
-    try:
-        return [
-            (query[(end := query.find(0, HEADER_SIZE)) : end + _TAIL], len(query), answer[3], len(answer))  # type: ignore[index, arg-type]
-            for query, answer, _ in exchanges
-        ]
-    except TypeError:
-        answered = [each for each in exchanges if each.answer is not None]
-        unanswered = [(b"", len(query), -1, 0) for query, answer, _ in exchanges if answer is None]
-        return unanswered + _keys(answered)
+def _keys(exchanges: Sequence[Exchange]) -> list[Key]:
+    """An exchange without an answer has none of the query's end."""
+    return [(b"", len(query), -1, 0) if answer is None else key_of(query, answer) for query, answer, _ in exchanges]
 
 
 def _type_label(tail: bytes) -> str:
@@ -171,7 +189,7 @@ def _type_label(tail: bytes) -> str:
 
 def _opt(tail: bytes) -> bytes:
     """Extended rcode, version and flags of an OPT right after the question."""
-    return tail[10:] if tail[5:8] == b"\0\0\x29" and len(tail) == _TAIL else b"\0\0\0\0"
+    return tail[10:] if tail[5:8] == b"\0\0\x29" and len(tail) == TAIL else b"\0\0\0\0"
 
 
 def _wants_dnssec(tail: bytes) -> bool:

@@ -9,7 +9,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import dns.asyncquery
@@ -20,7 +20,7 @@ from netsim_dns import tcp, udp
 from netsim_dns.config import ConfigError, DnsConfig
 from netsim_dns.index import Index
 from netsim_dns.responder import Responder
-from netsim_dns.seams import Answered
+from netsim_dns.seams import Answered, Batch
 from netsim_dns.server import DnsServer, make_responder, open_pair
 
 from .conftest import GOLDEN
@@ -203,6 +203,9 @@ async def test_one_answer_that_cannot_be_sent_holds_up_no_other(
     class Talkative(Responder):
         def udp(self, data: bytes) -> Answered:
             return data[:2] + bytes(65_533) if data[1] == 1 else super().udp(data)
+
+        def udp_all(self, queries: Sequence[bytes]) -> Batch:
+            return Batch([self.udp(data) for data in queries], (), range(len(queries)))
 
     running = DnsServer(Talkative(index, CONFIG))
     await running.start()

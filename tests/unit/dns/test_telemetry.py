@@ -6,9 +6,11 @@ import asyncio
 import json
 import re
 import socket
+from collections import Counter
 
 import dns.flags
 import dns.message
+import dns.rcode
 import dns.rdatatype
 import pytest
 from hypothesis import given
@@ -25,6 +27,7 @@ from netsim_dns.records import Slice
 from netsim_dns.responder import Responder
 from netsim_dns.seams import Exchange
 from netsim_dns.settings import Settings
+from netsim_dns.shapes import Shape
 from netsim_dns.telemetry import links as links_module
 from netsim_dns.telemetry.api import ApiMetrics, MeasuredTransport
 from netsim_dns.telemetry.links import Links, Report, answer_link
@@ -163,10 +166,57 @@ def test_a_flood_of_different_queries_takes_no_memory(responder: Responder) -> N
     most = 0
     for number in range(2 * KEYS_MAX):
         tally("udp", [Exchange(known.query[:-4] + number.to_bytes(4, "big"), known.answer, V4)], 0.001)
-        most = max(most, sum(map(len, (*tally._seen.values(), *tally._waiting.values()))))
+        tally.count("udp", False, [Shape((number.to_bytes(4, "big"), 50, 0, 60))], 0.001)
+        piles = [(p.exchanges, p.shapes, p.keys_seen, p.shapes_seen) for p in tally._piles.values()]
+        most = max(most, sum(len(each) for pile in piles for each in pile))
     assert most <= KEYS_MAX + 2 * WAITING_MAX
     tally.flush()
-    assert value(metrics.render(), "dns_requests_total") == 2 * KEYS_MAX
+    assert value(metrics.render(), "dns_requests_total") == 4 * KEYS_MAX
+
+
+QUERIES = st.builds(
+    lambda name, qtype, payload, do: dns.message.make_query(name, qtype, payload=payload, want_dnssec=do).to_wire(),
+    st.sampled_from([SVC1, "Svc1.TestNS.svc.cluster.local.", "nosuch.testns.svc.cluster.local.", "www.example.test."])
+    | st.sampled_from(["hdls.testns.svc.cluster.local.", "big.testns.svc.cluster.local.", "cluster.local."]),
+    st.sampled_from(["A", "AAAA", "SRV", "ANY", "LOC"]),
+    st.sampled_from([512, 1232]),
+    st.booleans(),
+)
+
+
+@given(st.data())
+def test_what_is_counted_by_shape_is_what_was_asked(data: st.DataObject) -> None:
+    """Batches of queries new and kept, broken and cut: the counts are those of the exchanges one by one, and what
+    dnspython reads in them."""
+    listen, responder = Settings().dns.listen, Responder(fixture_index(), DnsConfig())
+    ours, plain = Metrics(), Metrics()
+    tally, one_by_one = Tally(ours, listen), Tally(plain, listen)
+    few = data.draw(st.lists(QUERIES | st.binary(max_size=40), min_size=1, max_size=6))
+    types, rcodes = Counter[str](), Counter[str]()
+    for queries in data.draw(st.lists(st.lists(st.sampled_from(few), min_size=1, max_size=9), max_size=9)):
+        batch = responder.udp_all(queries)
+        assert len(batch.shapes) + len(batch.others) == len(queries)
+        exchanges = [Exchange(query, reply, V4) for query, reply in zip(queries, batch.replies, strict=True)]
+        if batch.shapes:
+            tally.count("udp", False, batch.shapes, 0.001 * len(batch.shapes))
+        if batch.others:
+            tally("udp", [exchanges[slot] for slot in batch.others], 0.001 * len(batch.others))
+        for each in exchanges:
+            one_by_one("udp", [each], 0.001)
+            if each.answer:
+                rcodes[dns.rcode.to_text(dns.rcode.Rcode(each.answer[3] & 15))] += 1
+            if each.answer and each.answer[3] & 15 in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+                types[dns.rdatatype.to_text(dns.message.from_wire(each.query).question[0].rdtype)] += 1
+    tally.flush()
+    one_by_one.flush()
+    assert ours.values == plain.values
+    for name, histograms in plain.histograms.items():
+        assert {k: h.counts for k, h in ours.histograms[name].items()} == {k: h.counts for k, h in histograms.items()}
+        for labels, histogram in histograms.items():
+            assert ours.histograms[name][labels].sum == pytest.approx(histogram.sum)
+    text = ours.render()
+    assert {code: value(text, "dns_responses_total", rcode=code) for code in rcodes} == rcodes
+    assert all(value(text, "dns_requests_total", type=t) >= times for t, times in types.items() if t != "LOC")
 
 
 def test_every_metric_can_be_shown_and_added_up() -> None:
