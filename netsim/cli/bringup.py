@@ -7,6 +7,7 @@ import dataclasses
 import os
 import socket
 import sys
+import textwrap
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from netsim.api.kinds import NODES
 from netsim.api.objects import condition, name_of
 from netsim.cli.components import lab_components
+from netsim.cli.control_flags import absent
 from netsim.cli.progress import Progress
 from netsim.cli.setup import api_ready, apply_addons
 from netsim.cli.wiring import Listeners, listen, open_listeners, prepare_credentials
@@ -31,6 +33,7 @@ from netsim.store.etcd_config import EtcdConfig
 
 DEFAULT_API_PORT = 6443
 _POLL = 0.02
+_WIDTH, _INDENT = 79, 9
 
 
 class BringUpFailed(Exception):
@@ -95,14 +98,27 @@ async def _wait_until_ready(spec: LabSpec, paths: LabPaths, progress: Progress, 
         await _until(lambda: api_ready(client), supervisor, paths)
         progress.done(f"API server https://127.0.0.1:{spec.api_port}")
         await apply_addons(client, spec)
+        nodes_lack, dns_lacks = absent(spec.control)
+        if nodes_lack:
+            return progress.done(_left_waiting("nodes and DNS are", [*nodes_lack, *dns_lacks]))
         progress.waiting("the nodes")
         await _until(lambda: _nodes_ready(client, len(spec.nodes)), supervisor, paths)
         progress.done(f"nodes ready: {' '.join(n.name for n in spec.nodes)}")
+        if dns_lacks:
+            return progress.done(_left_waiting("DNS is", dns_lacks))
         progress.waiting("cluster DNS")
         await _until(lambda: _dns_ready(spec, paths), supervisor, paths)
         progress.done(f"DNS answers at {spec.dns_ip}")
     finally:
         await client.close()
+
+
+def _left_waiting(what: str, lacking: list[str]) -> str:
+    """Whoever runs controllers or a scheduler of their own needs the lab before that: `up` cannot wait for them."""
+    text = f"{what} not waited for: that takes what does not run here ({', '.join(lacking)})"
+    return textwrap.fill(
+        text, _WIDTH, break_on_hyphens=False, subsequent_indent=" " * _INDENT, initial_indent=" " * _INDENT
+    ).lstrip()
 
 
 async def _until(check: Callable[[], Awaitable[bool]], supervisor: int, paths: LabPaths) -> None:

@@ -28,6 +28,17 @@ AutoscalerSync = Annotated[
 ]
 
 
+_NODES_NEED = {"node-ipam-controller"}
+_DNS_NEEDS = {"deployment-controller", "endpointslice-controller", "replicaset-controller"}
+
+
+def absent(control: ControlSettings) -> tuple[list[str], list[str]]:
+    """What a lab does not run itself although without it no node becomes ready, and cluster DNS never answers."""
+    running = chosen(control.controllers)
+    scheduler = [] if control.scheduler else ["scheduler"]
+    return sorted(_NODES_NEED - running), [*sorted(_DNS_NEEDS - running), *scheduler]
+
+
 def read_control(controllers: str, scheduler: bool, monitor_grace: str, autoscaler_sync: str) -> ControlSettings:
     """The settings. Raises Fault for what cannot be."""
     try:
@@ -45,5 +56,5 @@ def _seconds(option: str, text: str) -> float:
     found = _DURATION.findall(text)
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in found)
     if "".join(number + unit for number, unit in found) != text or seconds <= 0:
-        raise Fault(f"{option}: {text!r} is not a duration; give one such as 50s or 1m30s")
+        raise Fault(f"{option}: {text!r} is not a duration above 0; give one such as 50s or 1m30s")
     return seconds

@@ -37,7 +37,7 @@ def test_times_are_gos(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "s", "-5s", "0s", "5s ", "5x", "1m 5s"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(Fault, match=r"--node-monitor-grace-period: .* is not a duration; give one such as 50s"):
+    with pytest.raises(Fault, match=r"--node-monitor-grace-period: .* is not a duration above 0; give one such as 50s"):
         read_control("*", True, text, "15s")
 
 
