@@ -183,6 +183,9 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
     old = core.decoder.whole(item)
     entries = managed.entries_of(old)
     wanted = change(old)
+    kept = strategy.as_kept(kind, old, wanted)
+    if kept is not old:
+        old, wanted = kept, change(kept)
     name, sub = old["metadata"]["name"], request.sub
     _check_preconditions(kind, item, wanted, old)
     new = strategy.prepare_update(kind, wanted, old, sub)

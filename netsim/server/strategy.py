@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from netsim.api import kinds
 from netsim.api.defaults import set_defaults
 from netsim.api.kinds import Kind, Obj
+from netsim.api.schema import prune
+from netsim.api.schema_fit import fits
 
 _SERVER_METADATA = (
     "name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds",
@@ -116,6 +118,15 @@ _ON_CREATE: dict[Kind, Callable[[Obj], Obj]] = {
     kinds.JOBS: _new_job,
     kinds.DAEMON_SETS: _new_daemon_set,
 }
+
+
+def as_kept(kind: Kind, old: Obj, wanted: Obj) -> Obj:
+    """A stored object as a decoder keeps it today, where a write may change more than its metadata and status: before,
+    empty fields were stored, and that they are gone is no change of a spec."""
+    names = (old.keys() | wanted.keys()) - set(_NOT_SPEC)
+    if kind.custom is not None or all(old.get(name) == wanted.get(name) for name in names) or fits(kind, old):
+        return old
+    return prune(kind, old)
 
 
 def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from netsim.api import kinds
 from netsim.server.app import ApiServer
+from netsim.server.codec import encode, key_of
 from netsim.server.core import ServerConfig
 from netsim.store.sqlite import SqliteStore
 
+PODS = "/api/v1/namespaces/default/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
 
 
@@ -43,3 +47,28 @@ async def test_started_again(tmp_path: Path, api: Any) -> None:
             await app.close()
             await store.close()
     assert len((await api.get(MAPS))["items"]) == 1
+
+
+async def test_empty_fields_that_were_stored_before_are_no_change(api: Any, pod: Any) -> None:
+    """They were not left out in former versions."""
+    store, apps = api.app.core.store, "/apis/apps/v1/namespaces/default/daemonsets"
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": pod("t")["spec"]}
+    made = {
+        f"{PODS}/p": await api.post(PODS, pod("p")),
+        f"{apps}/d": await api.post(
+            apps, {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}}
+        ),
+    }
+    for (url, obj), kind in zip(made.items(), (kinds.PODS, kinds.DAEMON_SETS), strict=True):
+        name, former = obj["metadata"]["name"], copy.deepcopy(obj)
+        spec = former["spec"] if kind is kinds.PODS else former["spec"]["template"]["spec"]
+        spec |= {"nodeSelector": {}, "hostNetwork": False}
+        spec["containers"][0] |= {"env": [], "workingDir": ""}
+        item = await store.get(key_of(kind, "default", name))
+        await store.update(item.key, encode(kind, former), item.revision)
+        shown = await api.get(url)
+        shown["metadata"]["labels"] = {"x": "y"}
+        written = await api.ok("PUT", url, shown)
+        assert written["metadata"].get("generation") == obj["metadata"].get("generation")
+        assert written["metadata"].get("annotations") == obj["metadata"].get("annotations")
+        assert written["spec"] == obj["spec"]
