@@ -157,6 +157,10 @@ def _item(item: Obj, field: str) -> Iterator[Cause]:
         for name in ("default", "defaultRequest"):
             if item.get(name):
                 yield causes.forbidden(f"{field}.{name}", "may not be specified when `type` is 'Pod'")
+    if kind in ("Container", "Pod"):
+        for side in (*_SIDES, "maxLimitRequestRatio"):
+            for name in item.get(side) or ():
+                yield from _compute_name(f"{field}.{side}[{name}]", name)
     sides: dict[str, Obj] = {name: item.get(name) or {} for name in _SIDES}
     if kind == "PersistentVolumeClaim" and "storage" not in sides["min"] and "storage" not in sides["max"]:
         why = "either minimum or maximum storage value is required, but neither was provided"
@@ -165,6 +169,16 @@ def _item(item: Obj, field: str) -> Iterator[Cause]:
         yield from _bounds(resource, sides, field)
     for resource, ratio in (item.get("maxLimitRequestRatio") or {}).items():
         yield from _ratio(resource, ratio, sides, f"{field}.maxLimitRequestRatio[{resource}]")
+
+
+def _compute_name(field: str, name: str) -> Iterator[Cause]:
+    """What a container can ask for: a LimitRange of anything else would be the end of every pod."""
+    if "/" in name:
+        yield from causes.qualified_name(field, name)
+    elif name not in ("cpu", "memory", "ephemeral-storage") and not name.startswith("hugepages-"):
+        if name not in _COUNTED and name not in _MEASURED:
+            yield causes.invalid(field, name, "must be a standard resource type or fully qualified")
+        yield causes.invalid(field, name, "must be a standard resource for containers")
 
 
 def _bounds(resource: str, sides: dict[str, Obj], field: str) -> Iterator[Cause]:

@@ -189,6 +189,15 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (kinds.STORAGE_CLASSES, {"volumeBindingMode": "X"}, "volumeBindingMode", 'Unsupported value: "X": supported valu'),
     (kinds.VOLUME_ATTACHMENTS, {"spec.source": {}}, "spec.source", "Required value: must specify exactly one of inli"),
     # limits
+    (
+        kinds.LIMIT_RANGES, {"spec.limits": [{"type": "Container", "min": {"selector": "1"}}]},
+        "spec.limits[0].min[selector]",
+        'Invalid value: "selector": must be a standard resource type or fully qualified',
+    ),
+    (
+        kinds.LIMIT_RANGES, {"spec.limits": [{"type": "Pod", "max": {"pods": "1"}}]}, "spec.limits[0].max[pods]",
+        'Invalid value: "pods": must be a standard resource for containers',
+    ),
     (QUOTA, {"spec.hard": {"pods": "-1"}}, "spec.hard[pods]", 'Invalid value: "-1": must be greater than or equal to'),
     (QUOTA, {"spec.hard": {"pods": "500m"}}, "spec.hard[pods]", 'Invalid value: "500m": must be an integer'),
     (QUOTA, {"spec.hard": {"foo": "1"}}, "spec.hard[foo]", 'Invalid value: "foo": must be a standard resource type or'),
