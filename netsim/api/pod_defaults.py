@@ -32,6 +32,9 @@ def default_pod_spec(spec: Obj) -> None:
     fill(spec, restartPolicy="Always", dnsPolicy="ClusterFirst", terminationGracePeriodSeconds=30)
     fill(spec, schedulerName="default-scheduler")
     spec.setdefault("securityContext", {})
+    spec.pop("schedulingGroup", None)  # dropped where the gate GenericWorkload is off, which is the default
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         # The older field is kept equal, as clients of either read it.
@@ -48,6 +51,13 @@ def containers(spec: Obj) -> Iterator[Obj]:
         yield from spec.get(group) or ()
 
 
+def containers_with_paths(spec: Obj, field: str) -> Iterator[tuple[str, Obj]]:
+    """The same with the path of each, for the spec at `field`."""
+    for group in ("initContainers", "containers", "ephemeralContainers"):
+        for index, container in enumerate(spec.get(group) or ()):
+            yield f"{field}.{group}[{index}]", container
+
+
 def fill(obj: Obj, **defaults: object) -> None:
     """Set what is absent or empty text (which Kubernetes does not tell apart)."""
     for key, value in defaults.items():
@@ -62,7 +72,16 @@ def pull_policy(image: str) -> str:
     return "IfNotPresent" if digest or tag not in ("", "latest") else "Always"
 
 
+def _drop_stop_signal(container: Obj) -> None:
+    """As Kubernetes does where its gate ContainerStopSignals is off, which is the default."""
+    if "stopSignal" in (container.get("lifecycle") or {}):
+        del container["lifecycle"]["stopSignal"]
+        if not container["lifecycle"]:
+            del container["lifecycle"]
+
+
 def _default_container(container: Obj) -> None:
+    _drop_stop_signal(container)
     fill(container, terminationMessagePath="/dev/termination-log", terminationMessagePolicy="File")
     fill(container, imagePullPolicy=pull_policy(container.get("image") or ""))
     container.setdefault("resources", {})

@@ -73,14 +73,15 @@ def _metric(metric: Obj, field: str) -> Iterator[Cause]:
     given = [source for source in _SOURCES.values() if metric.get(source) is not None]
     if not kind:
         yield causes.required(f"{field}.type", "must specify a metric source type")
-    elif kind not in _SOURCES:
+    if kind not in _SOURCES:
         yield causes.unsupported(f"{field}.type", kind, _SOURCES)
     elif _SOURCES[kind] not in given:
         yield causes.required(f"{field}.{_SOURCES[kind]}", "must populate information for the given metric source")
     for source in given:
         if kind in _SOURCES and source != _SOURCES[kind]:
             yield causes.forbidden(f"{field}.{source}", "must populate the given metric source only")
-        yield from _source(metric[source], source, f"{field}.{source}")
+        else:
+            yield from _source(metric[source], source, f"{field}.{source}")
 
 
 def _source(given: Obj, source: str, field: str) -> Iterator[Cause]:
@@ -107,7 +108,7 @@ def _target(target: Obj, field: str) -> Iterator[Cause]:
     kind, percentage = target.get("type", ""), target.get("averageUtilization")
     if not kind:
         yield causes.required(f"{field}.type", "must specify a metric target type")
-    elif kind not in _TARGET_TYPES:
+    if kind not in _TARGET_TYPES:
         why = "must be either Utilization, Value, or AverageValue"
         yield causes.invalid(f"{field}.type", kind, why)
     if percentage is not None and percentage < 1:

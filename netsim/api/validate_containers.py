@@ -2,52 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
-from netsim.api import causes, validate_env, validate_security
+from netsim.api import causes, errors, validate_actions, validate_env, validate_mounts, validate_security
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
-from netsim.api.quantity import parse_quantity
+from netsim.api.quantity import canonical_quantity, parse_quantity
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_HUGE = "hugepages-"
 _STANDARD = ("cpu", "memory", "ephemeral-storage")
 _MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
+_RESTARTS = ("Always", "Never", "OnFailure")
+_ACTIONS = ("Restart", "RestartAllContainers")
+_MOST_RULES = 20
 
 
-def containers(group: list[Obj], field: str, volumes: set[str], *, host_network: bool) -> Iterator[Cause]:
-    """A list of containers; `volumes` are the pod's volume names."""
+def containers(group: list[Obj], field: str, volumes: Mapping[str, Obj], pod: Obj) -> Iterator[Cause]:
+    """A list of containers; `volumes` are the pod's that can be mounted, by name, `pod` is its spec."""
     for index, container in enumerate(group):
-        yield from _container(container, f"{field}[{index}]", volumes, host_network=host_network)
+        where = f"{field}[{index}]"
+        yield from _container(container, where, volumes, pod)
+        if not _begins(container, field):
+            yield from validate_actions.actions(container, where, pod)
     yield from _host_ports(group, field)
 
 
-def _container(container: Obj, field: str, volumes: set[str], *, host_network: bool) -> Iterator[Cause]:
+def _container(container: Obj, field: str, volumes: Mapping[str, Obj], pod: Obj) -> Iterator[Cause]:
     name, image = container.get("name", ""), container.get("image", "")
     yield from causes.dns_label(f"{field}.name", name) if name else [causes.required(f"{field}.name")]
     if not image:
         yield causes.required(f"{field}.image")
     elif image != image.strip():
         yield causes.invalid(f"{field}.image", image, "must not have leading or trailing whitespace")
-    if "imagePullPolicy" in container:
-        yield from causes.one_of(f"{field}.imagePullPolicy", container["imagePullPolicy"], _PULL_POLICIES)
-    if "terminationMessagePolicy" in container:
-        policy = container["terminationMessagePolicy"]
-        yield from causes.one_of(f"{field}.terminationMessagePolicy", policy, _MESSAGE_POLICIES)
-    yield from _ports(container.get("ports") or [], f"{field}.ports", host_network=host_network)
-    yield from validate_env.environment(container, field)
-    yield from _mounts(container.get("volumeMounts") or [], f"{field}.volumeMounts", volumes)
-    yield from _devices(container.get("volumeDevices") or [], f"{field}.volumeDevices", volumes)
-    yield from resources(container.get("resources") or {}, f"{field}.resources")
-    for probe in _PROBES:
-        if probe in container:
-            yield from _probe(container[probe], f"{field}.{probe}", exact=probe != "readinessProbe")
+    for key, known in (("imagePullPolicy", _PULL_POLICIES), ("terminationMessagePolicy", _MESSAGE_POLICIES)):
+        if key in container:
+            yield from causes.one_of(f"{field}.{key}", container[key], known)
+    yield from _ports(container.get("ports") or [], f"{field}.ports", host_network=bool(pod.get("hostNetwork")))
+    yield from validate_env.environment(container, field, volumes)
+    yield from validate_mounts.mounts_and_devices(container, field, volumes)
+    claims = [claim.get("name", "") for claim in pod.get("resourceClaims") or ()]
+    yield from resources(container.get("resources") or {}, f"{field}.resources", claims)
+    yield from _resize_policies(container.get("resizePolicy") or [], f"{field}.resizePolicy", pod)
+    yield from _restarts(container, field)
     if container.get("securityContext"):
-        yield from validate_security.container_context(container["securityContext"], f"{field}.securityContext")
-    for hook, handler in (container.get("lifecycle") or {}).items():
-        if isinstance(handler, dict):
-            yield from _handler(handler, f"{field}.lifecycle.{hook}", ("exec", "httpGet", "sleep", "tcpSocket"))
+        users = pod.get("hostUsers") is not False
+        where = f"{field}.securityContext"
+        yield from validate_security.container_context(container["securityContext"], where, host_users=users)
+
+
+def _begins(container: Obj, field: str) -> bool:
+    """Whether it is an init container that ends before the others begin: those are neither probed nor hooked."""
+    return field.endswith(".initContainers") and container.get("restartPolicy") != "Always"
 
 
 def _ports(ports: list[Obj], field: str, *, host_network: bool) -> Iterator[Cause]:
@@ -81,43 +89,15 @@ def _host_ports(group: list[Obj], field: str) -> Iterator[Cause]:
             taken.add(claim)
 
 
-def _mounts(mounts: list[Obj], field: str, volumes: set[str]) -> Iterator[Cause]:
-    seen: set[str] = set()
-    for index, mount in enumerate(mounts):
-        where, name, path = f"{field}[{index}]", mount.get("name", ""), mount.get("mountPath", "")
-        if not name:
-            yield causes.required(f"{where}.name")
-        if name not in volumes:
-            yield causes.not_found(f"{where}.name", name)
-        if not path:
-            yield causes.required(f"{where}.mountPath")
-        elif path in seen:
-            yield causes.invalid(f"{where}.mountPath", path, "must be unique")
-        seen.add(path)
-        if ".." in mount.get("subPath", "").split("/"):
-            yield causes.invalid(f"{where}.subPath", mount["subPath"], "must not contain '..'")
-
-
-def _devices(devices: list[Obj], field: str, volumes: set[str]) -> Iterator[Cause]:
-    for index, device in enumerate(devices):
-        where, name = f"{field}[{index}]", device.get("name", "")
-        if not name:
-            yield causes.required(f"{where}.name")
-        if not device.get("devicePath"):
-            yield causes.required(f"{where}.devicePath")
-        if name not in volumes:
-            yield causes.not_found(f"{where}.name", name)
-
-
-def resources(found: Obj, field: str) -> Iterator[Cause]:
-    """Requests and limits: known names, not negative, requests within limits; extended resources (KEP-468) in whole
-    numbers, asked for and limited alike."""
+def resources(found: Obj, field: str, pod_claims: Collection[str] = ()) -> Iterator[Cause]:
+    """Requests and limits: known names, not negative, requests within limits; extended resources (KEP-468) and huge
+    pages in whole numbers, asked for and limited alike. `pod_claims` are the names of the pod's resource claims."""
     limits, requests = found.get("limits") or {}, found.get("requests") or {}
     for side, amounts in (("limits", limits), ("requests", requests)):
         for name, amount in amounts.items():
             yield from _resource(f"{field}.{side}[{name}]", name, amount)
     for name, amount in requests.items():
-        limit, extended = limits.get(name), "/" in name
+        limit, extended = limits.get(name), "/" in name or name.startswith(_HUGE)
         if limit is None:
             if extended:
                 yield causes.required(f"{field}.limits", "Limit must be set for non overcommitable resources")
@@ -126,6 +106,56 @@ def resources(found: Obj, field: str) -> Iterator[Cause]:
         elif parse_quantity(amount) > parse_quantity(limit):
             why = f"must be less than or equal to {name} limit of {limit}"
             yield causes.invalid(f"{field}.requests", amount, why)
+    names = limits.keys() | requests.keys()
+    if any(name.startswith(_HUGE) for name in names) and not names & {"cpu", "memory"}:
+        yield causes.forbidden(field, "HugePages require cpu or memory")
+    yield from _claims(found.get("claims") or [], f"{field}.claims", pod_claims)
+
+
+def pod_resources(spec: Obj, field: str) -> Iterator[Cause]:
+    """Requests and limits of a whole pod (KEP-2837): of cpu, memory and huge pages, and not less than those of its
+    containers."""
+    whole: Obj = spec.get("resources") or {}
+    if "claims" in whole:
+        yield causes.forbidden(f"{field}.claims", "claims may not be set for Resources at pod-level")
+    for side in ("limits", "requests"):
+        for name in whole.get(side) or ():
+            if name not in ("cpu", "memory") and not name.startswith(_HUGE):
+                yield causes.unsupported(f"{field}.{side}[{name}]", name, ("cpu", _HUGE, "memory"))
+    claims = [claim.get("name", "") for claim in spec.get("resourceClaims") or ()]
+    yield from resources(whole, field, claims)
+    for name, amount in (whole.get("requests") or {}).items():
+        parts = [(c.get("resources") or {}).get("requests") or {} for c in spec.get("containers") or ()]
+        total = sum((parse_quantity(part[name]) for part in parts if name in part), Fraction())
+        if total > parse_quantity(amount):
+            shown = canonical_quantity(str(float(total)))
+            why = f"must be greater than or equal to aggregate container requests of {shown}"
+            yield causes.invalid(f"{field}.requests[{name}]", amount, why)
+    for index, container in enumerate(spec.get("containers") or ()):
+        for name, amount in ((container.get("resources") or {}).get("limits") or {}).items():
+            limit = (whole.get("limits") or {}).get(name)
+            if limit is not None and parse_quantity(amount) > parse_quantity(limit):
+                why = f"must be less than or equal to pod limits of {limit}"
+                yield causes.invalid(f"{field}.containers[{index}][{name}].limits", amount, why)
+
+
+def _claims(claims: list[Obj], field: str, pod_claims: Collection[str]) -> Iterator[Cause]:
+    """Which of the pod's resource claims, or which requests of them, a container uses."""
+    seen: set[tuple[str, str]] = set()
+    for index, claim in enumerate(claims):
+        where, name, request = f"{field}[{index}]", claim.get("name", ""), claim.get("request", "")
+        if not name:
+            yield causes.required(where)
+            continue
+        if request:
+            yield from causes.dns_label(f"{where}.request", request)
+        if {(name, ""), (name, request)} & seen or (not request and any(other == name for other, _ in seen)):
+            yield causes.duplicate(where, f"{name}/{request}" if request and (name, "") not in seen else name)
+        seen.add((name, request))
+        if name not in pod_claims:
+            among = f": {', '.join(sorted(pod_claims))}" if pod_claims else " which is empty"
+            why = f"must be one of the names in pod.spec.resourceClaims{among}"
+            yield Cause(errors.NOT_FOUND, f"Not found: {causes.shown(name)}: {why}", where)
 
 
 def _resource(field: str, name: str, amount: Any) -> Iterator[Cause]:
@@ -133,50 +163,61 @@ def _resource(field: str, name: str, amount: Any) -> Iterator[Cause]:
         yield from causes.qualified_name(field, name)
         if parse_quantity(amount).denominator != 1:
             yield causes.invalid(field, amount, "must be an integer")
-    elif name not in _STANDARD and not name.startswith("hugepages-"):
+    elif name not in _STANDARD and not name.startswith(_HUGE):
         yield causes.invalid(field, name, "must be a standard resource type or fully qualified")
         yield causes.invalid(field, name, "must be a standard resource for containers")
     if parse_quantity(amount) < 0:
         yield causes.invalid(field, amount, "must be greater than or equal to 0")
 
 
+def _resize_policies(policies: list[Obj], field: str, pod: Obj) -> Iterator[Cause]:
+    """Kubernetes names the list, not the entry, but for one that comes again."""
+    seen: set[str] = set()
+    for index, policy in enumerate(policies):
+        name, restart = policy.get("resourceName", ""), policy.get("restartPolicy", "")
+        if name in seen:
+            yield causes.duplicate(f"{field}[{index}]", name)
+        seen.add(name)
+        yield from causes.one_of(field, name, ("cpu", "memory"))
+        yield from causes.one_of(field, restart, ("NotRequired", "RestartContainer"))
+        if pod.get("restartPolicy") == "Never" and restart != "NotRequired":
+            why = "must be 'NotRequired' when pod `restartPolicy` is 'Never'"
+            yield causes.invalid(field, restart, why)
+
+
+def _restarts(container: Obj, field: str) -> Iterator[Cause]:
+    """A container's own restart policy, and by exit code (KEP-5307)."""
+    policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or []
+    if policy is None and rules:
+        yield causes.required(f"{field}.restartPolicy", "must specify restartPolicy when restart rules are used")
+        if ".initContainers[" in field:
+            return
+    elif policy is not None and policy not in _RESTARTS:
+        yield causes.unsupported(f"{field}.restartPolicy", policy, _RESTARTS)
+    if len(rules) > _MOST_RULES:
+        yield causes.too_many(f"{field}.restartPolicyRules", len(rules), _MOST_RULES)
+    for index, rule in enumerate(rules):
+        where, codes = f"{field}.restartPolicyRules[{index}]", rule.get("exitCodes")
+        if rule.get("action", "") not in _ACTIONS:
+            yield causes.unsupported(f"{where}.action", rule.get("action", ""), _ACTIONS)
+        if codes is None:
+            yield causes.required(f"{where}.exitCodes", "must be specified")
+        elif codes.get("operator", "") not in ("In", "NotIn"):
+            yield causes.unsupported(f"{where}.exitCodes.operator", codes.get("operator", ""), ("In", "NotIn"))
+
+
 def init_containers(group: list[Obj], field: str) -> Iterator[Cause]:
     """What holds for init containers beside the rules of all: only those that keep running (KEP-753) are probed and
-    hooked."""
+    hooked, or restarted to be resized."""
     for index, container in enumerate(group):
-        policy, where = container.get("restartPolicy"), f"{field}[{index}]"
-        if policy not in (None, "Always", "Never", "OnFailure"):
-            yield causes.unsupported(f"{where}.restartPolicy", policy, ("Always", "Never", "OnFailure"))
-        for name in ("lifecycle", *_PROBES) if policy != "Always" else ():
+        where = f"{field}[{index}]"
+        if not _begins(container, field):
+            continue
+        for name in ("lifecycle", *validate_actions.PROBES):
             if container.get(name) is not None:
                 why = "may not be set for init containers without restartPolicy=Always"
                 yield causes.forbidden(f"{where}.{name}", why)
-
-
-def _handler(handler: Obj, field: str, known: tuple[str, ...]) -> Iterator[Cause]:
-    given = [name for name in known if name in handler]
-    if not given:
-        yield causes.required(field, "must specify a handler type")
-    for extra in given[1:]:
-        yield causes.forbidden(f"{field}.{extra}", "may not specify more than 1 handler type")
-    if "exec" in handler and not handler["exec"].get("command"):
-        yield causes.required(f"{field}.exec.command")
-    for name in ("httpGet", "tcpSocket", "grpc"):
-        if name in handler:
-            yield from causes.port_reference(f"{field}.{name}.port", handler[name].get("port"))
-    if "httpGet" in handler:
-        yield from _http_get(handler["httpGet"], f"{field}.httpGet")
-
-
-def _http_get(action: Obj, field: str) -> Iterator[Cause]:
-    if not action.get("path"):
-        yield causes.required(f"{field}.path")
-    yield from causes.one_of(f"{field}.scheme", action.get("scheme"), ("HTTP", "HTTPS"))
-
-
-def _probe(probe: Obj, field: str, *, exact: bool) -> Iterator[Cause]:
-    yield from _handler(probe, field, ("exec", "grpc", "httpGet", "tcpSocket"))
-    for name in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
-        yield from causes.at_least(f"{field}.{name}", probe.get(name))
-    if exact and probe.get("successThreshold", 1) != 1:
-        yield causes.invalid(f"{field}.successThreshold", probe["successThreshold"], "must be 1")
+        for at, policy in enumerate(container.get("resizePolicy") or ()):
+            if policy.get("restartPolicy") == "RestartContainer":
+                why = "must not be set to 'RestartContainer' for non-sidecar initContainers"
+                yield causes.invalid(f"{where}.resizePolicy[{at}].restartPolicy", "RestartContainer", why)

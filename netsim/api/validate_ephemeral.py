@@ -41,9 +41,9 @@ def _of(pod: Obj) -> list[Obj]:
 def ephemeral_containers(spec: Obj) -> Iterator[Cause]:
     """The rules of each."""
     found = spec.get("ephemeralContainers") or []
-    volumes = {volume.get("name", "") for volume in spec.get("volumes") or ()}
+    volumes = {volume.get("name", ""): volume for volume in spec.get("volumes") or ()}
     plain = [{key: value for key, value in container.items() if key not in _REFUSED} for container in found]
-    yield from validate_containers.containers(plain, _WHERE, volumes, host_network=bool(spec.get("hostNetwork")))
+    yield from validate_containers.containers(plain, _WHERE, volumes, spec)
     others = [c.get("name") for group in ("initContainers", "containers") for c in spec.get(group) or ()]
     seen = set(others)
     for index, container in enumerate(found):

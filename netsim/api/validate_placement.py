@@ -98,11 +98,20 @@ def node_affinity(affinity: Obj, field: str) -> Iterator[Cause]:
             where = f"{field}.{_REQUIRED}.nodeSelectorTerms"
             yield causes.required(where, "must have at least one node selector term")
         for index, term in enumerate(terms):
-            yield from _node_term(term, f"{field}.{_REQUIRED}.nodeSelectorTerms[{index}]")
+            where = f"{field}.{_REQUIRED}.nodeSelectorTerms[{index}]"
+            yield from _node_term(term, where)
+            yield from _term_values(term, where)
     for index, preferred in enumerate(affinity.get(_PREFERRED) or ()):
         where = f"{field}.{_PREFERRED}[{index}]"
         yield from _weight(preferred, where)
         yield from _node_term(preferred.get("preference") or {}, f"{where}.preference")
+
+
+def _term_values(term: Obj, field: str) -> Iterator[Cause]:
+    """The values of required terms are labels'; those of preferred ones may be anything."""
+    for index, requirement in enumerate(term.get("matchExpressions") or ()):
+        for at, value in enumerate(requirement.get("values") or ()):
+            yield from causes.label_value(f"{field}.matchExpressions[{index}].values[{at}]", value)
 
 
 def _weight(preferred: Obj, field: str) -> Iterator[Cause]:
@@ -156,12 +165,28 @@ def _pod_term(term: Obj, field: str) -> Iterator[Cause]:
     for name in ("labelSelector", "namespaceSelector"):
         if term.get(name) is not None:
             yield from causes.selector_object(f"{field}.{name}", term[name])
-    for index, namespace in enumerate(term.get("namespaces") or ()):
-        yield from causes.dns_label(f"{field}.namespaces[{index}]", namespace)
+    for namespace in term.get("namespaces") or ():  # Kubernetes does not say which of them
+        yield from causes.dns_label(f"{field}.namespace", namespace)
+    for name in ("matchLabelKeys", "mismatchLabelKeys"):
+        yield from _label_keys(term.get(name) or [], f"{field}.{name}", term)
+    for index, key in enumerate(term.get("matchLabelKeys") or ()):
+        if key in (term.get("mismatchLabelKeys") or ()):
+            why = "exists in both matchLabelKeys and mismatchLabelKeys"
+            yield causes.invalid(f"{field}.matchLabelKeys[{index}]", key, why)
     if not term.get("topologyKey"):
         yield causes.required(f"{field}.topologyKey", "can not be empty")
     else:
         yield from causes.qualified_name(f"{field}.topologyKey", term["topologyKey"])
+
+
+def _label_keys(keys: list[str], field: str, term: Obj) -> Iterator[Cause]:
+    """Keys whose values are taken from the pod (KEP-3633), beside a selector of others."""
+    selector = term.get("labelSelector")
+    if keys and selector is None:
+        yield causes.forbidden(field, "must not be specified when labelSelector is not set")
+        return
+    for index, key in enumerate(keys):
+        yield from causes.qualified_name(f"{field}[{index}]", key)
 
 
 def _spread(constraints: list[Obj], field: str) -> Iterator[Cause]:
@@ -198,5 +223,6 @@ def _spread_options(constraint: Obj, field: str) -> Iterator[Cause]:
         policy = constraint.get(name)
         if policy is not None and policy not in ("Honor", "Ignore"):
             yield causes.unsupported(f"{field}.{name}", policy, ("Honor", "Ignore"))
+    yield from _label_keys(constraint.get("matchLabelKeys") or [], f"{field}.matchLabelKeys", constraint)
     if constraint.get("labelSelector") is not None:
         yield from causes.selector_object(f"{field}.labelSelector", constraint["labelSelector"])

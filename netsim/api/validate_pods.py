@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from netsim.api import causes, validate_containers, validate_placement, validate_security, validate_volumes
+from netsim.api import (
+    causes,
+    validate_containers,
+    validate_ephemeral,
+    validate_os,
+    validate_placement,
+    validate_security,
+    validate_volumes,
+)
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 
 _RESTART_POLICIES = ("Always", "Never", "OnFailure")
 _DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+_PREEMPTION = ("Never", "PreemptLowerPriority")
+_SEARCHES, _SEARCH_LIMIT, _OVERRIDE_LIMIT = 32, 2048, 64
 _SECONDS_LIMIT = 2**31 - 1
 _UPDATE_MESSAGE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -26,19 +36,20 @@ def pod(obj: Obj) -> Iterator[Cause]:
 def pod_create(obj: Obj) -> Iterator[Cause]:
     yield from pod(obj)
     if (obj.get("spec") or {}).get("ephemeralContainers"):
+        yield from validate_ephemeral.ephemeral_containers(obj["spec"])
         yield causes.forbidden("spec.ephemeralContainers", "cannot be set on create")
 
 
-def pod_spec(spec: Obj, field: str, *, extra_volumes: frozenset[str] = frozenset()) -> Iterator[Cause]:
+def pod_spec(spec: Obj, field: str, *, extra_volumes: Collection[str] = ()) -> Iterator[Cause]:
     """A pod's or template's spec; `field` is its path, `extra_volumes` are volumes that it gets from elsewhere."""
     good, problems = validate_volumes.judge(spec.get("volumes") or [], f"{field}.volumes")
     yield from problems
-    names = good | extra_volumes
+    volumes = {**{name: {"persistentVolumeClaim": {}} for name in extra_volumes}, **good}
+    yield from _resource_claims(spec.get("resourceClaims") or [], f"{field}.resourceClaims")
     if not spec.get("containers"):
         yield causes.required(f"{field}.containers")
     for group in ("initContainers", "containers"):
-        found, where = spec.get(group) or [], f"{field}.{group}"
-        yield from validate_containers.containers(found, where, names, host_network=bool(spec.get("hostNetwork")))
+        yield from validate_containers.containers(spec.get(group) or [], f"{field}.{group}", volumes, spec)
     yield from validate_containers.init_containers(spec.get("initContainers") or [], f"{field}.initContainers")
     yield from validate_security.pod_context(spec, field)
     yield from _unique_containers(spec, field)
@@ -50,13 +61,53 @@ def pod_spec(spec: Obj, field: str, *, extra_volumes: frozenset[str] = frozenset
     for name in ("hostname", "subdomain"):
         if spec.get(name):
             yield from causes.dns_label(f"{field}.{name}", spec[name])
-    for name in ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName", "schedulerName"):
+    for name in ("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"):
         if spec.get(name):
             yield from causes.dns_subdomain(f"{field}.{name}", spec[name])
+    yield from _host_parts(spec, field)
+    if spec.get("preemptionPolicy") is not None:
+        yield from causes.one_of(f"{field}.preemptionPolicy", spec["preemptionPolicy"], _PREEMPTION)
+    yield from validate_containers.resources({"limits": spec.get("overhead") or {}}, f"{field}.overhead")
+    yield from validate_os.system(spec, field)
+    yield from validate_containers.pod_resources(spec, f"{field}.resources")
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         yield from causes.ip_address(f"{field}.hostAliases[{index}].ip", alias.get("ip", ""))
         for at, name in enumerate(alias.get("hostnames") or ()):
             yield from causes.dns_subdomain(f"{field}.hostAliases[{index}].hostnames[{at}]", name)
+
+
+def _host_parts(spec: Obj, field: str) -> Iterator[Cause]:
+    """What does not go together with namespaces of the host, or with users of one's own (KEP-127)."""
+    if spec.get("hostUsers") is False:
+        for name in ("hostPID", "hostIPC"):
+            if spec.get(name):
+                yield causes.forbidden(f"{field}.H{name[1:]}", "when `hostUsers` is false")
+    override, where = spec.get("hostnameOverride"), f"{field}.hostnameOverride"
+    if override is None:
+        return
+    for name in ("setHostnameAsFQDN", "hostNetwork"):
+        if spec.get(name):
+            yield causes.forbidden(where, f"may not be specified when {name} is true")
+    if len(override) > _OVERRIDE_LIMIT:
+        yield causes.too_long(where, _OVERRIDE_LIMIT)
+    yield from causes.dns_subdomain(where, override)
+
+
+def _resource_claims(claims: list[Obj], field: str) -> Iterator[Cause]:
+    """Devices that a pod asks for (KEP-4381): each claim is there by name or made from a template."""
+    for index, claim in enumerate(claims):
+        where, name = f"{field}[{index}]", claim.get("name", "")
+        yield from causes.dns_label(f"{where}.name", name) if name else [causes.required(f"{where}.name")]
+        given = [part for part in ("resourceClaimName", "resourceClaimTemplateName") if part in claim]
+        if not given:
+            why = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
+            yield causes.invalid(where, claim, why)
+        elif len(given) > 1:
+            why = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+            yield causes.invalid(where, claim, why)
+        for part in given:
+            yield from causes.dns_subdomain(f"{where}.{part}", claim[part])
+    yield from causes.unique((f"{field}[{index}].name", claim.get("name")) for index, claim in enumerate(claims))
 
 
 def _unique_containers(spec: Obj, field: str) -> Iterator[Cause]:
@@ -71,13 +122,33 @@ def _dns(spec: Obj, field: str) -> Iterator[Cause]:
     config = spec.get("dnsConfig") or {}
     servers = config.get("nameservers") or []
     if spec.get("dnsPolicy") == "None" and not servers:
-        why = "must provide at least one DNS nameserver when `dnsPolicy` is None"
-        yield causes.required(f"{field}.dnsConfig.nameservers", why)
+        if spec.get("dnsConfig") is None:
+            yield causes.required(f"{field}.dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None")
+        else:
+            why = "must provide at least one DNS nameserver when `dnsPolicy` is None"
+            yield causes.required(f"{field}.dnsConfig.nameservers", why)
+        return
     if len(servers) > 3:
         why = "must not have more than 3 nameservers"
         yield causes.invalid(f"{field}.dnsConfig.nameservers", servers, why)
     for index, server in enumerate(servers):
         yield from causes.ip_address(f"{field}.dnsConfig.nameservers[{index}]", server)
+    yield from _searches(config.get("searches") or [], f"{field}.dnsConfig.searches")
+    for index, option in enumerate(config.get("options") or ()):
+        if not option.get("name"):
+            yield causes.required(f"{field}.dnsConfig.options[{index}]", "must not be empty")
+
+
+def _searches(domains: list[str], field: str) -> Iterator[Cause]:
+    """Domains to look names up in; they may have underscores, and be the root (KEP-4427)."""
+    if len(domains) > _SEARCHES:
+        yield causes.invalid(field, domains, f"must not have more than {_SEARCHES} search paths")
+    if len(" ".join(domains)) > _SEARCH_LIMIT:
+        why = f"must not have more than {_SEARCH_LIMIT} characters (including spaces) in the search list"
+        yield causes.invalid(field, domains, why)
+    for index, domain in enumerate(domains):
+        if domain != ".":
+            yield from causes.dns_subdomain(f"{field}[{index}]", domain.removesuffix(".").replace("_", "0"))
 
 
 def _seconds(spec: Obj, field: str) -> Iterator[Cause]:

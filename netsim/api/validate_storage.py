@@ -65,11 +65,24 @@ def claim_spec(spec: Obj, field: str) -> Iterator[Cause]:
         yield causes.required(f"{field}.resources[storage]")
     elif parse_quantity(requests["storage"]) <= 0:
         yield causes.invalid(f"{field}.resources[storage]", requests["storage"], "must be greater than zero")
-    source = spec.get("dataSource")
-    if source is not None:
-        for name in ("kind", "name"):
-            if not source.get(name):
-                yield causes.required(f"{field}.dataSource.{name}")
+    if spec.get("volumeAttributesClassName"):
+        yield from causes.dns_subdomain(f"{field}.volumeAttributesClassName", spec["volumeAttributesClassName"])
+    for name in ("dataSource", "dataSourceRef"):
+        if spec.get(name) is not None:
+            yield from _data_source(spec[name], f"{field}.{name}")
+
+
+def _data_source(source: Obj, field: str) -> Iterator[Cause]:
+    """What a volume is filled from: of no group only another claim."""
+    group, kind = source.get("apiGroup", ""), source.get("kind", "")
+    for name in ("name", "kind"):
+        if not source.get(name):
+            yield causes.required(f"{field}.{name}")
+    if not group and kind != "PersistentVolumeClaim":
+        why = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
+        yield causes.invalid(field, kind, why)
+    elif group:
+        yield from causes.dns_subdomain(f"{field}.apiGroup", group)
 
 
 def claim_update(new: Obj, old: Obj) -> Iterator[Cause]:

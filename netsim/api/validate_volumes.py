@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
-from netsim.api import causes, validate_storage
+from netsim.api import causes, validate_env, validate_mounts, validate_storage
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.quantity import parse_quantity
@@ -27,26 +27,28 @@ _TYPES = (
     "storageos", "projected", "scaleIO", "csi", "ephemeral", "image",
 )  # fmt: skip
 """In the order in which Kubernetes looks: the first of several is the one that is meant."""
+_FIELDS = ("metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid")
+"""What can be made a file of a pod's own."""
 _TOLD_AS = {"cephfs": "cephFS", "downwardAPI": "downwarAPI"}
 """How Kubernetes spells some of them where they are too many."""
 _NAMED = ("configMap", "secret")
 
 
-def judge(found: list[Obj], field: str) -> tuple[set[str], list[Cause]]:
-    """The names of the volumes listed at `field` that keep the rules, which alone can be mounted, and what is wrong
-    with the others."""
-    good: set[str] = set()
+def judge(found: list[Obj], field: str) -> tuple[dict[str, Obj], list[Cause]]:
+    """The volumes listed at `field` that keep the rules, by name: they alone can be mounted; and what is wrong with
+    the others."""
+    good: dict[str, Obj] = {}
     problems: list[Cause] = []
     for index, volume in enumerate(found):
         where, name = f"{field}[{index}]", volume.get("name", "")
         wrong = [*_volume(volume, where), *_name(name, f"{where}.name", good)]
         problems += wrong
         if not wrong:
-            good.add(name)
+            good[name] = volume
     return good, problems
 
 
-def _name(name: str, field: str, taken: set[str]) -> Iterator[Cause]:
+def _name(name: str, field: str, taken: Collection[str]) -> Iterator[Cause]:
     if not name:
         yield causes.required(field)
     elif name in taken:
@@ -102,39 +104,48 @@ def _without_dots(field: str, path: str) -> Iterator[Cause]:
         yield causes.invalid(field, path, "must not contain '..'")
 
 
-def _item_path(field: str, path: str) -> Iterator[Cause]:
-    """Files of a volume stay below it: relative paths without ".."."""
-    if path.startswith("/"):
-        yield causes.invalid(field, path, "must be a relative path")
-    yield from _without_dots(field, path)
+def _mode(source: Obj, field: str) -> Iterator[Cause]:
+    mode = source.get(field.rpartition(".")[2])
+    if mode is not None and not 0 <= mode <= 0o777:
+        yield causes.invalid(field, mode, "must be a number between 0 and 0777 (octal), both inclusive")
 
 
 def _keys(source: Obj, field: str) -> Iterator[Cause]:
     """The keys of a ConfigMap or Secret that are made files."""
+    yield from _mode(source, f"{field}.defaultMode")
     for index, item in enumerate(source.get("items") or ()):
         where = f"{field}.items[{index}]"
+        yield from _mode(item, f"{where}.mode")
         for part in ("key", "path"):
             if not item.get(part):
                 yield causes.required(f"{where}.{part}")
-        yield from _item_path(f"{where}.path", item.get("path", ""))
+        yield from validate_mounts.descending_path(f"{where}.path", item.get("path", ""))
 
 
 def _downward(source: Obj, field: str) -> Iterator[Cause]:
     """Fields of the pod that are made files. Kubernetes names the volume, not the item."""
+    yield from _mode(source, f"{field}.defaultMode")
     for item in source.get("items") or ():
+        yield from _mode(item, f"{field}.mode")
         given = [kind for kind in ("fieldRef", "resourceFieldRef") if item.get(kind) is not None]
         if not item.get("path"):
             yield causes.required(f"{field}.path")
-        yield from _item_path(f"{field}.path", item.get("path", ""))
+        yield from validate_mounts.descending_path(f"{field}.path", item.get("path", ""))
         if not given:
             yield causes.required(field, "one of fieldRef and resourceFieldRef is required")
         elif len(given) > 1:
             why = "fieldRef and resourceFieldRef can not be specified simultaneously"
             yield causes.invalid(field, "resource", why)
+        if "fieldRef" in item:
+            path, where = item["fieldRef"].get("fieldPath", ""), f"{field}.fieldRef.fieldPath"
+            yield from validate_env.field_path(path, where, _FIELDS)
+        elif not (item.get("resourceFieldRef") or {"containerName": "-"}).get("containerName"):
+            yield causes.required(f"{field}.resourceFieldRef.containerName")
 
 
 def _projected(source: Obj, field: str) -> Iterator[Cause]:
     """Several sources in one directory, each of one kind."""
+    yield from _mode(source, f"{field}.defaultMode")
     for index, part in enumerate(source.get("sources") or ()):
         where = f"{field}.sources[{index}]"
         kinds = [kind for kind in _PROJECTED if kind in part]
@@ -150,7 +161,7 @@ def _token(source: Obj, field: str) -> Iterator[Cause]:
     """Kubernetes names the volume where the path is missing, not the source."""
     if not source.get("path"):
         yield causes.required(f"{field.partition('.sources[')[0]}.path")
-    yield from _item_path(f"{field}.path", source.get("path", ""))
+    yield from validate_mounts.descending_path(f"{field}.path", source.get("path", ""))
 
 
 _PROJECTED = ("secret", "configMap", "downwardAPI", "serviceAccountToken")

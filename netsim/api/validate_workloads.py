@@ -4,10 +4,10 @@ DaemonSets, and of PodTemplates and ControllerRevisions."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from netsim.api import causes, validate_metadata, validate_pods
+from netsim.api import causes, validate_metadata, validate_pods, validate_storage
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.selectors import SelectorError, label_selector_of
@@ -76,7 +76,17 @@ def stateful_set(obj: Obj) -> Iterator[Cause]:
     for field in ("minReadySeconds", "revisionHistoryLimit"):
         yield from causes.at_least(f"spec.{field}", spec.get(field))
     yield from causes.at_least("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
-    yield from _replicated(spec, "statefulset", "StatefulSet", extra_volumes=frozenset(claims))
+    yield from _replicated(spec, "statefulset", "StatefulSet", extra_volumes=claims)
+
+
+def stateful_set_create(obj: Obj) -> Iterator[Cause]:
+    """What is immutable is looked at only here: it may have been wrong before."""
+    yield from stateful_set(obj)
+    spec = obj.get("spec") or {}
+    if spec.get("serviceName"):
+        yield from causes.dns_label("spec.serviceName", spec["serviceName"])
+    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+        yield from validate_storage.claim_spec(claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}].spec")
 
 
 def _stateful_update_strategy(strategy: Obj) -> Iterator[Cause]:
@@ -143,7 +153,7 @@ def controller_revision_update(new: Obj, old: Obj) -> Iterator[Cause]:
 # --- shared ------------------------------------------------------------------------------------------------------
 
 
-def template(given: Obj, field: str, *, extra_volumes: frozenset[str] = frozenset()) -> Iterator[Cause]:
+def template(given: Obj, field: str, *, extra_volumes: Collection[str] = ()) -> Iterator[Cause]:
     """A pod template; `extra_volumes` are volumes its pods get from elsewhere."""
     yield from validate_metadata.common(given.get("metadata") or {}, f"{field}.metadata")
     spec = given.get("spec") or {}
@@ -160,7 +170,7 @@ def _always(pod: Obj, owner: str) -> Iterator[Cause]:
         yield causes.forbidden("spec.template.spec.activeDeadlineSeconds", why)
 
 
-def _replicated(spec: Obj, name: str, owner: str, *, extra_volumes: frozenset[str] = frozenset()) -> Iterator[Cause]:
+def _replicated(spec: Obj, name: str, owner: str, *, extra_volumes: Collection[str] = ()) -> Iterator[Cause]:
     yield from causes.at_least("spec.replicas", spec.get("replicas"))
     given = spec.get("template") or {}
     selector = spec.get("selector")

@@ -202,7 +202,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     ),
     (
         kinds.PODS,
-        {"spec.dnsPolicy": "None"},
+        {"spec.dnsPolicy": "None", "spec.dnsConfig": {"searches": ["a"]}},
         "spec.dnsConfig.nameservers",
         "Required value: must provide at least one DNS nameserver when `dnsPolicy` is None",
     ),
