@@ -73,12 +73,12 @@ def pod(name: str, cpu: str = "100m", **spec: Any) -> Obj:
 
 
 @asynccontextmanager
-async def running(*nodes: Obj) -> AsyncIterator[tuple[FakeApi, Cache, Cache]]:
+async def running(*nodes: Obj, **others: Cache) -> AsyncIterator[tuple[FakeApi, Cache, Cache]]:
     pods, known = Cache(), Cache()
     for each in nodes:
         known.put(each, "1")
     api = FakeApi(pods)
-    caches = {"pods": pods, "nodes": known}
+    caches = {"pods": pods, "nodes": known, **{f"{name}.resource.k8s.io": cache for name, cache in others.items()}}
     scheduler = Scheduler(api, caches, lambda: START)  # type: ignore[arg-type]
     scheduler.listen()
     tasks = [asyncio.create_task(scheduler.run()), asyncio.create_task(scheduler.workers.write_events())]
@@ -183,3 +183,17 @@ async def test_other_schedulers_gated_and_leaving_pods_are_left_alone() -> None:
         assert api.bound == {"a": 1}
         pods.put(pod("gated"), "2")
         await until(lambda: api.bound.total() == 2)
+
+
+async def test_a_pod_waits_for_its_claim_and_then_for_its_devices() -> None:
+    claims, classes = Cache(), Cache()
+    classes.put({"metadata": {"name": "gpu"}}, "1")
+    wish = {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "gpu"}}]}}
+    pending = {"metadata": {"name": "c", "namespace": "ns"}, "spec": wish, "status": {}}
+    async with running(node("a"), resourceclaims=claims, deviceclasses=classes) as (api, pods, _):
+        pods.put(pod("p", resourceClaims=[{"name": "d", "resourceClaimName": "c"}]), "1")
+        await until(lambda: '"c" not found' in api.conditions.get("p", ""))
+        claims.put(pending, "2")
+        await until(lambda: "1 cannot allocate all claims" in api.conditions["p"])
+        claims.put({**pending, "status": {"allocation": {"devices": {}}}}, "3")
+        await until(lambda: api.bound["a"] == 1)
