@@ -51,9 +51,12 @@ async def apply_writes(client: Client, writes: Writes, record: Recorder) -> list
     changes, creates, subs = _stages(writes)
     for note in (write for write in writes if isinstance(write, Note)):
         record(note)
-    both = await asyncio.gather(_all(client, changes), _in_batches(client, creates))
-    last = await _all(client, subs)
-    outcomes = [*both[0], *both[1], *last]
+    if changes and creates:
+        both = await asyncio.gather(_all(client, changes), _in_batches(client, creates))
+        outcomes = [*both[0], *both[1]]
+    else:
+        outcomes = [*await _all(client, changes), *await _in_batches(client, creates)]
+    outcomes += await _all(client, subs)
     for outcome in outcomes:
         _announce(outcome, record)
     return outcomes
@@ -70,6 +73,9 @@ def _stages(writes: Writes) -> tuple[list[Write], list[Write], list[Write]]:
 
 
 async def _all(client: Client, writes: Sequence[Write]) -> list[Outcome]:
+    """Side by side; a single one without the tasks that this takes, as most rounds write one object."""
+    if len(writes) == 1:
+        return [await _apply(client, writes[0])]
     outcomes: list[Outcome] = []
     for start in range(0, len(writes), PARALLEL):
         outcomes += await asyncio.gather(*(_apply(client, write) for write in writes[start : start + PARALLEL]))

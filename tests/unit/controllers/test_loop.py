@@ -115,6 +115,22 @@ async def test_a_deletion_of_what_is_gone_is_fine(cluster: Any, make_client: Any
     assert outcome.gone and not outcome.failed
 
 
+async def test_only_what_goes_side_by_side_takes_tasks() -> None:
+    tasks: list[asyncio.Task[Any] | None] = []
+
+    class Server:
+        async def delete(self, *_args: object, **_options: object) -> Obj:
+            tasks.append(asyncio.current_task())
+            return {}
+
+    for names in ("a", "bc"):
+        writes = [Delete(PODS, name, "ns") for name in names]
+        outcomes = await apply_writes(Server(), writes, lambda note: None)  # type: ignore[arg-type]
+        assert [outcome.write for outcome in outcomes] == writes
+    assert tasks[0] is asyncio.current_task()
+    assert len(set(tasks)) == 3
+
+
 @asynccontextmanager
 async def running(
     cluster: Any, client: Any, controllers: list[Controller], lag: random.Random, longest: float
