@@ -58,6 +58,8 @@ def set_pod_defaults(pod: Obj, spec: Obj, qos: str) -> Obj:
 def _service(service: Obj) -> None:
     spec = service.setdefault("spec", {})
     fill(spec, type="ClusterIP", sessionAffinity="None")
+    if spec["sessionAffinity"] == "None":
+        spec.pop("sessionAffinityConfig", None)
     if spec["sessionAffinity"] == "ClientIP":
         client = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
         client.setdefault("timeoutSeconds", _CLIENT_IP_SECONDS)

@@ -80,8 +80,9 @@ def _owners(meta: Obj) -> Iterator[Cause]:
 
 
 def _finalizer(field: str, finalizer: str, any_name: bool) -> Iterator[Cause]:
-    """A qualified name, with its domain unless the kind takes `any_name` or it is a standard one."""
-    yield from causes.qualified_name(field, finalizer)
+    """A qualified name, with its domain unless the kind takes `any_name` or it is a standard one. Where the name is
+    wrong in itself Kubernetes names the list, else the entry."""
+    yield from causes.qualified_name(field.partition("[")[0], finalizer)
     if not any_name and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
         why = "name is neither a standard finalizer name nor is it fully qualified"
         yield causes.invalid(field, finalizer, why)

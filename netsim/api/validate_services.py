@@ -96,8 +96,6 @@ def _repeated(field: str, port: Obj, name: str) -> Cause:
 def _affinity(spec: Obj) -> Iterator[Cause]:
     affinity = spec.get("sessionAffinity")
     yield from causes.one_of("spec.sessionAffinity", affinity, ("ClientIP", "None"))
-    if affinity == "None" and spec.get("sessionAffinityConfig"):
-        yield causes.forbidden("spec.sessionAffinityConfig", "must not be set when session affinity is None")
     if affinity == "ClientIP":
         seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds", 0)
         if not 0 < seconds <= _AFFINITY_LIMIT:

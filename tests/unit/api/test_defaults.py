@@ -209,6 +209,7 @@ def test_service_types() -> None:
     assert spec(clusterIP="None")["clusterIPs"] == ["None"]
     assert spec(clusterIP="fd00::1")["ipFamilies"] == ["IPv6"]
     assert spec(type="ExternalName", externalName="a.b").keys() == {"type", "externalName", "sessionAffinity"}
+    assert "sessionAffinityConfig" not in spec(sessionAffinityConfig={"clientIP": {"timeoutSeconds": 5}})
     affinity = spec(sessionAffinity="ClientIP")["sessionAffinityConfig"]
     assert affinity == {"clientIP": {"timeoutSeconds": 10800}}
 

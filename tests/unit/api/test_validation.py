@@ -129,6 +129,12 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (kinds.PODS, {"metadata.labels": {"a b": "c"}}, "metadata.labels", 'Invalid value: "a b": name part must consist'),
     (kinds.PODS, {"metadata.labels": {"a": "-"}}, "metadata.labels", 'Invalid value: "-": a valid label must be an'),
     (kinds.PODS, {"metadata.annotations": {"a": "x" * 262145}}, "metadata.annotations", "Too long: may not be more"),
+    (
+        kinds.PODS,
+        {"metadata.finalizers": ["x y"]},
+        "metadata.finalizers",
+        'Invalid value: "x y": name part must consist',
+    ),
     (kinds.PODS, {"metadata.finalizers": ["x"]}, "metadata.finalizers[0]", 'Invalid value: "x": name is neither a'),
     (kinds.NODES, {"metadata.namespace": "x"}, "metadata.namespace", "Forbidden: not allowed on this type"),
     (

@@ -306,11 +306,34 @@ def test_no_selector_matches_no_template() -> None:
 
 
 def test_claims_of_a_stateful_set_are_volumes_of_its_pods() -> None:
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     changes = {
-        "spec.volumeClaimTemplates": [{"metadata": {"name": "v"}}],
+        "spec.volumeClaimTemplates": [{"metadata": {"name": "v"}, "spec": asked}],
         "spec.template.spec.containers.0.volumeMounts": [{"name": "v", "mountPath": "/v"}],
     }
     assert validate_create(STS, set_defaults(STS, merged(BASES[STS], changes))) == []
+    changes["spec.volumeClaimTemplates"] = [{"metadata": {"name": "v"}}]
+    wrong = set_defaults(STS, merged(BASES[STS], changes))
+    where = "spec.volumeClaimTemplates[0].spec"
+    fields = [cause.field for cause in validate_create(STS, wrong)]
+    assert fields == [f"{where}.accessModes", f"{where}.resources[storage]"]
+    assert validate_update(STS, wrong, wrong) == [], "what is immutable may stay wrong"
+
+
+def test_a_claim_is_filled_from_a_claim_or_from_what_its_group_names() -> None:
+    for source, field in (
+        ({"kind": "Pod", "name": "p"}, "spec.dataSourceRef"),
+        ({"apiGroup": "A", "kind": "K", "name": "n"}, "spec.dataSourceRef.apiGroup"),
+        ({"kind": "PersistentVolumeClaim"}, "spec.dataSourceRef.name"),
+    ):
+        found = validate_create(PVC, set_defaults(PVC, merged(BASES[PVC], {"spec.dataSourceRef": source})))
+        assert [cause.field for cause in found] == [field]
+
+
+def test_a_metric_source_that_is_not_meant_is_not_looked_at() -> None:
+    metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Value", "averageValue": "1"}}}
+    found = validate_create(HPA, set_defaults(HPA, merged(BASES[HPA], {"spec.metrics": [{**metric, "pods": {}}]})))
+    assert [cause.field for cause in found] == ["spec.metrics[0].pods"]
 
 
 def _with_volumes(*volumes: Obj) -> Obj:
