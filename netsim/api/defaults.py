@@ -230,7 +230,7 @@ _FILLERS: dict[Kind, Callable[[Obj], None]] = {
     kinds.INGRESS_CLASSES: _ingress_class,
     kinds.PRIORITY_CLASSES: _priority_class,
     kinds.PERSISTENT_VOLUMES: storage.default_volume,
-    kinds.PERSISTENT_VOLUME_CLAIMS: storage.default_claim,
+    kinds.PERSISTENT_VOLUME_CLAIMS: storage.default_own_claim,
     kinds.STORAGE_CLASSES: storage.default_storage_class,
     kinds.CSI_DRIVERS: storage.default_csi_driver,
     kinds.VOLUME_ATTACHMENTS: storage.default_attachment,

@@ -6,11 +6,22 @@ from __future__ import annotations
 from netsim.api.kinds import Obj
 from netsim.api.pod_defaults import fill
 
+_SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+
 
 def default_claim(claim: Obj) -> None:
     """A PersistentVolumeClaim, on its own or as a template."""
     fill(claim.setdefault("spec", {}), volumeMode="Filesystem")
     fill(claim.setdefault("status", {}), phase="Pending")
+
+
+def default_own_claim(claim: Obj) -> None:
+    """A claim that is no template: of sources that Kubernetes does not know it keeps none."""
+    default_claim(claim)
+    spec = claim["spec"]
+    source = spec.get("dataSource")
+    if source is not None and (source.get("apiGroup", ""), source.get("kind")) not in _SOURCES:
+        del spec["dataSource"]
 
 
 def default_volume(volume: Obj) -> None:

@@ -330,6 +330,13 @@ def test_a_claim_is_filled_from_a_claim_or_from_what_its_group_names() -> None:
         assert [cause.field for cause in found] == [field]
 
 
+def test_a_claim_keeps_no_source_of_an_unknown_kind() -> None:
+    for source, kept in (({"kind": "Pod", "name": "p"}, False), ({"kind": "PersistentVolumeClaim", "name": "p"}, True)):
+        claim = set_defaults(PVC, merged(BASES[PVC], {"spec.dataSource": source}))
+        assert ("dataSource" in claim["spec"]) is kept
+        assert validate_create(PVC, claim) == []
+
+
 def test_a_metric_source_that_is_not_meant_is_not_looked_at() -> None:
     metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Value", "averageValue": "1"}}}
     found = validate_create(HPA, set_defaults(HPA, merged(BASES[HPA], {"spec.metrics": [{**metric, "pods": {}}]})))
