@@ -64,9 +64,9 @@ def _check_new(kind: Kind, namespace: str, obj: Obj) -> None:
 
 
 def check_identity(kind: Kind, namespace: str, name: str, obj: Obj) -> None:
-    """400 when the body's namespace or name contradicts the URL."""
+    """400 when the body's namespace or name contradicts the URL. A namespace of what is in none is overlooked."""
     found = obj["metadata"].get("namespace")
-    if found and found != namespace:
+    if kind.namespaced and found and found != namespace:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
     given = obj["metadata"].get("name")
     if name and given and given != name:

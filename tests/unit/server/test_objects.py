@@ -237,3 +237,25 @@ async def test_amounts_are_answered_in_their_one_form_and_other_texts_for_them_c
     assert made["spec"]["hard"] == {"requests.cpu": "500m"}
     again = await api.ok("PUT", f"{url}/q", quota("0.50"))
     assert again["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+
+ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+
+
+async def test_a_namespace_of_what_is_in_none_is_overlooked(api: Any) -> None:
+    """As manifests have it that put everything, ClusterRoles too, into one namespace."""
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "rules": [],
+        "metadata": {"name": "r", "namespace": "shop"},
+    }  # fmt: skip
+    made = await api.post(ROLES, role)
+    changed = await api.ok("PUT", f"{ROLES}/r", {**role, "metadata": role["metadata"] | {"labels": {"a": "b"}}})
+    merged = await api.merge(f"{ROLES}/r", {"metadata": {"namespace": "shop", "labels": {"c": "d"}}})
+    assert merged["metadata"]["labels"] == {"a": "b", "c": "d"}
+    url = f"{ROLES}/applied?fieldManager=m"
+    applying = {**role, "metadata": {"name": "applied", "namespace": "shop"}}
+    applied = await api.ok("PATCH", url, applying, content_type="application/apply-patch+yaml")
+    again = await api.ok("PATCH", url, applying, content_type="application/apply-patch+yaml")
+    for answer in (made, changed, merged, applied, again):
+        assert "namespace" not in answer["metadata"]
+    assert again["metadata"]["resourceVersion"] == applied["metadata"]["resourceVersion"]
