@@ -79,6 +79,11 @@ def label_problems(labels: Obj | None) -> Iterator[Cause]:
             yield causes.invalid(f"metadata.labels[{PREFIX}{mode}-version]", version, 'must be "latest" or "v1.x"')
 
 
+def asks(labels: Obj | None) -> bool:
+    """Whether the labels of a namespace ask for anything: most ask for nothing."""
+    return any(key.startswith(PREFIX) for key in labels or ())
+
+
 def policy(labels: Obj | None, mode: str) -> Policy:
     """What the labels ask for in a mode, `enforce` or `warn`. Who enforces a level is also warned by it. Labels that
     were written before they were looked at may ask for what there is not: that is taken for the strictest level, of

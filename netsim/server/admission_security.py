@@ -5,6 +5,7 @@ from __future__ import annotations
 from netsim.api import errors, kinds
 from netsim.api.kinds import Kind, Obj
 from netsim.api.pod_security import (
+    asks,
     existing_violations,
     label_problems,
     policy,
@@ -35,6 +36,8 @@ async def admit_secure(core: Core, kind: Kind, new: Obj, old: Obj | None, sub: s
     if not spec:
         return []
     labels = await _labels(core, new)
+    if not asks(labels):
+        return []
     if kind is kinds.PODS:
         asked = policy(labels, "enforce")
         wrong = violations(asked, metadata, spec)
@@ -57,7 +60,7 @@ def _to_be_judged(new: Obj, old: Obj | None, sub: str) -> bool:
 
 async def _labels(core: Core, obj: Obj) -> Obj:
     namespace = await core.find(kinds.NAMESPACES, "", obj["metadata"]["namespace"])
-    return dict(namespace["metadata"].get("labels") or {}) if namespace is not None else {}
+    return (namespace["metadata"].get("labels") or {}) if namespace is not None else {}
 
 
 def _pod_of(kind: Kind, obj: Obj, old: Obj | None, sub: str) -> tuple[Obj, Obj]:
