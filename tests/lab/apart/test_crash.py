@@ -116,7 +116,9 @@ def test_killing_a_dns_process_is_healed_and_names_go_on(web: Lab, address: str)
         return restarts(pod) == restarts(pods[0]) + 1 and pod["status"]["containerStatuses"][0]["ready"]
 
     ask = "for i in $(seq 20); do dig +short +tries=3 +time=1 web.default.svc.cluster.local; done"
-    assert web.exec("asker", "sh", "-c", ask).stdout.split() == [address] * 20
+    said = web.exec("asker", "sh", "-c", ask).stdout.splitlines()
+    # Until the rules leave the dead one out, a try of dig's may be refused: it says so after ";;" and asks again.
+    assert [line for line in said if not line.startswith(";;")] == [address] * 20
     until(restarted, 60, f"{victim} restarted")
 
 
