@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -202,6 +202,14 @@ def is_cidr(text: str) -> bool:
         return ipaddress.ip_interface(text).compressed is not None and "/" in text and "%" not in text
     except ValueError:
         return False
+
+
+def exactly_one(field: str, given: Sequence[str], what: str) -> Iterator[Cause]:
+    """Of the ways that are `given` (field names below `field`) one is wanted, a `what` such as "volume type"."""
+    if not given:
+        yield required(field, f"must specify a {what}")
+    for extra in given[1:]:
+        yield forbidden(f"{field}.{extra}", f"may not specify more than 1 {what}")
 
 
 def unique(values: Iterable[tuple[str, Any]]) -> Iterator[Cause]:

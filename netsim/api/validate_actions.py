@@ -43,11 +43,9 @@ def _sleep(sleep: Obj | None, field: str, grace: int | None) -> Iterator[Cause]:
 def _handler(handler: Obj, field: str, known: tuple[str, ...]) -> Iterator[Cause]:
     """Exactly one way; of several only the first is looked at."""
     given = [name for name in known if name in handler]
+    yield from causes.exactly_one(field, given, "handler type")
     if not given:
-        yield causes.required(field, "must specify a handler type")
         return
-    for extra in given[1:]:
-        yield causes.forbidden(f"{field}.{extra}", "may not specify more than 1 handler type")
     kind, action, where = given[0], handler[given[0]], f"{field}.{given[0]}"
     if kind == "exec" and not action.get("command"):
         yield causes.required(f"{where}.command")

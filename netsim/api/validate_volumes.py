@@ -59,11 +59,9 @@ def _name(name: str, field: str, taken: Collection[str]) -> Iterator[Cause]:
 
 def _volume(volume: Obj, field: str) -> Iterator[Cause]:
     kinds = [kind for kind in _TYPES if kind in volume]
+    yield from causes.exactly_one(field, [_TOLD_AS.get(kind, kind) for kind in kinds], "volume type")
     if not kinds:
-        yield causes.required(field, "must specify a volume type")
         return
-    for extra in kinds[1:]:
-        yield causes.forbidden(f"{field}.{_TOLD_AS.get(extra, extra)}", "may not specify more than 1 volume type")
     kind, source = kinds[0], volume[kinds[0]]
     for part in _REQUIRED_PARTS.get(kind, ()):
         if not source.get(part):
