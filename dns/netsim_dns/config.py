@@ -40,8 +40,8 @@ class DnsConfig:
     `zone` the cluster domain, which names of addresses point into; `more_zones` further ones; `reverse_zones` those of
     addresses; `listen` the (address, port) pairs of UDP and TCP, port 0 for any free one;
     `ttl` seconds of every record (0..3600); `cache_ttl` the cap of the cache that kubeadm puts in front (0: no
-    cache), which also lifts a TTL below 5 to 5, `denial_ttl` that of denials (None: the same); `pods` how
-    `a-b-c-d.NS.pod` names are answered; `cluster_cidrs` the ranges whose reverse names belong to the cluster: with
+    cache), which also lifts lower TTLs to `ttl_floor`; `denial_ttl`, `denial_floor` those of denials (None: the same);
+    `pods` how `a-b-c-d.NS.pod` names are answered; `cluster_cidrs` the ranges whose reverse names are the cluster's: with
     `fallthrough` other names in the `fallthrough_zones` that are unknown here are not denied but left to an upstream;
     without one they are SERVFAIL; `hinfo_for_any`: a query for ANY is told that it is obsolete (RFC 8482);
     `local_addresses` this server's own addresses, by which it finds the Service it stands behind (for NS; None: the
@@ -64,6 +64,8 @@ class DnsConfig:
     ttl: int = 30
     cache_ttl: int = 30
     denial_ttl: int | None = None
+    ttl_floor: int = CACHE_TTL_MIN
+    denial_floor: int = CACHE_TTL_MIN
     pods: Literal["disabled", "insecure", "verified"] = "insecure"
     cluster_cidrs: tuple[str, ...] = ("10.96.0.0/16", "10.244.0.0/16")
     fallthrough: bool = True
@@ -112,5 +114,7 @@ class DnsConfig:
 
     def through_cache(self, ttl: int, denial: bool = False) -> int:
         """A TTL as it comes out of the cache: not below its floor, not above its cap."""
+        if not self.cache_ttl:
+            return ttl
         cap = self.denial_ttl if denial and self.denial_ttl is not None else self.cache_ttl
-        return min(max(ttl, CACHE_TTL_MIN), cap) if self.cache_ttl else ttl
+        return min(max(ttl, self.denial_floor if denial else self.ttl_floor), cap)

@@ -219,7 +219,7 @@ class Responder:
         if exact and asked != question and zone is not None:
             found = self._find(asked, make_context(asked, self.index, self.config, zone))
         if query.opcode == OPCODE_NOTIFY and self.config.cache_ttl:
-            found = found._replace(ttl=CACHE_TTL_MIN)
+            found = found._replace(ttl=self.config.through_cache(CACHE_TTL_MIN))
         touched = made_from(context) if context else None
         return Kept(build_body(asked if exact else question, found, zone or ()), exact, touched)
 

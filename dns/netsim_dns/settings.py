@@ -87,6 +87,8 @@ def _dns_config(values: Mapping[str, Any], class_ignored: bool) -> DnsConfig:
         ttl=values.get("ttl", default.ttl),
         cache_ttl=values.get("cache", default.cache_ttl),
         denial_ttl=values.get("denial-ttl"),
+        ttl_floor=values.get("ttl-floor", default.ttl_floor),
+        denial_floor=values.get("denial-floor", default.denial_floor),
         pods=values.get("pods", default.pods),
         cluster_cidrs=cidrs,
         fallthrough=values.get("fallthrough", default.fallthrough),

@@ -25,6 +25,7 @@ from .values import seconds, whole
 
 ReadFile = Callable[[str], str]
 CACHE_MOST, DENIAL_MOST = 3600, 1800
+SHARDS, SHARD_LEAST = 256, 4
 
 
 def forwarded_zones(server: Server) -> list[ForwardZone]:
@@ -85,9 +86,9 @@ def read_cache(directive: Directive, server: Server) -> None:
 def _cache_option(line: Directive, cache: CacheConfig) -> dict[str, Any]:
     match line.name, line.arguments:
         case (("success" | "denial" as kind), [capacity, *times]):
-            found: dict[str, Any] = {f"{kind}_capacity": whole(line, capacity)}
+            found: dict[str, Any] = {f"{kind}_capacity": _capacity(whole(line, capacity))}
             found |= {f"{kind}_ttl": _time(line, times[0])} if times else {}
-            found |= {"ttl_min": whole(line, times[1])} if times[1:] else {}
+            found |= {f"{kind}_ttl_min": whole(line, times[1])} if times[1:] else {}
         case "prefetch", [amount, *rest]:
             found = {"prefetch": whole(line, amount)}
             found |= {"prefetch_window": seconds(line, rest[0])} if rest else {}
@@ -104,6 +105,11 @@ def _cache_option(line: Directive, cache: CacheConfig) -> dict[str, Any]:
             options = "success, denial, prefetch, serve_stale, servfail, disable, keepttl"
             raise line.error(f"not served as it is written; cache has {options}: {INSTEAD}")
     return found
+
+
+def _capacity(asked: int) -> int:
+    """As many entries as CoreDNS makes room for: in 256 parts of the same size, of 4 at least."""
+    return SHARDS * max(asked // SHARDS, SHARD_LEAST)
 
 
 def _time(line: Directive, text: str) -> int:

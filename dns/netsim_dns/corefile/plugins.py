@@ -92,7 +92,8 @@ def _cache(cache: CacheConfig | None) -> dict[str, Any]:
     if cache is None:
         return {"cache": 0}
     apart = {"denial-ttl": cache.denial_ttl} if cache.denial_ttl != cache.success_ttl else {}
-    return {"cache": cache.success_ttl, **apart}
+    floors = {"ttl-floor": cache.success_ttl_min, "denial-floor": cache.denial_ttl_min}
+    return {"cache": cache.success_ttl, **apart, **floors}
 
 
 def _loop(directive: Directive, server: Server) -> None:

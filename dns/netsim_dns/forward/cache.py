@@ -32,9 +32,9 @@ class Entry:
     last_hit: float = 0.0
     fetching: bool = False
 
-    def left(self, now: float) -> float:
-        """Seconds it is still good for; negative once it is over."""
-        return self.ttl - (now - self.stored)
+    def left(self, now: float) -> int:
+        """Whole seconds it is still good for, as TTLs count them; none or less once it is over."""
+        return int(self.ttl) - int(now - self.stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,8 @@ class Cache:
         left = entry.left(now)
         if left <= 0:
             return self._stale(table, key, entry, left)
-        ttl = int(entry.ttl) if self.config.keep_ttl else int(entry.ttl) - int(now - entry.stored)
         self._count(entry, now)
-        return Hit(entry.message, max(ttl, 1), self._prefetch(entry, int(left)))
+        return Hit(entry.message, int(entry.ttl) if self.config.keep_ttl else left, self._prefetch(entry, left))
 
     def put(self, key: bytes, message: Message, now: float) -> bool:
         """Keep a message if its kind is kept; it takes the place of what was known. Was it kept?"""
@@ -107,7 +106,7 @@ class Cache:
         of_use = before.left(now) > -self.config.serve_stale and before.message.kind is not Kind.FAILURE
         return of_use and message.kind is Kind.FAILURE
 
-    def _stale(self, table: dict[bytes, Entry], key: bytes, entry: Entry, left: float) -> Hit | None:
+    def _stale(self, table: dict[bytes, Entry], key: bytes, entry: Entry, left: int) -> Hit | None:
         if -left >= self.config.serve_stale or entry.message.kind is Kind.FAILURE:
             self.drop(key)
             return None
@@ -145,5 +144,6 @@ def kept_for(message: Message, config: CacheConfig) -> float:
     """Seconds a message is kept, and the TTL its records get, also when it is not kept; 0 if that cache is off."""
     if message.kind is Kind.FAILURE:
         return config.servfail_ttl
-    most = config.denial_ttl if message.kind is Kind.DENIAL else config.success_ttl
-    return min(max(message.ttl, config.ttl_min), most)
+    if message.kind is Kind.DENIAL:
+        return min(max(message.ttl, config.denial_ttl_min), config.denial_ttl)
+    return min(max(message.ttl, config.success_ttl_min), config.success_ttl)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Literal
 
-from ..config import ConfigError, Listen
+from ..config import CACHE_TTL_MIN, ConfigError, Listen
 from ..names import Labels, labels_of, lower
 
 Policy = Literal["random", "round_robin", "sequential"]
@@ -23,18 +23,20 @@ class CacheConfig:
     """How long answers of upstreams are kept. Times in seconds.
 
     `success_ttl`, `denial_ttl` the most an answer or a denial is kept (0: none is kept, and its TTLs stay as they
-    came), `ttl_min` the least; `servfail_ttl` the same for an upstream's SERVFAIL (0: not kept); `success_capacity`,
+    came), `success_ttl_min`, `denial_ttl_min` the least; `servfail_ttl` how long an upstream's SERVFAIL is (0: not at
+    all); `success_capacity`,
     `denial_capacity` entries. With `prefetch` above 0 an entry asked for that often, with no pause longer than
     `prefetch_window`, is fetched anew once no more than `prefetch_percent` of its TTL is left. `serve_stale` is how
     long after its end an entry is still served, with TTL 0, while it is fetched anew (0: not at all); with
     `stale_verify` it is only served if fetching fails. `keep_ttl`: TTLs are not counted down. `authoritative`: what
     is answered from the cache has AA set, as with CoreDNS; off, it is as the upstream had it. `no_success`,
-    `no_denial` are zones whose answers or denials are not kept, though they get the TTLs (`.`: all).
+    `no_denial` are zones whose answers or denials (and failures) are not kept, though they get the TTLs (`.`: all).
     """
 
     success_ttl: int = 30
     denial_ttl: int = 30
-    ttl_min: int = 5
+    success_ttl_min: int = CACHE_TTL_MIN
+    denial_ttl_min: int = CACHE_TTL_MIN
     servfail_ttl: float = 5.0
     success_capacity: int = 9984
     denial_capacity: int = 9984
@@ -53,7 +55,8 @@ class CacheConfig:
             _check_zone(name)
         _within(self, "success_ttl", 0, TTL_LIMIT)
         _within(self, "denial_ttl", 0, TTL_LIMIT)
-        _within(self, "ttl_min", 0, TTL_LIMIT)
+        _within(self, "success_ttl_min", 0, TTL_LIMIT)
+        _within(self, "denial_ttl_min", 0, TTL_LIMIT)
         _within(self, "servfail_ttl", 0, SERVFAIL_TTL_MAX)
         _within(self, "success_capacity", 1, 1_000_000)
         _within(self, "denial_capacity", 1, 1_000_000)

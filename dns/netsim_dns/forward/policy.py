@@ -13,14 +13,14 @@ Shuffle = Callable[[list[int]], None]
 def order(policy: Policy, count: int, turn: int, shuffle: Shuffle) -> list[int]:
     """The order in which `count` upstreams are tried for the `turn`th question (from 0): indexes.
 
-    By turns the second is the first to be asked, as in CoreDNS.
+    By turns the second is the first to be asked, and after the one whose turn it is come the others as listed, as in
+    CoreDNS.
     """
     indexes = list(range(count))
     if policy == "random":
         shuffle(indexes)
     elif policy == "round_robin":
-        first = (turn + 1) % count
-        indexes = indexes[first:] + indexes[:first]
+        indexes.insert(0, indexes.pop((turn + 1) % count))
     return indexes
 
 

@@ -14,7 +14,7 @@ from ..names import Labels
 from ..telemetry.metrics import Metrics
 from ..telemetry.query_log import name_text
 from ..telemetry.registry import type_name
-from ..types import FORMERR, REFUSED, SERVFAIL
+from ..types import FORMERR, NOERROR, NXDOMAIN, REFUSED, SERVFAIL
 from ..wire import TC
 from .cache import Cache, Hit, Use, kept_for
 from .config import ForwardZone, zone_label, zone_labels
@@ -56,9 +56,11 @@ class Resolver:
         self.then = Resolver(zone.then, metrics, server, clock) if zone.then else None
         self.cache = Cache(zone.cache)
         self._excluded = frozenset(map(zone_labels, zone.excluded))
+        no_denial = frozenset(map(zone_labels, zone.cache.no_denial))
         self._unkept = {
             Kind.SUCCESS: frozenset(map(zone_labels, zone.cache.no_success)),
-            Kind.DENIAL: frozenset(map(zone_labels, zone.cache.no_denial)),
+            Kind.DENIAL: no_denial,
+            Kind.FAILURE: no_denial,
         }
         self._metrics = metrics
         self._clock = clock
@@ -122,7 +124,7 @@ class Resolver:
             return None
         name = "success" if hit.message.kind is Kind.SUCCESS else "denial"
         self._metrics.add("cache_hits_total", *self._type_labels[name])
-        if hit.ttl == 0:
+        if hit.use is not Use.FETCH_OR_SERVE and hit.ttl == 0:
             self._metrics.add("cache_served_stale_total", *self._labels)
         return hit
 
@@ -165,7 +167,7 @@ class Resolver:
         except UpstreamError as failure:
             self.cache.fetched(asked.key)
             if fallback:
-                return Found(fallback.message, 0, kept=True)
+                return self._stale(fallback)
             self._log(asked, SERVFAIL, str(failure))
             return Found(rcode=SERVFAIL)
         if not answers(message, asked.question):
@@ -173,10 +175,14 @@ class Resolver:
             self._metrics.add("cache_drops_total", *self._labels)
             self._log(asked, FORMERR, "an upstream answered another question")
             return Found(rcode=FORMERR)
-        if fallback and message.kind is Kind.FAILURE:
-            return Found(fallback.message, 0, kept=True)
+        if fallback and message.rcode not in (NOERROR, NXDOMAIN):
+            return self._stale(fallback)
         self._keep(asked, message)
         return Found(message, int(kept_for(message, self.zone.cache)) or None)
+
+    def _stale(self, kept: Hit) -> Found:
+        self._metrics.add("cache_served_stale_total", *self._labels)
+        return Found(kept.message, 0, kept=True)
 
     async def ask(self, asked: Asked, stream: bool) -> Message:
         """Ask upstreams, and those of `then` if they answer so; raises UpstreamError."""

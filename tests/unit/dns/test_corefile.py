@@ -81,6 +81,7 @@ corp.example:53 b.example {
     errors
     cache 10 {
         success 5000 60 7
+        denial 3
         prefetch 3 1m30s 20%
         serve_stale 1h verify
         servfail 1s
@@ -104,9 +105,17 @@ corp.example:53 b.example {
     assert (corp.policy, corp.excluded, corp.max_fails, corp.expire) == ("sequential", ("x.corp.example",), 3, 0.5)
     assert (corp.health_interval, corp.prefer_udp, corp.failover) == (2.0, True, (2, 5))
     cache = corp.cache
-    assert (cache.success_capacity, cache.success_ttl, cache.denial_ttl, cache.ttl_min) == (5000, 60, 10, 7)
+    assert (cache.success_capacity, cache.success_ttl, cache.success_ttl_min) == (19 * 256, 60, 7)
+    assert (cache.denial_capacity, cache.denial_ttl, cache.denial_ttl_min) == (1024, 10, 5)
     assert (cache.prefetch, cache.prefetch_window, cache.prefetch_percent) == (3, 90.0, 20)
     assert (cache.serve_stale, cache.stale_verify, cache.servfail_ttl) == (3600.0, True, 1.0)
+
+
+def test_the_clusters_names_have_the_bounds_of_their_blocks_cache(tmp_path: Path) -> None:
+    cache = "cache 30 {\nsuccess 5000 60 40\ndenial 5000 20 0\n}"
+    found = settings_of(tmp_path, main_block(cache)).dns
+    assert [found.through_cache(ttl) for ttl in (0, 50, 90)] == [40, 50, 60]
+    assert [found.through_cache(ttl, denial=True) for ttl in (0, 9, 90)] == [0, 9, 20]
 
 
 def test_places_and_variables() -> None:

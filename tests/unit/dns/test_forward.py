@@ -13,9 +13,10 @@ import pytest
 from netsim_dns.config import ConfigError
 from netsim_dns.forward.config import CacheConfig, ForwardConfig, ForwardZone
 from netsim_dns.forward.forwarder import Forwarder
+from netsim_dns.telemetry.metrics import Metrics
 from netsim_dns.types import A
 
-from .false_upstream import recorded, reply, upstream
+from .false_upstream import SOA, recorded, reply, upstream
 from .forwarding import NAME, PATIENT, ask, data, forwarding, rcode, resolver, until
 
 
@@ -148,6 +149,35 @@ async def test_stale_answers_are_served_while_upstreams_are_gone(verify: bool) -
         now = 100.0 + 30 + 3601
         assert rcode(await ask(forwarder)) == "SERVFAIL"
         forwarder.close()
+
+
+@pytest.mark.parametrize(("code", "seen"), [(2, 0), (5, 0), (1, 0), (3, 3)])
+async def test_verified_stale_answers_give_way_to_answers_and_denials_only(code: int, seen: int) -> None:
+    now, codes = 0.0, iter([0, code])
+
+    def turncoat(query: dns.message.Message, _: str) -> dns.message.Message:
+        rcode = next(codes)
+        records = [] if rcode else ["@ 30 IN A 203.0.113.1"]
+        return reply(query, *records, rcode=rcode, authority=[SOA.format(ttl=60)] if rcode == 3 else ())
+
+    async with upstream(turncoat) as server:
+        zone = ForwardZone(upstreams=(server.address,), cache=CacheConfig(serve_stale=3600, stale_verify=True))
+        metrics = Metrics()
+        forwarder = Forwarder(ForwardConfig((zone,)), metrics=metrics, clock=lambda: now)
+        await ask(forwarder)
+        now = 100.0
+        assert (await ask(forwarder)).rcode() == seen
+        assert sum(metrics.values["cache_served_stale_total"].values()) == (seen == 0)
+        forwarder.close()
+
+
+async def test_failures_are_denials_to_zones_whose_denials_are_not_kept() -> None:
+    async with upstream(recorded) as server:
+        cache = CacheConfig(no_denial=("example.test",))
+        async with forwarding(server, cache=cache) as forwarder:
+            for _ in range(2):
+                assert rcode(await ask(forwarder, "servfail.example.test.")) == "SERVFAIL"
+        assert len(server.asked) == 2
 
 
 async def test_the_longest_zone_wins() -> None:

@@ -67,6 +67,13 @@ def test_prefetch_is_for_what_is_asked_often_and_once_at_a_time() -> None:
     assert [use(now) for now in (96, 176)] == [Use.SERVE] * 2
 
 
+def test_what_is_left_for_prefetch_are_whole_seconds() -> None:
+    cache = Cache(CacheConfig(prefetch=1, prefetch_percent=50))
+    cache.put(b"k", message("@ 6 IN A 203.0.113.1"), 0)
+    found = [cache.get(b"k", now) for now in (2.9, 3.0)]
+    assert [hit and (hit.ttl, hit.use) for hit in found] == [(4, Use.SERVE), (3, Use.SERVE_AND_FETCH)]
+
+
 @pytest.mark.parametrize("verify", [False, True])
 def test_stale_entries_are_served_for_a_while(verify: bool) -> None:
     cache = Cache(CacheConfig(serve_stale=100, stale_verify=verify))

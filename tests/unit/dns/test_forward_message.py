@@ -61,6 +61,12 @@ def test_times_are_kept_within_bounds(made: Message, seconds: int) -> None:
     assert kept_for(made, CacheConfig(denial_ttl=10, servfail_ttl=3)) == seconds
 
 
+def test_answers_and_denials_have_a_least_time_each() -> None:
+    config = CacheConfig(success_ttl_min=7, denial_ttl_min=1)
+    assert kept_for(message("@ 0 IN A 203.0.113.1"), config) == 7
+    assert kept_for(message(rcode=3, authority=(SOA.format(0, 0),)), config) == 1
+
+
 RECORDS = st.lists(
     st.sampled_from(
         (

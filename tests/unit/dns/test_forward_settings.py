@@ -88,7 +88,8 @@ def test_orders() -> None:
 
     assert order("random", 3, 5, backwards) == [2, 1, 0]
     assert order("sequential", 3, 5, backwards) == [0, 1, 2]
-    assert [order("round_robin", 3, turn, backwards)[0] for turn in range(4)] == [1, 2, 0, 1]
+    turns = [order("round_robin", 3, turn, backwards) for turn in range(4)]
+    assert turns == [[1, 0, 2], [2, 0, 1], [0, 1, 2], [1, 0, 2]]
 
 
 UPS, DOWNS = (False,) * 3, (True,) * 3
