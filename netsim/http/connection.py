@@ -50,8 +50,19 @@ def _peer_of(transport: asyncio.Transport, trusted: bool) -> Peer:
     return Peer(host, common_name, groups, trusted, sha256(encoded).hexdigest() if encoded else "")
 
 
+_TOO_LARGE = (
+    b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Request entity too large: '
+    b'limit is %d","reason":"RequestEntityTooLarge","code":413}\n' % BODY_LIMIT
+)
+"""As Kubernetes says it, whose clients show what a Status says."""
+
+
 def _plain(status: int, text: str) -> Response:
     return Response(status, [("Content-Type", "text/plain; charset=utf-8")], text.encode() + b"\n")
+
+
+def _too_large() -> Response:
+    return Response(413, [("Content-Type", "application/json")], _TOO_LARGE)
 
 
 class Connection(asyncio.Protocol):
@@ -135,14 +146,14 @@ class Connection(asyncio.Protocol):
         fields = dict(self._headers)
         length = fields.get("content-length", "0")
         if length.isdigit() and int(length) > BODY_LIMIT:
-            self._refuse(413, f"the body is larger than {BODY_LIMIT} bytes")
+            self._refuse(_too_large())
         elif fields.get("expect", "").lower() == "100-continue" and self._worker is None and not self._refused:
             self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
         if self._size > BODY_LIMIT:
-            self._refuse(413, f"the body is larger than {BODY_LIMIT} bytes")
+            self._refuse(_too_large())
         elif not self._refused:
             self._body.append(body)
 
@@ -168,7 +179,7 @@ class Connection(asyncio.Protocol):
             if self._raw is not None:
                 self._raw.inflow.feed(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
-            self._refuse(400, f"malformed request: {error}")
+            self._refuse(_plain(400, f"malformed request: {error}"))
         self._watch_deadline()
 
     def _watch_deadline(self) -> None:
@@ -181,13 +192,13 @@ class Connection(asyncio.Protocol):
     def _count_head(self, size: int) -> None:
         self._head_size += size
         if self._head_size > HEAD_LIMIT:
-            self._refuse(431, f"the request's head is larger than {HEAD_LIMIT} bytes")
+            self._refuse(_plain(431, f"the request's head is larger than {HEAD_LIMIT} bytes"))
 
-    def _refuse(self, status: int, text: str) -> None:
+    def _refuse(self, refusal: Response) -> None:
         if not self._refused:
             self._refused = True
             self._disarm()
-            self._enqueue(Job(Request("", ""), refusal=_plain(status, text)))
+            self._enqueue(Job(Request("", ""), refusal=refusal))
 
     def _enqueue(self, job: Job) -> None:
         self._jobs.append(job)
@@ -204,7 +215,7 @@ class Connection(asyncio.Protocol):
 
     def _time_out(self) -> None:
         self._deadline = None
-        self._refuse(408, f"the request did not arrive within {HEAD_TIMEOUT:.0f} s")
+        self._refuse(_plain(408, f"the request did not arrive within {HEAD_TIMEOUT:.0f} s"))
 
     def _stop_worker(self) -> None:
         if self._worker is not None:

@@ -28,6 +28,7 @@ from netsim.server.removed import refuse_removed
 from netsim.server.requests import CONNECTS, Target, parse_target
 from netsim.server.responses import error_response
 from netsim.server.services import ServiceAllocators
+from netsim.server.shown import show, wants_indented
 from netsim.server.tokens import TokenSigner
 from netsim.server.upkeep import Upkeep
 from netsim.store.types import Store, Unavailable
@@ -137,6 +138,9 @@ class ApiServer:
         finally:
             core.traffic.end(request)
         core.traffic.count(request, target, response.status)
+        if target.path.startswith("/api") and target.subresource not in _STREAMING and wants_indented(request):
+            show(response)
+        response.headers.append(("Audit-Id", request.header("audit-id") or core.new_uid()))
         return response
 
     async def _answer(self, core: Core, request: Request, target: Target, warnings: list[str]) -> Response:

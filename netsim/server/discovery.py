@@ -120,7 +120,7 @@ def _aggregated_group(registry: Registry, group: str) -> Obj:
 
 def encode_with_tag(document: Any) -> tuple[bytes, str]:
     """(JSON, ETag) of a document."""
-    body = orjson.dumps(document)
+    body = orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
     return body, tag_of(body)
 
 

@@ -11,7 +11,7 @@ from netsim.store.types import Item
 _FEWEST = 16
 _LARGEST = 8 << 20
 _TOTAL = 16 << 20
-_END = b"]}"
+_END = b"]}\n"
 
 
 class ListCache:

@@ -12,12 +12,15 @@ from netsim.server.core import Call, Core
 from netsim.server.negotiate import choose_format
 from netsim.server.removed import described, discovered
 from netsim.server.responses import json_response, text_response
+from netsim.server.shown import show
 
 _SWAGGER = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _ROOTS = (
-    "/.well-known/openid-configuration", "/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2",
-    "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version",
+    "/.well-known/openid-configuration", "/api", "/apis", "/apis/", "/metrics", "/openapi/v2", "/openapi/v3",
+    "/openapi/v3/", "/openid/v1/jwks", "/version",
 )  # fmt: skip
+_CHECKS = ("ping", "store", "watch-cache")
+_HEALTH = ("healthz", "livez", "readyz")
 
 
 async def serve(core: Core, call: Call) -> Response:
@@ -27,17 +30,29 @@ async def serve(core: Core, call: Call) -> Response:
     handler = _HANDLERS.get(first)
     if handler is None and request.path != "/metrics":
         return not_found()
-    if request.method not in ("GET", "HEAD") and handler is not health:
+    if request.method not in _METHODS.get(first, ("GET",)) and handler not in (health, _index):
         raise method_not_allowed()
     return await exposition.serve(core) if handler is None else handler(core, request, [first, *rest])
 
 
 def _index(core: Core, request: Request, parts: list[str]) -> Response:
-    return json_response({"paths": list(_ROOTS)})
+    paths = [*_ROOTS]
+    for group, version in core.registry.group_versions():
+        paths += [f"/apis/{group}", f"/apis/{group}/{version}"] if group else [f"/api/{version}"]
+    for health_path in _HEALTH:
+        paths += [f"/{health_path}", *(f"/{health_path}/{check}" for check in _CHECKS)]
+    return _lines({"paths": sorted(set(paths))})
 
 
 def _version(core: Core, request: Request, parts: list[str]) -> Response:
-    return json_response(discovery.VERSION) if len(parts) == 1 else not_found()
+    return _lines(discovery.VERSION) if len(parts) == 1 else not_found()
+
+
+def _lines(value: Obj) -> Response:
+    """JSON that is indented whoever asks."""
+    response = json_response(value)
+    show(response)
+    return response
 
 
 def _core_api(core: Core, request: Request, parts: list[str]) -> Response:
@@ -65,16 +80,26 @@ def not_found() -> Response:
 
 def health(core: Core, request: Request, parts: list[str]) -> Response:
     """ok while the store's events reach the watchers; `verbose` lists the checks."""
-    checks = {"ping": True, "store": True, "watch-cache": not core.hub.closed}
+    checks = dict.fromkeys(_CHECKS, True) | {"watch-cache": not core.hub.closed}
     if len(parts) > 1:
         known = checks.get(parts[1])
         return not_found() if known is None else text_response("ok" if known else "failed", 200 if known else 500)
-    healthy = all(checks.values())
+    left_out = set(request.params("exclude"))
+    healthy = all(ok for name, ok in checks.items() if name not in left_out)
     if any(name == "verbose" for name, _ in request.query) or not healthy:
-        lines = [f"[{'+' if ok else '-'}]{name} {'ok' if ok else 'failed'}" for name, ok in checks.items()]
+        lines = [_check_line(name, ok, name in left_out) for name, ok in checks.items()]
+        if unknown := sorted(left_out.difference(checks)):
+            listed = ",".join(f'"{name}"' for name in unknown)
+            lines.append(f"warn: some health checks cannot be excluded: no matches for {listed}")
         lines.append(f"{parts[0]} check {'passed' if healthy else 'failed'}")
         return text_response("\n".join(lines) + "\n", 200 if healthy else 500)
     return text_response("ok")
+
+
+def _check_line(name: str, ok: bool, left_out: bool) -> str:
+    if left_out:
+        return f"[+]{name} excluded: ok"
+    return f"[{'+' if ok else '-'}]{name} {'ok' if ok else 'failed'}"
 
 
 def discovery_root(core: Core, request: Request, is_core: bool) -> Response:
@@ -149,6 +174,7 @@ def swagger(core: Core, request: Request) -> Response:
     return tagged(request, body, tag, _SWAGGER)
 
 
+_METHODS = dict.fromkeys(("metrics", "openapi"), ("GET", "HEAD"))
 _HANDLERS: dict[str, Callable[[Core, Request, list[str]], Response]] = {
     "": _index,
     "version": _version,

@@ -16,18 +16,20 @@ _NO_CACHE = ("Cache-Control", "no-cache, private")
 
 
 def respond(body: bytes, form: Format = JSON, status: int = 200, warnings: Iterable[str] = ()) -> Response:
-    """JSON bytes as they are, or turned to YAML when that was asked for."""
+    """JSON bytes, ended as a line, or turned to YAML when that was asked for."""
     media = "application/json"
     if form.yaml:
         import yaml
 
         media, body = "application/yaml", yaml.safe_dump(orjson.loads(body), sort_keys=True).encode()
+    elif not body.endswith(b"\n"):  # a long list ends so: it would have to be copied
+        body += b"\n"
     headers = [_NO_CACHE, ("Content-Type", media), *map(warning_header, warnings)]
     return Response(status, headers, body)
 
 
 def json_response(value: Any, status: int = 200, warnings: Iterable[str] = ()) -> Response:
-    return respond(orjson.dumps(value), JSON, status, warnings)
+    return respond(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE), JSON, status, warnings)
 
 
 def error_response(error: StatusError, warnings: Iterable[str] = ()) -> Response:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,12 @@ async def test_pipelined_requests_are_answered_in_order(doors: Any) -> None:
 async def test_body_over_the_limit_is_refused(doors: Any) -> None:
     server = await doors.serve(echo)
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (BODY_LIMIT + 1)
-    assert (await raw_talk(server.port, head + b"x" * 1000)).startswith(b"HTTP/1.1 413 ")
+    answer = await raw_talk(server.port, head + b"x" * 1000)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    status = json.loads(answer.partition(b"\r\n\r\n")[2])  # kubectl says what it says
+    assert (status["reason"], status["message"]) == (
+        "RequestEntityTooLarge", "Request entity too large: limit is 3145728",
+    )  # fmt: skip
     chunk = b"%x\r\n%b\r\n" % (1 << 20, b"y" * (1 << 20))
     chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 4
     assert (await raw_talk(server.port, chunked)).startswith(b"HTTP/1.1 413 ")
