@@ -70,8 +70,11 @@ def _service(service: Obj) -> None:
     if spec.get("clusterIP") and not spec.get("clusterIPs"):
         spec["clusterIPs"] = [spec["clusterIP"]]
     if spec["type"] != "ExternalName":
-        fill(spec, internalTrafficPolicy="Cluster")
         _service_addresses(spec)
+    if spec["type"] in ("ClusterIP", "NodePort", "LoadBalancer"):
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+    elif spec["type"] == "ExternalName" and spec.get("internalTrafficPolicy") in ("Cluster", "Local"):
+        del spec["internalTrafficPolicy"]
     if spec["type"] in ("NodePort", "LoadBalancer") or (spec["type"] == "ClusterIP" and spec.get("externalIPs")):
         fill(spec, externalTrafficPolicy="Cluster")
     if spec["type"] == "LoadBalancer":
@@ -85,13 +88,11 @@ def _service(service: Obj) -> None:
 def _service_addresses(spec: Obj) -> None:
     """Without a policy a Service has one family, but where there is neither address nor selector it has both: whoever
     writes its endpoints may choose."""
-    if spec.get("clusterIPs") and not spec.get("clusterIP"):
-        spec["clusterIP"] = spec["clusterIPs"][0]
     free = spec.get("clusterIP") == "None" and not spec.get("selector")
-    fill(spec, ipFamilyPolicy="RequireDualStack" if free else "SingleStack")
+    spec.setdefault("ipFamilyPolicy", "RequireDualStack" if free else "SingleStack")
     if not spec.get("ipFamilies"):
         given = [ip for ip in spec.get("clusterIPs") or () if ip and ip != "None"]
-        spec["ipFamilies"] = ["IPv6" if ":" in ip else "IPv4" for ip in given] or ["IPv4"]
+        spec["ipFamilies"] = list(dict.fromkeys("IPv6" if ":" in ip else "IPv4" for ip in given)) or ["IPv4"]
     if free and spec["ipFamilyPolicy"] != "SingleStack" and len(spec["ipFamilies"]) == 1:
         spec["ipFamilies"] = [*spec["ipFamilies"], "IPv6" if spec["ipFamilies"] == ["IPv4"] else "IPv4"]
 
@@ -107,14 +108,29 @@ def _namespace(namespace: Obj) -> None:
 
 def _node(node: Obj) -> None:
     spec = node.setdefault("spec", {})
-    if spec.get("podCIDR") and not spec.get("podCIDRs"):
+    spec.pop("configSource", None)
+    if spec.get("podCIDR") and spec["podCIDR"] not in (spec.get("podCIDRs") or ())[:1]:
         spec["podCIDRs"] = [spec["podCIDR"]]
     elif spec.get("podCIDRs") and not spec.get("podCIDR"):
         spec["podCIDR"] = spec["podCIDRs"][0]
     status = node.setdefault("status", {})
     if "capacity" in status and "allocatable" not in status:
         status["allocatable"] = dict(status["capacity"])
+    status.pop("config", None)
+    for field, empty in _NODE_LISTS.items():
+        if status.get(field):
+            status[field] = [{**empty, **item} for item in status[field]]
     fill_empty(kinds.NODES, node)
+
+
+_NODE_LISTS: dict[str, Obj] = {
+    "addresses": {"type": "", "address": ""},
+    "conditions": {"type": "", "status": "", "lastHeartbeatTime": None, "lastTransitionTime": None},
+    "images": {"names": None},
+    "runtimeHandlers": {"name": ""},
+    "volumesAttached": {"name": "", "devicePath": ""},
+}
+"""What the items of the lists in a Node's status always say."""
 
 
 def _definition(crd: Obj) -> None:
@@ -148,8 +164,16 @@ def _service_account(account: Obj) -> None:
 def _endpoint_slice(endpoint_slice: Obj) -> None:
     for port in endpoint_slice.get("ports") or ():
         port.setdefault("name", "")
-        fill(port, protocol="TCP")
+        port.setdefault("protocol", "TCP")
+    found = endpoint_slice.get("endpoints") or ()
+    if any("conditions" not in endpoint or "deprecatedTopology" in endpoint for endpoint in found):
+        endpoint_slice["endpoints"] = [_endpoint(endpoint) for endpoint in found]
     fill_empty(kinds.ENDPOINT_SLICES, endpoint_slice)
+
+
+def _endpoint(endpoint: Obj) -> Obj:
+    """Of an older version's topology the newer one keeps nothing."""
+    return {"conditions": {}, **{key: value for key, value in endpoint.items() if key != "deprecatedTopology"}}
 
 
 def _zeros(kind: Kind) -> Callable[[Obj], None]:

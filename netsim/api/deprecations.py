@@ -45,9 +45,19 @@ def update_warnings_of(kind: Kind, obj: Obj, old: Obj) -> list[str]:
     return []
 
 
+def _endpoint_slice(obj: Obj) -> Iterator[str]:
+    if obj.get("addressType") == "FQDN":
+        yield "spec.addressType: FQDN endpoints are deprecated"
+
+
 def _ingress(obj: Obj) -> Iterator[str]:
     if _INGRESS_CLASS in (obj["metadata"].get("annotations") or {}):
         yield f"annotation \"{_INGRESS_CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"
+
+
+def _node(obj: Obj) -> Iterator[str]:
+    if (obj.get("spec") or {}).get("externalID"):
+        yield "spec.externalID: this field is deprecated, and is unused by Kubernetes"
 
 
 def _storage_class(obj: Obj) -> Iterator[str]:
@@ -92,7 +102,7 @@ def _service(obj: Obj) -> Iterator[str]:
                 yield f"spec.{field} is ignored for headless services"
         if spec.get("sessionAffinity") != "None":
             yield "spec.SessionAffinity is ignored for headless services"
-    if spec.get("externalIPs"):
+    if spec.get("externalIPs") and spec.get("clusterIP") != "None" and spec.get("type") != "ExternalName":
         yield "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
     if spec.get("type") == "ExternalName" and spec.get("externalIPs"):
         yield 'spec.externalIPs is ignored when spec.type is "ExternalName"'
@@ -206,7 +216,9 @@ _TEMPLATES = frozenset(
     (kinds.DEPLOYMENTS, kinds.REPLICA_SETS, kinds.REPLICATION_CONTROLLERS, kinds.STATEFUL_SETS, kinds.DAEMON_SETS)
 )
 _RULES: dict[Kind, Callable[[Obj], Iterator[str]]] = {
+    kinds.ENDPOINT_SLICES: _endpoint_slice,
     kinds.INGRESSES: _ingress,
+    kinds.NODES: _node,
     kinds.PERSISTENT_VOLUMES: _volume,
     kinds.PERSISTENT_VOLUME_CLAIMS: _storage_class,
     kinds.PODS: _pod,

@@ -124,5 +124,7 @@ def _fill(obj: dict[str, Any], empty: dict[str, Any]) -> None:
     for key, value in empty.items():
         if type(value) is dict:
             _fill(obj.setdefault(key, {}), value)
+        elif value is None:
+            obj[key] = obj.get(key) or None
         else:
             obj.setdefault(key, value)

@@ -22,6 +22,8 @@ _LINK_LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_netw
 
 def cluster_addresses(spec: Obj) -> Iterator[Cause]:
     """clusterIP, clusterIPs and ipFamilies of a Service that is no ExternalName."""
+    if spec.get("type") == "ExternalName":
+        return
     addresses, families = spec.get("clusterIPs") or [], spec.get("ipFamilies") or []
     yield from _first_address(spec.get("clusterIP") or "", addresses)
     yield from _families(families, spec.get("ipFamilyPolicy"))
@@ -35,7 +37,7 @@ def cluster_addresses(spec: Obj) -> Iterator[Cause]:
     if len(found) > 1 and len(set(found)) == 1:
         yield causes.invalid("spec.clusterIPs", addresses, "may specify no more than one IP for each IP family")
     for index, (family, has) in enumerate(zip(families, found, strict=False)):
-        if family != has:
+        if family in _FAMILIES and family != has:
             why = f"expected an {family} value as indicated by `ipFamilies[{index}]`"
             yield causes.invalid(f"spec.clusterIPs[{index}]", addresses[index], why)
 

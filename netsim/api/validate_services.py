@@ -1,9 +1,8 @@
-"""Rules of Services, Endpoints and EndpointSlices."""
+"""Rules of Services and Endpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 from netsim.api import causes, service_addresses
@@ -20,8 +19,8 @@ _ONLY_HEALTH_CHECKED = "may only be set when `type` is 'LoadBalancer' and `exter
 
 
 def service(obj: Obj) -> Iterator[Cause]:
-    """A defaulted Service, in the order in which Kubernetes looks. Node port ranges, taken addresses and the cluster's
-    families are the allocator's to tell."""
+    """A defaulted Service whose addresses are right (`service_addresses.cluster_addresses`), in the order in which
+    Kubernetes looks. Node port ranges, taken addresses and the cluster's families are the allocator's to tell."""
     spec = obj.get("spec") or {}
     kind, ports = spec.get("type", ""), spec.get("ports") or []
     if not ports and spec.get("clusterIP") != "None" and kind != "ExternalName":
@@ -30,8 +29,6 @@ def service(obj: Obj) -> Iterator[Cause]:
     yield from _ports(ports)
     yield from causes.label_map("spec.selector", spec.get("selector"))
     yield from _affinity(spec)
-    if kind != "ExternalName":
-        yield from service_addresses.cluster_addresses(spec)
     for index, address in enumerate(spec.get("externalIPs") or ()):
         yield from service_addresses.reachable_address(f"spec.externalIPs[{index}]", address)
     yield from causes.one_of("spec.type", kind, _TYPES)
@@ -47,7 +44,7 @@ def _of_type(spec: Obj, kind: str) -> Iterator[Cause]:
     if kind != "ExternalName":
         return
     for name in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-        if spec.get(name):
+        if spec.get(name) not in (None, []):
             yield causes.forbidden(f"spec.{name}", "may not be set for ExternalName services")
     target = spec.get("externalName", "").removesuffix(".")
     yield from causes.dns_subdomain("spec.externalName", target) if target else [causes.required("spec.externalName")]
@@ -112,6 +109,10 @@ def _load_balancer(spec: Obj, kind: str) -> Iterator[Cause]:
             yield causes.invalid(f"{field}[{index}]", text.strip(), _CIDR_MESSAGE)
     if kind != "LoadBalancer" and "allocateLoadBalancerNodePorts" in spec:
         yield causes.forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_BALANCED)
+    yield from _balancer_class(spec, kind)
+
+
+def _balancer_class(spec: Obj, kind: str) -> Iterator[Cause]:
     if kind == "LoadBalancer" and "loadBalancerClass" in spec:
         yield from causes.qualified_name("spec.loadBalancerClass", spec["loadBalancerClass"])
     elif "loadBalancerClass" in spec:
@@ -128,7 +129,7 @@ def _policies(spec: Obj, kind: str) -> Iterator[Cause]:
     checked = kind == "LoadBalancer" and external == "Local"
     if spec.get("healthCheckNodePort") and not checked:
         yield causes.invalid("spec.healthCheckNodePort", spec["healthCheckNodePort"], _ONLY_HEALTH_CHECKED)
-    if internal and internal not in _POLICIES:
+    if internal is not None and internal not in _POLICIES:
         yield causes.unsupported("spec.internalTrafficPolicy", internal, _POLICIES)
     wanted = spec.get("trafficDistribution")
     if wanted is not None and wanted not in _DISTRIBUTIONS:
@@ -148,6 +149,7 @@ def service_update(new: Obj, old: Obj) -> Iterator[Cause]:
         ports = (now.get("healthCheckNodePort"), before.get("healthCheckNodePort"))
         if all(ports) and ports[0] != ports[1]:
             yield causes.forbidden("spec.healthCheckNodePort", "field is immutable")
+    yield from _balancer_class(now, now.get("type", ""))  # told twice of an update
 
 
 def endpoints(obj: Obj) -> Iterator[Cause]:
@@ -157,67 +159,44 @@ def endpoints(obj: Obj) -> Iterator[Cause]:
             yield causes.required(field, "must specify `addresses` or `notReadyAddresses`")
         for group in ("addresses", "notReadyAddresses"):
             for at, address in enumerate(subset.get(group) or ()):
-                yield from _endpoint_ip(f"{field}.{group}[{at}].ip", address.get("ip", ""), _is_own(obj))
+                yield from _subset_address(f"{field}.{group}[{at}]", address, is_own(obj))
         ports = subset.get("ports") or []
         for at, port in enumerate(ports):
-            yield from causes.port_number(f"{field}.ports[{at}].port", port.get("port"))
-            yield from causes.one_of(f"{field}.ports[{at}].protocol", port.get("protocol"), causes.PROTOCOLS)
-            if len(ports) > 1 and not port.get("name"):
-                yield causes.required(f"{field}.ports[{at}].name")
+            yield from _subset_port(f"{field}.ports[{at}]", port, named=len(ports) > 1)
 
 
-_ENDPOINT_LIMIT = 1000
+def _subset_address(field: str, address: Obj, own: bool) -> Iterator[Cause]:
+    ip = address.get("ip", "")
+    valid = causes.is_ip(ip)
+    if not valid:
+        yield causes.invalid(f"{field}.ip", ip, causes.IP_MESSAGE)
+    if address.get("hostname"):
+        yield from causes.dns_label(f"{field}.hostname", address["hostname"])
+    if address.get("nodeName") is not None:
+        yield from causes.dns_subdomain(f"{field}.nodeName", address["nodeName"])
+    if not valid:
+        yield causes.invalid(f"{field}.ip", ip, "must be a valid IP address")
+    else:
+        yield from endpoint_ip(f"{field}.ip", ip, own)
 
 
-def endpoint_slice(obj: Obj) -> Iterator[Cause]:
-    kind, own = obj.get("addressType", ""), _is_own(obj)
-    yield from causes.one_of("addressType", kind, ("FQDN", "IPv4", "IPv6"))
-    found = obj.get("endpoints") or []
-    if len(found) > _ENDPOINT_LIMIT:
-        yield causes.too_many("endpoints", len(found), _ENDPOINT_LIMIT)
-    for index, endpoint in enumerate(found):
-        addresses = endpoint.get("addresses") or []
-        if not addresses:
-            yield causes.required(f"endpoints[{index}].addresses", "must contain at least 1 address")
-        for at, address in enumerate(addresses):
-            if kind == "FQDN" or not _is_endpoint_ip(address, kind, own):
-                yield from _endpoint_address(f"endpoints[{index}].addresses[{at}]", address, kind, own)
-    ports = obj.get("ports") or []
-    for index, port in enumerate(ports):
-        yield from causes.one_of(f"ports[{index}].protocol", port.get("protocol"), causes.PROTOCOLS)
-        if port.get("name"):
-            yield from causes.dns_label(f"ports[{index}].name", port["name"])
-        if port.get("port") is not None:
-            yield from causes.port_number(f"ports[{index}].port", port["port"])
-    yield from causes.unique((f"ports[{i}].name", p.get("name")) for i, p in enumerate(ports))
+def _subset_port(field: str, port: Obj, *, named: bool) -> Iterator[Cause]:
+    if port.get("name"):
+        yield from causes.dns_label(f"{field}.name", port["name"])
+    elif named:
+        yield causes.required(f"{field}.name")
+    yield from causes.port_number(f"{field}.port", port.get("port"))
+    yield from causes.one_of(f"{field}.protocol", port.get("protocol"), causes.PROTOCOLS)
+    if port.get("appProtocol") is not None:
+        yield from causes.qualified_name(f"{field}.appProtocol", port["appProtocol"])
 
 
-def _is_own(obj: Obj) -> bool:
+def is_own(obj: Obj) -> bool:
     """Whether these are the endpoints of the server's own Service."""
     metadata = obj.get("metadata") or {}
     return metadata.get("namespace") == "default" and metadata.get("name") == "kubernetes"
 
 
-def _endpoint_ip(field: str, address: str, own: bool) -> Iterator[Cause]:
+def endpoint_ip(field: str, address: str, own: bool) -> Iterator[Cause]:
     """A server that listens on the loopback alone says so in the endpoints of its own Service; nobody else may."""
     yield from causes.ip_address(field, address) if own else service_addresses.reachable_address(field, address)
-
-
-@lru_cache(16384)  # whenever one endpoint of a Service changes, all are told again
-def _is_endpoint_ip(address: str, kind: str, own: bool) -> bool:
-    return not any(_endpoint_address("", address, kind, own))
-
-
-def _endpoint_address(field: str, address: str, kind: str, own: bool) -> Iterator[Cause]:
-    if kind == "FQDN":
-        yield from causes.dns_subdomain(field, address)
-    elif not causes.is_ip(address):
-        yield causes.invalid(field, address, causes.IP_MESSAGE)
-    elif (":" in address) != (kind == "IPv6"):
-        yield causes.invalid(field, address, f"must be an {kind} address")
-    else:
-        yield from _endpoint_ip(field, address, own)
-
-
-def endpoint_slice_update(new: Obj, old: Obj) -> Iterator[Cause]:
-    yield from causes.unchanged("addressType", new.get("addressType"), old.get("addressType"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from netsim.api import causes
 from netsim.api.errors import Cause
-from netsim.api.json_text import go_type, parse_json
+from netsim.api.json_text import json_type, parse_json
 from netsim.api.kinds import Obj
 
 _KEY = re.compile(r"[-._a-zA-Z0-9]+")
@@ -18,7 +18,6 @@ _KEY_MESSAGE = (
     "  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
 )
 _DATA_LIMIT = 1024 * 1024
-_TAINT_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
 _RBAC = "rbac.authorization.k8s.io"
 _TYPE_KEYS = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
@@ -34,11 +33,13 @@ def _data(obj: Obj, fields: tuple[str, ...]) -> Iterator[Cause]:
         for key, value in (obj.get(field) or {}).items():
             size += len(value)
             if len(key) > 253:
-                yield causes.invalid(f"{field}[{key}]", key, "must be no more than 253 bytes")
-            elif not _KEY.fullmatch(key):
+                yield causes.invalid(f"{field}[{key}]", key, "must be no more than 253 characters")
+            if not _KEY.fullmatch(key):
                 yield causes.invalid(f"{field}[{key}]", key, _KEY_MESSAGE)
-            elif key in (".", "..") or key.startswith(".."):
-                yield causes.invalid(f"{field}[{key}]", key, "must not be '.', '..' or start with '..'")
+            if key in (".", ".."):
+                yield causes.invalid(f"{field}[{key}]", key, f"must not be '{key}'")
+            elif key.startswith(".."):
+                yield causes.invalid(f"{field}[{key}]", key, "must not start with '..'")
     if size > _DATA_LIMIT * (4 / 3 if fields == ("data",) else 1):
         yield causes.too_long("[]", _DATA_LIMIT)
 
@@ -53,7 +54,7 @@ def secret(obj: Obj) -> Iterator[Cause]:
     yield from _data(obj, ("data",))
     kind, data = obj.get("type", ""), obj.get("data") or {}
     for key in _TYPE_KEYS.get(kind, ()):
-        if key not in data:
+        if key not in data or (key == "ssh-privatekey" and not data[key]):
             yield causes.required(f"data[{key}]")
         elif key.startswith(".docker") and (problem := _no_object(data[key])):
             yield causes.invalid(f"data[{key}]", "<secret contents redacted>", problem)
@@ -73,7 +74,7 @@ def _no_object(encoded: str) -> str:
     except ValueError as error:
         return str(error)
     fits = value is None or isinstance(value, dict)
-    return "" if fits else f"json: cannot unmarshal {go_type(value)} into Go value of type map[string]interface {{}}"
+    return "" if fits else f"json: cannot unmarshal {json_type(value)} into Go value of type map[string]interface {{}}"
 
 
 def _immutable(new: Obj, old: Obj, fields: tuple[str, ...]) -> Iterator[Cause]:
@@ -92,28 +93,6 @@ def config_map_update(new: Obj, old: Obj) -> Iterator[Cause]:
 def secret_update(new: Obj, old: Obj) -> Iterator[Cause]:
     yield from causes.unchanged("type", new.get("type"), old.get("type"))
     yield from _immutable(new, old, ("data",))
-
-
-def node(obj: Obj) -> Iterator[Cause]:
-    spec = obj.get("spec") or {}
-    taints = spec.get("taints") or []
-    for index, taint in enumerate(taints):
-        field = f"spec.taints[{index}]"
-        yield from causes.qualified_name(f"{field}.key", taint.get("key", ""))
-        yield from causes.one_of(f"{field}.effect", taint.get("effect"), _TAINT_EFFECTS)
-    pairs = ((f"spec.taints[{i}]", (t.get("key"), t.get("effect"))) for i, t in enumerate(taints))
-    yield from causes.unique(pairs)
-    for index, text in enumerate(spec.get("podCIDRs") or ()):
-        if not causes.is_cidr(text):
-            why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-            yield causes.invalid(f"spec.podCIDRs[{index}]", text, why)
-
-
-def node_update(new: Obj, old: Obj) -> Iterator[Cause]:
-    before, now = old.get("spec") or {}, new.get("spec") or {}
-    if any(before.get(field) and now.get(field) != before[field] for field in ("podCIDR", "podCIDRs")):
-        why = 'node updates may not change podCIDR except from "" to valid'
-        yield causes.forbidden("spec.podCIDRs", why)
 
 
 def cluster_role(obj: Obj) -> Iterator[Cause]:

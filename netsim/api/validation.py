@@ -11,8 +11,10 @@ from functools import lru_cache
 
 from netsim.api import (
     kinds,
+    service_addresses,
     validate_autoscaling,
     validate_batch,
+    validate_cluster,
     validate_definitions,
     validate_devices,
     validate_limits,
@@ -20,6 +22,7 @@ from netsim.api import (
     validate_networking,
     validate_pods,
     validate_services,
+    validate_slices,
     validate_small,
     validate_storage,
     validate_workloads,
@@ -44,7 +47,7 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.PODS: validate_pods.pod,
     kinds.SERVICES: validate_services.service,
     kinds.ENDPOINTS: validate_services.endpoints,
-    kinds.ENDPOINT_SLICES: validate_services.endpoint_slice,
+    kinds.ENDPOINT_SLICES: validate_slices.endpoint_slice,
     kinds.DEPLOYMENTS: validate_workloads.deployment,
     kinds.REPLICA_SETS: validate_workloads.replica_set,
     kinds.REPLICATION_CONTROLLERS: validate_workloads.replication_controller,
@@ -75,7 +78,7 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.PRIORITY_CLASSES: validate_limits.priority_class,
     kinds.CONFIG_MAPS: validate_small.config_map,
     kinds.SECRETS: validate_small.secret,
-    kinds.NODES: validate_small.node,
+    kinds.NODES: validate_cluster.node,
     kinds.ROLES: validate_small.role,
     kinds.CLUSTER_ROLES: validate_small.cluster_role,
     kinds.ROLE_BINDINGS: validate_small.role_binding,
@@ -92,7 +95,7 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
 _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
     kinds.PODS: validate_pods.pod_update,
     kinds.SERVICES: validate_services.service_update,
-    kinds.ENDPOINT_SLICES: validate_services.endpoint_slice_update,
+    kinds.ENDPOINT_SLICES: validate_slices.endpoint_slice_update,
     kinds.DEPLOYMENTS: validate_workloads.workload_update,
     kinds.REPLICA_SETS: validate_workloads.workload_update,
     kinds.DAEMON_SETS: validate_workloads.workload_update,
@@ -115,17 +118,27 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
     kinds.PRIORITY_CLASSES: validate_limits.priority_class_update,
     kinds.CONFIG_MAPS: validate_small.config_map_update,
     kinds.SECRETS: validate_small.secret_update,
-    kinds.NODES: validate_small.node_update,
+    kinds.NAMESPACES: validate_cluster.namespace_update,
+    kinds.NODES: validate_cluster.node_update,
     kinds.ROLE_BINDINGS: validate_small.role_binding_update,
     kinds.CLUSTER_ROLE_BINDINGS: validate_small.role_binding_update,
     kinds.CERTIFICATE_SIGNING_REQUESTS: validate_small.signing_request_update,
     kinds.CUSTOM_RESOURCE_DEFINITIONS: validate_definitions.definition_update,
 }
 
+# Of which it is told first what may not change, then what is wrong in itself.
+_CHANGES_FIRST = frozenset((kinds.CONFIG_MAPS, kinds.SECRETS, kinds.SERVICES))
+
+# What is looked at before all else, and alone if it is wrong: addresses are allotted before a Service is judged.
+_FIRST_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
+    kinds.SERVICES: lambda service: service_addresses.cluster_addresses(service.get("spec") or {}),
+}
+
 # What only new objects must obey, beside the rules above.
 _NEW_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.HORIZONTAL_POD_AUTOSCALERS: validate_autoscaling.autoscaler_create,
     kinds.INGRESSES: validate_networking.ingress_create,
+    kinds.NAMESPACES: validate_cluster.namespace_create,
     kinds.PODS: validate_pods.pod_create,
     kinds.STATEFUL_SETS: validate_workloads.stateful_set_create,
 }
@@ -134,11 +147,18 @@ _NEW_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
 def validate_create(kind: Kind, obj: Obj) -> list[Cause]:
     """Every reason why a defaulted object may not be created; answer 422 with `errors.invalid`. Reviews have no
     metadata to check."""
+    if wrong := _first(kind, obj):
+        return wrong
     found = validate_metadata_alone(kind, obj) if kind.stored else []
     if kind.custom is not None:
         return _by_rules(kind.custom, [*found, *value_errors(kind.custom.schema, obj)], obj)
     rule = _NEW_RULES.get(kind) or _RULES.get(kind)
     return found + list(rule(obj) if rule else ())
+
+
+def _first(kind: Kind, obj: Obj) -> list[Cause]:
+    rule = _FIRST_RULES.get(kind)
+    return list(rule(obj)) if rule else []
 
 
 def validate_metadata_alone(kind: Kind, obj: Obj) -> list[Cause]:
@@ -176,7 +196,11 @@ def _same_definition(new: Obj, old: Obj) -> bool:
 def validate_update(kind: Kind, new: Obj, old: Obj) -> list[Cause]:
     """Every reason why `old` may not become `new`: the rules of creation, and what is immutable. For the main
     resource and status; a binding has no rules here."""
+    if wrong := _first(kind, new):
+        return wrong
     found = list(validate_metadata.metadata_update(new, old))
+    if kind in _CHANGES_FIRST:
+        return [*found, *_UPDATE_RULES[kind](new, old), *_standing(kind, new, old)]
     if kind.custom is not None:
         found += validate_metadata.metadata(kind, new)
         return _by_rules(kind.custom, [*found, *value_errors(kind.custom.schema, new, old)], new, old)

@@ -26,6 +26,7 @@ TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
 ROOT_CA = PUBLIC_CA
 _PROTECTED = ("default", "kube-system", "kube-public", "kube-node-lease")
+_NOT_READY = ("node.kubernetes.io/not-ready", "NoSchedule")
 _RBAC_GROUP = "rbac.authorization.k8s.io"
 _CSR_GROUP = kinds.CERTIFICATE_SIGNING_REQUESTS.group
 
@@ -166,6 +167,15 @@ async def _admit_volume(core: Core, volume: Obj) -> Obj:
     return with_protection(kinds.PERSISTENT_VOLUMES, volume)
 
 
+async def _admit_node(core: Core, node: Obj) -> Obj:
+    """A new Node takes no pods until the node controller has seen it ready (TaintNodesByCondition)."""
+    taints = (node.get("spec") or {}).get("taints") or []
+    if any((taint.get("key"), taint.get("effect")) == _NOT_READY for taint in taints):
+        return node
+    tainted = [*taints, dict(zip(("key", "effect"), _NOT_READY, strict=True))]
+    return {**node, "spec": {**(node.get("spec") or {}), "taints": tainted}}
+
+
 async def _admit_priority_class(core: Core, obj: Obj) -> Obj:
     await check_priority_class(core, obj)
     return obj
@@ -175,6 +185,7 @@ _ADMIT: dict[Kind, Callable[[Core, Obj], Awaitable[Obj]]] = {
     kinds.PERSISTENT_VOLUME_CLAIMS: _admit_new_claim,
     kinds.PERSISTENT_VOLUMES: _admit_volume,
     kinds.INGRESSES: admit_ingress,
+    kinds.NODES: _admit_node,
     kinds.PRIORITY_CLASSES: _admit_priority_class,
 }
 

@@ -7,6 +7,7 @@ therefore never get the same value.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -87,7 +88,7 @@ class IpAllocator:
     def __init__(self, cidr: str) -> None:
         self.network: IPv4Network | IPv6Network = ip_network(cidr)
         last_reserved = 1 if self.network.version == 4 else 0
-        size = min(self.network.num_addresses - 1 - last_reserved, 1 << 16)
+        size = min(self.network.num_addresses - 1 - last_reserved, sys.maxsize)
         self._values = Allocator(int(self.network.network_address) + 1, size, static=_static_band(size, 16, 256, 16))
 
     @property

@@ -59,9 +59,9 @@ def carry_over(new: Obj, old: Obj) -> Obj:
     elif before.get("type") != "ExternalName" and not spec.get("clusterIP"):
         kept = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
         spec |= {key: before[key] for key in kept if key in before and not spec.get(key)}
-    if needs_node_ports(before) and not needs_node_ports(spec):
+    if before.get("type") in NODE_PORT_TYPES and spec.get("type") not in NODE_PORT_TYPES:
         spec["ports"] = _without_ports(spec.get("ports") or [], before.get("ports") or [])
-    elif needs_node_ports(before):
+    elif before.get("type") in NODE_PORT_TYPES:
         spec["ports"] = _with_old_ports(spec.get("ports") or [], before.get("ports") or [])
     if spec.get("type", "ClusterIP") not in NODE_PORT_TYPES and not spec.get("externalIPs"):
         _drop_unchanged(spec, before, ("externalTrafficPolicy",))

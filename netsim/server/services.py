@@ -210,22 +210,34 @@ class ServiceAllocators:
 
     def _reserve_ports(self, new: Obj, old: Obj | None, reservation: Reservation) -> Obj:
         spec = spec_of(new)
-        if not needs_node_ports(spec) and not node_ports(new):
+        if not needs_node_ports(spec) and not needs_health_port(spec) and not node_ports(new):
             return new
-        held, ports = node_ports(old), []
-        for index, port in enumerate(spec.get("ports") or ()):
-            number = port.get("nodePort")
-            if number not in held:
-                number = self._one_port(new, f"spec.ports[{index}].nodePort", number, reservation)
-                held.add(number)  # UDP and TCP may share one
-            ports.append({**port, "nodePort": number})
-        spec = {**spec, "ports": ports}
+        held = node_ports(old)
+        spec = {**spec, "ports": self._node_ports(new, old, held, reservation)}
         if needs_health_port(spec):
             number = spec.get("healthCheckNodePort") or spec_of(old).get("healthCheckNodePort")
             if number not in held:
                 number = self._one_port(new, "spec.healthCheckNodePort", number, reservation)
             spec["healthCheckNodePort"] = number
         return {**new, "spec": spec}
+
+    def _node_ports(self, new: Obj, old: Obj | None, held: set[int], reservation: Reservation) -> list[Obj]:
+        """The ports with their node ports, which are put into `held`. UDP and TCP may share one, and do where a new
+        Service has a port of that number for both."""
+        spec, found = spec_of(new), list[Obj]()
+        all_ports: list[Obj] = spec.get("ports") or []
+        shared = {port["port"]: port["nodePort"] for port in reversed(all_ports) if port.get("nodePort")}
+        for index, port in enumerate(all_ports):
+            number = port.get("nodePort") or (shared.get(port["port"]) if old is None else None)
+            if not number and not needs_node_ports(spec):
+                found.append(port)
+                continue
+            if number not in held:
+                number = self._one_port(new, f"spec.ports[{index}].nodePort", number, reservation)
+                held.add(number)
+            shared.setdefault(port["port"], number)
+            found.append({**port, "nodePort": number})
+        return found
 
     def _one_port(self, service: Obj, path: str, number: int | None, reservation: Reservation) -> int:
         owner = uid_of(service)

@@ -61,7 +61,8 @@ def _new_service(service: Obj) -> Obj:
 def _new_namespace(namespace: Obj) -> Obj:
     metadata = namespace["metadata"]
     labels = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
-    spec = {**(namespace.get("spec") or {}), "finalizers": ["kubernetes"]}
+    given = (namespace.get("spec") or {}).get("finalizers") or []
+    spec = {"finalizers": given if "kubernetes" in given else [*given, "kubernetes"]}
     return {**namespace, "metadata": {**metadata, "labels": labels}, "spec": spec, "status": {"phase": "Active"}}
 
 
@@ -124,9 +125,8 @@ def as_kept(kind: Kind, old: Obj, wanted: Obj) -> Obj:
     """A stored object as a decoder keeps it today, where a write may change more than its metadata and status: before,
     empty fields were stored, and that they are gone is no change of a spec."""
     names = (old.keys() | wanted.keys()) - set(_NOT_SPEC)
-    if kind.custom is not None or all(old.get(name) == wanted.get(name) for name in names) or fits(kind, old):
-        return old
-    return prune(kind, old)
+    same = all((old.get(name) or None) == (wanted.get(name) or None) for name in names)
+    return old if kind.custom is not None or same or fits(kind, old) else prune(kind, old)
 
 
 def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
@@ -153,9 +153,16 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
         result = _namespace_update(result, old, sub)
     if kind is kinds.DAEMON_SETS:
         result = _daemon_set_update(result, old)
-    if kind.generation and spec_changed(result, old, kind) and spec_changed(set_defaults(kind, result), old, kind):
+    if kind.generation and _raises_generation(kind, result, old):
         result["metadata"] = {**result["metadata"], "generation": int(metadata.get("generation", 0)) + 1}
     return result
+
+
+def _raises_generation(kind: Kind, new: Obj, old: Obj) -> bool:
+    """Whether a write counts as a new generation: of the spec, and for EndpointSlices of the labels, too."""
+    if kind is kinds.ENDPOINT_SLICES and new["metadata"].get("labels") != old["metadata"].get("labels"):
+        return True
+    return spec_changed(new, old, kind) and spec_changed(set_defaults(kind, new), old, kind)
 
 
 _FREE_METADATA = ("annotations", "finalizers", "labels", "ownerReferences")

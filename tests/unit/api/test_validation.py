@@ -353,14 +353,14 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (
         kinds.NODES,
         {"spec.taints": [{"key": "a", "effect": "No"}]},
-        "spec.taints[0].effect",
-        'Unsupported value: "No": supported values: "NoExecute", "NoSchedule", "PreferNoSchedule"',
+        "metadata.taints[0].effect",
+        'Unsupported value: "No": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"',
     ),
     (kinds.ENDPOINT_SLICES, {"addressType": ...}, "addressType", "Required value"),
     (
         kinds.ENDPOINT_SLICES,
         {"endpoints": [{"addresses": ["fd00::1"]}]},
-        "endpoints[0].addresses[0]",
+        "endpoints[0].addresses",
         'Invalid value: "fd00::1": must be an IPv4 address',
     ),
     (kinds.ENDPOINTS, {"subsets": [{"addresses": [{"ip": "x"}]}]}, "subsets[0].addresses[0].ip", 'Invalid value: "x"'),

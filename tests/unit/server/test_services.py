@@ -218,3 +218,24 @@ def test_a_client_that_knows_only_cluster_ip_changes_both() -> None:
     assert carry_over(new, old)["spec"]["clusterIPs"] == ["10.96.0.9"]
     given = {"spec": {**new["spec"], "clusterIPs": ["10.96.0.7"]}}
     assert carry_over(given, old)["spec"]["clusterIPs"] == ["10.96.0.7"]  # a contradiction, for validation to tell
+
+
+async def test_a_new_port_for_two_protocols_has_one_node_port(api: Any) -> None:
+    ports = [{"name": "t", "port": 53}, {"name": "u", "port": 53, "protocol": "UDP"}, {"name": "h", "port": 80}]
+    tcp, udp, http = (await api.post(SERVICES, body("s", type="NodePort", ports=ports)))["spec"]["ports"]
+    assert tcp["nodePort"] == udp["nodePort"] != http["nodePort"]
+
+
+async def test_a_balancer_without_node_ports_is_still_asked_for_its_health(api: Any) -> None:
+    quiet = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False, "externalTrafficPolicy": "Local"}
+    ports = [{"name": "a", "port": 80}, {"name": "b", "port": 81, "nodePort": 30777}]
+    spec = (await api.post(SERVICES, body("s", **quiet, ports=ports)))["spec"]
+    assert spec["healthCheckNodePort"] >= 30000
+    assert [port.get("nodePort") for port in spec["ports"]] == [None, 30777]
+
+
+def test_every_address_of_a_wide_range_may_be_asked_for() -> None:
+    allocator = IpAllocator("10.96.0.0/12")
+    allocator.take("10.111.255.254", "a")
+    assert allocator.owner("10.111.255.254") == "a"
+    assert IpAllocator("fd00::/48").allocate("b", random.Random(1).randrange).startswith("fd00")
