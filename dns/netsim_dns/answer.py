@@ -43,9 +43,10 @@ CNAME_CHAIN_MAX = 11
 LEFT = Answer(SERVFAIL, authoritative=False, elsewhere=True)
 
 
-def outside(config: DnsConfig) -> Answer:
+def outside(qname: Labels, config: DnsConfig) -> Answer:
     """For a name in no zone."""
-    return LEFT if config.catch_all else LEFT._replace(rcode=REFUSED)
+    inside = find_zone(names.lower(qname), config.block) is not None
+    return LEFT if inside else Answer(REFUSED, authoritative=False)
 
 
 def obsolete(question: Question) -> Answer:
@@ -125,10 +126,10 @@ def _spelled_well(context: Context) -> bool:
 
 
 def _ns_host(context: Context, local: frozenset[bytes]) -> Answer:
-    hosts = name_servers(context.index, local) if _spelled_well(context) else []
-    if context.question.qtype in (TXT, PTR) or not hosts:
+    if context.question.qtype in (TXT, PTR) or not _spelled_well(context):
         return denied(context)
-    return _addressed(context, hosts) if context.question.qtype != SRV else empty(context)
+    hosts = name_servers(context.index, local) if context.question.qtype != SRV else []
+    return _addressed(context, hosts) if hosts else empty(context)
 
 
 def _version(context: Context) -> Answer:

@@ -37,17 +37,18 @@ class Quirks:
 class DnsConfig:
     """Settings of one server.
 
-    `zone` the cluster domain, which names of addresses point into; `more_zones` further ones; `reverse_zones` those of
-    addresses; `listen` the (address, port) pairs of UDP and TCP, port 0 for any free one;
+    `zone` the cluster domain, which names of addresses point into (empty, and no zones at all: not a cluster's);
+    `more_zones` further ones; `reverse_zones` those of addresses; `listen` the (address, port) pairs of UDP and TCP,
+    port 0 for any free one;
     `ttl` seconds of every record (0..3600); `cache_ttl` the cap of the cache that kubeadm puts in front (0: no
     cache), which also lifts lower TTLs to `ttl_floor`; `denial_ttl`, `denial_floor` those of denials (None: the same);
-    `pods` how `a-b-c-d.NS.pod` names are answered; `cluster_cidrs` the ranges whose reverse names are the cluster's: with
+    `pods` how `a-b-c-d.NS.pod` names are answered; `cluster_cidrs` the ranges whose reverse names are ours; with
     `fallthrough` other names in the `fallthrough_zones` that are unknown here are not denied but left to an upstream;
     without one they are SERVFAIL; `hinfo_for_any`: a query for ANY is told that it is obsolete (RFC 8482);
     `local_addresses` this server's own addresses, by which it finds the Service it stands behind (for NS; None: the
     host's, when listening on a wildcard); `udp_max` the largest UDP answer in bytes whatever the client advertises;
     `bufsize` the most that what it advertises counts for, and is repeated as (0: as it says);
-    `catch_all` off: names outside all zones are REFUSED, not SERVFAIL, where no upstream is asked;
+    `block` the zones in which names that nobody answers for are SERVFAIL; elsewhere they are REFUSED;
     `startup_timeout` seconds to wait for the API before answering what is known; `lameduck` seconds of service after
     SIGTERM; `health_listen`, `ready_listen` the HTTP probes, None for off.
 
@@ -74,7 +75,7 @@ class DnsConfig:
     local_addresses: tuple[str, ...] | None = None
     udp_max: int = 4096
     bufsize: int = 0
-    catch_all: bool = True
+    block: tuple[str, ...] = (".",)
     startup_timeout: float = 5.0
     lameduck: float = 5.0
     health_listen: Listen | None = ("0.0.0.0", 8080)
@@ -98,14 +99,14 @@ class DnsConfig:
             raise ConfigError(f"dns bufsize: {self.bufsize} is out of range, use 512 to 4096 bytes")
         if self.namespaces and self.namespace_labels:
             raise ConfigError("dns namespaces: namespace-labels is given too; give one of them")
-        for zone in self.zones:
+        for zone in (self.zone, *self.zones) if self.zones else ():
             if not all(0 < len(label) < 64 for label in zone.strip(".").split(".")) or len(zone) > 200:
                 raise ConfigError(f"dns zone: {zone!r} is not a domain name such as cluster.local")
 
     @property
     def zones(self) -> tuple[str, ...]:
         """All zones served."""
-        return (self.zone, *self.more_zones, *self.reverse_zones)
+        return tuple(zone for zone in (self.zone, *self.more_zones, *self.reverse_zones) if zone)
 
     @property
     def effective_ttl(self) -> int:

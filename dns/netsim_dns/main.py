@@ -117,12 +117,15 @@ def _read(find: Callable[[], str], what: str) -> ReadFile:
 
 async def serve(options: argparse.Namespace, worker: Worker) -> None:
     """Serve from a file or from an API until told to stop."""
-    from .process import run_dns, run_dns_objects
+    from .process import run_dns, run_dns_alone, run_dns_objects
 
     settings, config = load_settings(given_words(options), options.config)
     if options.file:
         objects = _read(lambda: options.file, "dns objects file")
         await run_dns_objects(settings, objects, config, worker)
+        return
+    if not settings.dns.zones:
+        await run_dns_alone(settings, config, worker)
         return
     from netsim.client.kubeconfig import KubeconfigError, in_cluster_client, load_client
 

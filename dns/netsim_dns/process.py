@@ -53,7 +53,7 @@ class Process:
         self._observer = Observer(settings, self.metrics)
         self._responder = make_responder(index, settings.dns)
         self._plugged = Plugged(settings, self._responder, self.metrics)
-        observed = bool(settings.metrics_listen or settings.log or config)
+        observed = bool(settings.metrics_listen or any(block.log for block in settings.blocks) or config)
         self._server = DnsServer(self._responder, self._observer if observed else None, share=worker.count > 1)
         self._links: Links | None = None
         self._pages: list[asyncio.Server] = []
@@ -104,7 +104,7 @@ class Process:
             task.cancel()
             self._tasks.remove(task)
             self._pokes.remove(poke)
-        files = [ReadFile(path, "", partial(str, path)) for path in self.settings.hosts.files]
+        files = [ReadFile(path, "", partial(str, path)) for path in self.settings.hosts_files]
         followed = (self.follow(file, self._plugged.hosts_changed) for file in files)
         self._hosts = [each for each in followed if each is not None]
 
@@ -124,7 +124,8 @@ class Process:
         where = ", ".join(f"{at[0]}:{port}" for at, port in zip(listen, self._server.ports, strict=True))
         if not self._worker.number:
             write_lines(banner(self.settings, self._server.ports[0]))
-        LOG.info("dns: zone %s on %s, %s", self.settings.dns.zone, where, _say_forward(self.settings))
+        zone = self.settings.dns.zone or "of no cluster"
+        LOG.info("dns: zone %s on %s, %s", zone, where, _say_forward(self.settings))
         await stop.wait()
         if self._looped:
             raise ConfigError(self._looped)
@@ -171,6 +172,8 @@ class Process:
         assert self._config is not None
         try:
             settings, fixed = keep_fixed(self.settings, self._config.parse(path, text))
+            if settings.dns.zones and not self.origin:
+                raise ConfigError("dns zone: a server without a cluster's zones needs a new start to serve some")
             if self._refilling:
                 self._refilling.cancel()
             if self.origin and chooses_otherwise(self.settings.dns, settings.dns):
@@ -217,7 +220,7 @@ class Process:
 
 
 def _say_forward(settings: Settings) -> str:
-    zones = settings.forward.zones
+    zones = [zone for block in settings.blocks for zone in block.forward.zones]
     if not any(zone.zone == "." for zone in zones):
         others = "".join(f"{zone.zone} and " for zone in zones)
         return f"{f'upstreams for {others[:-5]}; ' if others else ''}no upstream: other names are SERVFAIL"
@@ -273,6 +276,17 @@ async def run_dns_objects(
         stop = stop_signal()
         await process.open()
         process.follow(file, origin.changed)
+        await process.serve(stop)
+    finally:
+        await process.close()
+
+
+async def run_dns_alone(settings: Settings, config: ConfigFile | None = None, worker: Worker = ALONE) -> None:
+    """Serve settings without a cluster's zones: there are no objects to learn of."""
+    process = Process(settings, Index(synced=True), config, worker)
+    try:
+        stop = stop_signal()
+        await process.open()
         await process.serve(stop)
     finally:
         await process.close()

@@ -45,7 +45,7 @@ from .wire import (
     Query,
     parse_query,
 )
-from .zones import find_zone
+from .zones import ZoneTable, find_zone
 
 LOG = logging.getLogger(__name__)
 KEPT_QUERY_MAX = 512
@@ -55,7 +55,7 @@ KEPT_QUERY_MAX = 512
 class Responder:
     """Answers for one index. `local` are the server's own addresses, see `answer`; without `forwarder` what is not the
     cluster's is SERVFAIL. `failures` counts questions whose answering raised. `by_client`, if there is one, answers in
-    its place when it is known who asks.
+    its place when it is known who asks; those of other server `blocks` for names of theirs.
 
     Answers are kept under their question, and, for queries that come again byte by byte, under everything a query
     says but its id. When the index changes, those made from what was touched are forgotten before anything is
@@ -69,6 +69,7 @@ class Responder:
     failures: int = 0
     kept: Keeper = field(default_factory=Keeper)
     by_client: RespondTo | None = None
+    blocks: ZoneTable[Responder | None] | None = None
     _following: int = 0
     _seen: int = -1
     _serial: bytes = bytes(4)
@@ -144,6 +145,8 @@ class Responder:
     def _respond(self, data: bytes, stream: bool) -> Answered:
         if len(data) < HEADER_SIZE:
             return None
+        if self.blocks and (other := self.blocks.find(data, None)) is not None:
+            return other.tcp(data) if stream else other.udp(data)
         if self.config.bufsize and (fitted := with_size_at_most(data, self.config.bufsize)) is not data:
             return self.tcp(fitted) if stream else self.udp(fitted)
         try:
@@ -225,7 +228,8 @@ class Responder:
 
     def _is_answered(self, name: Labels) -> bool:
         """Is there anybody to ask for an alias's target: an upstream, or another zone of ours?"""
-        return self.forwarder is not None or find_zone(lower(name), self.config.zones) is not None
+        own = find_zone(lower(name), self.config.zones) is not None
+        return own or self.forwarder is not None or self.blocks is not None
 
     def _follow(self, query: Query, zone: Labels, data: bytes, stream: bool) -> Answered:
         """The answer to a question for an alias whose target is outside its zone, with what is known of that."""
@@ -255,7 +259,7 @@ class Responder:
         return answer
 
     def _find(self, question: Question, context: Context | None) -> Answer:
-        return outside(self.config) if context is None else answer_context(context, self.local)
+        return outside(question.qname, self.config) if context is None else answer_context(context, self.local)
 
 
 def shuffled(records: Sequence[bytes]) -> list[bytes]:

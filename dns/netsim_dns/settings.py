@@ -30,10 +30,12 @@ NODE_RESOLV_CONF = "/etc/resolv.conf"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """`log` are the classes of queries that get a line, in `log_format`; `metrics_listen` is None for off; `reload`
-    the seconds between looks at changed files (0: never); `workers` how many processes answer; `blocks` the server
-    blocks: zones as metrics call them, and whether they have a cache."""
+class Block:
+    """A server block: what answers for names of its `zones`, unless they are in a longer one of another block.
+
+    Zones are as metrics call them. `log` are the classes of queries that get a line; `cached`: it has a cache;
+    `counted`: its queries are told of in metrics.
+    """
 
     dns: DnsConfig = field(default_factory=DnsConfig)
     forward: ForwardConfig = field(default_factory=ForwardConfig)
@@ -41,15 +43,36 @@ class Settings:
     rewrites: tuple[Rewrite, ...] = ()
     autopath: AutopathConfig | None = None
     log: tuple[str, ...] = ()
+    zones: tuple[str, ...] = (".",)
+    cached: bool = True
+    counted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(Block):
+    """The block that answers for the cluster, the `others`, and what they have together: lines of the log are in
+    `log_format`; `metrics_listen` is None for off; `reload` the seconds between looks at changed files (0: never);
+    `workers` how many processes answer."""
+
+    others: tuple[Block, ...] = ()
     log_format: str = "text"
     metrics_listen: Listen | None = None
     reload: float = 2.0
     workers: int = 1
-    blocks: tuple[tuple[str, bool], ...] = ((".", True),)
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= WORKERS_MAX:
             raise ConfigError(f"dns workers: {self.workers} is out of range, use 1 to {WORKERS_MAX}")
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks, that of the cluster first."""
+        return (self, *self.others)
+
+    @property
+    def hosts_files(self) -> tuple[str, ...]:
+        """The files of all hosts tables."""
+        return tuple(dict.fromkeys(path for block in self.blocks for path in block.hosts.files))
 
 
 def make_settings(values: Mapping[str, Any], read_file: ReadFile) -> Settings:
@@ -58,24 +81,39 @@ def make_settings(values: Mapping[str, Any], read_file: ReadFile) -> Settings:
     `fallthrough` and `forward-config` (all that is forwarded, unless other options say so) are those of a Corefile.
     """
     default = Settings()
-    forward = _forward_config(values, read_file)
+    of_all = {name: values[name] for name in ("udp-max", "listen") if name in values}
+    main = _block(values, read_file)
+    others = [_block({**each, **of_all}, read_file) for each in values.get("others", ())]
+    # a forwarder for any name of any block makes CoreDNS take every class
+    ignored = any(block["forward"].zones for block in (main, *others))
+    for block in (main, *others):
+        block["dns"] = replace(block["dns"], quirks=replace(block["dns"].quirks, class_ignored=ignored))
     return Settings(
-        # a forwarder for any name makes CoreDNS take every class
-        dns=_dns_config(values, class_ignored=bool(forward.zones)),
-        forward=forward,
-        hosts=_hosts_config(values),
-        rewrites=tuple(values.get("rewrite", ())),
-        autopath=_autopath_config(values, read_file),
-        log=tuple(values.get("log", ())),
+        **main,
+        others=tuple(Block(**each) for each in others),
         log_format=values.get("log-format", default.log_format),
         metrics_listen=values.get("metrics"),
         reload=values.get("reload", default.reload),
         workers=values.get("workers", default.workers),
-        blocks=values.get("blocks", ((".", bool(values.get("cache", True))),)),
     )
 
 
-def _dns_config(values: Mapping[str, Any], class_ignored: bool) -> DnsConfig:
+def _block(values: Mapping[str, Any], read_file: ReadFile) -> dict[str, Any]:
+    """The fields of a block."""
+    return {
+        "dns": _dns_config(values),
+        "forward": _forward_config(values, read_file),
+        "hosts": _hosts_config(values),
+        "rewrites": tuple(values.get("rewrite", ())),
+        "autopath": _autopath_config(values, read_file),
+        "log": tuple(values.get("log", ())),
+        "zones": tuple(values.get("block", (".",))),
+        "cached": bool(values.get("cache", True)),
+        "counted": values.get("counted", True),
+    }
+
+
+def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
     default = DnsConfig()
     cidrs = tuple(values.get("cluster-cidr", default.cluster_cidrs))
     _check_networks(cidrs)
@@ -96,8 +134,7 @@ def _dns_config(values: Mapping[str, Any], class_ignored: bool) -> DnsConfig:
         hinfo_for_any=values.get("any", default.hinfo_for_any),
         udp_max=values.get("udp-max", default.udp_max),
         bufsize=values.get("bufsize", default.bufsize),
-        catch_all=values.get("catch-all", default.catch_all),
-        quirks=replace(default.quirks, class_ignored=class_ignored),
+        block=tuple(values.get("block", (".",))) if values.get("catch-all", True) else (),
         more_zones=tuple(values.get("more-zones", default.more_zones)),
         reverse_zones=tuple(z for text in values.get("reverse-zones", default.reverse_zones) for z in _reverse(text)),
         startup_timeout=values.get("startup-timeout", default.startup_timeout),
@@ -162,7 +199,7 @@ def _forward_config(values: Mapping[str, Any], read_file: ReadFile) -> ForwardCo
     made: ForwardConfig | None = values.get("forward-config")
     policy = {"policy": values["forward-policy"]} if "forward-policy" in values else {}
     if made is not None and not {"forward", "stub-domain"} & values.keys():
-        return ForwardConfig(tuple(replace(zone, **policy) for zone in made.zones))
+        return replace(made, zones=tuple(replace(zone, **policy) for zone in made.zones))
     texts: dict[str, list[str]] = {}
     for zone, addresses in values.get("stub-domain", ()):
         texts.setdefault(zone, []).extend(addresses)

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Generic, TypeVar
 
 from . import names
 from .names import Labels
+from .wire import HEADER_SIZE
+
+T = TypeVar("T")
+
+
+class ZoneTable(Generic[T]):
+    """What belongs to zones (`.`, `corp.example`), found by the bytes of a query: the longest zone of its name wins."""
+
+    def __init__(self, zones: Mapping[str, T]) -> None:
+        self._zones = {_as_bytes(zone): value for zone, value in zones.items()}
+
+    def find(self, query: bytes, default: T) -> T:
+        """What belongs to the zone of the name that is asked for; the default if it is in none, or no name."""
+        at, end = HEADER_SIZE, query.find(0, HEADER_SIZE) + 1
+        name = query[:end].lower()
+        while at < end:
+            if (rest := name[at:]) in self._zones:
+                return self._zones[rest]
+            at += query[at] + 1
+        return default
+
+
+def _as_bytes(zone: str) -> bytes:
+    labels = names.lower(names.labels_of(zone)) if zone != "." else ()
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
 
 
 @lru_cache(maxsize=16)

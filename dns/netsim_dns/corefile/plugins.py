@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..config import ConfigError
@@ -25,7 +25,8 @@ def read_corefile(
     """Values of options, with `forward-config` for all that is forwarded. `read_file` gives the text of a resolv.conf,
     `read_all` the texts of the files that an `import` names.
 
-    One block has the `kubernetes` plugin; the others are stub domains. Raises ConfigError, OSError.
+    One block has the `kubernetes` plugin, or none. The values are its, or the first one's; those of the others are in
+    `others`. Raises ConfigError, OSError.
     """
     blocks = parse_corefile(text, environment, read_all)
     keys = [split_key(key) for block in blocks for key in block.keys]
@@ -36,18 +37,36 @@ def read_corefile(
     if len(ports) != 1:
         raise ConfigError(f"the server blocks have {len(ports)} different ports; give one, such as `.:53 {{`")
     servers = [_read_block(block, read_file) for block in blocks]
-    main = [server for server in servers if "zone" in server.values]
-    if len(main) != 1:
-        raise ConfigError(f"{len(main)} server blocks have the kubernetes plugin; give it to one, such as `.:53`")
+    with_cluster = [server for server in servers if "zone" in server.values]
+    if len(with_cluster) > 1:
+        raise ConfigError(f"{len(with_cluster)} server blocks have the kubernetes plugin; give it to one of them")
+    binds = {frozenset(server.binds) for server in servers}
+    if len(binds) > 1:
+        raise ConfigError("the server blocks `bind` different addresses; give all of them the same")
+    main = (with_cluster or servers)[0]
+    listen = [(address, *ports) for address in main.binds or ["0.0.0.0"]]
+    others = [_of_block(server) for server in servers if server is not main]
+    return {"reload": 0.0, **_of_all(blocks, servers), **_of_block(main), "others": others, "listen": listen}
+
+
+def _of_block(server: Server) -> dict[str, Any]:
+    """The values of a block; without the kubernetes plugin it has no zone of the cluster."""
+    own = {"zone": "", "more-zones": [], "reverse-zones": [], "fallthrough": False} | server.values
+    own |= {"block": [zone_label(zone) for zone in server.zones], "counted": "metrics" in own}
+    forward = ForwardConfig(tuple(forwarded_zones(server)), first=False)
+    return {**own, "forward-config": forward, **_cache(server.cache)}
+
+
+def _of_all(blocks: Sequence[Block], servers: Sequence[Server]) -> dict[str, Any]:
+    """What one block says for all of them. Raises ConfigError if others say otherwise."""
+    found: dict[str, Any] = {}
     for block, server in zip(blocks, servers, strict=True):
-        _check_stub(block, server, main[0])
-    binds = main[0].binds or ["0.0.0.0"]
-    zones = [zone for server in servers for zone in forwarded_zones(server)]
-    found = {"reload": 0.0, **main[0].values, "listen": [(address, *ports) for address in binds]}
-    found["log"] = list(dict.fromkeys(word for server in servers for word in server.values.get("log", ())))
-    found["blocks"] = tuple((zone_label(zone), server.cache is not None) for server in servers for zone in server.zones)
-    found["catch-all"] = any("." in server.zones for server in servers)
-    return {**found, "forward-config": ForwardConfig(tuple(zones)), **_cache(main[0].cache)}
+        for directive in block.plugins:
+            for option in ONE_FOR_ALL.get(directive.name, ()):
+                value = server.values.get(option)
+                if found.setdefault(option, value) != value:
+                    raise directive.error("another block does not say the same; it is one for all of them")
+    return found
 
 
 def _read_block(block: Block, read_file: ReadFile) -> Server:
@@ -75,16 +94,6 @@ def _read_plugin(directive: Directive, server: Server, read_file: ReadFile) -> N
         raise directive.body[0].error(f"not served; {directive.name} has nothing in braces: {INSTEAD}")
     else:
         PLUGINS[directive.name](directive, server)
-
-
-def _check_stub(block: Block, server: Server, main: Server) -> None:
-    """What another block than the kubernetes plugin's says must be true of all, or of what it forwards."""
-    for directive in block.plugins if server is not main else ():
-        if directive.name in ONE_BLOCK:
-            raise directive.error("served in the block of the kubernetes plugin only; move it there")
-        option = ONE_FOR_ALL.get(directive.name)
-        if option and server.values[option] != main.values.get(option):
-            raise directive.error("the block of the kubernetes plugin does not say the same; it is one for all of them")
 
 
 def _cache(cache: CacheConfig | None) -> dict[str, Any]:
@@ -250,9 +259,8 @@ def _bufsize(directive: Directive, server: Server) -> None:
 AGAIN = frozenset({"bind", "forward", "log", "rewrite"})
 RELOAD_LEAST = 2.0
 WITH_BODY = frozenset({"cache", "errors", "health", "hosts", "kubernetes", "log", "ready", "rewrite"})
-ONE_FOR_ALL = {"prometheus": "metrics", "reload": "reload"}
+ONE_FOR_ALL = {"prometheus": ("metrics",), "reload": ("reload",), "health": ("health", "lameduck"), "ready": ("ready",)}
 LEVELS = ("debug", "info", "warning", "error")
-ONE_BLOCK = frozenset({"any", "autopath", "bind", "bufsize", "health", "hosts", "ready", "rewrite"})
 PLUGINS: dict[str, Plugin] = {
     "any": _any, "autopath": _autopath, "bind": _bind, "bufsize": _bufsize, "cache": read_cache, "errors": _errors,
     "health": _health, "hosts": _hosts, "kubernetes": read_kubernetes, "loadbalance": _loadbalance, "log": _log,

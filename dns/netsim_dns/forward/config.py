@@ -165,9 +165,14 @@ class ForwardZone:
 
 @dataclass(frozen=True, slots=True)
 class ForwardConfig:
-    """All zones that are asked elsewhere; the longest that fits a name is its own. None: nothing leaves the server."""
+    """All zones that are asked elsewhere; the longest that fits a name is its own. None: nothing leaves the server.
+
+    `first`: those inside the cluster's zones go before these, as stub domains do; else the cluster answers for all
+    names of its own that it does not leave to others.
+    """
 
     zones: tuple[ForwardZone, ...] = ()
+    first: bool = True
 
     def __post_init__(self) -> None:
         seen: set[Labels] = set()

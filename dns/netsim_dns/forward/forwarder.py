@@ -56,12 +56,13 @@ class Forwarder:
         """Go on with these zones, and those `served` (None: as before). One that is as before keeps its cache and what
         is known of its upstreams."""
         own = self._served if served is None else tuple(map(zone_labels, served))
-        for zone in config.zones:
+        for zone in config.zones if config.first else ():
             if zone.labels in own:
                 raise ConfigError(f"dns forward: zone {zone.zone} is the cluster's own, forward one above or below it")
         self._served, old = own, self.resolvers
         self.resolvers = {zone.labels: self._resolver(zone, old) for zone in config.zones}
-        self._inside = frozenset(z for z in self.resolvers if any(z != s and under(z, s) for s in self._served))
+        ahead = self.resolvers if config.first else ()
+        self._inside = frozenset(z for z in ahead if any(z != s and under(z, s) for s in self._served))
         self.forget()
         for labels, resolver in old.items():
             if self.resolvers.get(labels) is not resolver:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from ..names import Labels
 from ..types import HINFO
 from ..wire import RD
+from .config import zone_label
 from .exchange import UpstreamError
 from .render import bare_question
 from .resolver import Resolver
@@ -50,7 +51,8 @@ class LoopGuard:
         if self._seen[qname] == SEEN_MAX + 1:
             resolver, upstream = self._upstreams[qname]
             mend = "forward to a server that does not forward to this one"
-            self._on_loop(f"dns forward {resolver.zone.zone}: upstream {upstream.text} is a loop, {mend}")
+            zone = zone_label(resolver.zone.zone)
+            self._on_loop(f'plugin/loop: Loop (-> {upstream.text}) detected for zone "{zone}": {mend}')
 
     def close(self) -> None:
         """Stop probing."""

@@ -8,15 +8,16 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from ipaddress import ip_address
 
 from netsim import __version__
 from netsim.api.prometheus import render_metric
 
 from ..seams import Exchange
-from ..settings import Settings
+from ..settings import Block, Settings
 from ..shapes import Shape
 from .metrics import Metrics
-from .query_log import QueryLog
+from .query_log import QueryLog, Wanted
 from .tally import Tally, server_label
 
 LOG = logging.getLogger(__name__)
@@ -34,15 +35,20 @@ class Observer:
 
     def configure(self, settings: Settings) -> None:
         """Take over new settings."""
-        log = QueryLog(settings.log, settings.log_format, _write) if settings.log else None
+        blocks = [(zone, block) for block in settings.blocks for zone in block.zones]
+        wanted = {zone: Wanted(frozenset(block.log), block.dns.bufsize) for zone, block in blocks}
+        logged = any(block.log for block in settings.blocks)
+        log = QueryLog(wanted, settings.log_format, _write) if logged else None
         if self._tally:
             self._tally.configure(settings.blocks)
         self._told = tuple(each for each in (self._tally, log) if each is not None)
         self.by_shape = log is None and (self._tally is None or self._tally.by_shape)
         plugins = self._metrics.values["plugin_enabled"]
         plugins.clear()
-        for name in _enabled(settings):
-            plugins[(server_label(settings.dns.listen), settings.blocks[0][0], "", name)] = 1.0
+        for block in settings.blocks:
+            for name in _enabled(settings, block):
+                for zone in block.zones:
+                    plugins[(server_label(settings.dns.listen), zone, "", name)] = 1.0
 
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
         for observe in self._told:
@@ -58,20 +64,21 @@ class Observer:
             self._tally.flush()
 
 
-def _enabled(settings: Settings) -> Iterator[str]:
-    """The plugins of CoreDNS whose work on queries is done, by their names."""
-    yield from ("errors", "kubernetes", "loadbalance")
+def _enabled(settings: Settings, block: Block) -> Iterator[str]:
+    """The plugins of CoreDNS whose work on a block's queries is done, by their names."""
+    yield from ("errors", "loadbalance")
     given = {
-        "any": settings.dns.hinfo_for_any,
-        "autopath": settings.autopath,
-        "bufsize": settings.dns.bufsize,
-        "cache": settings.dns.cache_ttl,
-        "forward": settings.forward.zones,
-        "hosts": settings.hosts,
-        "log": settings.log,
-        "loop": settings.forward.zones,
-        "prometheus": settings.metrics_listen,
-        "rewrite": settings.rewrites,
+        "any": block.dns.hinfo_for_any,
+        "autopath": block.autopath,
+        "bufsize": block.dns.bufsize,
+        "cache": block.cached,
+        "forward": block.forward.zones,
+        "hosts": block.hosts,
+        "kubernetes": block.dns.zones,
+        "log": block.log,
+        "loop": block.forward.zones,
+        "prometheus": settings.metrics_listen and block.counted,
+        "rewrite": block.rewrites,
     }
     yield from (name for name, value in given.items() if value)
 
@@ -80,7 +87,9 @@ def banner(settings: Settings, port: int) -> list[str]:
     """What CoreDNS prints once it serves: its server blocks, its version, its platform."""
     python = f"python{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
     machine = os.uname()
-    blocks = [f"{zone}:{port}" for zone, _ in settings.blocks]
+    listen = [address for address, _ in settings.dns.listen]
+    where = "" if any(ip_address(address).is_unspecified for address in listen) else f" on {' '.join(listen)}"
+    blocks = [f"{zone}:{port}{where}" for block in settings.blocks for zone in block.zones]
     return [*blocks, f"netsim-{__version__}", f"{machine.sysname.lower()}/{machine.machine}, {python}"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from struct import error, unpack_from
 from typing import Any, NamedTuple
 
@@ -11,11 +11,22 @@ from ..names import Labels
 from ..seams import Exchange, with_inner
 from ..types import NAMES_IN, NOERROR, NS, NXDOMAIN, OPT, REFUSED, SERVFAIL
 from ..wire import HEADER_SIZE, PLAIN_LIMIT, RA, TCP_LIMIT, Malformed, Query, parse_query
+from ..zones import ZoneTable
 from .registry import class_name, rcode_name, type_name
 
 _FLAGS = (("qr", 1 << 15), ("aa", 1 << 10), ("tc", 1 << 9), ("rd", 1 << 8), ("ra", 1 << 7), ("z", 1 << 6),
           ("ad", 1 << 5), ("cd", 1 << 4))  # fmt: skip
 _PLAIN_BYTES = frozenset(range(33, 127)) - frozenset(b".\"'\\();@")
+
+
+class Wanted(NamedTuple):
+    """The classes of a block's queries that get a line; the most that a client's UDP size counts for (0: as said)."""
+
+    classes: frozenset[str] = frozenset()
+    bufsize: int = 0
+
+
+NOT_LOGGED = Wanted()
 
 
 class Line(NamedTuple):
@@ -57,15 +68,14 @@ class Line(NamedTuple):
 
 
 def render_lines(
-    proto: str, exchanges: Sequence[Exchange], seconds: float, wanted: Iterable[str], form: str
+    proto: str, exchanges: Sequence[Exchange], seconds: float, wanted: ZoneTable[Wanted], form: str
 ) -> Iterator[str]:
     """A line for each exchange of a wanted class; queries that cannot be read, are of another version of EDNS, or were
     not answered have none, as no plugin of CoreDNS sees them."""
-    classes = frozenset(wanted)
     for each in exchanges:
-        answer = each.answer
+        answer, (classes, bufsize) = each.answer, wanted.find(each.query, NOT_LOGGED)
         if answer is not None and ("all" in classes or classify(answer) in classes):
-            line = _line(proto, each.query, answer, each.client, seconds / len(exchanges))
+            line = _line(proto, each.query, answer, each.client, seconds / len(exchanges), bufsize)
             if line is not None:
                 yield line.json() if form == "json" else line.text()
 
@@ -88,7 +98,7 @@ def _delegates(answer: bytes) -> bool:
         return False
 
 
-def _line(proto: str, data: bytes, answer: bytes, client: Any, seconds: float) -> Line | None:
+def _line(proto: str, data: bytes, answer: bytes, client: Any, seconds: float, most: int) -> Line | None:
     query = _read(data)
     if query is None or (query.edns and query.edns.version):
         return None
@@ -97,7 +107,7 @@ def _line(proto: str, data: bytes, answer: bytes, client: Any, seconds: float) -
     return Line(
         client[0], client[1], int.from_bytes(data[:2], "big"), type_name(question.qtype), class_name(question.qclass),
         name_text(question.qname), proto, len(data), bool(edns and edns.do),
-        TCP_LIMIT if proto == "tcp" else max(edns.size, PLAIN_LIMIT) if edns else PLAIN_LIMIT,
+        TCP_LIMIT if proto == "tcp" else max(min(edns.size, most or edns.size), PLAIN_LIMIT) if edns else PLAIN_LIMIT,
         rcode_name(flags & 15),
         ",".join(name for name, bit in _FLAGS if flags & bit), uncompressed_size(answer), seconds,
         flags & 15 in (SERVFAIL, REFUSED) and not flags & RA and answer[6:10] == bytes(4),
@@ -176,10 +186,11 @@ Write = Callable[[str], object]
 class QueryLog:
     """Told of exchanges, writes their lines."""
 
-    def __init__(self, classes: tuple[str, ...], form: str, write: Write) -> None:
-        self._classes, self._form, self._write = classes, form, write
+    def __init__(self, wanted: Mapping[str, Wanted], form: str, write: Write) -> None:
+        """`wanted` is by the zones of server blocks."""
+        self._wanted, self._form, self._write = ZoneTable(wanted), form, write
 
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
-        lines = list(render_lines(proto, with_inner(exchanges), seconds, self._classes, self._form))
+        lines = list(render_lines(proto, with_inner(exchanges), seconds, self._wanted, self._form))
         if lines:
             self._write("\n".join([*lines, ""]))

@@ -10,12 +10,11 @@ from ipaddress import ip_address
 from netsim.api.prometheus import Histogram
 
 from ..config import Listen
-from ..names import labels_of, lower
-from ..reply import whole_name
 from ..seams import Exchange, with_inner
+from ..settings import Block
 from ..shapes import TAIL, Key, Shape, key_of
 from ..types import FORMERR, NOTIMP, REFUSED, SERVFAIL
-from ..wire import HEADER_SIZE
+from ..zones import ZoneTable
 from .metrics import Metrics
 from .registry import TYPES, rcode_name
 
@@ -66,23 +65,22 @@ class _Pile:
 class Tally:
     """Collects exchanges of one server, labelled as `server_label` says.
 
-    `blocks` are the server blocks: their zones (`.` or as `corp.example.`), and whether they have a cache.
+    `blocks` are the server blocks, of which those that say so are counted.
     """
 
-    def __init__(
-        self, metrics: Metrics, listen: Sequence[Listen], blocks: Sequence[tuple[str, bool]] = ((".", True),)
-    ) -> None:
+    def __init__(self, metrics: Metrics, listen: Sequence[Listen], blocks: Sequence[Block] = (Block(),)) -> None:
         self._metrics = metrics
         self._server = server_label(listen)
         self._piles: dict[_Kind, _Pile] = {}
         self.configure(blocks)
 
-    def configure(self, blocks: Sequence[tuple[str, bool]]) -> None:
+    def configure(self, blocks: Sequence[Block]) -> None:
         """Take over other server blocks."""
         self.flush()
-        self._blocks = {whole_name(lower(labels_of(zone))): zone for zone, _ in blocks}
-        self.by_shape = [zone for zone, _ in blocks] == ["."]
-        self._cached = frozenset(zone for zone, cached in blocks if cached)
+        self._zones = ZoneTable({zone: zone for block in blocks for zone in block.zones})
+        self.by_shape = [block.zones for block in blocks if block.counted] == [(".",)] and len(blocks) == 1
+        self._cached = frozenset(zone for block in blocks for zone in block.zones if block.cached)
+        self._uncounted = frozenset(zone for block in blocks for zone in block.zones if not block.counted)
 
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
         """Take in exchanges of one socket."""
@@ -91,6 +89,8 @@ class Tally:
             self._wait((proto, family, "."), exchanges, seconds)
             return
         for zone, group in self._by_block(exchanges).items():
+            if zone in self._uncounted:
+                continue
             self._wait((proto, family, zone), group, seconds * len(group) / len(exchanges))
 
     def count(self, proto: str, six: bool, shapes: Sequence[Shape], seconds: float) -> None:
@@ -120,19 +120,8 @@ class Tally:
     def _by_block(self, exchanges: Sequence[Exchange]) -> dict[str, list[Exchange]]:
         groups: dict[str, list[Exchange]] = {}
         for each in exchanges:
-            groups.setdefault(self._block(each.query), []).append(each)
+            groups.setdefault(self._zones.find(each.query, DROPPED), []).append(each)
         return groups
-
-    def _block(self, query: bytes) -> str:
-        """The longest server block's zone that a query's name is in; `dropped` if it is in none, or no name."""
-        at, end = HEADER_SIZE, query.find(0, HEADER_SIZE) + 1
-        name = query[:end].lower()
-        while at < end:
-            zone = self._blocks.get(name[at:])
-            if zone is not None:
-                return zone
-            at += query[at] + 1
-        return DROPPED
 
     def flush(self) -> None:
         """Put what was seen under the metrics' names."""

@@ -117,3 +117,12 @@ def test_an_alias_of_the_name_server_leads_to_its_addresses() -> None:
     local = frozenset((bytes((10, 244, 0, 53)), b"\xfe\x80" + bytes(13) + b"\1"))
     texts = [str(rrset[0]) for rrset in ask(responder(local=local), "ns.a.svc.cluster.local.", "AAAA").answer]
     assert texts == ["ns.dns.cluster.local.", "fe80::1"]
+
+
+@pytest.mark.parametrize("name", ["ns.dns.cluster.local.", "NS.dns.cluster.local.", "ns.dns.Cluster.local."])
+def test_the_name_server_is_there_also_when_its_addresses_are_not_known(name: str) -> None:
+    """As with CoreDNS's `bind`; the zone in other letters it does not know."""
+    known = "cluster.local" in name
+    for qtype, there in (("A", known), ("SRV", known), ("MX", known), ("SOA", True), ("TXT", False), ("PTR", False)):
+        reply = ask(responder(), name, qtype)
+        assert (reply.rcode(), reply.answer) == (dns.rcode.NOERROR if there else dns.rcode.NXDOMAIN, [])

@@ -99,8 +99,8 @@ corp.example:53 b.example {
 """
     found = settings_of(tmp_path, text)
     assert found.log == ("denial", "error")
-    assert [zone.zone for zone in found.forward.zones] == [".", "corp.example", "b.example"]
-    corp = found.forward.zones[1]
+    assert [zone.zone for block in found.blocks for zone in block.forward.zones] == [".", "corp.example", "b.example"]
+    corp = found.others[0].forward.zones[0]
     assert corp.upstreams == (("192.0.2.1", 53), ("192.0.2.2", 5300))
     assert (corp.policy, corp.excluded, corp.max_fails, corp.expire) == ("sequential", ("x.corp.example",), 3, 0.5)
     assert (corp.health_interval, corp.prefer_udp, corp.failover) == (2.0, True, (2, 5))
@@ -193,8 +193,11 @@ def test_snippets_and_imports(tmp_path: Path) -> None:
     text += " import custom/*.override\n import none/*.override\n}\nimport custom/b.server\n"
     found = settings_of(tmp_path, text)
     assert (found.dns.zone, found.dns.cache_ttl, found.log, found.dns.bufsize) == ("c.test", 17, ("all",), 1232)
-    assert [zone.zone for zone in found.forward.zones] == ["x.test"]
-    assert found.blocks == ((".", True), ("x.test.", False))
+    assert [zone.zone for block in found.blocks for zone in block.forward.zones] == ["x.test"]
+    assert [(block.zones, block.cached, block.log) for block in found.blocks] == [
+        ((".",), True, ("all",)),
+        (("x.test.",), False, ()),
+    ]
 
 
 def test_failures_that_get_a_line_together(tmp_path: Path) -> None:
@@ -224,7 +227,8 @@ def test_words_and_braces() -> None:
         (".:53\n", "line 1: a server block begins with its zones"),
         ("}\n", "line 1: a server block begins with its zones"),
         (".:53 {\n p {\n x }\n }", "line 3: a brace that closes stands in a line of its own"),
-        (".:53 {\n errors\n}", "0 server blocks have the kubernetes plugin"),
+        (main_block() + "\nx.test:53 {\nkubernetes x.test\n}", "2 server blocks have the kubernetes plugin"),
+        (main_block() + "\nx.test:53 {\nbind 127.0.0.1\n}", "the server blocks `bind` different addresses"),
         (main_block() + "\nx.test:54 {\n}", "have 2 different ports"),
         (main_block("template ANY ANY"), "line 3: template: this plugin is not served; leave it out, or run CoreDNS"),
         (main_block("log example.org"), "line 3: log: names and formats are not served"),
@@ -232,7 +236,7 @@ def test_words_and_braces() -> None:
         (main_block("log {", "colour red", "}"), "line 4: colour: log has `class` with success, denial, error, all"),
         (main_block("bind 127.0.0.1 {", "except 127.0.0.2", "}"), "line 4: except: not served; bind has nothing in"),
         (main_block("hosts", "hosts /etc/hosts"), "line 4: hosts: its block has one before; write both as one"),
-        (main_block() + "\nx.test:53 {\nprometheus\n}", "line 5: prometheus: the block of the kubernetes plugin does"),
+        (main_block("prometheus :9153") + "\nx.test:53 {\nprometheus\n}", "line 6: prometheus: another block does not"),
         (main_block("health {", "lameduck soon", "}"), "line 4: lameduck: 'soon' is not a duration such as 5s"),
         (main_block("hosts hosts {", "192.0.2.7 a", "}"), "line 3: hosts: 'hosts' is no file's whole path"),
         (main_block("rewrite name regex (.* x"), "line 3: rewrite: '(.*' is no regular expression"),
@@ -273,7 +277,6 @@ def test_words_and_braces() -> None:
         (main_block("import other"), "line 3: import: 'other' is no snippet before this line, nor a file"),
         ("(a) {\nimport a\n}\n.:53 {\nimport a\n}\n", "line 5: import: 'a' is no snippet"),
         ("(a) {\nerrors\n", "line 1: the snippet that begins here has no closing brace"),
-        (main_block() + "\nx.test:53 {\nhosts\n}", "line 5: hosts: served in the block of the kubernetes plugin only"),
         (main_block("loadbalance weighted /w"), "line 3: loadbalance: addresses come in random order"),
         (main_block("ready {", "monitor continuously", "}"), "line 4: monitor: once ready is ready"),
         (main_block("forward ."), "line 3: forward: give a zone and its upstreams"),

@@ -173,7 +173,7 @@ async def test_a_loop_is_found() -> None:
         assert not found
         forwarder.reconfigure(ForwardConfig((ForwardZone(upstreams=(looping.address,), **QUICK),)))
         await until(lambda: bool(found))
-        assert f"dns forward .: upstream 127.0.0.1:{looping.port} is a loop" in found[0]
+        assert f'Loop (-> 127.0.0.1:{looping.port}) detected for zone "."' in found[0]
 
 
 async def test_ipv6_upstreams() -> None:

@@ -342,7 +342,9 @@ def test_a_second_interrupt_ends_the_lameduck(tmp_path: Path) -> None:
         process = subprocess.Popen([sys.executable, "-m", "netsim_dns", *words], stdout=log, stderr=log)
     try:
         until(lambda: "zone cluster.local on" in (tmp_path / "log").read_text())
-        assert (tmp_path / "log").read_text().splitlines()[0] == f".:{words[3].partition(':')[2]}", "as CoreDNS says"
+        assert (tmp_path / "log").read_text().splitlines()[0] == f".:{words[3].partition(':')[2]} on 127.0.0.1", (
+            "as CoreDNS says"
+        )
         until(lambda: process.send_signal(signal.SIGINT) or process.poll() is not None)  # type: ignore[func-returns-value]
         assert process.returncode == 2, (tmp_path / "log").read_text()
     finally:

@@ -26,15 +26,16 @@ from netsim_dns.index import build_index
 from netsim_dns.records import Slice
 from netsim_dns.responder import Responder
 from netsim_dns.seams import Exchange
-from netsim_dns.settings import Settings
+from netsim_dns.settings import Block, Settings
 from netsim_dns.shapes import Shape
 from netsim_dns.telemetry import links as links_module
 from netsim_dns.telemetry.api import ApiMetrics, MeasuredTransport
 from netsim_dns.telemetry.links import Links, Report, answer_link
 from netsim_dns.telemetry.metrics import METRICS, PREFIX, Metrics, merged
 from netsim_dns.telemetry.observer import Observer
-from netsim_dns.telemetry.query_log import QueryLog, classify, render_lines, uncompressed_size
+from netsim_dns.telemetry.query_log import QueryLog, Wanted, classify, render_lines, uncompressed_size
 from netsim_dns.telemetry.tally import KEYS_MAX, WAITING_MAX, Tally, server_label
+from netsim_dns.zones import ZoneTable
 
 from .conftest import fixture_index
 from .false_upstream import reply as upstream_reply
@@ -57,6 +58,10 @@ def exchange(responder: Responder, name: str, qtype: str = "A", client: tuple = 
     answer = responder.udp(data)
     assert isinstance(answer, bytes)
     return Exchange(data, answer, client)
+
+
+def lines_of(*classes: str, bufsize: int = 0) -> ZoneTable[Wanted]:
+    return ZoneTable({".": Wanted(frozenset(classes), bufsize)})
 
 
 def value(text: str, name: str, **labels: str) -> float:
@@ -113,13 +118,13 @@ def test_what_no_plugin_has_seen_is_dropped(responder: Responder) -> None:
 @pytest.mark.parametrize(
     ("blocks", "zone", "plugin"),
     [
-        ([(".", True)], ".", ""),
-        ([("cluster.local.", True), ("test.", False)], "test.", ""),
-        ([("a.", True)], "dropped", ""),
+        ([Block()], ".", ""),
+        ([Block(zones=("cluster.local.",)), Block(zones=("test.",), cached=False)], "test.", ""),
+        ([Block(zones=("a.",))], "dropped", ""),
     ],
 )
 def test_what_a_plugin_has_failed_at_is_the_servers_and_zones_are_blocks(
-    responder: Responder, blocks: list[tuple[str, bool]], zone: str, plugin: str
+    responder: Responder, blocks: list[Block], zone: str, plugin: str
 ) -> None:
     metrics = Metrics()
     tally = Tally(metrics, (("0.0.0.0", 53),), blocks)
@@ -131,6 +136,23 @@ def test_what_a_plugin_has_failed_at_is_the_servers_and_zones_are_blocks(
     assert value(text, "dns_responses_total", rcode="SERVFAIL", plugin="loadbalance") == 0
     assert value(text, "dns_responses_total", rcode="NOERROR") == 1
     assert value(text, "dns_request_duration_seconds_count") == 3
+
+
+def test_blocks_have_their_own_lines_and_are_counted_where_they_say_so(responder: Responder) -> None:
+    metrics, lines = Metrics(), list[str]()
+    blocks = [Block(zones=(".",), counted=False), Block(zones=("cluster.local.",))]
+    tally = Tally(metrics, (("0.0.0.0", 53),), blocks)
+    log = QueryLog(
+        {".": Wanted(frozenset(["error"])), "cluster.local.": Wanted(frozenset(["denial"]))}, "text", lines.append
+    )
+    for name in ("www.example.test.", SVC1, "nosuch.testns.svc.cluster.local."):
+        for told in (tally, log):
+            told("udp", [exchange(responder, name)], 0.001)
+    tally.flush()
+    text = metrics.render()
+    assert [value(text, "dns_requests_total", zone=zone) for zone in (".", "cluster.local.")] == [0, 2]
+    found = [re.search(r"IN (\S+) ", line) for line in lines]
+    assert [each and each[1] for each in found] == ["www.example.test.", "nosuch.testns.svc.cluster.local."]
 
 
 def test_a_cache_is_asked_for_all_names_and_misses_those_of_the_cluster(responder: Responder) -> None:
@@ -245,23 +267,27 @@ def test_the_servers_label(listen: tuple[str, int], label: str) -> None:
 
 def test_lines_are_coredns(responder: Responder) -> None:
     asked = [exchange(responder, "Svc1.testns.svc.cluster.local."), exchange(responder, SVC1, client=V6)]
-    upper, six = render_lines("udp", asked, 0.0004, ["all"], "text")
+    upper, six = render_lines("udp", asked, 0.0004, lines_of("all"), "text")
     line = '[INFO] 10.244.0.5:43210 - 1234 "A IN svc1.testns.svc.cluster.local. udp 47 false 512" NOERROR qr,aa,rd 92'
     assert upper == f"{line} 0.0002s", "an uncompressed answer has 92 bytes"
     assert six.startswith("[INFO] [fd00::5]:43210 - 1234 ")
 
 
 def test_lines_tell_edns_tcp_and_odd_names(responder: Responder) -> None:
-    (with_do,) = render_lines("udp", [exchange(responder, SVC1, want_dnssec=True, payload=1232)], 0, ["all"], "text")
+    (with_do,) = render_lines(
+        "udp", [exchange(responder, SVC1, want_dnssec=True, payload=1232)], 0, lines_of("all"), "text"
+    )
     assert ' udp 58 true 1232" NOERROR qr,aa,rd 92 0s' in with_do, "an OPT is not counted in the answer"
-    (stream,) = render_lines("tcp", [exchange(responder, SVC1)], 0, ["all"], "text")
+    (lowered,) = render_lines("udp", [exchange(responder, SVC1, payload=1232)], 0, lines_of("all", bufsize=800), "text")
+    assert ' udp 58 false 800" ' in lowered
+    (stream,) = render_lines("tcp", [exchange(responder, SVC1)], 0, lines_of("all"), "text")
     assert ' tcp 47 false 65535" ' in stream
     (odd,) = render_lines(
-        "udp", [exchange(responder, 'a\\"\\010\\255\\032\\$b.cluster.local.', "MAILB")], 0, ["all"], "text"
+        "udp", [exchange(responder, 'a\\"\\010\\255\\032\\$b.cluster.local.', "MAILB")], 0, lines_of("all"), "text"
     )
     assert r'"MAILB IN a\"\010\255\ $b.cluster.local. udp' in odd
-    assert not list(render_lines("udp", [exchange(responder, SVC1, use_edns=1)], 0, ["all"], "text"))
-    (failed,) = render_lines("udp", [exchange(responder, "www.example.test.")], 0, ["error"], "text")
+    assert not list(render_lines("udp", [exchange(responder, SVC1, use_edns=1)], 0, lines_of("all"), "text"))
+    (failed,) = render_lines("udp", [exchange(responder, "www.example.test.")], 0, lines_of("error"), "text")
     assert failed.endswith('"A IN www.example.test. udp 34 false 512" - - 0 0s')
 
 
@@ -290,7 +316,7 @@ async def test_what_an_external_name_leads_to_has_a_line_before_it(capsys: pytes
 
 
 def test_json_lines(responder: Responder) -> None:
-    (line,) = render_lines("udp", [exchange(responder, SVC1, "SRV")], 0.5, ["all"], "json")
+    (line,) = render_lines("udp", [exchange(responder, SVC1, "SRV")], 0.5, lines_of("all"), "json")
     found = json.loads(line)
     assert (found["type"], found["class"], found["name"], found["rcode"]) == ("SRV", "IN", SVC1, "NOERROR")
     assert (found["client"], found["port"], found["seconds"]) == ("10.244.0.5", 43210, 0.5)
@@ -310,12 +336,12 @@ def test_classes(responder: Responder, name: str, qtype: str, kind: str) -> None
     asked = exchange(responder, name, qtype)
     assert classify(asked.answer or b"") == kind
     for wanted in ("success", "denial", "error"):
-        assert bool(list(render_lines("udp", [asked], 0, [wanted], "text"))) == (wanted == kind)
+        assert bool(list(render_lines("udp", [asked], 0, lines_of(wanted), "text"))) == (wanted == kind)
 
 
 def test_only_what_can_be_read_is_logged(responder: Responder) -> None:
     written: list[str] = []
-    log = QueryLog(("all",), "text", written.append)
+    log = QueryLog({".": Wanted(frozenset(["all"]))}, "text", written.append)
     log("udp", [Exchange(b"\0" * 11, None, V4), Exchange(b"\0" * 20, b"\0" * 12, V4)], 0.1)
     assert written == []
     log("udp", [exchange(responder, SVC1)] * 2, 0.1)
@@ -338,7 +364,7 @@ def test_uncompressed_sizes_agree_with_dnspython(responder: Responder, name: str
 def test_nothing_in_an_answer_breaks_the_log(answer: bytes) -> None:
     query = dns.message.make_query(SVC1, "A").to_wire()
     for data in (query, answer):
-        lines = list(render_lines("udp", [Exchange(data, answer, V4)], 0.1, ["all"], "text"))
+        lines = list(render_lines("udp", [Exchange(data, answer, V4)], 0.1, lines_of("all"), "text"))
         assert len(lines) <= 1 and "\n" not in "".join(lines)
 
 

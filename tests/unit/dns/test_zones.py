@@ -10,7 +10,7 @@ import pytest
 from netsim_dns.config import ConfigError, DnsConfig
 from netsim_dns.index import build_index
 from netsim_dns.responder import Responder
-from netsim_dns.zones import find_zone, reverse_zones
+from netsim_dns.zones import ZoneTable, find_zone, reverse_zones
 
 from .conftest import P0, fixture_index
 from .test_records import namespace, service
@@ -76,9 +76,18 @@ def test_only_the_reverse_zones_given_are_served() -> None:
 
 
 def test_without_a_block_for_all_names_others_are_refused() -> None:
-    for config, rcode in ((DnsConfig(), dns.rcode.SERVFAIL), (DnsConfig(catch_all=False), dns.rcode.REFUSED)):
+    for config, rcode in ((DnsConfig(), dns.rcode.SERVFAIL), (DnsConfig(block=()), dns.rcode.REFUSED)):
         reply = ask(config, "www.example.test.", "A", 1232)
         assert (reply.rcode(), reply.flags & 0x0400, reply.payload) == (rcode, 0, 1232)
+
+
+def test_names_belong_to_their_longest_zone() -> None:
+    table = ZoneTable({".": "all", "corp.example": "corp", "Lab.corp.example.": "lab"})
+    names = (".", "example.", "corp.example.", "x.CORP.example.", "xcorp.example.", "a.lab.corp.example.")
+    found = [table.find(dns.message.make_query(name, "A").to_wire(), "none") for name in names]
+    assert found == ["all", "all", "corp", "corp", "all", "lab"]
+    assert ZoneTable({"a.test": 1}).find(dns.message.make_query("test.", "A").to_wire(), 0) == 0
+    assert ZoneTable({"a.test": 1}).find(bytes(12) + b"\xc0\x0c\0\1\0\1", 0) == 0
 
 
 def test_names_of_the_cluster_may_fall_through_but_only_where_they_do_not_exist() -> None:
