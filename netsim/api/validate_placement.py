@@ -93,18 +93,22 @@ def _toleration(toleration: Obj, field: str) -> Iterator[Cause]:
 def node_affinity(affinity: Obj, field: str) -> Iterator[Cause]:
     required = affinity.get(_REQUIRED)
     if required is not None:
-        terms = required.get("nodeSelectorTerms") or []
-        if not terms:
-            where = f"{field}.{_REQUIRED}.nodeSelectorTerms"
-            yield causes.required(where, "must have at least one node selector term")
-        for index, term in enumerate(terms):
-            where = f"{field}.{_REQUIRED}.nodeSelectorTerms[{index}]"
-            yield from _node_term(term, where)
-            yield from _term_values(term, where)
+        yield from node_selector(required, f"{field}.{_REQUIRED}")
     for index, preferred in enumerate(affinity.get(_PREFERRED) or ()):
         where = f"{field}.{_PREFERRED}[{index}]"
         yield from _weight(preferred, where)
         yield from _node_term(preferred.get("preference") or {}, f"{where}.preference")
+
+
+def node_selector(selector: Obj, field: str) -> Iterator[Cause]:
+    """The terms of which a node must meet one."""
+    terms = selector.get("nodeSelectorTerms") or []
+    if not terms:
+        yield causes.required(f"{field}.nodeSelectorTerms", "must have at least one node selector term")
+    for index, term in enumerate(terms):
+        where = f"{field}.nodeSelectorTerms[{index}]"
+        yield from _node_term(term, where)
+        yield from _term_values(term, where)
 
 
 def _term_values(term: Obj, field: str) -> Iterator[Cause]:
