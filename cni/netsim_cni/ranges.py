@@ -137,6 +137,19 @@ def candidates(ranges: RangeSet, last: Ip | None) -> Iterator[Ip]:
                 yield ip
 
 
+def following(ranges: RangeSet, last: str) -> Lease | None:
+    """The first of the candidates where that is the next address of the range of `last`, else None."""
+    kind = type(ranges[0].start)
+    number = int(kind(last)) + 1
+    for item in ranges:
+        if number == int(item.gateway):
+            return None
+    for item in ranges:
+        if int(item.start) < number <= int(item.end):
+            return Lease(kind(number), item)
+    return None
+
+
 def choose(ranges: RangeSet, last: Ip | None, taken: Callable[[Ip], bool]) -> Ip | None:
     """The first candidate that is not taken, None when all are."""
     return next((ip for ip in candidates(ranges, last) if not taken(ip)), None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,6 +39,49 @@ def test_one_address_of_each_set_and_the_next_after_the_last(leases: Leases) -> 
     assert [str(ip) for ip in leases.release(("b", "eth0"))] == ["10.1.0.3", "fd00::3"]
     assert ips(leases, "c") == ["10.1.0.4", "fd00::4"]
     assert leases.release(("nobody", "eth0")) == []
+
+
+def test_an_address_by_a_single_statement_is_the_same(tmp_path: Path) -> None:
+    """One range set takes the short way, two sets the long one."""
+    short, long = Leases(str(tmp_path / "short.sqlite")), Leases(str(tmp_path / "long.sqlite"))
+    chance, held = random.Random(6), []
+    for number in range(300):
+        key = (str(number), "eth0")
+        if len(held) == 5 or (held and chance.random() < 0.4):
+            gone = held.pop(chance.randrange(len(held)))
+            assert short.release(gone) == long.release(gone)[:1]
+        given = [store.allocate(sets, key, f"veth{number}") for store, sets in ((short, SETS[:1]), (long, SETS))]
+        assert given[0] == given[1][:1]
+        held.append(key)
+        assert short.holders() == long.holders()
+        assert short.addresses_of(key) == long.addresses_of(key)[:1]
+    short.close()
+    long.close()
+
+
+def test_the_short_way_refuses_as_the_long_one(leases: Leases) -> None:
+    one = SETS[:1]
+    for container in "ab":
+        leases.allocate(one, (container, "eth0"), f"veth-{container}")
+    with pytest.raises(CniError, match="call DEL first"):
+        leases.allocate(one, ("b", "eth0"), "veth-c")
+    with pytest.raises(LinkTaken):
+        leases.allocate(one, ("c", "eth0"), "veth-b")
+    leases.enter(("static", "eth0"), "", (ip_address("10.1.0.4"),))
+    assert str(leases.allocate(one, ("c", "eth0"), "veth-c")[0].ip) == "10.1.0.5"
+
+
+def test_no_address_is_given_by_what_was_last_before_another_came(leases: Leases, tmp_path: Path) -> None:
+    """The rule that an address rests while others are free holds between processes."""
+    one, other = SETS[:1], Leases(str(tmp_path / "net.sqlite"))
+    leases.allocate(one, ("a", "eth0"), "veth-a")
+    following = "INSERT INTO following VALUES ('late', 'eth0', 'veth-late', '', 0, '10.1.0.2', '10.1.0.3')"
+    other.allocate(one, ("b", "eth0"), "veth-b")
+    other.release(("b", "eth0"))
+    with pytest.raises(sqlite3.IntegrityError, match="another was last"):
+        leases._db.execute(following)
+    assert [holder.container_id for holder in leases.holders()] == ["a"]
+    other.close()
 
 
 def test_what_is_known_of_an_attachment(leases: Leases) -> None:

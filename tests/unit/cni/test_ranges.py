@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim_cni.errors import CniError
-from netsim_cni.ranges import Ip, Range, assign_requested, candidates, choose, parse_range_sets
+from netsim_cni.ranges import Ip, Range, assign_requested, candidates, choose, following, parse_range_sets, range_of
 
 
 def sets(*texts: str, **more: str) -> Any:
@@ -46,6 +46,27 @@ def test_candidates_are_every_usable_address_once(ranges: tuple[Range, ...], dat
     assert set(found) == usable(ranges)
     if last is not None and len(found) > 1:
         assert found[-1] == last or last not in found[:-1]
+
+
+@given(range_sets(), st.data())
+def test_what_follows_is_the_first_candidate(ranges: tuple[Range, ...], data: st.DataObject) -> None:
+    addresses = sorted(usable(ranges), key=int)
+    last = data.draw(st.sampled_from(addresses)) if addresses else ranges[0].start
+    found, wanted = following(ranges, str(last)), next(candidates(ranges, last), None)
+    if found is not None:
+        assert (found.ip, found.range) == (wanted, range_of(ranges, found.ip))
+    elif wanted is not None:
+        assert int(wanted) != int(last) + 1 or range_of(ranges, wanted) != range_of(ranges, last)
+
+
+def test_a_gateway_of_another_range_does_not_follow() -> None:
+    ranges = [
+        {"subnet": "10.1.0.0/24", "rangeEnd": "10.1.0.20"},
+        {"subnet": "10.1.0.0/24", "rangeStart": "10.1.0.30", "gateway": "10.1.0.6"},
+    ]
+    (both,) = parse_range_sets({"ranges": [ranges]})
+    assert following(both, "10.1.0.5") is None and next(candidates(both, ip_address("10.1.0.5"))) == both[0].subnet[7]
+    assert following(both, "10.1.0.20") is None and following(both, "10.9.0.1") is None
 
 
 @given(range_sets(), st.data())
