@@ -26,9 +26,12 @@ KNOWN = (*COMMON, *OWN, *BRIDGE_FIELDS)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Config:
-    """One network configuration; `mtu` in bytes, 0 for the kernel's default; `dns` is what ADD's result says."""
+    """One network configuration; `mtu` in bytes, 0 for the kernel's default; `dns` is what ADD's result says.
+
+    Two are never equal, so that what is worked out of one can be kept by it.
+    """
 
     version: str
     name: str

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
+from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_interface
 from typing import NamedTuple
 
 from netsim.host.netlink import Netlink, NetlinkError
+from netsim.host.patterns import Pattern, send_pattern
 from netsim.host.sysctl import ensure_sysctl
+from netsim_cni.addressing import Addressing
 from netsim_cni.check import Side
 from netsim_cni.errors import DUPLICATE_ATTACHMENT, INVALID_CONFIG, UNKNOWN_CONTAINER, WIRING_FAILED, CniError
-from netsim_cni.plan import VETH_MTU, Op, Plan
+from netsim_cni.plan import VETH_MTU, Op, Plan, plan_add, pod_mac, settling
+from netsim_cni.request import Request
 from netsim_cni.result import Interface
+from netsim_cni.wiring import Values, changes_of, encode_number, values_of, wiring_of
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 DAD_SECONDS, DAD_POLL_SECONDS = 10.0, 0.05
@@ -27,35 +34,52 @@ class Wired(NamedTuple):
     bridge: Interface | None = None
 
 
-def wire(plan: Plan, netns: str) -> Wired:
+def wire(request: Request, addressing: Addressing, link: str) -> Wired:
     """Make the attachment. Nothing is left of it when it fails with CniError; a bridge that was missing stays."""
+    wiring, netns = wiring_of(request, addressing), request.netns
+    plan, values = wiring.plan, values_of(request, addressing, link)
+
+    def asked(side: int, place: int) -> str:
+        return changes_of(plan_add(request, addressing, link), request.ifname)[side][place][-1]
+
     pod = _open_pod(netns)
     with Netlink() as host, pod:
         try:
             _ensure_bridge(host, plan)
-            _run(host, plan.veth)
+            _make_pair(host, netns, wiring.veth, values, partial(asked, 0))
         except NetlinkError as error:
             raise _failed(error) from error
         try:
-            _run_all(host, plan.host)
-            _run_all(pod, plan.pod)
-            host.settle(plan.link)
-            _settle(pod, plan)
-            return _describe(plan, host, pod)
+            values[b"index"] = encode_number(host.index(link))
+            if plan.bridge_name:
+                values[b"bridge"] = encode_number(host.index(plan.bridge_name))
+            send_pattern(host, wiring.host, values, partial(asked, 1))
+            values[b"inside"] = encode_number(pod.index(request.ifname))
+            send_pattern(pod, wiring.pod, values, partial(asked, 2))
+            host.settle(link)
+            _settle(pod, settling(request.config, addressing))
+            return _describe(plan, host, pod, link, pod_mac(request, addressing))
         except BaseException as error:
-            unwire(plan.link)
+            unwire(link)
             raise (_failed(error) if isinstance(error, NetlinkError) else error) from error
 
 
-def _describe(plan: Plan, host: Netlink, pod: Netlink) -> Wired:
+def _make_pair(host: Netlink, netns: str, pattern: Pattern, values: Values, asked: Callable[[int], str]) -> None:
+    fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        send_pattern(host, pattern, values | {b"netns": encode_number(fd)}, asked)
+    finally:
+        os.close(fd)
+
+
+def _describe(plan: Plan, host: Netlink, pod: Netlink, link: str, peer_mac: str) -> Wired:
     """What a routed pair looks like is known; of a bridged one the kernel chooses the host's MAC."""
-    mac, peer_mac = str(plan.veth.args["mac"]), str(plan.veth.args["peer_mac"])
-    mtu = int(plan.veth.args["mtu"]) or VETH_MTU
+    mac, mtu = str(plan.veth.args["mac"]), int(plan.veth.args["mtu"]) or VETH_MTU
     if not plan.bridge_name:
         return Wired(mac, peer_mac, mtu)
     bridge = host.link(plan.bridge_name)
     peer_mac = peer_mac or pod.link(str(plan.veth.args["peer"])).mac
-    return Wired(host.link(plan.link).mac, peer_mac, mtu, Interface(bridge.name, bridge.mac, bridge.mtu))
+    return Wired(host.link(link).mac, peer_mac, mtu, Interface(bridge.name, bridge.mac, bridge.mtu))
 
 
 def unwire(link: str) -> bool:
@@ -104,12 +128,6 @@ def _run(netlink: Netlink, op: Op) -> None:
     getattr(netlink, op.verb)(**op.args)
 
 
-def _run_all(netlink: Netlink, ops: tuple[Op, ...]) -> None:
-    with netlink.batch():
-        for op in ops:
-            _run(netlink, op)
-
-
 def _ensure_bridge(host: Netlink, plan: Plan) -> None:
     """Each on its own, since others make and address the same bridge at the same time: what is there is as wanted."""
     for op in plan.bridge:
@@ -151,18 +169,18 @@ def _add_unless_there(host: Netlink, dev: str, address: str) -> bool:
     return True
 
 
-def _settle(pod: Netlink, plan: Plan) -> None:
+def _settle(pod: Netlink, ips: tuple[str, ...]) -> None:
     """Wait until nobody has claimed the pod's IPv6 addresses (`enabledad`)."""
     deadline = time.monotonic() + DAD_SECONDS
-    while plan.settle:
-        found = [one for one in pod.addresses() if one.address.partition("/")[0] in plan.settle]
+    while ips:
+        found = [one for one in pod.addresses() if one.address.partition("/")[0] in ips]
         taken = [one.address for one in found if one.duplicate]
         if taken:
             raise CniError(WIRING_FAILED, f"address {taken[0]} is in use by another machine of its link")
         if not any(one.tentative for one in found):
             return
         if time.monotonic() > deadline:
-            raise CniError(WIRING_FAILED, f"no end of duplicate address detection for {', '.join(plan.settle)}")
+            raise CniError(WIRING_FAILED, f"no end of duplicate address detection for {', '.join(ips)}")
         time.sleep(DAD_POLL_SECONDS)
 
 

@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     """The veth pair, then the host's and the pod's operations.
 
     `bridge` are those that make the bridge if it is missing; `gateways` the addresses it is to have, `force` whether
-    another address of the same subnet gives way; `settle` the addresses of the pod whose uniqueness is waited for.
+    another address of the same subnet gives way.
     """
 
     link: str
@@ -53,7 +53,6 @@ class Plan(NamedTuple):
     bridge_name: str = ""
     gateways: tuple[str, ...] = ()
     force: bool = False
-    settle: tuple[str, ...] = ()
 
 
 def link_name(request: Request, attempt: int = 0) -> str:
@@ -134,7 +133,7 @@ def plan_add(request: Request, addressing: Addressing, link: str = "") -> Plan:
         return _plan_bridged(request, addressing, veth, up, raised)
     host = (Op("set_link", up), *_routed_host(link, mac, addressing))
     pod = (*raised, *_addresses(request, addressing), *_routed_pod(request, addressing))
-    return Plan(link, Op("add_veth", veth), host, pod, settle=_settling(config, addressing))
+    return Plan(link, Op("add_veth", veth), host, pod)
 
 
 def _plan_bridged(
@@ -152,7 +151,6 @@ def _plan_bridged(
         bridge_name=bridge.name,
         gateways=tuple(f"{one.gateway}/{one.prefix}" for one in addressing.ips if one.gateway and bridge.is_gateway),
         force=bridge.force_address,
-        settle=_settling(request.config, addressing),
     )
 
 
@@ -160,7 +158,8 @@ def _pod_up(request: Request, addressing: Addressing) -> Op:
     return Op("set_link", {"dev": request.ifname, "up": True, "ipv6": 6 in addressing.families})
 
 
-def _settling(config: Config, addressing: Addressing) -> tuple[str, ...]:
+def settling(config: Config, addressing: Addressing) -> tuple[str, ...]:
+    """The addresses of the pod whose uniqueness is waited for."""
     return tuple(str(one.ip) for one in addressing.ips if one.family == 6 and config.enable_dad)
 
 

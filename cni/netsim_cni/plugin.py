@@ -17,7 +17,7 @@ from netsim_cni.extras import BANDWIDTH, add_extras, remove_extras, remove_stale
 from netsim_cni.ipam import Holder, Leases, LinkTaken, leases_at
 from netsim_cni.ipam_config import NONE
 from netsim_cni.obtain import check_available, give_back, obtain, undo
-from netsim_cni.plan import link_name, plan_add, settle_addressing
+from netsim_cni.plan import link_name, settle_addressing
 from netsim_cni.request import Request, parse_request
 from netsim_cni.result import (
     Interface,
@@ -75,7 +75,7 @@ def _attach(request: Request, store: Leases) -> dict[str, Any]:
     try:
         if config.mode == "routed" or config.bridge.is_gateway:
             ensure_forwarding(addressing.families)
-        wired = wire(plan_add(request, addressing, link), request.netns)
+        wired = wire(request, addressing, link)
         add_extras(request, addressing, link)
     except BaseException as error:
         if wired is not None:

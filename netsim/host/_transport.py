@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self, TypeVar
 
 from netsim.host import netns as netns_
 from netsim.host._messages import HEADER
-from netsim.host._rtnl import messages, parse_error
+from netsim.host._rtnl import messages as messages_in
+from netsim.host._rtnl import parse_error
 
 _T = TypeVar("_T")
-_Request = tuple[int, int, bytes, str]  # type, flags, body, what it asks for
+Request = tuple[int, int, bytes, str]
+"""A change: type, flags, body, and what it asks for in words."""
 
 REQUEST, ACK, DUMP = 0x1, 0x4, 0x300
 REPLACE, EXCL, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
@@ -62,6 +64,15 @@ class _Batch:
             self._transport._release()
 
 
+def render_requests(queue: Sequence[Request], first: int) -> bytes:
+    """Requests as one message after the other, numbered from `first`, the last with an acknowledgement."""
+    pack, size, rendered, last = HEADER.pack, HEADER.size, b"", first + len(queue) - 1
+    for number, (kind, flags, body, _) in enumerate(queue, first):
+        wanted = REQUEST | ACK if number == last else REQUEST
+        rendered += pack(size + len(body), kind, wanted | flags, number, 0) + body
+    return rendered
+
+
 class Transport:
     """An rtnetlink socket in the namespace at path `netns`, or in the calling thread's; for one thread at a time.
 
@@ -71,7 +82,7 @@ class Transport:
     def __init__(self, netns: str | None = None) -> None:
         self._sock: socket.socket = netns_.open_route_socket(netns)
         self._sequence = 0
-        self._queue: list[_Request] | None = None
+        self._queue: list[Request] | None = None
         self._held: list[int] = []
 
     def close(self) -> None:
@@ -107,7 +118,7 @@ class Transport:
         while self._held:
             os.close(self._held.pop())
 
-    def _send(self, queue: list[_Request]) -> None:
+    def _send(self, queue: list[Request]) -> None:
         """Send requests and read what comes of them; raises the first error once all are done."""
         errors: list[NetlinkError] = []
         for start in range(0, len(queue), MAX_IN_FLIGHT):
@@ -115,28 +126,33 @@ class Transport:
         if errors:
             raise errors[0]
 
-    def _exchange(self, queue: list[_Request]) -> list[NetlinkError]:
-        """The kernel does one after the other and always tells of errors: only the last needs an acknowledgement."""
+    def _exchange(self, queue: list[Request]) -> list[NetlinkError]:
         first = self._sequence + 1
-        last = self._sequence = self._sequence + len(queue)
-        pack, size, rendered = HEADER.pack, HEADER.size, b""
-        for number, (kind, flags, body, _) in enumerate(queue, first):
-            wanted = REQUEST | ACK if number == last else REQUEST
-            rendered += pack(size + len(body), kind, wanted | flags, number, 0) + body
-        self._sock.send(rendered)
-        errors, sequence = [], 0
+        self._sequence += len(queue)
+        refused = self.deliver(render_requests(queue, first), first, len(queue))
+        return [NetlinkError(code, queue[number][-1], detail) for number, code, detail in refused]
+
+    def deliver(self, messages: bytes, first: int, count: int) -> list[tuple[int, int, str]]:
+        """Send requests as `render_requests` has made them; of each that the kernel refused its place, counted from 0,
+        the error's number and the kernel's words.
+
+        The kernel does one after the other and always tells of errors: only the last needs an acknowledgement.
+        """
+        last = first + count - 1
+        self._sock.send(messages)
+        refused, sequence = [], 0
         while sequence != last:
             answer = self._sock.recv(ERROR_BUFFER)
             if len(answer) == ACKNOWLEDGEMENT.size + HEADER.size:
                 _, kind, _, sequence, _, code = ACKNOWLEDGEMENT.unpack_from(answer)
                 if sequence == last and kind == ERROR and not code:
                     break  # nothing else was told: the shortest way, which nearly all go
-            for kind, flags, sequence, body in messages(answer):
+            for kind, flags, sequence, body in messages_in(answer):
                 if kind == ERROR and first <= sequence <= last:
                     code, detail = parse_error(body, flags)
                     if code:
-                        errors.append(NetlinkError(code, queue[sequence - first][-1], detail))
-        return errors
+                        refused.append((sequence - first, code, detail))
+        return refused
 
     def _ask(self, kind: int, body: bytes, answer: int, parse: Callable[[bytes], _T], asked: str) -> _T:
         """One question with one answer."""
@@ -144,7 +160,7 @@ class Transport:
         header = HEADER.pack(HEADER.size + len(body), kind, REQUEST, self._sequence, 0)
         self._sock.send(header + body)
         while True:
-            for got, flags, sequence, content in messages(self._sock.recv(BUFFER)):
+            for got, flags, sequence, content in messages_in(self._sock.recv(BUFFER)):
                 if sequence == self._sequence and got == ERROR:
                     raise NetlinkError(parse_error(content, flags)[0], asked)
                 if sequence == self._sequence and got == answer:
@@ -165,7 +181,7 @@ class Transport:
         bodies: list[bytes] = []
         interrupted = False
         while True:
-            for kind, flags, sequence, body in messages(self._sock.recv(BUFFER)):
+            for kind, flags, sequence, body in messages_in(self._sock.recv(BUFFER)):
                 if sequence != self._sequence:
                     continue
                 interrupted |= bool(flags & DUMP_INTR)

@@ -10,7 +10,7 @@ import pytest
 from netsim.host import conntrack, firewall
 from netsim.host._transport import Transport
 from netsim.host.exec import CommandFailed
-from netsim.host.netlink import Netlink, NetlinkError
+from netsim.host.netlink import Netlink
 from netsim_cni import errors, perform
 from netsim_cni.errors import CniError
 from netsim_cni.extras import bandwidth, macspoof
@@ -106,14 +106,12 @@ class Trip:
 
     def __init__(self, patch: pytest.MonkeyPatch, at: int) -> None:
         self.at, self.count = at, 0
-        send = Transport._send
+        deliver = Transport.deliver
 
-        def tripping(transport: Transport, queue: list[Any]) -> None:
-            if self._is_now():
-                raise NetlinkError(12, f"fault {at}: {queue[0][-1]}")
-            send(transport, queue)
+        def tripping(transport: Transport, messages: bytes, *numbers: int) -> list[tuple[int, int, str]]:
+            return [(0, 12, f"fault {at}")] if self._is_now() else deliver(transport, messages, *numbers)
 
-        patch.setattr(Transport, "_send", tripping)
+        patch.setattr(Transport, "deliver", tripping)
         for module in (firewall, conntrack, bandwidth, macspoof):
             patch.setattr(module, "run", self._tripping(module.run))
         patch.setattr(perform, "ensure_sysctl", self._tripping(perform.ensure_sysctl))

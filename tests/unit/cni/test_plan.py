@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from netsim.host.netlink import Netlink
 from netsim_cni.addressing import Addressing, Assigned
 from netsim_cni.config import Config
-from netsim_cni.plan import HOST_MAC, Op, Plan, alias_of, link_name, mac_of, plan_add, settle_addressing
+from netsim_cni.plan import HOST_MAC, Op, Plan, alias_of, link_name, mac_of, plan_add, settle_addressing, settling
 from netsim_cni.request import Request
 
 MakeRequest = Callable[..., Request]
@@ -162,5 +162,5 @@ def test_port_settings(make_request: MakeRequest) -> None:
     plan = plan_add(request, leases(request.config))
     assert plan.host[0].args["isolated"] is True and plan.force
     assert [op.args.get("dad") for op in plan.pod if op.verb == "add_address"] == [None, True]
-    assert plan.settle == ("fd00:1::5",)
+    assert settling(request.config, leases(request.config)) == ("fd00:1::5",)
     assert plan.gateways == ("10.244.1.1/24", "fd00:1::1/64")
