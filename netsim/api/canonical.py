@@ -11,29 +11,35 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from netsim.api.go_time import time_problem
 from netsim.api.quantity import canonical_quantity
 from netsim.api.times import format_micro_time, format_time, parse_time
 
 QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
-_SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_SECONDS = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+_TIME, _MICRO_TIME = re.compile(_SECONDS + "Z"), re.compile(_SECONDS + r"\.\d{6}Z")
+"""Most times as they are written; the last days of a month are looked at more closely."""
+_HOUR = re.compile(r"T(?=\d:)")
 _DIGITS = re.compile(r"[A-Za-z0-9+/\r\n]*")
 _PADDING = (re.compile(r"(=[\r\n]*){1,2}"), re.compile(r"=[\r\n]*"))
-_MICROSECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
 def _time(text: str) -> str:
-    return text if _SECONDS.fullmatch(text) else _written(text, format_time)
+    return text if _TIME.fullmatch(text) else _written(text, format_time)
 
 
 def _micro_time(text: str) -> str:
-    return text if _MICROSECONDS.fullmatch(text) else _written(text, format_micro_time)
+    return text if _MICRO_TIME.fullmatch(text) else _written(text, format_micro_time, micro=True)
 
 
-def _written(text: str, write: Callable[[datetime], str]) -> str:
+def _written(text: str, write: Callable[[datetime], str], *, micro: bool = False) -> str:
+    problem = time_problem(text, micro=micro)
+    if problem:
+        raise ValueError(problem)
     try:
-        return write(parse_time(text))
-    except OverflowError:  # in UTC it is before the year 1 or after 9999
+        return write(parse_time(_HOUR.sub("T0", text)))
+    except (OverflowError, ValueError):  # in UTC it is before the year 1 or after 9999
         return text
 
 

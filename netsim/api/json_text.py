@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -86,7 +88,53 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
-def go_type(value: object) -> str:
+class Pairs(list[tuple[str, Any]]):
+    """A JSON object as its pairs, so that repeated keys are still there."""
+
+
+class Literal(float):
+    """A number that is no integer, and how it is written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Literal:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def as_written(text: bytes) -> Any:
+    """JSON with every key and digit that is in the text. Raises ValueError for what is not JSON."""
+    return json.loads(text, object_pairs_hook=Pairs, parse_float=Literal)
+
+
+_TYPES: tuple[tuple[Any, str], ...] = (
+    (bool, "bool"), (str, "string"), ((int, float), "number"), ((dict, Pairs), "object"), (list, "array")
+)  # fmt: skip
+
+
+def json_type(value: Any) -> str:
     """What Go's JSON reader calls a value."""
-    names = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
-    return names.get(type(value), "null")
+    return next((name for types, name in _TYPES if isinstance(value, types)), "null")
+
+
+def duplicate_fields(text: bytes) -> list[str]:
+    """The paths of fields that a JSON text gives more than once. Raises ValueError for what is not JSON."""
+    return list(dict.fromkeys(_repeated(as_written(text), "")))
+
+
+def _repeated(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, Pairs):
+        seen: set[str] = set()
+        for key, item in value:
+            where = f"{path}.{key}" if path else key
+            if key in seen:
+                yield where
+            seen.add(key)
+            yield from _repeated(item, where)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _repeated(item, f"{path}[{index}]")
+
+
+go_type = json_type

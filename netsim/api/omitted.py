@@ -28,13 +28,14 @@ def omitted_fields(name: str, required: tuple[str, ...]) -> frozenset[str]:
     short = name.rpartition(".")[2]
     return frozenset(
         field
-        for field, form, flags in protobuf.fields_of(_message(name, short))
+        for field, form, flags in protobuf.fields_of(message_of(name))
         if field not in required and f"{short}.{field}" not in _WRITTEN and _left_out(form, flags)
     )
 
 
-def _message(name: str, short: str) -> str:
+def message_of(name: str) -> str:
     """The name that `protobuf.json` has for a type: that of its group before its own, outside the core."""
+    short = name.rpartition(".")[2]
     group, _, version = name.removesuffix(f".{short}").removeprefix(_API).rpartition(".")
     first = f"{group.rpartition('.')[2]}.{short}"
     older = f"autoscaling1.{short}" if (group, version) == ("autoscaling", "v1") else first

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-_CANNOT = re.compile(
-    r"json: cannot unmarshal (?P<found>\w+)(?: (?P<number>\S+))? into Go struct field \S+ of type (?P<type>.+)"
-)
+from netsim.api.decoder import Misfit
+
 _FOUND = {"array": "slice", "object": "map"}
-_INTEGERS = ("int32", "int64")
 
 
-def converted(problem: str) -> str:
+def converted(problem: Misfit | str) -> str:
     """A decoder's complaint about a value of the wrong type as the converter has it; others as they are.
 
-    >>> converted("json: cannot unmarshal number into Go struct field ConfigMap.data of type string")
+    >>> converted(Misfit("number", "ConfigMap.data", "string", "string"))
     'cannot convert int64 to string'
     """
-    match = _CANNOT.fullmatch(problem)
-    if match is None:
+    if not isinstance(problem, Misfit):
         return problem
-    wanted, found = match["type"], _FOUND.get(match["found"], match["found"])
+    name, _, number = problem.found.partition(" ")
+    wanted, found = problem.json_type, _FOUND.get(name, name)
     if found == "number":
-        found = "float64" if "." in (match["number"] or "") else "int64"
-    if wanted.startswith("map["):
+        found = "float64" if "." in number else "int64"
+    if problem.wanted.startswith("map[") or problem.wanted == "v1.ResourceList":
         return f"cannot restore map from {found}"
-    if wanted.startswith("[]"):
+    if wanted == "array":
         return f"cannot restore slice from {found}"
-    if "." in wanted:
+    if wanted == "object":
         return f"cannot restore struct from: {found}"
-    if (found, wanted) == ("int64", "string") or (found == "float64" and wanted in _INTEGERS):
-        return f"cannot convert {found} to {wanted}"
-    return f"unrecognized type: {wanted}"
+    if (found, wanted) == ("int64", "string") or (found == "float64" and wanted == "integer"):
+        return f"cannot convert {found} to {problem.wanted}"
+    return f"unrecognized type: {_KINDS.get(wanted) or problem.wanted}"
+
+
+_KINDS = {"string": "string"}
 
 
 def go_map(value: Any) -> str:

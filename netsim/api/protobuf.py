@@ -53,6 +53,13 @@ def fields_of(message: str) -> tuple[Field, ...]:
     return tuple(found)
 
 
+def inlined(message: str) -> dict[str, str]:
+    """{json name: message} of the fields that a message has from messages inlined into it."""
+    rows = _facts()[1].get(message, {}).values()
+    parts = [form[1:] for _, form, flags in rows if "i" in flags]
+    return {field: part.rpartition(".")[2] for part in parts for field, _, _ in fields_of(part)}
+
+
 _DELETE_OPTIONS = "v1/DeleteOptions"
 """They belong to every version of every group; client-go sends them as of the group of what is deleted."""
 

@@ -9,7 +9,10 @@ from functools import lru_cache
 QUANTITY_MESSAGE = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
-_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
+_SUFFIX_MESSAGE = "unable to parse quantity's suffix"
+_FORM = re.compile(r"([+-]?\d*\.?\d*)(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)")
+"""Kubernetes takes a number without digits for 0."""
+_SHAPE = re.compile(r"[+-]?\d*\.?\d*[eEinumkKMGTP]*[+-]?\d*")
 
 _SHORT = 24
 
@@ -22,10 +25,12 @@ def parse_quantity(value: Quantity) -> Fraction:
 
 
 def _parse(value: Quantity) -> Fraction:
-    found = _FORM.fullmatch(str(value))
+    text = str(value).strip(" ")
+    found = _FORM.fullmatch(text) if text else None
     if found is None:
         raise ValueError(f"{value!r} is no quantity: {QUANTITY_MESSAGE}")
-    number, exponent, suffix = Fraction(found[1]), found[2], found[3] or ""
+    number = Fraction(found[1]) if found[1].strip("+-.") else Fraction(0)
+    exponent, suffix = found[2], found[3] or ""
     if exponent:
         return number * _power(int(exponent[1:]))
     if suffix in _BINARY:
@@ -53,27 +58,37 @@ def canonical_quantity(value: Quantity) -> str:
 
 
 def _canonical(text: str) -> str:
-    number = _settled(parse_quantity(text))
+    text = text.strip(" ")
+    number = _settled(parse_quantity(text), binary=text.endswith("i"))
     if text.endswith("i") and abs(number) >= _SMALLEST_BINARY and number.denominator == 1:
         return format_binary(int(number))
+    with_exponent = re.search(r"[eE][+-]?\d", text) is not None
     exponent = max((e for e in _SUFFIX if number % _power(e) == 0), default=0) if number else 0
-    suffix = f"e{exponent}" if exponent and re.search(r"[eE][+-]?\d", text) else _SUFFIX[exponent]
-    return f"{int(number / _power(exponent))}{suffix}"
+    if with_exponent and exponent > 0:
+        digits = str(int(number))
+        exponent = (len(digits) - len(digits.rstrip("0"))) // 3 * 3
+    suffix = f"e{exponent}" if exponent and with_exponent else _SUFFIX[exponent]
+    canonical = f"{int(number / _power(exponent))}{suffix}"
+    return text if with_exponent and text.lower() == canonical else canonical
 
 
-def _settled(number: Fraction) -> Fraction:
-    """Whole billionths, and no more than 64 bits hold."""
-    billionths = -(-abs(number) * 10**9 // 1)
-    size = min(Fraction(billionths, 10**9), Fraction(_LARGEST))
+def _settled(number: Fraction, *, binary: bool) -> Fraction:
+    """Whole billionths, and with a binary suffix no more than 64 bits hold."""
+    size = Fraction(-(-abs(number) * 10**9 // 1), 10**9)
+    if binary:
+        size = min(size, Fraction(_LARGEST))
     return size if number > 0 else -size
 
 
 _known_text = lru_cache(4096)(_canonical)
 
 
-def is_quantity(value: Quantity) -> bool:
-    """Whether `parse_quantity` takes it."""
-    return _FORM.fullmatch(str(value)) is not None
+def quantity_problem(value: Quantity) -> str:
+    """What a decoder says of what `parse_quantity` does not take, "" for what it takes."""
+    text = str(value).strip(" ")
+    if not text or not _SHAPE.fullmatch(text):
+        return QUANTITY_MESSAGE
+    return "" if _FORM.fullmatch(text) else _SUFFIX_MESSAGE
 
 
 def milli(value: Quantity) -> int:

@@ -1,5 +1,5 @@
-"""Type facts of the served kinds (`schema.json`, made by scripts/prune-schema) and what follows from them:
-unknown fields, JSON types that do not fit, duplicate keys, and the form in which an object is kept."""
+"""Type facts of the served kinds (`schema.json`, made by scripts/prune-schema) and what follows from them: unknown
+fields, and the form in which an object is kept."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from netsim.api.canonical import CANONICAL, QUANTITY, canonical_base64
-from netsim.api.errors import TYPE_INVALID, Cause
+from netsim.api.canonical import CANONICAL, QUANTITY
 from netsim.api.kinds import Kind, Obj
 from netsim.api.omitted import omitted_fields
-from netsim.api.quantity import QUANTITY_MESSAGE, is_quantity
 from netsim.api.schema_extra import EXTRA
-from netsim.api.times import parse_time
 
 Schema = dict[str, Any]
 Gvk = tuple[str, str, str]
@@ -136,177 +133,3 @@ def _zero(schema: Schema) -> Any:
     if name == QUANTITY:
         return "0"
     return {"object": {}, "string": "", "integer": 0, "number": 0, "boolean": False}.get(facts.get("type", ""))
-
-
-def typed_errors(gvk: Gvk | Kind, obj: Obj) -> list[Cause]:
-    """Values whose JSON type (or, for times, quantities and base64, text) does not fit the field. The messages are
-    those of a decoder; answer 400 with `decode_error(kind, causes)`."""
-    name = type_name(gvk)
-    return list(_type_errors(obj, {"$ref": REF + name}, _Place(_go_name(name), "", "")))
-
-
-def decode_error(kind: Kind, causes: list[Cause]) -> str:
-    """The text of the 400 that a body with wrong types gets; only the first is told, as a decoder stops there."""
-    return f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {causes[0].message}'
-
-
-class _Place:
-    """Where a value stands: the struct that owns the field, the dotted path without and with list indices."""
-
-    __slots__ = ("dotted", "owner", "path")
-
-    def __init__(self, owner: str, dotted: str, path: str) -> None:
-        self.owner, self.dotted, self.path = owner, dotted, path
-
-    def child(self, owner: str, key: str) -> _Place:
-        dotted = f"{self.dotted}.{key}" if self.dotted else key
-        return _Place(owner, dotted, f"{self.path}.{key}" if self.path else key)
-
-    def indexed(self, index: int | str) -> _Place:
-        return _Place(self.owner, self.dotted, f"{self.path}[{index}]")
-
-
-def _type_errors(value: Any, schema: Schema, place: _Place) -> Iterator[Cause]:
-    name, facts = resolve(schema)
-    if name in SCHEMA_OR_ELSE and isinstance(value, dict):
-        name, facts = resolve({"$ref": REF + JSON_SCHEMA})
-    if value is None:
-        return
-    problem = _mismatch(value, name, facts)
-    if problem:
-        yield Cause(TYPE_INVALID, problem.format(place=f"{place.owner}.{place.dotted}"), place.path)
-    elif isinstance(value, dict):
-        yield from _object_errors(value, name, facts, place)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _type_errors(item, facts.get("items", {}), place.indexed(index))
-
-
-def _object_errors(value: Obj, name: str, facts: Schema, place: _Place) -> Iterator[Cause]:
-    properties = facts.get("properties")
-    below = facts.get("additionalProperties") or {}
-    for key, item in value.items():
-        if properties is None:
-            yield from _type_errors(item, below, place.indexed(key))
-        elif key in properties:
-            yield from _type_errors(item, properties[key], place.child(_go_name(name), key))
-
-
-def _mismatch(value: Any, name: str, facts: Schema) -> str:
-    """A decoder's message with `{place}` to fill in, or "" if the value fits."""
-    if name == QUANTITY:
-        fits = isinstance(value, (str, int, float)) and not isinstance(value, bool) and is_quantity(value)
-        return "" if fits else _literal(QUANTITY_MESSAGE)
-    if facts.get("format") == "int-or-string":
-        fits = isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
-        return "" if fits else _cannot(value, "intstr.IntOrString")
-    expected, found = facts.get("type"), _json_type(value)
-    if expected is None:
-        return ""
-    if found != expected and not (expected == "number" and found == "integer"):
-        return _cannot(value, _go_type(name, facts))
-    return _bad_content(value, facts)
-
-
-def _bad_content(value: Any, facts: Schema) -> str:
-    form = facts.get("format")
-    if form in INT_BOUNDS and not INT_BOUNDS[form][0] <= value <= INT_BOUNDS[form][1]:
-        return _cannot(value, str(form))
-    if form == "byte":
-        return _bad_base64(value)
-    if form == "date-time":
-        return bad_time(value)
-    return ""
-
-
-def bad_time(text: str) -> str:
-    """What a decoder says to a time that is not RFC 3339, "" for one that is."""
-    try:
-        parse_time(text)
-    except ValueError:
-        return _literal(
-            f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}" as an RFC 3339 time'
-        )
-    return ""
-
-
-def _bad_base64(text: str) -> str:
-    """What a decoder says to text that is not base64, "" for base64."""
-    try:
-        canonical_base64(text)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def _literal(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
-
-
-def _cannot(value: Any, go_type: str) -> str:
-    found = {"integer": "number", "boolean": "bool"}.get(_json_type(value), _json_type(value))
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and go_type in INT_BOUNDS:
-        found = f"number {value}"
-    return f"json: cannot unmarshal {found} into Go struct field {{place}} of type {_literal(go_type)}"
-
-
-def _json_type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    for python, name in ((str, "string"), (int, "integer"), (float, "number"), (dict, "object"), (list, "array")):
-        if isinstance(value, python):
-            return name
-    return "null"
-
-
-_GO_TYPES = {"string": "string", "boolean": "bool", "number": "float64"}
-
-
-def _go_type(name: str, facts: Schema) -> str:
-    kind = facts.get("type", "")
-    if kind == "integer":
-        return cast(str, facts.get("format", "int64"))
-    if kind == "array":
-        return "[]" + _go_element(facts.get("items", {}))
-    if "additionalProperties" in facts:
-        return "map[string]" + _go_element(facts["additionalProperties"])
-    return _qualified(name) if kind == "object" and name else str(_GO_TYPES.get(kind, kind))
-
-
-def _go_element(schema: Schema) -> str:
-    name, facts = resolve(schema)
-    return _qualified(name) if name else _go_type(name, facts)
-
-
-def _qualified(name: str) -> str:
-    return ".".join(name.split(".")[-2:])
-
-
-def _go_name(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-# --- duplicates --------------------------------------------------------------------------------------------------
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as its pairs, so that repeated keys are still there."""
-
-
-def duplicate_fields(body: bytes) -> list[str]:
-    """Paths of keys that a JSON body gives more than once. Raises ValueError for what is not JSON."""
-    return list(_duplicates(json.loads(body, object_pairs_hook=_Pairs), ""))
-
-
-def _duplicates(value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, _Pairs):
-        seen: set[str] = set()
-        for key, item in value:
-            where = f"{path}.{key}" if path else key
-            if key in seen:
-                yield where
-            seen.add(key)
-            yield from _duplicates(item, where)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _duplicates(item, f"{path}[{index}]")

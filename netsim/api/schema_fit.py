@@ -17,7 +17,6 @@ from netsim.api.schema import (
     SCHEMA_OR_ELSE,
     Gvk,
     Schema,
-    bad_time,
     definitions,
     omitted,
     resolve,
@@ -29,7 +28,7 @@ _EXACT: dict[str, type] = {"string": str, "boolean": bool}
 
 
 def fits(kind: Gvk | Kind, obj: Obj) -> bool:
-    """True if `schema.unknown_fields` and `schema.typed_errors` find nothing and `schema.prune` changes nothing."""
+    """True if `decoder.decode` finds nothing and `schema.prune` changes nothing."""
     return _type_fits(type_name(kind))(obj)
 
 
@@ -57,7 +56,8 @@ def _compile(schema: Schema) -> Fits:
     if name:
         return _type_fits(name)
     if facts.get("format") == "int-or-string":
-        return lambda value: type(value) is str or type(value) is int
+        low, high = INT_BOUNDS["int32"]
+        return lambda value: type(value) is str or (type(value) is int and low <= value <= high)
     kind = facts.get("type")
     if kind == "object":
         return _compile_object(facts)
@@ -112,8 +112,6 @@ def _compile_array(facts: Schema) -> Fits:
 def _compile_scalar(kind: str, form: str) -> Fits:
     if kind == "string" and form == "byte":
         return lambda value: type(value) is str and _is_canonical(canonical_base64, value)
-    if kind == "string" and form == "date-time":
-        return lambda value: type(value) is str and not bad_time(value)
     if kind == "integer":
         low, high = INT_BOUNDS.get(form, INT_BOUNDS["int64"])
         return lambda value: type(value) is int and low <= value <= high

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from netsim.api import schema as types
-from netsim.api.errors import Cause
+from netsim.api.decoder import decode_error
 from netsim.api.kinds import CONFIG_MAPS, Kind, Obj
 from netsim.api.objects import copy_json
 
@@ -67,9 +67,9 @@ def _prune_metadata(metadata: Obj, path: str, unknown: list[str]) -> Obj:
     return cast(Obj, types.prune(CONFIG_MAPS, holder)["metadata"])
 
 
-def metadata_errors(obj: Obj) -> list[Cause]:
-    """Metadata of the wrong types, in a decoder's words."""
-    return types.typed_errors(CONFIG_MAPS, {"metadata": obj.get("metadata")})
+def metadata_error(obj: Obj) -> str:
+    """What a decoder says of metadata of the wrong types, "" if there is nothing to say."""
+    return decode_error(CONFIG_MAPS, {"metadata": obj.get("metadata")})
 
 
 def complete(schema: Schema, obj: Obj) -> Obj:

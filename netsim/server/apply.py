@@ -17,7 +17,7 @@ from netsim.api.json_text import parse_json
 from netsim.api.kinds import Kind, Obj
 from netsim.api.managed import APPLY, conflict_error, recorded
 from netsim.server import lifecycle, managed
-from netsim.server.bodies import check_fields, duplicate_problems
+from netsim.server.bodies import duplicate_problems
 from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
 from netsim.server.lifecycle import Change, Outcome
@@ -50,27 +50,39 @@ def read_configuration(call: Call, options: WriteOptions, kind: Kind | None = No
         cause = Cause(REQUIRED, "Required value: is required for apply patch", "fieldManager")
         raise invalid_named("meta.k8s.io", "PatchOptions", "", [cause])
     kind = kind or call.kind
-    config = _parse(call.request.body)
+    config, repeated = _parse(call.request.body)
     _check_type(kind, config)
     if config["metadata"].get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
-    call.warnings += check_fields(kind, duplicate_problems(call.request.body, ""), options.field_validation)
+    _refuse_repeated(repeated, options.field_validation, call.warnings)
     return Configuration(kind, config, Manager(options.field_manager, applies=True), options.force)
 
 
-def _parse(body: bytes) -> Obj:
-    from netsim.server.yaml_body import parse_yaml
+def _parse(body: bytes) -> tuple[Obj, list[str]]:
+    """The configuration in a body, and what is said of the fields that it gives twice."""
+    from netsim.server.yaml_body import yaml_to_json
 
+    repeated: list[str] = []
     try:
-        config = parse_json(body) if body[:1] == b"{" else parse_yaml(body)
+        config = parse_json(body) if body[:1] == b"{" else None
+        if config is None or duplicate_problems(body, config):  # JSON is YAML, and what is repeated is told as there
+            text, repeated = yaml_to_json(body)
+            config = parse_json(text)
     except ValueError as error:
-        raise bad_request(f"error decoding YAML: {error}") from None
+        raise bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from None
     if not isinstance(config, dict):
         raise bad_request(f"error decoding YAML: a configuration is an object, not a {type(config).__name__}")
     metadata = config.get("metadata") or {}
     if not isinstance(metadata, dict) or any(not isinstance(metadata.get(key) or "", str) for key in _TEXTS):
         raise bad_request("error decoding YAML: metadata is not that of an object")
-    return {**config, "metadata": metadata}
+    return {**config, "metadata": metadata}, repeated
+
+
+def _refuse_repeated(repeated: list[str], validation: str, warnings: list[str]) -> None:
+    if repeated and validation == "Strict":
+        listed = "\n  ".join(("yaml: unmarshal errors:", *repeated))
+        raise bad_request(f"error strict decoding YAML: error converting YAML to JSON: {listed}")
+    warnings += repeated if validation == "Warn" else []
 
 
 _TEXTS = ("name", "namespace", "uid", "resourceVersion")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import orjson
 
-from netsim.api import schema
+from netsim.api.decoder import Misfit
 from netsim.api.errors import StatusError, bad_request, unsupported_media_type
-from netsim.api.json_text import go_type, parse_json
+from netsim.api.json_text import duplicate_fields, json_type, parse_json
 from netsim.api.kinds import Kind, Obj, by_kind, split_api_version
 
 JSON_TYPES = ("", "application/json")
@@ -29,38 +29,65 @@ def _parse_protobuf(body: bytes) -> Any:
         raise ValueError(str(error)) from None
 
 
-def decode_body(body: bytes, content_type: str, expected: str) -> Obj:
+class Source(NamedTuple):
+    """Where an object comes from: the JSON it was read from ("" if there is none), whether that gives fields twice,
+    and what strict decoding has refused already."""
+
+    text: bytes = b""
+    repeats: bool = False
+    problems: tuple[str, ...] = ()
+
+    def all_problems(self) -> list[str]:
+        """What strict decoding refuses of a text whatever its type."""
+        return [*self.problems, *(_told(self.text) if self.repeats else ())]
+
+
+def read_body(body: bytes, content_type: str, expected: str) -> tuple[Obj, Source]:
     """The object in a body; `expected` is the kind it should be, for the 400's text. Unknown media types are a 415."""
     media = media_type(content_type)
-    if media in JSON_TYPES:
-        parse = parse_json
-    elif media in YAML_TYPES:
-        from netsim.server.yaml_body import parse_yaml
-
-        parse = parse_yaml
-    elif media == PROTOBUF:
-        parse = _parse_protobuf
-    else:
+    if media not in (*JSON_TYPES, *YAML_TYPES, PROTOBUF):
         raise unsupported_media_type()
+    source = Source(body if media in JSON_TYPES else b"")
+    if media in YAML_TYPES:
+        source = _read_yaml(body, expected)
     try:
-        obj = parse(body)
+        obj = _parse_protobuf(body) if media == PROTOBUF else parse_json(source.text)
+    except ValueError as error:
+        problem = f"couldn't get version/kind; json parse error: {error}"
+        raise _unrecognized(body, expected, problem) from None
+    if obj is None:  # as the decoder of Go has it: an object without anything
+        return {}, source
+    if not isinstance(obj, dict):
+        problem = f"json: cannot unmarshal {json_type(obj)} into Go value of type {_TYPE_META}"
+        raise _unrecognized(body, expected, f"couldn't get version/kind; json parse error: {problem}")
+    repeats = media in JSON_TYPES and body[:1] == b"{" and not _keeps_texts(body, obj)
+    return obj, source._replace(repeats=repeats)
+
+
+def decode_body(body: bytes, content_type: str, expected: str) -> Obj:
+    """As `read_body`, the object alone."""
+    return read_body(body, content_type, expected)[0]
+
+
+def _read_yaml(body: bytes, expected: str) -> Source:
+    from netsim.server.yaml_body import yaml_to_json
+
+    try:
+        document = yaml_to_json(body)
     except ValueError as error:
         raise _unrecognized(body, expected, str(error)) from None
-    if obj is None:  # as the decoder of Go has it: an object without anything
-        return {}
-    if not isinstance(obj, dict):
-        raise _unrecognized(body, expected, f"json: cannot unmarshal {go_type(obj)} into Go value of type {_TYPE_META}")
-    return cast(Obj, obj)
+    told = ("\n  ".join((_YAML_ERRORS, *document.repeated)),) if document.repeated else ()
+    return Source(document.text, problems=told)
 
 
+_YAML_ERRORS = "yaml: unmarshal errors:"
 _TYPE_META = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 _SUMMARY = 30
 
 
 def _unrecognized(body: bytes, expected: str, problem: str) -> StatusError:
     return bad_request(
-        f"the object provided is unrecognized (must be of type {expected}): couldn't get version/kind; "
-        f"json parse error: {problem} ({_summary(body)})"
+        f"the object provided is unrecognized (must be of type {expected}): {problem} ({_summary(body)})"
     )
 
 
@@ -73,7 +100,7 @@ def _summary(body: bytes) -> str:
 class DecodingError(StatusError):
     """400: the body does not fit the kind's Go-like structure. `problem` is what the decoder said."""
 
-    def __init__(self, kind: Kind, problem: str, found: str = "", version: str = "") -> None:
+    def __init__(self, kind: Kind, problem: Misfit | str, found: str = "", version: str = "") -> None:
         what = f'{found or kind.kind} in version "{version or kind.version}" cannot be handled as a {kind.kind}'
         super().__init__(400, "BadRequest", f"{what}: {problem}")
         self.problem = problem
@@ -89,7 +116,7 @@ def complete_type(kind: Kind, obj: Obj) -> Obj:
     if (found_version, found_kind) != (kind.api_version, kind.kind):
         raise _other_type(kind, found_version, found_kind)
     if not isinstance(obj.get("metadata", {}), dict | None):
-        found = go_type(obj["metadata"])
+        found = json_type(obj["metadata"])
         problem = f"json: cannot unmarshal {found} into Go struct field {kind.kind}.metadata of type v1.ObjectMeta"
         raise DecodingError(kind, problem)
     return {**obj, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": obj.get("metadata") or {}}
@@ -98,7 +125,7 @@ def complete_type(kind: Kind, obj: Obj) -> Obj:
 def _check_texts(kind: Kind, obj: Obj) -> None:
     for field in ("kind", "apiVersion"):
         if not isinstance(obj.get(field, ""), str | None):
-            found = f"json: cannot unmarshal {go_type(obj[field])} into Go struct field .{field} of type string"
+            found = f"json: cannot unmarshal {json_type(obj[field])} into Go struct field .{field} of type string"
             raise bad_request(
                 f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get version/kind; "
                 f"json parse error: {found}"
@@ -119,16 +146,13 @@ def _other_type(kind: Kind, found_version: str, found_kind: str) -> StatusError:
     return DecodingError(kind, problem, found_kind, found_version)
 
 
-def unknown_problems(kind: Kind, obj: Obj) -> list[str]:
-    """What Strict refuses and Warn warns of: the unknown fields."""
-    return [f'unknown field "{path}"' for path in schema.unknown_fields(kind, obj)]
+def duplicate_problems(body: bytes, parsed: Any) -> tuple[str, ...]:
+    """What strict decoding refuses of the fields that a JSON body, which says `parsed`, gives twice."""
+    return () if body[:1] != b"{" or _keeps_texts(body, parsed) else _told(body)
 
 
-def duplicate_problems(body: bytes, content_type: str, parsed: Any = None) -> list[str]:
-    """The duplicate fields of a JSON body; `parsed` is what it says, where that is known already."""
-    if media_type(content_type) not in JSON_TYPES or body[:1] != b"{" or _keeps_texts(body, parsed):
-        return []
-    return [f'duplicate field "{path}"' for path in schema.duplicate_fields(body)]
+def _told(body: bytes) -> tuple[str, ...]:
+    return tuple(f'duplicate field "{path}"' for path in duplicate_fields(body))
 
 
 def _keeps_texts(body: bytes, parsed: Any) -> bool:
@@ -136,7 +160,7 @@ def _keeps_texts(body: bytes, parsed: Any) -> bool:
     their quotes, which neither white space nor the form of numbers changes; those within texts are as many after as
     before unless they were written as \\u0022."""
     try:
-        again = orjson.dumps(orjson.loads(body) if parsed is None else parsed)
+        again = orjson.dumps(parsed)
     except orjson.JSONEncodeError:  # nested deeper than it writes
         return False
     return body.count(b'"') == again.count(b'"') and b"\\u0022" not in body
@@ -148,7 +172,12 @@ def check_fields(kind: Kind, problems: list[str], validation: str) -> list[str]:
         return []
     if validation == "Strict":
         raise DecodingError(kind, f"strict decoding error: {', '.join(problems)}")
-    return problems
+    return [line.strip() for text in problems for line in _lines(text)]
+
+
+def _lines(problem: str) -> list[str]:
+    """What Go's YAML reader says of several lines is a warning for each."""
+    return problem.splitlines()[1:] if problem.startswith(_YAML_ERRORS) else [problem]
 
 
 def warning_header(text: str) -> tuple[str, str]:

@@ -29,9 +29,9 @@ def custom_object(
 ) -> Obj:
     """The body as the server keeps it: unknown fields dropped (and refused or warned of), defaults filled in."""
     obj = complete_type(kind, obj)
-    wrong = structural.metadata_errors(obj)
+    wrong = structural.metadata_error(obj)
     if wrong:
-        raise DecodingError(kind, wrong[0].message)
+        raise DecodingError(kind, wrong)
     pruned, unknown = structural.prune(custom.schema, obj)
     problems = [*duplicates, *(f'unknown field "{path}"' for path in unknown)]
     warnings += check_fields(kind, problems, validation)

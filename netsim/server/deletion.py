@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 
-from netsim.api import errors, kinds, schema
+from netsim.api import errors, kinds
+from netsim.api.decoder import decode_error
 from netsim.api.errors import NOT_SUPPORTED, Cause, StatusError
 from netsim.api.kinds import Kind, Obj
 from netsim.api.schema_fit import fits
@@ -51,9 +52,9 @@ def delete_options(body: Obj, request: Request) -> DeleteOptions:
     """From a DeleteOptions object and, where it says nothing, the query; 400 and 422 for what does not fit."""
     if body.get("kind", "DeleteOptions") != "DeleteOptions":
         raise errors.bad_request(f"expected DeleteOptions in the body, got {body.get('kind')}")
-    wrong = schema.typed_errors(_OPTIONS, body) if body and not fits(_OPTIONS, body) else []
+    wrong = decode_error(_OPTIONS, body) if body and not fits(_OPTIONS, body) else ""
     if wrong:
-        raise errors.bad_request(f"DeleteOptions: {wrong[0].message}")
+        raise errors.bad_request(f"DeleteOptions: {wrong}")
     grace = body.get("gracePeriodSeconds")
     if grace is None:
         grace = parse_int(request.param("gracePeriodSeconds"))

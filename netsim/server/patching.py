@@ -8,14 +8,15 @@ from typing import Any
 import orjson
 
 from netsim.api import errors, patch, schema
+from netsim.api.decoder import Misfit
 from netsim.api.errors import FORBIDDEN, INVALID, Cause, StatusError, bad_request, invalid_named
-from netsim.api.json_text import go_type, parse_json
+from netsim.api.json_text import json_type, parse_json
 from netsim.api.kinds import Kind, Obj
 from netsim.api.patch_errors import PatchError
 from netsim.api.patch_words import converted, go_map
 from netsim.api.strategic import strategic_merge_patch
 from netsim.server import custom
-from netsim.server.bodies import DecodingError, duplicate_problems, media_type
+from netsim.server.bodies import DecodingError, Source, duplicate_problems, media_type
 from netsim.server.core import Call, Core
 from netsim.server.requests import WriteOptions
 from netsim.server.typed import NOTHING, typed_object
@@ -34,8 +35,8 @@ _INTO = {
 class Patcher:
     """A patch body bound to its format; called with the kind and the present object it gives the typed new one."""
 
-    def __init__(self, media: str, body: Any, duplicates: list[str], validation: str, warnings: list[str]) -> None:
-        self._media, self._body, self._duplicates = media, body, duplicates
+    def __init__(self, media: str, body: Any, source: Source, validation: str, warnings: list[str]) -> None:
+        self._media, self._body, self._source = media, body, source
         self._validation, self._warnings = validation, warnings
 
     def __call__(self, kind: Kind, old: Obj) -> Obj:
@@ -47,13 +48,13 @@ class Patcher:
         warned: list[str] = []
         known = NOTHING if is_view(kind) or not isinstance(new.get("metadata"), dict) else old
         try:
-            new = typed_object(kind, new, self._duplicates, self._validation, warned, known)
+            new = typed_object(kind, new, self._source, self._validation, warned, known)
         except DecodingError as error:
             raise self._misfit(new, error.problem) from None
         self._warnings[:] = warned
         return new
 
-    def _misfit(self, new: Obj, problem: str) -> StatusError:
+    def _misfit(self, new: Obj, problem: Misfit | str) -> StatusError:
         """422 for a result that is none of its type: a strategic patch is shown itself, of another what it makes."""
         strategic = self._media == STRATEGIC_PATCH
         value = go_map(self._body) if strategic else orjson.dumps(new).decode()
@@ -95,8 +96,8 @@ async def read_patch(core: Core, call: Call, options: WriteOptions) -> Patcher:
     except StatusError:
         await core.item(call.kind, call.namespace, call.target.name)
         raise
-    duplicates = duplicate_problems(call.request.body, "", body) if media != JSON_PATCH else []
-    return Patcher(media, body, duplicates, options.field_validation, call.warnings)
+    repeated = duplicate_problems(call.request.body, body) if media != JSON_PATCH else ()
+    return Patcher(media, body, Source(problems=repeated), options.field_validation, call.warnings)
 
 
 def _read(media: str, text: bytes) -> Any:
@@ -110,5 +111,5 @@ def _read(media: str, text: bytes) -> Any:
             raise bad_request("Invalid JSON Patch")
         return [] if media == JSON_PATCH else {}
     if not isinstance(body, list if media == JSON_PATCH else dict):
-        raise bad_request(_INTO[media].format(go_type(body)))
+        raise bad_request(_INTO[media].format(json_type(body)))
     return body

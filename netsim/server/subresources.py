@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import UTC
 
-from netsim.api import errors, kinds, schema
+from netsim.api import errors, kinds
+from netsim.api.decoder import decode_error
 from netsim.api.errors import INVALID, Cause, bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp, set_condition
@@ -193,9 +194,9 @@ async def _eviction(core: Core, call: Call) -> Response:
     version = eviction.get("apiVersion") or EVICTION_VERSIONS[0]
     if eviction.get("kind", "Eviction") != "Eviction" or version not in EVICTION_VERSIONS:
         raise bad_request(f"the body must be an Eviction of {' or '.join(EVICTION_VERSIONS)}")
-    wrong = schema.typed_errors(("policy", "v1", "Eviction"), eviction)
+    wrong = decode_error(("policy", "v1", "Eviction"), eviction)
     if wrong:
-        raise bad_request(f"Eviction: {wrong[0].message}")
+        raise bad_request(f'Eviction in version "v1" cannot be handled as a Eviction: {wrong}')
     _check_name(call, {"kind": "Eviction", **eviction})
     lifecycle.check_identity(call.kind, call.namespace, call.target.name, {"metadata": eviction.get("metadata") or {}})
     await check_node_pod(core, call)

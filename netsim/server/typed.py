@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from netsim.api import schema
+from netsim.api.decoder import decode
+from netsim.api.json_text import as_written
 from netsim.api.kinds import Kind, Obj
 from netsim.api.schema_fit import fits
-from netsim.server.bodies import DecodingError, check_fields, complete_type, unknown_problems
+from netsim.server.bodies import DecodingError, Source, check_fields, complete_type
 from netsim.server.custom import custom_object
 
 NOTHING: Obj = {}
 
 
 def typed_object(
-    kind: Kind, obj: Obj, duplicates: Iterable[str], validation: str, warnings: list[str], known: Obj = NOTHING
+    kind: Kind, obj: Obj, source: Source, validation: str, warnings: list[str], known: Obj = NOTHING
 ) -> Obj:
-    """An object as a typed decoder keeps it: unknown fields dropped, and refused or warned of together with the
-    `duplicates` that its text had; wrong types are a 400, before anything else. What of `obj` is also, as the same
-    object, part of `known` has been through this before."""
+    """An object as a typed decoder keeps it: unknown fields dropped, and refused or warned of together with those that
+    its `source` gives twice; wrong types are a 400, before anything else. What of `obj` is also, as the same object,
+    part of `known` has been through this before."""
     if kind.custom is not None:
-        return custom_object(kind, kind.custom, obj, duplicates, validation, warnings)
+        return custom_object(kind, kind.custom, obj, source.all_problems(), validation, warnings)
     obj = complete_type(kind, obj)
-    if fits(kind, _unknown_part(obj, known)):
-        warnings += check_fields(kind, [*duplicates], validation)
+    if fits(kind, _unknown_part(obj, known)) and not source.repeats:
+        warnings += check_fields(kind, [*source.problems], validation)
     else:
-        wrong = schema.typed_errors(kind, obj)
-        if wrong:
-            raise DecodingError(kind, wrong[0].message)
-        warnings += check_fields(kind, [*duplicates, *unknown_problems(kind, obj)], validation)
+        found = decode(kind, obj)
+        if source.text and (source.repeats or found.error or found.strict):
+            found = decode(kind, as_written(source.text))
+        if found.error:
+            raise DecodingError(kind, found.error)
+        warnings += check_fields(kind, [*source.problems, *found.strict], validation)
         obj = schema.prune(kind, obj)
     return obj if isinstance(obj.get("metadata"), dict) else {**obj, "metadata": {}}
 
@@ -46,4 +48,4 @@ def _unknown_part(obj: Obj, known: Obj) -> Obj:
 
 def typed_result(kind: Kind, obj: Obj) -> Obj:
     """What the server has made as a typed decoder keeps it, without a word about what was dropped."""
-    return typed_object(kind, obj, (), "Ignore", [])
+    return typed_object(kind, obj, Source(), "Ignore", [])

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from netsim.api import schema
+from netsim.api.decoder import decode_error
 from netsim.api.kinds import Obj
 
 _V2 = ("autoscaling", "v2", "HorizontalPodAutoscaler")
@@ -148,7 +149,7 @@ def _dicts(value: Any) -> list[Obj]:
 def _typed(part: str, field: str, value: Any) -> Any:
     """What an annotation says, as a decoder keeps it; None for what is not of the field's type."""
     holder = {part: {field: value}}
-    if schema.typed_errors(_V2, holder):
+    if decode_error(_V2, holder):
         return None
     return schema.prune(_V2, holder)[part].get(field)
 

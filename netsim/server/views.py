@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from netsim.api import schema
+from netsim.api.decoder import decode_error
 from netsim.api.kinds import EVENTS_V1, HORIZONTAL_POD_AUTOSCALERS_V1, Kind, Obj
 from netsim.api.structural import complete
 from netsim.server.bodies import DecodingError
@@ -56,9 +56,9 @@ def stored_form(kind: Kind, obj: Obj) -> Obj:
         return obj
     target = stored_kind(kind)
     stored = _VIEWS.get(kind, _SAME).store(obj) | {"kind": target.kind, "apiVersion": target.api_version}
-    wrong = schema.typed_errors(target, stored) if kind in _VIEWS else []
+    wrong = decode_error(target, stored) if kind in _VIEWS else ""
     if wrong:
-        raise DecodingError(kind, wrong[0].message)
+        raise DecodingError(kind, wrong)
     return stored
 
 

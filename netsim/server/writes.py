@@ -10,11 +10,7 @@ from netsim.http.types import Response
 from netsim.server import deletion, lifecycle
 from netsim.server.apply import APPLY_TYPE, apply_object
 from netsim.server.authz import node_name, node_pod_problem
-from netsim.server.bodies import (
-    decode_body,
-    duplicate_problems,
-    media_type,
-)
+from netsim.server.bodies import media_type, read_body
 from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
 from netsim.server.lifecycle import Change, Outcome
@@ -32,13 +28,12 @@ from netsim.server.views import is_view, shown_bytes, shown_form, stored_form
 def read_object(call: Call, options: WriteOptions, kind: Kind | None = None) -> Obj:
     """The request's body as an object of the kind."""
     kind, body, content_type = kind or call.kind, call.request.body, call.request.header("content-type")
-    obj = decode_body(body, content_type, kind.kind)
-    duplicates = duplicate_problems(body, content_type, obj)
+    obj, source = read_body(body, content_type, kind.kind)
     if kind is not PODS or call.target.verb != "create":
-        return typed_object(kind, obj, duplicates, options.field_validation, call.warnings)
+        return typed_object(kind, obj, source, options.field_validation, call.warnings)
     obj = SPECS.shared(obj)
     known = {"spec": obj["spec"]} if SPECS.known(obj.get("spec")) else {}
-    obj = typed_object(kind, obj, duplicates, options.field_validation, call.warnings, known)
+    obj = typed_object(kind, obj, source, options.field_validation, call.warnings, known)
     SPECS.remember(obj.get("spec"))
     return obj
 

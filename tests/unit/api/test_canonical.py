@@ -15,7 +15,8 @@ from netsim.api.schema_fit import fits
         ("0.5", "500m"), ("1000m", "1"), ("1500m", "1500m"), ("1000", "1k"), ("1500", "1500"), ("1000000", "1M"),
         ("1024Mi", "1Gi"), ("1.5Gi", "1536Mi"), ("1023Ki", "1023Ki"), ("0.5Ki", "512"), ("1.5Ki", "1536"),
         ("0Mi", "0"), ("1e3", "1e3"), ("12E4", "120e3"), ("-1000m", "-1"), ("+01", "1"), ("0.1n", "1n"),
-        ("128974848", "128974848"), ("1E30", "9223372036854775807"), (5, "5"), (0.25, "250m"),
+        ("128974848", "128974848"), ("1E30", "1E30"), ("10e29", "1e30"),
+        ("10000000000000Mi", "9223372036854775807"), (5, "5"), (0.25, "250m"),
     ],
 )  # fmt: skip
 def test_amounts_have_one_text(given: str | float, canonical: str) -> None:
@@ -24,7 +25,7 @@ def test_amounts_have_one_text(given: str | float, canonical: str) -> None:
 
 
 def test_a_decoder_writes_amounts_and_times_its_way() -> None:
-    lease = {"spec": {"renewTime": "2026-01-01T01:00:00+01:00", "leaseDurationSeconds": 5}}
+    lease = {"spec": {"renewTime": "2026-01-01T01:00:00.000000+01:00", "leaseDurationSeconds": 5}}
     assert not fits(kinds.LEASES, lease)
     kept = schema.prune(kinds.LEASES, lease)
     assert kept["spec"]["renewTime"] == "2026-01-01T00:00:00.000000Z"

@@ -113,7 +113,7 @@ def test_quantities(text: str | int, number: Fraction | int) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "1 Gi", "1gi", "--1", "1e", "1e9999"])
 def test_no_quantities(text: str) -> None:
-    assert not quantity.is_quantity(text)
+    assert quantity.quantity_problem(text)
     with pytest.raises(ValueError, match="no quantity"):
         quantity.parse_quantity(text)
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netsim.api import schema as types
+from netsim.api.decoder import decode_error
 from netsim.api.defaults import set_defaults
 from netsim.api.kinds import CUSTOM_RESOURCE_DEFINITIONS, Kind
+from netsim.api.schema import prune as keep
 from netsim.api.structural import complete, prune, published
 from netsim.api.structural_cel import compile_rules
 from netsim.api.structural_cel_judge import rule_errors
@@ -107,14 +108,14 @@ SCHEMAS = st.recursive(st.just({"type": "string"}), with_parts, max_leaves=6)
 def crd_with(schema: Any) -> Obj:
     crd = definition()
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = schema
-    return types.prune(CUSTOM_RESOURCE_DEFINITIONS, crd)
+    return keep(CUSTOM_RESOURCE_DEFINITIONS, crd)
 
 
 @settings(max_examples=60, deadline=None)
 @given(SCHEMAS)
 def test_any_schema_is_judged(schema: Obj) -> None:
     crd = crd_with(schema)
-    if not types.typed_errors(CUSTOM_RESOURCE_DEFINITIONS, crd):
+    if not decode_error(CUSTOM_RESOURCE_DEFINITIONS, crd):
         validate_create(CUSTOM_RESOURCE_DEFINITIONS, set_defaults(CUSTOM_RESOURCE_DEFINITIONS, crd))
 
 
@@ -124,7 +125,7 @@ def test_what_passes_judges_any_object(schema: Obj, spec: Any, before: Any) -> N
     root = {"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}
     root["properties"]["a"] = schema
     crd = set_defaults(CUSTOM_RESOURCE_DEFINITIONS, crd_with(root))
-    if types.typed_errors(CUSTOM_RESOURCE_DEFINITIONS, crd) or validate_create(CUSTOM_RESOURCE_DEFINITIONS, crd):
+    if decode_error(CUSTOM_RESOURCE_DEFINITIONS, crd) or validate_create(CUSTOM_RESOURCE_DEFINITIONS, crd):
         return
     kept = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     obj, _ = prune(kept, {"metadata": {"name": "x"}, "a": spec})

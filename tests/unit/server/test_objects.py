@@ -176,7 +176,7 @@ async def test_dry_run_has_no_effects(api: Any) -> None:
 
 
 async def test_yaml_untyped_and_bare_bodies(api: Any) -> None:
-    made = await api.ok("POST", MAPS, b"metadata: {name: y}\ndata: {a: b}\n", content_type="application/yaml")
+    made = await api.ok("POST", MAPS, b"metadata: {name: yaml}\ndata: {a: b}\n", content_type="application/yaml")
     assert made["data"] == {"a": "b"}
     assert (await api.ok("POST", MAPS, {"metadata": {"name": "bare"}}, content_type=""))["kind"] == "ConfigMap"
     status = await api.refused("POST", MAPS, {"metadata": {"name": "t"}, "data": {"a": 1}})

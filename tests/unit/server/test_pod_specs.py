@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim.api.defaults import set_defaults
+from netsim.api.json_text import duplicate_fields
 from netsim.api.kinds import PODS
-from netsim.api.schema import duplicate_fields
 from netsim.api.validation import validate_create
 from netsim.server.bodies import duplicate_problems
 from netsim.server.pod_specs import TOKEN_VOLUME, PodSpecs
@@ -121,4 +121,4 @@ def render(value: Any, ascii_only: bool, space: str, quotes: bool) -> str:
 def test_duplicates_are_found_in_every_form_of_json(value: Any, ascii_only: bool, space: str, quotes: bool) -> None:
     body = render(value, ascii_only, space, quotes).encode()
     expected = [f'duplicate field "{path}"' for path in duplicate_fields(body)]
-    assert duplicate_problems(body, "") == duplicate_problems(body, "", orjson.loads(body)) == expected
+    assert [*duplicate_problems(body, orjson.loads(body))] == expected

@@ -95,7 +95,7 @@ async def test_junk_and_force_without_apply(api: Any) -> None:
 
 
 async def test_yaml_dry_run_and_preconditions(api: Any) -> None:
-    yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata:\n  a: 'yes'\n"
+    yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 'y'}\ndata:\n  a: 'yes'\n"
     dry = await api.ok("PATCH", f"{MAPS}/y?fieldManager=m&dryRun=All", yaml, content_type=APPLY)
     assert "resourceVersion" not in dry["metadata"] and owned(dry) == {"m": {"f:data": {"f:a": {}}}}
     assert (await api.refused("GET", f"{MAPS}/y"))["code"] == 404
