@@ -16,7 +16,7 @@ from netsim.api import workload_defaults as workloads
 from netsim.api.empty_objects import fill_empty
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import copy_json
-from netsim.api.pod_defaults import default_pod, fill
+from netsim.api.pod_defaults import always_told, default_pod, fill
 
 _RBAC = "rbac.authorization.k8s.io"
 _CLIENT_IP_SECONDS = 10800
@@ -52,7 +52,11 @@ def _metadata_copy(metadata: Obj) -> Obj:
 
 def set_pod_defaults(pod: Obj, spec: Obj, qos: str) -> Obj:
     """What `set_defaults` makes of a pod whose spec has been given its defaults before, and has that QoS class."""
-    return {**pod, "spec": spec, "status": {"phase": "Pending", "qosClass": qos, **(pod.get("status") or {})}}
+    return {
+        **pod,
+        "spec": spec,
+        "status": {"phase": "Pending", "qosClass": qos, **always_told(pod.get("status") or {})},
+    }
 
 
 def _service(service: Obj) -> None:

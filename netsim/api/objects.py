@@ -113,9 +113,10 @@ def set_condition(conditions: Sequence[Obj], new: Obj, now: str) -> list[Obj]:
 
 
 def observed(condition: Obj, obj: Obj) -> Obj:
-    """A pod's condition with the generation of the pod it was set upon (KEP-5067)."""
+    """A pod's condition as the API server keeps it, with the generation of the pod it was set upon (KEP-5067)."""
     generation = obj["metadata"].get("generation")
-    return {**condition, "observedGeneration": generation} if generation else condition
+    told = {"lastProbeTime": None, **condition}
+    return {**told, "observedGeneration": generation} if generation else told
 
 
 def object_reference(obj: Obj) -> Obj:

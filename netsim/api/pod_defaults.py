@@ -9,6 +9,11 @@ from netsim.api.quantity import parse_quantity
 
 _FILE_MODE = 0o644
 _TOLERATION_SECONDS = 300
+_STATES: Obj = {"state": {}, "lastState": {}}
+_ALWAYS_TOLD: dict[str, Obj] = {
+    "conditions": {"lastProbeTime": None}, "containerStatuses": _STATES, "initContainerStatuses": _STATES,
+    "ephemeralContainerStatuses": _STATES,
+}  # fmt: skip
 _NODE_CONDITIONS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -22,9 +27,19 @@ def default_pod(pod: Obj) -> None:
         if spec.get("hostNetwork"):
             _host_ports(container)
     _tolerate_node_trouble(spec)
-    status = pod.setdefault("status", {})
+    status = pod["status"] = always_told(pod.get("status") or {})
     status.setdefault("phase", "Pending")
     status.setdefault("qosClass", qos_class(spec))
+
+
+def always_told(status: Obj) -> Obj:
+    """A pod's status with what Kubernetes' types always write: when a condition was probed, be it null, and a
+    container's state and its last one, be they empty."""
+    told = dict(status)
+    for field, empty in _ALWAYS_TOLD.items():
+        if status.get(field):
+            told[field] = [{**empty, **entry} for entry in status[field]]
+    return told
 
 
 def default_pod_spec(spec: Obj) -> None:

@@ -49,4 +49,4 @@ def with_time(pod: Obj, new: Obj, now: str) -> Obj:
     """A condition with the pod's generation and its transition time: kept from the pod's present one of that status."""
     old = condition(pod, new["type"]) or {}
     since = old.get("lastTransitionTime", now) if old.get("status") == new["status"] else now
-    return observed({**new, "lastProbeTime": None, "lastTransitionTime": since}, pod)
+    return observed({**new, "lastTransitionTime": since}, pod)

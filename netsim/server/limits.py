@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from netsim.api.kinds import Obj
 from netsim.api.objects import dig, spec_of
+from netsim.api.pod_defaults import qos_class
 from netsim.api.pod_resources import aggregate, quantities
 from netsim.api.quantity import parse_quantity
 from netsim.api.quota_usage import format_amount
@@ -29,7 +30,8 @@ def with_limits(pod: Obj, limit_ranges: Iterable[Obj]) -> Obj:
         return pod
     said = f"LimitRanger plugin set: {'; '.join(notes)}"
     annotations = {**(pod["metadata"].get("annotations") or {}), ANNOTATION: said}
-    return {**pod, "metadata": {**pod["metadata"], "annotations": annotations}, "spec": spec}
+    filled = {**pod, "metadata": {**pod["metadata"], "annotations": annotations}, "spec": spec}
+    return {**filled, "status": {**(pod.get("status") or {}), "qosClass": qos_class(spec)}}
 
 
 def _defaults(limit_range: Obj) -> tuple[dict[str, str], dict[str, str]]:

@@ -69,8 +69,14 @@ def _node(obj: Obj, now: datetime) -> list[Any]:
     return [
         name(obj), _node_status(obj), _node_roles(obj), age(obj, now), info.get("kubeletVersion", ""),
         addresses.get("InternalIP", NONE), addresses.get("ExternalIP", NONE), info.get("osImage") or UNKNOWN,
-        info.get("kernelVersion") or UNKNOWN, info.get("containerRuntimeVersion") or UNKNOWN,
+        _kernel(info), info.get("containerRuntimeVersion") or UNKNOWN,
     ]  # fmt: skip
+
+
+def _kernel(info: Obj) -> str:
+    """The kernel, and the architecture it is of."""
+    kernel, architecture = info.get("kernelVersion") or UNKNOWN, info.get("architecture")
+    return f"{kernel} ({architecture})" if architecture else kernel
 
 
 def _external_ip(obj: Obj) -> str:

@@ -175,6 +175,12 @@ def test_limit_ranges_fill_in_and_say_so() -> None:
     assert with_limits(body, [limits("Pod", max={"cpu": "9"})]) is body
 
 
+async def test_what_limit_ranges_fill_in_counts_for_the_class(api: Any, pod: Callable[..., Obj]) -> None:
+    amounts = limits(default={"cpu": "1"}, defaultRequest={"cpu": "10m"})
+    await api.post("/api/v1/namespaces/default/limitranges", {"metadata": {"name": "l"}, **amounts})
+    assert (await api.post(PODS, pod("p")))["status"]["qosClass"] == "Burstable"
+
+
 @pytest.mark.parametrize(
     ("requests", "given", "item", "text"),
     [

@@ -179,6 +179,7 @@ def test_nodes() -> None:
             "addresses": [{"type": "InternalIP", "address": "10.0.0.2"}, {"type": "ExternalIP", "address": "1.2.3.4"}],
             "nodeInfo": {
                 "kubeletVersion": "v1.36", "osImage": "Deb", "kernelVersion": "6.1", "containerRuntimeVersion": "x://1",
+                "architecture": "arm64",
             },
         },
     )  # fmt: skip
@@ -187,7 +188,7 @@ def test_nodes() -> None:
     }  # fmt: skip
     assert cells(kinds.NODES, full) == [
         "n2", "Ready,SchedulingDisabled", "control-plane,worker,zed", "0s", "v1.36", "10.0.0.2", "1.2.3.4", "Deb",
-        "6.1", "x://1",
+        "6.1 (arm64)", "x://1",
     ]  # fmt: skip
     lost = obj("n3", status={"conditions": [{"type": "Ready", "status": "Unknown"}]})
     assert cells(kinds.NODES, lost)[1] == "NotReady"
