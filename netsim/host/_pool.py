@@ -5,29 +5,41 @@ They are held by descriptors alone, so they end with the process, whatever ends 
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
-from netsim.host._libc import CLONE_NEWNET, open_timer, setns, start_timer, unshare
+from netsim.host._libc import CLONE_NEWNET, open_timer, start_timer, unshare
 from netsim.host._socket import netlink_socket
+from netsim.host._worker import run_visiting
 
 MAX_UNCLAIMED = 64
 QUIET_SECONDS = 0.02
 TIMER_SIZE = 8  # of what a timer gives when it is read
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds after a failure, twice as many after each further one."""
+
+log = logging.getLogger(__name__)
 
 
 class Ready:
-    """A namespace that nobody uses yet: a descriptor of it, and a socket inside."""
+    """A namespace that nobody uses yet: a descriptor of it, its inode number, and a socket inside."""
 
-    __slots__ = ("fd", "sock")
+    __slots__ = ("fd", "inode", "sock")
 
     def __init__(self) -> None:
         """Made of the calling thread's namespace."""
-        self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self.sock = netlink_socket()
+        try:
+            self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self.sock.close()
+            raise
+        self.inode = os.fstat(self.fd).st_ino
 
     def close(self) -> None:
         os.close(self.fd)
@@ -70,26 +82,29 @@ class Pool:
                 self._thread.start()
 
     def _make_all(self) -> None:
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        pause = 0.0
         while True:
             os.read(self._timer, TIMER_SIZE)
             self._quiet = True
             while self._quiet and len(self._ready) < self.size:
-                self._make(home)
+                try:
+                    run_visiting(self._make)
+                    pause = 0.0
+                except OSError as error:  # too many files are open, for instance: those who need one make their own
+                    pause = min(2 * pause or FIRST_PAUSE, LONGEST_PAUSE)
+                    log.warning("no network namespace could be made in advance; next try in %.0f s: %s", pause, error)
+                    time.sleep(pause)
 
-    def _make(self, home: int) -> None:
+    def _make(self) -> None:
         unshare(CLONE_NEWNET)
-        try:
-            self.prepare()
-            self._ready.append(Ready())
-        finally:
-            setns(home, CLONE_NEWNET, "return to the pool's own network namespace")
+        self.prepare()
+        self._ready.append(Ready())
 
     # --- sockets ----------------------------------------------------------------------------------------------
 
-    def keep_socket(self, path: str, sock: socket.socket) -> None:
+    def keep_socket(self, path: str, sock: socket.socket, inode: int) -> None:
         """Keep the socket of the namespace now held at `path` for the first who asks; the oldest go if nobody does."""
-        self._sockets[path] = os.stat(path).st_ino, sock
+        self._sockets[path] = inode, sock
         while len(self._sockets) > MAX_UNCLAIMED:
             self.drop_socket(next(iter(self._sockets)))
 
@@ -111,10 +126,10 @@ class Pool:
             kept[1].close()
 
     def forget(self) -> None:
-        """Close everything, in a forked child: it has the descriptors, and no thread."""
+        """Close everything, in a forked child: it has the descriptors, and no thread, but perhaps a held lock."""
         if self._thread is not None:
             os.close(self._timer)
-        self.size, self._thread = 0, None
+        self.size, self._thread, self._starting = 0, None, threading.Lock()
         while self._ready:
             self._ready.pop().close()
         while self._sockets:

@@ -59,7 +59,7 @@ def create(path: str) -> None:
         _loopback_up()
         mount_("/proc/thread-self/ns/net", path, "none", MS_BIND)
         if _pool.size:
-            _pool.keep_socket(path, netlink_socket())
+            _pool.keep_socket(path, netlink_socket(), os.stat(path).st_ino)
 
     _hold([path], lambda: _hold_ready(path) or run_visiting(make))
 
@@ -75,7 +75,7 @@ def _hold_ready(path: str) -> bool:
         ready.close()
         raise
     os.close(ready.fd)
-    _pool.keep_socket(path, ready.sock)
+    _pool.keep_socket(path, ready.sock, ready.inode)
     return True
 
 
@@ -205,12 +205,14 @@ def _prepare(path: str) -> None:
 
 
 def _make_file(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """A file that is there is no error; a namespace is."""
     try:
-        if os.fstat(fd).st_dev == _namespaces_device():
-            raise FileExistsError(errno.EEXIST, "a namespace is already held there; delete it first", path)
-    finally:
-        os.close(fd)
+        os.mknod(path, 0o600)
+    except FileExistsError:
+        if os.stat(path).st_dev == _namespaces_device():
+            raise FileExistsError(errno.EEXIST, "a namespace is already held there; delete it first", path) from None
+    except OSError as error:  # which does not name the file
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 @cache

@@ -185,3 +185,44 @@ netns.delete(paths[0])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=40)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_namespaces_are_made_in_advance_again_after_failures(directory: str) -> None:
+    """The process has too many files open for a while; a child that is forked then makes its own."""
+    script = f"""
+import os, time
+from netsim.host import _pool, netns
+
+_pool.FIRST_PAUSE = 0.01
+failures, prepare = 3, netns._pool.prepare
+
+def failing():
+    global failures
+    if failures:
+        failures -= 1
+        raise OSError(24, os.strerror(24))
+    prepare()
+
+netns._pool.prepare = failing
+netns.keep_ready(1)
+netns.create(f"{directory}/first")
+deadline = time.monotonic() + 20
+while not netns._pool._ready:
+    assert time.monotonic() < deadline, "none is made in advance after failures"
+    time.sleep(0.005)
+before = netns._pool._ready[0].inode
+netns.create(f"{directory}/second")
+assert netns.inode(f"{directory}/second") == before
+child = os.fork()
+if not child:
+    netns.create(f"{directory}/third")
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+for name in ("first", "second", "third"):
+    netns.delete(f"{directory}/{{name}}")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=40)
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(";")[2] for line in done.stderr.splitlines()] == [
+        f" next try in {seconds} s: [Errno 24] Too many open files" for seconds in ("0", "0", "0")
+    ]
