@@ -46,6 +46,10 @@ PAGE_SIZE, PAGES_OF_LOG = 1024, 256
 STATIC_SET = -1
 
 
+_seen: dict[str, str] = {}
+"""By database the address that this process gave last: a guess of `last`, which saves to ask."""
+
+
 class LinkTaken(Exception):
     """The name of a host-side interface is another attachment's."""
 
@@ -116,15 +120,22 @@ class Leases:
     def _allocate_following(self, ranges: RangeSet, attachment: tuple[str, str, str, str]) -> Lease | None:
         """The address after the last, which nearly every attachment gets, by a single statement; None where that
         cannot be, for whatever reason."""
-        row = self._db.execute("SELECT ip FROM last WHERE range_set = 0").fetchone()
-        lease = following(ranges, row[0]) if row else None
+        last = _seen.pop(self.path, None) or self._last(0)
+        lease = following(ranges, last) if last else None
         if lease is None:
             return None
+        ip = str(lease.ip)
         try:
-            self._db.execute("INSERT INTO following VALUES (?, ?, ?, ?, 0, ?, ?)", (*attachment, row[0], str(lease.ip)))
+            self._db.execute("INSERT INTO following VALUES (?, ?, ?, ?, 0, ?, ?)", (*attachment, last, ip))
         except sqlite3.IntegrityError:
             return None
+        _seen[self.path] = ip
         return lease
+
+    def _last(self, number: int) -> str:
+        """The address of a range set that was given last, "" before the first."""
+        row = self._db.execute("SELECT ip FROM last WHERE range_set = ?", (number,)).fetchone()
+        return str(row[0]) if row else ""
 
     def enter(self, key: tuple[str, str], link: str, ips: tuple[Ip, ...] = (), extras: tuple[str, ...] = ()) -> None:
         """Enter an attachment whose addresses come from elsewhere; CniError as `allocate`."""
@@ -149,8 +160,8 @@ class Leases:
     def _next(self, db: sqlite3.Connection, number: int, ranges: RangeSet, key: tuple[str, str]) -> Ip:
         """The first of the candidates that the database takes."""
         take = "INSERT OR IGNORE INTO address VALUES (?, ?, ?, ?)"
-        row = db.execute("SELECT ip FROM last WHERE range_set = ?", (number,)).fetchone()
-        last = ip_address(row[0]) if row else None
+        text = self._last(number)
+        last = ip_address(text) if text else None
         ip = choose(ranges, last, lambda ip: not db.execute(take, (str(ip), number, *key)).rowcount)
         if ip is None:
             text = ", ".join(map(str, ranges))

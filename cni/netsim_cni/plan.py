@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import string
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ NAME_IN_LINK = 9
 DIGITS = string.digits + string.ascii_lowercase
 DIGITS_IN_LINK = 5
 _POWERS = tuple(len(DIGITS) ** place for place in range(8))
+_MAX_NUMBER = len(DIGITS) ** len(_POWERS)
 DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 # A routed pod's next hop where its addresses name none; it is never asked for, so it need be nobody's.
 NEXT_HOP = {4: ip_address("169.254.1.1"), 6: ip_address("fe80::1")}
@@ -61,7 +63,7 @@ def link_name(request: Request, attempt: int = 0) -> str:
     15 bytes cannot tell all attachments apart: where a name is another's, a further `attempt` has a further one.
     """
     text = f"{request.container_id}{request.ifname}" + (f"#{attempt}" if attempt else "")
-    number = int.from_bytes(hashlib.sha1(text.encode(), usedforsecurity=False).digest(), "big")
+    number = int.from_bytes(hashlib.sha1(text.encode(), usedforsecurity=False).digest(), "big") % _MAX_NUMBER
     pod = re.sub(r"[^a-z0-9-]", "", request.args.get("K8S_POD_NAME", "").lower())[:NAME_IN_LINK].strip("-")
     powers = _POWERS[:DIGITS_IN_LINK] if pod else _POWERS
     digest = "".join([DIGITS[number // power % len(DIGITS)] for power in powers])
@@ -90,18 +92,23 @@ def settle_addressing(config: Config, addressing: Addressing) -> Addressing:
     A routed pod, and a bridged one with isDefaultGateway, has a default route. The first route to a destination counts.
     """
     ips = tuple([one if one.gateway else one._replace(gateway=_gateway(config, one)) for one in addressing.ips])
+    gateways = tuple([one.gateway for one in ips if one.gateway])
+    return Addressing(ips, _settle_routes(config, gateways, addressing.routes), addressing.dns)
+
+
+@lru_cache(maxsize=64)
+def _settle_routes(config: Config, gateways: tuple[Ip, ...], given: tuple[RouteSpec, ...]) -> tuple[RouteSpec, ...]:
+    """The same for all pods of a network."""
     next_hops: dict[int, str] = {}
-    for one in ips:
-        if one.gateway:
-            next_hops.setdefault(one.family, str(one.gateway))
-    configured = [_with_next_hop(route, next_hops) for route in addressing.routes]
+    for gateway in gateways:
+        next_hops.setdefault(gateway.version, str(gateway))
+    configured = [_with_next_hop(route, next_hops) for route in given]
     # A default route that the configuration gives, with a metric or MTU of its own, takes the place of ours.
     wants_default = config.mode == "routed" or config.bridge.is_default_gateway
     own = [RouteSpec(DEFAULT[family], hop) for family, hop in next_hops.items() if wants_default]
     taken = {route.dst for route in configured if not route.table}
     unique = {(route.dst, route.table, route.priority): route for route in reversed(configured)}
-    routes = [route for route in own if route.dst not in taken] + list(reversed(unique.values()))
-    return Addressing(ips, tuple(routes), addressing.dns)
+    return (*(route for route in own if route.dst not in taken), *reversed(unique.values()))
 
 
 def _with_next_hop(route: RouteSpec, next_hops: dict[int, str]) -> RouteSpec:

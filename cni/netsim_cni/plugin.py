@@ -76,7 +76,8 @@ def _attach(request: Request, store: Leases) -> dict[str, Any]:
         if config.mode == "routed" or config.bridge.is_gateway:
             ensure_forwarding(addressing.families)
         wired = wire(request, addressing, link)
-        add_extras(request, addressing, link)
+        if extras:
+            add_extras(request, addressing, link)
     except BaseException as error:
         if wired is not None:
             undo(error, lambda: _take_down(request, Holder(*request.key, link, extras)))
@@ -208,8 +209,6 @@ def _status(request: Request, store: Leases) -> Result:
 
 def _gc(request: Request, store: Leases) -> Result:
     """Remove every attachment that the runtime does not name as valid; goes on after a failure, which it reports."""
-    from dataclasses import replace
-
     from netsim_cni.delegate import delegate
 
     config, valid = request.config, request.config.valid_attachments
@@ -221,7 +220,7 @@ def _gc(request: Request, store: Leases) -> Result:
         if key in valid:
             continue
         env = {**request.env, "CNI_CONTAINERID": key[0], "CNI_IFNAME": key[1], "CNI_NETNS": ""}
-        gone = replace(request, command="DEL", container_id=key[0], ifname=key[1], netns="", env=env)
+        gone = request._replace(command="DEL", container_id=key[0], ifname=key[1], netns="", env=env)
         try:
             _del(gone, store)
         except CniError as error:

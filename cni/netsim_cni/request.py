@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from netsim_cni import fields
 from netsim_cni.config import VERSIONS, Config, check_version, parse_config
@@ -22,8 +22,7 @@ ARGS_READ = ("IP", "ip", "GATEWAY", "MAC")
 MAX_KEPT = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One command; `args` are the CNI_ARGS. `document` and `env` are as they came, for a plugin delegated to."""
 
     command: str
@@ -32,8 +31,8 @@ class Request:
     ifname: str
     args: dict[str, str]
     config: Config
-    document: Mapping[str, Any] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
+    document: Mapping[str, Any] = MappingProxyType({})
+    env: Mapping[str, str] = MappingProxyType({})
 
     @property
     def key(self) -> tuple[str, str]:
