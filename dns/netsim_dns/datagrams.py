@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import socket
 from array import array
 from collections.abc import Sequence
-from itertools import accumulate, groupby
-
-from .seams import Answered
+from itertools import accumulate, chain, groupby
 
 BATCH = 64
 QUERY_MAX = 4096
@@ -21,6 +20,7 @@ MESSAGE_MAX = 65535
 # Buffers do not begin at multiples of a power of two, which would all compete for the same lines of the CPU's cache.
 _STEP = QUERY_MAX + 64
 _STARTS = range(0, BATCH * _STEP, _STEP)
+ID = 2
 CONTROL_MAX = 64
 """Bytes of what comes with a datagram."""
 _NAME = 28
@@ -75,14 +75,19 @@ class Datagrams:
         self._namelen = 28 if self._six else 16
         self.failure: OSError | None = None
         self._from_asked = from_asked
-        self._queries, queries = _buffer(BATCH * _STEP)
+        # of a map a piece is made bytes in one step, of a memoryview in two
+        self._queries = mmap.mmap(-1, BATCH * _STEP, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        queries = ctypes.addressof(ctypes.c_char.from_buffer(self._queries))
         # one after the other: also what is too long to be sent, at most a message of TCP
         self._answers, self._answers_at = _buffer(BATCH * MESSAGE_MAX)
         self._names, names = _buffer(BATCH * _NAME)
         self._clients = [self._names[slot * _NAME : slot * _NAME + self._namelen] for slot in range(BATCH)]
         self._controls, controls = _buffer(BATCH * CONTROL_MAX)
         # the arrays own the memory that the kernel is pointed to
-        self._into, self._from = _iovecs(queries), _iovecs(self._answers_at)
+        self._into = (_Iovec * BATCH)(*(_Iovec(queries + start, QUERY_MAX) for start in _STARTS))
+        # an answer's id is its query's, and is sent from there
+        ids = (_Iovec(queries + start, ID) for start in _STARTS)
+        self._from = (_Iovec * (2 * BATCH))(*chain.from_iterable((each, _Iovec()) for each in ids))
         control = (CONTROL_MAX, controls) if from_asked else (0, None)
         self._in = _messages(names, self._namelen, self._into, *control)
         control = (socket.CMSG_SPACE(_PKTINFO[sock.family][2]), controls) if from_asked else (0, None)
@@ -91,50 +96,51 @@ class Datagrams:
         self._in_bytes = memoryview(self._in).cast("B")
         words = ctypes.sizeof(_Message) // 4
         self._received = self._in_bytes.cast("I")[_Message.received.offset // 4 :: words]
-        self._starts, self._lengths = (memoryview(self._from).cast("B").cast("L")[word::2] for word in (0, 1))
+        self._starts, self._lengths = (memoryview(self._from).cast("B").cast("L")[word::4] for word in (2, 3))
         self._interfaces = self._controls.cast("I")[(_HEADER + _INTERFACE[sock.family]) // 4 :: CONTROL_MAX // 4]
 
     def receive(self) -> int:
-        """How many datagrams have come, at most BATCH; raises OSError (BlockingIOError: none)."""
-        self._in_bytes[:] = self._fresh
+        """How many datagrams have come, at most BATCH; raises OSError."""
+        if self._from_asked:  # what the kernel writes elsewhere is the same each time
+            self._in_bytes[:] = self._fresh
         count: int = _LIBC.recvmmsg(self._fd, self._in, BATCH, socket.MSG_DONTWAIT, None)
-        if count < 0:
-            raise _failure()
-        return count
+        if count >= 0:
+            return count
+        if ctypes.get_errno() == errno.EAGAIN:
+            return 0
+        raise _failure()
 
     def queries(self, count: int) -> list[bytes]:
-        """What the first slots have received."""
+        """What the first slots have received, without ids."""
         queries, sizes = self._queries, self._received[:count].tolist()
-        return [queries[start : start + size].tobytes() for start, size in zip(_STARTS, sizes, strict=False)]
+        return [queries[start + ID : start + size] for start, size in zip(_STARTS, sizes, strict=False)]
 
-    def answer(self, replies: Sequence[Answered]) -> None:
-        """Send the answers to the first slots, but for those that come later or never.
+    def query(self, slot: int) -> bytes:
+        """What a slot has received."""
+        start = _STARTS[slot]
+        return self._queries[start : start + self._received[slot]]
+
+    def answer(self, messages: Sequence[bytes]) -> None:
+        """Send to the first slots' clients these messages with their queries' ids, nothing where one is empty.
 
         What cannot be sent leaves its error in `failure`.
         """
-        count = len(replies)
+        count, joined = len(messages), b"".join(messages)
         if self._from_asked:
             self._leave_by_any_interface(count)
-        try:
-            self._put(replies)  # type: ignore[arg-type]
-        except TypeError:  # some are no messages
-            texts = [reply if isinstance(reply, bytes) else b"" for reply in replies]
-            self._put(texts)
-            self._send_runs(texts)
-        else:
-            self._send(0, count)
-
-    def _put(self, texts: Sequence[bytes]) -> None:
-        """Lay out what is sent, one after the other and all in C: this is done for every query."""
-        count, joined = len(texts), b"".join(texts)
+        # all in C: this is done for every query
         self._answers[: len(joined)] = joined
-        sizes = array("L", map(len, texts))
+        sizes = array("L", map(len, messages))
         self._lengths[:count] = sizes
         self._starts[:count] = array("L", accumulate(sizes[:-1], initial=self._answers_at))
+        if all(messages):
+            self._send(0, count)
+        else:
+            self._send_runs(messages)
 
-    def _send_runs(self, texts: Sequence[bytes]) -> None:
+    def _send_runs(self, messages: Sequence[bytes]) -> None:
         start = 0
-        for there, run in groupby(texts, bool):
+        for there, run in groupby(messages, bool):
             end = start + len(list(run))
             if there:
                 self._send(start, end)
@@ -196,14 +202,11 @@ def _buffer(size: int) -> tuple[memoryview, int]:
     return memoryview(array).cast("B"), ctypes.addressof(array)
 
 
-def _iovecs(base: int) -> ctypes.Array[_Iovec]:
-    return (_Iovec * BATCH)(*(_Iovec(base + start, QUERY_MAX) for start in _STARTS))
-
-
 def _messages(
     names: int, namelen: int, iovecs: ctypes.Array[_Iovec], controllen: int, controls: int | None
 ) -> ctypes.Array[_Message]:
-    iov, step = ctypes.addressof(iovecs), ctypes.sizeof(_Iovec)
+    each = len(iovecs) // BATCH
+    iov, step = ctypes.addressof(iovecs), each * ctypes.sizeof(_Iovec)
     return (_Message * BATCH)(
         *(
             _Message(
@@ -211,7 +214,7 @@ def _messages(
                     name=names + slot * _NAME,
                     namelen=namelen,
                     iov=iov + slot * step,
-                    iovlen=1,
+                    iovlen=each,
                     control=controls + slot * CONTROL_MAX if controls else None,
                     controllen=controllen,
                 )
@@ -223,6 +226,4 @@ def _messages(
 
 def _failure() -> OSError:
     number = ctypes.get_errno()
-    return (
-        BlockingIOError(number, os.strerror(number)) if number == errno.EAGAIN else OSError(number, os.strerror(number))
-    )
+    return OSError(number, os.strerror(number))

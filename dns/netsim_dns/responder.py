@@ -33,7 +33,6 @@ from .reply import (
     with_size_at_most,
 )
 from .seams import Answered, Batch, Followed, Forwarder, RespondTo
-from .shapes import Shape
 from .sources import made_from
 from .types import ANY, CNAME, IN, NS, REFUSED, SERVFAIL, Answer, Question
 from .wire import (
@@ -67,50 +66,35 @@ class Responder:
     local: frozenset[bytes] = frozenset()
     forwarder: Forwarder | None = None
     failures: int = 0
-    kept: Keeper = field(default_factory=Keeper)
+    kept: Keeper = field(default_factory=lambda: Keeper(shuffled))
     by_client: RespondTo | None = None
     blocks: ZoneTable[Responder | None] | None = None
     _following: int = 0
     _seen: int = -1
-    _serial: bytes = bytes(4)
 
     def udp(self, data: bytes) -> Answered:
         """Answer to a datagram, a future of it if an upstream is asked; None if it deserves none."""
         if self._seen != self.index.generation:
             self._renew()
-        ready = self.kept.udp.get(data[2:])
-        if ready is None:
-            return self._respond(data, False)
-        return data[:2] + (ready[0] if ready[1] is None else self._finish(ready[0], ready[1]))
+        message = self.kept.udp[data[2:]][0]
+        return data[:2] + message if message else self._respond(data, False)
 
     def udp_all(self, queries: Sequence[bytes]) -> Batch:
-        """Answers as `udp` gives them, with less work for each."""
+        """What is at hand for these queries, both without ids. Nothing is done for each in Python."""
         if self._seen != self.index.generation:
             self._renew()
-        find, serial = self.kept.udp.get, self._serial
-        replies, shapes, others = list[Answered](), list[Shape](), list[int]()
-        for data in queries:
-            ready = find(data[2:])
-            if ready is None:
-                others.append(len(replies))
-                replies.append(self._respond(data, False))
-                continue
-            before, rest, shape = ready
-            if rest is None:
-                replies.append(data[:2] + before)
-            elif rest.__class__ is bytes:
-                replies.append(data[:2] + before + serial + rest)
-            else:
-                replies.append(data[:2] + self._finish(before, rest))
-            shapes.append(shape)
-        return Batch(replies, shapes, others)
+        messages, shapes, _ = zip(*map(self.kept.udp.__getitem__, queries), strict=True)
+        if all(messages):
+            return Batch(messages, shapes, ())
+        others = [slot for slot, message in enumerate(messages) if not message]
+        return Batch(messages, [shape for shape, message in zip(shapes, messages, strict=True) if message], others)
 
     def tcp(self, data: bytes) -> Answered:
         """As `udp`, for a message of a stream, without its length."""
         if self._seen != self.index.generation:
             self._renew()
-        ready = self.kept.tcp.get(data[2:])
-        return self._respond(data, True) if ready is None else data[:2] + self._finish(ready[0], ready[1])
+        message = self.kept.tcp[data[2:]][0]
+        return data[:2] + message if message else self._respond(data, True)
 
     def answer_from(self, index: Index) -> None:
         """Take another index, and keep nothing of what the one before was asked for."""
@@ -132,15 +116,7 @@ class Responder:
                     self.kept.drop(one)
             self.kept.drop(VOLATILE)
         self._seen = self.index.generation
-        self._serial = (self.index.serial if self.index.synced else 0).to_bytes(4, "big")
-
-    def _finish(self, before: bytes, rest: bytes | Varied | None) -> bytes:
-        if rest is None:
-            return before
-        if isinstance(rest, bytes):
-            return before + self._serial + rest
-        addresses, additional = shuffled(rest.addresses), shuffled(rest.additional)
-        return b"".join((before, *addresses, rest.between, *additional, rest.end))
+        self.kept.renew((self.index.serial if self.index.synced else 0).to_bytes(4, "big"))
 
     def _respond(self, data: bytes, stream: bool) -> Answered:
         if len(data) < HEADER_SIZE:
@@ -195,12 +171,13 @@ class Responder:
 
     def _write(self, kept: Kept, asker: Asker, data: bytes, key: bytes, stream: bool) -> bytes:
         """The whole message, which is at hand from now on if the query may come again byte by byte."""
-        written = render(kept.body, asker, self._serial, shuffled)
+        written = render(kept.body, asker, self.kept.serial, shuffled)
         if len(asker.opt) <= PLAIN_OPT and len(data) <= KEPT_QUERY_MAX:
             query = data[2:]
             if (asker.question == key or self.kept.comes_again(query)) and not _varies_in_size(kept.body, written):
-                ready = (*_parts(kept.body, asker, written), self.kept.shapes.of(data, data[:2] + written))
-                self.kept.add_ready(key, kept, stream, query, ready)
+                message, serial_at = _parts(kept.body, asker, written)
+                shape = self.kept.shapes.of(data, data[:2] + written)
+                self.kept.add_ready(key, kept, stream, query, (message, shape, serial_at))
         return data[:2] + written
 
     def _make(self, query: Query, data: bytes, stream: bool) -> Kept | Answered:
@@ -254,7 +231,7 @@ class Responder:
         body = build_body(query.question, whole, ())
         body.flags |= message[2] << 8 & TC if message else 0
         asker = asker_of(query, self.config.udp_max, stream)
-        answer = Followed(inner[:2] + render(body, asker, self._serial, shuffled))
+        answer = Followed(inner[:2] + render(body, asker, self.kept.serial, shuffled))
         answer.inner = (inner, message)
         return answer
 
@@ -262,8 +239,10 @@ class Responder:
         return outside(question.qname, self.config) if context is None else answer_context(context, self.local)
 
 
-def shuffled(records: Sequence[bytes]) -> list[bytes]:
+def shuffled(records: Sequence[bytes]) -> Sequence[bytes]:
     """The records in an order as good as any (RFC 1794)."""
+    if len(records) < 3:
+        return records if random.random() < 0.5 else records[::-1]
     return sorted(records, key=_by_chance)
 
 
@@ -276,18 +255,15 @@ def _varies_in_size(body: Body, written: bytes) -> bool:
     return body.varies and bool(written[0] << 8 & TC)
 
 
-def _parts(body: Body, asker: Asker, written: bytes) -> tuple[bytes, bytes | Varied | None]:
-    """What gives this answer again; not the same bytes if it has an order or a date."""
+def _parts(body: Body, asker: Asker, written: bytes) -> tuple[bytes | Varied, int]:
+    """What gives this answer again, and where its date is."""
     end = len(written) - len(asker.opt)
     if body.varies:
         between_end = end - sum(map(len, body.additional))
         between = between_end - sum(map(len, body.authority))
-        varied = Varied(body.addresses, written[between:between_end], body.additional, written[end:])
-        return written[: between - sum(map(len, body.addresses))], varied
-    if not body.dated:
-        return written, None
-    serial = end - SOA_NUMBERS
-    return written[:serial], written[serial + 4 :]
+        before = written[: between - sum(map(len, body.addresses))]
+        return Varied(before, body.addresses, written[between:between_end], body.additional, written[end:]), 0
+    return written, end - SOA_NUMBERS if body.dated else 0
 
 
 def _serves_any_case(question: Question, found: Answer) -> bool:

@@ -20,15 +20,16 @@ Respond = Callable[[bytes], Answered]
 
 
 class Batch(NamedTuple):
-    """What some queries are answered with, in their order; the shapes of those exchanges that are known to have one;
-    and the positions of the others."""
+    """What is at hand for some queries, in their order: messages without ids, b"" for the others; the shapes of those
+    exchanges; and the positions of the others."""
 
-    replies: Sequence[Answered]
+    messages: Sequence[bytes]
     shapes: Sequence[Shape]
     others: Sequence[int]
 
 
 RespondAll = Callable[[Sequence[bytes]], Batch]
+"""What is at hand for queries without ids."""
 Address = tuple[Any, ...]
 """A socket address, as Python has it."""
 

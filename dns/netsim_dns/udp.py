@@ -6,15 +6,29 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
-from .datagrams import BATCH, CONTROL_MAX, QUERY_MAX, Control, Datagrams, ask_packet_information, from_asked
-from .seams import Address, Batch, ByClient, Exchange, Observe, Respond, RespondAll, nobody, socket_address
+from .datagrams import CONTROL_MAX, ID, QUERY_MAX, Control, Datagrams, ask_packet_information, from_asked
+from .seams import (
+    Address,
+    Answered,
+    Batch,
+    ByClient,
+    Exchange,
+    Observe,
+    Respond,
+    RespondAll,
+    RespondTo,
+    nobody,
+    socket_address,
+)
 
 LOG = logging.getLogger(__name__)
-# batches of one turn of the loop, so that a flood of datagrams does not keep the streams waiting
-TURN = 4
+# datagrams of one turn of the loop, so that a flood of them does not keep the streams waiting
+TURN = 256
+# after a batch of so many there are probably more by now; what they are is asked at once, without the event loop
+MANY = 8
 # after a batch of one so many datagrams are taken one by one, before it is tried again whether there are more
 ALONE = 8
 RECEIVE_BUFFER = 4 << 20
@@ -69,6 +83,7 @@ class UdpServer:
         self._observe = observe
         self._loop = asyncio.get_running_loop()
         self._wildcard = ip_address(sock.getsockname()[0]).is_unspecified
+        self._six = sock.family == socket.AF_INET6
         self._datagrams = Datagrams(sock, self._wildcard)
         self._say_next = 0.0
         self._alone = ALONE
@@ -123,53 +138,54 @@ class UdpServer:
             self._tolerate(failure)
 
     def _answer_batches(self) -> int:
-        """As many batches as a turn has, while they are full; how many datagrams the first one was."""
-        first = count = self._datagrams.receive()
-        self._answer(count)
-        for _ in range(TURN - 1):
-            if count < BATCH:
-                break
-            count = self._datagrams.receive()
-            self._answer(count)
+        """As many batches as a turn has, while there are many datagrams; how many the first one was."""
+        first = count = answered = self._answer_batch()
+        while count >= MANY and answered < TURN:
+            count = self._answer_batch()
+            answered += count
         return first
 
-    def _answer(self, count: int) -> None:
+    def _answer_batch(self) -> int:
+        """Answer what has come; how many datagrams that was."""
         datagrams = self._datagrams
+        count = datagrams.receive()
+        if not count:
+            return 0
         began = time.perf_counter() if self._observe else 0.0
-        queries = datagrams.queries(count)
-        batch = self._respond_all(queries) if self._by_client() is None else self._to_each(queries)
-        datagrams.answer(batch.replies)
+        to = self._by_client()
+        batch = Batch(count * (b"",), (), range(count)) if to else self._respond_all(datagrams.queries(count))
+        replies = {slot: self._reply(slot, to) for slot in batch.others}
+        datagrams.answer(_with_others(batch.messages, replies) if replies else batch.messages)
         if self._observe:
-            self._tell(self._observe, queries, batch, time.perf_counter() - began)
-        for slot in batch.others:
-            reply = batch.replies[slot]
+            self._tell(self._observe, batch, replies, time.perf_counter() - began)
+        for slot, reply in replies.items():
             if isinstance(reply, asyncio.Future):
                 client = socket_address(datagrams.client(slot))
-                self._send_later(reply, queries[slot], client, datagrams.control(slot))
+                self._send_later(reply, datagrams.query(slot), client, datagrams.control(slot))
         if datagrams.failure:
             self._tolerate(datagrams.failure)
             datagrams.failure = None
+        return count
 
-    def _to_each(self, queries: Sequence[bytes]) -> Batch:
-        """Answers that depend on who asks."""
-        to = self._by_client()
-        assert to is not None
-        hosts = (socket_address(self._datagrams.client(slot))[0] for slot in range(len(queries)))
-        replies = [to(data, host, False) for data, host in zip(queries, hosts, strict=True)]
-        return Batch(replies, (), range(len(queries)))
+    def _reply(self, slot: int, to: RespondTo | None) -> Answered:
+        """The answer to what nothing is kept for, or that depends on who asks."""
+        query = self._datagrams.query(slot)
+        return to(query, socket_address(self._datagrams.client(slot))[0], False) if to else self._respond(query)
 
-    def _tell(self, observe: Observe, queries: Sequence[bytes], batch: Batch, seconds: float) -> None:
+    def _tell(self, observe: Observe, batch: Batch, replies: Mapping[int, Answered], seconds: float) -> None:
         """Tell of what was answered or will never be; the time is of all."""
-        shapes, slots = (batch.shapes, batch.others) if observe.by_shape else ((), range(len(queries)))
-        replies, client = batch.replies, self._datagrams.client
+        datagrams, shapes = self._datagrams, batch.shapes
+        if not observe.by_shape:
+            kept = {slot: datagrams.query(slot)[:ID] + message for slot, message in enumerate(batch.messages)}
+            shapes, replies = (), {**kept, **replies}
         exchanges = [
-            Exchange(queries[slot], reply, client(slot))
-            for slot in slots
-            if not isinstance(reply := replies[slot], asyncio.Future)
+            Exchange(datagrams.query(slot), reply, datagrams.client(slot))
+            for slot, reply in replies.items()
+            if not isinstance(reply, asyncio.Future)
         ]
         each = seconds / max(len(shapes) + len(exchanges), 1)
         if shapes:
-            observe.count("udp", self._sock.family == socket.AF_INET6, shapes, each * len(shapes))
+            observe.count("udp", self._six, shapes, each * len(shapes))
         if exchanges:
             observe("udp", exchanges, each * len(exchanges))
 
@@ -195,3 +211,12 @@ class UdpServer:
             return
         LOG.warning("dns: udp: %s", failure)
         self._say_next = self._loop.time() + SAY_LOST_SECONDS
+
+
+def _with_others(messages: Sequence[bytes], replies: Mapping[int, Answered]) -> list[bytes]:
+    """All messages that can be sent, without ids."""
+    sent = list(messages)
+    for slot, reply in replies.items():
+        if isinstance(reply, bytes):
+            sent[slot] = reply[ID:]
+    return sent

@@ -57,7 +57,8 @@ def ask_alone(port: int, seconds: float, questions: Sequence[bytes]) -> float:
 
 
 def flood(port: int, seconds: float, questions: Sequence[bytes]) -> float:
-    """An answer is answered with the next question. Where all is quiet for a second questions were lost: asked anew."""
+    """An answer is answered with the next question, under the same id. Where all is quiet for a second questions were
+    lost: asked anew."""
     following, answered = itertools.cycle(questions), 0
     sockets = [_connected(port) for _ in range(SOCKETS)]
     served = {sock.fileno(): Datagrams(sock, from_asked=False) for sock in sockets}
@@ -70,7 +71,7 @@ def flood(port: int, seconds: float, questions: Sequence[bytes]) -> float:
         ready = poll.poll(_LOST_SECONDS)
         for fd, _ in ready:
             count = served[fd].receive()
-            served[fd].answer(list(itertools.islice(following, count)))
+            served[fd].answer([question[2:] for question in itertools.islice(following, count)])
             answered += count
         if not ready:
             for sock in sockets:

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from netsim_dns.config import DnsConfig
 from netsim_dns.index import Index, build_index
-from netsim_dns.kept import COPIES_MAX, VOLATILE, Keeper, Kept
+from netsim_dns.kept import COPIES_MAX, NOT_READY, VOLATILE, Keeper, Kept
 from netsim_dns.names import Labels
 from netsim_dns.reply import Body
-from netsim_dns.responder import Responder
+from netsim_dns.responder import Responder, shuffled
+from netsim_dns.shapes import Shape
 from netsim_dns.types import AAAA, SRV, TXT, A, Question, Record
 
 from .conftest import answer
@@ -99,6 +100,8 @@ def test_what_is_kept_is_what_would_be_answered_now(steps: list[tuple[Obj, bool]
             assert isinstance(kept, bytes)
             assert isinstance(new, bytes)
             assert same(kept, new), dns.message.from_wire(query).question
+            ((at_hand,), _, others) = warm.udp_all([query[2:]])
+            assert others if not at_hand else same(query[:2] + at_hand, new), "what is at hand is no other"
 
 
 def test_only_what_a_change_touches_is_forgotten() -> None:
@@ -151,17 +154,19 @@ def test_two_hundred_changes_among_five_thousand_queries() -> None:
 
 
 KEY = b"\1a\0\0\1\0\1"
+READY = (b"answer", Shape((b"", 0, 0, 0)), 0)
 
 
 def test_a_full_generation_becomes_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("netsim_dns.kept.GENERATION_MAX", 3)
-    keeper = Keeper()
+    keeper = Keeper(shuffled)
     first = Kept(Body(0), touched=(b"ns", b"svc"))
     keeper.add(KEY, first)
-    keeper.add_ready(KEY, first, False, b"query", b"answer")
+    keeper.add_ready(KEY, first, False, b"query", READY)
+    assert keeper.udp[b"query"] == READY and keeper.tcp[b"query"] == NOT_READY
     for number in range(3):
         keeper.add(KEY + bytes([number]), Kept(Body(0)))
-    assert not keeper.udp, "what was at hand is let go"
+    assert not keeper.udp.kept and keeper.udp[b"query"] == NOT_READY, "what was at hand is let go"
     assert keeper.find(KEY) is first, "and the answer taken over"
     keeper.drop((b"ns", b"other"))
     keeper.drop(VOLATILE)
@@ -174,19 +179,21 @@ def test_a_full_generation_becomes_the_old_one(monkeypatch: pytest.MonkeyPatch) 
     last = keeper.find(KEY + b"\x08")
     assert last is not None
     for number in range(4):
-        keeper.add_ready(KEY + b"\x08", last, False, bytes([number]), b"answer")
-    assert not keeper.udp, "a full table makes room as well"
+        keeper.add_ready(KEY + b"\x08", last, False, bytes([number]), READY)
+    assert not keeper.udp.kept, "a full table makes room as well"
     assert keeper.find(KEY + b"\x08") is last
 
 
 def test_dropping_takes_what_is_at_hand_with_it() -> None:
-    keeper = Keeper()
+    keeper = Keeper(shuffled)
     for stream in (False, True):
         kept = Kept(Body(0), touched=(None, b"address"))
         keeper.add(KEY, kept)
-        keeper.add_ready(KEY, kept, stream, b"query", b"answer")
+        keeper.add_ready(KEY, kept, stream, b"query", READY)
+        messages = keeper.tcp if stream else keeper.udp
+        assert messages[b"query"] == READY
         keeper.drop((None, b"address"))
-        assert (keeper.find(KEY), keeper.udp, keeper.tcp) == (None, {}, {})
+        assert (keeper.find(KEY), messages.kept, messages[b"query"]) == (None, {}, NOT_READY)
 
 
 WAYS = {
@@ -214,7 +221,7 @@ def test_one_question_in_very_many_ways_is_not_kept_in_each() -> None:
     responder = Responder(build_index([namespace("a")], 1), CONFIG)
     for size in range(512, 612):
         responder.udp(dns.message.make_query("x.a.svc.cluster.local.", "A", use_edns=0, payload=size).to_wire())
-    assert len(responder.kept.udp) == COPIES_MAX
+    assert len(responder.kept.udp.kept) == COPIES_MAX
 
 
 def test_a_spelling_that_comes_again_is_kept_by_its_bytes_and_one_that_does_not_is_not(
@@ -224,11 +231,11 @@ def test_a_spelling_that_comes_again_is_kept_by_its_bytes_and_one_that_does_not_
     responder = Responder(build_index([namespace("a"), service("x", {"clusterIPs": ["10.0.0.9"]})], 1), CONFIG)
     again = dns.message.make_query("X.a.svc.Cluster.local.", "SRV").to_wire()
     answers = [responder.udp(again) for _ in range(4)]
-    assert set(answers) == {answers[0]} and list(responder.kept.udp) == [again[2:]]
+    assert set(answers) == {answers[0]} and list(responder.kept.udp.kept) == [again[2:]]
     for number in range(120):
         name = "".join(c.upper() if number >> i & 1 else c for i, c in enumerate("xabcdefg"))
         responder.udp(dns.message.make_query(f"{name}.a.svc.cluster.local.", "A").to_wire())
-    assert len(responder.kept.udp) == 2, "that and the one in lower case"
+    assert len(responder.kept.udp.kept) == 2, "that and the one in lower case"
     assert not responder.kept.comes_again(again[2:]), "what is remembered of others is bounded"
 
 
