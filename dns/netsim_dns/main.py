@@ -70,7 +70,7 @@ def read_settings(flags: Words, path: str, text: str) -> Settings:
     from .settings import make_settings
 
     try:
-        values = _read_corefile(path, text) if "corefile" in os.path.basename(path).lower() else _read_yaml(path, text)
+        values = _read_corefile(path, text) if _is_corefile(path) else _read_yaml(path, text)
         return make_settings(values | parse_words(flags, "--{}".format), read_file)
     except ConfigError as failure:
         raise ConfigError(f"{path}: {failure}") from None
@@ -93,6 +93,24 @@ def _read_corefile(path: str, text: str) -> dict[str, Any]:
     return read_corefile(text, os.environ, read_file, partial(read_files, os.path.dirname(path)))
 
 
+def _meaning(path: str, text: str) -> object:
+    """A Corefile's blocks, which remarks and blanks do not change but what it imports does; of others the text."""
+    from .corefile.syntax import parse_corefile
+    from .reload import read_files
+
+    if not _is_corefile(path):
+        return text
+    try:
+        blocks = parse_corefile(text, os.environ, partial(read_files, os.path.dirname(path)))
+    except ConfigError:
+        return text
+    return [(block.keys, [directive.words for directive in block.plugins]) for block in blocks]
+
+
+def _is_corefile(path: str) -> bool:
+    return "corefile" in os.path.basename(path).lower()
+
+
 def load_settings(flags: Words, path: str | None) -> tuple[Settings, ConfigFile | None]:
     """The settings, and the configuration file to follow if there is one. Raises ConfigError, OSError."""
     from .reload import ConfigFile, find_config, read_file
@@ -101,7 +119,7 @@ def load_settings(flags: Words, path: str | None) -> tuple[Settings, ConfigFile 
     if path is None:
         return make_settings(parse_words(flags, "--{}".format), read_file), None
     file = _read(lambda: find_config(path), "--config")
-    config = ConfigFile(file, partial(read_settings, flags))
+    config = ConfigFile(file, partial(read_settings, flags), _meaning)
     return config.parse(file.path, file.text), config
 
 
@@ -117,7 +135,7 @@ def _read(find: Callable[[], str], what: str) -> ReadFile:
 
 async def serve(options: argparse.Namespace, worker: Worker) -> None:
     """Serve from a file or from an API until told to stop."""
-    from .process import run_dns, run_dns_alone, run_dns_objects
+    from .run import run_dns, run_dns_alone, run_dns_objects
 
     settings, config = load_settings(given_words(options), options.config)
     if options.file:

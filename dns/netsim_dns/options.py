@@ -94,7 +94,7 @@ _PLACE = "ADDRESS:PORT"
 _POLICIES = ("random", "round_robin", "sequential")
 PODS = ("disabled", "insecure", "verified")
 OPTIONS = (
-    Option("listen", _PLACE, "answer there by UDP and TCP; again for more (0.0.0.0:53)", parse_listen, True, True),
+    Option("listen", _PLACE, "answer there by UDP and TCP; again for more (0.0.0.0:53)", parse_listen, True),
     Option("zone", "DOMAIN", "the cluster's domain (cluster.local)", str),
     Option("more-zones", "DOMAIN", "further domains of the cluster; again for more (none)", str, True),
     Option("reverse-zones", "ZONE|CIDR", "of addresses; again for more (in-addr.arpa, ip6.arpa)", str, True),
@@ -127,9 +127,9 @@ OPTIONS = (
     Option("any", "|".join(_SWITCH), "answer queries for ANY with HINFO, as RFC 8482 has it (false)", _switch),
     Option("udp-max", "BYTES", "largest answer by UDP, 512 to 65507 (4096)", _whole),
     Option("workers", "NUMBER", "processes that answer, 1 to 64 (1)", _whole, fixed=True),
-    Option("health", _PLACE, "serve /health there (nowhere)", parse_listen, fixed=True),
-    Option("ready", _PLACE, "serve /ready there (nowhere)", parse_listen, fixed=True),
-    Option("metrics", _PLACE, "serve /metrics there (nowhere)", parse_listen, fixed=True),
+    Option("health", _PLACE, "serve /health there (nowhere)", parse_listen),
+    Option("ready", _PLACE, "serve /ready there (nowhere)", parse_listen),
+    Option("metrics", _PLACE, "serve /metrics there (nowhere)", parse_listen),
     Option("lameduck", "SECONDS", "of service after SIGTERM (5)", _seconds),
     Option("startup-timeout", "SECONDS", "to wait for the API before answering without it (5)", _seconds, fixed=True),
     Option("reload", "SECONDS", "between looks at changed files, 0: never (2)", _seconds, fixed=True),

@@ -96,7 +96,7 @@ class PluggedBlock:
         self._unrewritten.forwarder = after
         self._responder.forwarder = RewriteFirst(rewrites, udp, tcp, dns.udp_max, after) if rewrites else after
         for responder in (self._responder, self._unrewritten):
-            responder.config = dns
+            responder.config, responder.local = dns, self._responder.local
             responder.forget()
         path = self._settings.autopath
         server = server_label(dns.listen)

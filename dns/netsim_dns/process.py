@@ -8,33 +8,27 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .config import ConfigError
 from .index import Index
-from .origins import ApiOrigin, FileOrigin, Origin, wait_synced
+from .origins import Origin
+from .pages import Pages, Places
 from .plugged import Plugged
-from .probes import metrics_page, poll_health, probe, serve_page
-from .reload import ConfigFile, ReadFile, digest, follow_file
-from .selection import select_views
-from .server import DnsServer, make_responder
-from .settings import Settings, chooses_otherwise, keep_fixed
+from .probes import metrics_page, poll_health, probe
+from .reload import ConfigFile, Meaning, ReadFile, digest, follow_file
+from .server import FINISH_SECONDS, DnsServer, make_responder, own_addresses
+from .settings import Settings, chooses_otherwise, keep_fixed, listens_otherwise
 from .telemetry.links import Links, Report, answer_link
 from .telemetry.metrics import merged
 from .telemetry.observer import Observer, banner, new_metrics, process_values, render_process, write_lines
 from .workers import Worker
 
-if TYPE_CHECKING:
-    from netsim.client.rest import Client
-
 LOG = logging.getLogger(__name__)
 COLLECT = (20_000, 20, 20)
-# after the lameduck, for upstreams to answer what they were asked; CoreDNS's servers have as long
-FINISH_SECONDS = 5.0
 ALONE = Worker()
 Followed = tuple[asyncio.Task[None], asyncio.Event]
 """A task that looks at a file, and what has it look at once."""
@@ -48,7 +42,7 @@ class Process:
     ) -> None:
         self.settings, self._index, self._config, self._worker = settings, index, config, worker
         self.origin: Origin | None = None
-        self._refilling: asyncio.Task[None] | None = None
+        self._changing: asyncio.Task[None] | None = None
         self.metrics = new_metrics()
         self._observer = Observer(settings, self.metrics)
         self._responder = make_responder(index, settings.dns)
@@ -56,8 +50,10 @@ class Process:
         observed = bool(settings.metrics_listen or any(block.log for block in settings.blocks) or config)
         self._server = DnsServer(self._responder, self._observer if observed else None, share=worker.count > 1)
         self._links: Links | None = None
-        self._pages: list[asyncio.Server] = []
-        self._ready: asyncio.Server | None = None
+        self._pages = Pages(
+            {"/health": probe(str), "/ready": probe(self._unready), "/metrics": metrics_page(self._render_metrics)},
+            {"/health": partial(poll_health, metrics=self.metrics)},
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._pokes: list[asyncio.Event] = []
         self._hosts: list[Followed] = []
@@ -70,33 +66,24 @@ class Process:
             self._start(answer_link(self._worker.links[0], self._report))
         else:
             self._links = Links(self._worker.links)
-            await self._open_pages()
+            await self._pages.move(_places(self.settings))
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, self._poke)
         loop.add_signal_handler(signal.SIGHUP, LOG.info, "dns: SIGHUP is ignored; SIGUSR1 looks at the files now")
         if self._config:
-            self._tell_version(self._config.file.text)
-            self.follow(self._config.file, self._reload)
+            self._tell_version(self._config, self._config.file.path, self._config.file.text)
+            self.follow(self._config.file, self._reload, self._config.meaning)
         self._follow_hosts()
 
-    async def _open_pages(self) -> None:
-        dns = self.settings.dns
-        if dns.health_listen:
-            self._pages.append(await serve_page(dns.health_listen, "/health", probe(str)))
-            self._start(poll_health(dns.health_listen, self.metrics))
-        if dns.ready_listen:
-            self._ready = await serve_page(dns.ready_listen, "/ready", probe(self._unready))
-        if self.settings.metrics_listen:
-            page = metrics_page(self._render_metrics)
-            self._pages.append(await serve_page(self.settings.metrics_listen, "/metrics", page))
-
-    def follow(self, file: ReadFile, changed: Callable[[str, str], None]) -> Followed | None:
+    def follow(
+        self, file: ReadFile, changed: Callable[[str, str], None], meaning: Meaning | None = None
+    ) -> Followed | None:
         """Call `changed` with the file's path and text whenever it has changed, if files are looked at."""
         if not self.settings.reload:
             return None
         poke = asyncio.Event()
         self._pokes.append(poke)
-        return self._start(follow_file(file.find, file.text, self.settings.reload, poke, changed)), poke
+        return self._start(follow_file(file.find, file.text, self.settings.reload, poke, changed, meaning)), poke
 
     def _follow_hosts(self) -> None:
         """Follow the files of the hosts in use, and no others."""
@@ -129,8 +116,7 @@ class Process:
         await stop.wait()
         if self._looped:
             raise ConfigError(self._looped)
-        if self._ready:
-            self._ready.close()
+        self._pages.close("/ready")
         await asyncio.sleep(self.settings.dns.lameduck)
         await self._server.finish(FINISH_SECONDS)
 
@@ -141,8 +127,7 @@ class Process:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._plugged.close()
         await self._server.close()
-        for page in (*self._pages, *([self._ready] if self._ready else [])):
-            page.close()
+        self._pages.close()
 
     def _unready(self) -> str:
         self._synced = self._synced or self._index.synced
@@ -174,25 +159,47 @@ class Process:
             settings, fixed = keep_fixed(self.settings, self._config.parse(path, text))
             if settings.dns.zones and not self.origin:
                 raise ConfigError("dns zone: a server without a cluster's zones needs a new start to serve some")
-            if self._refilling:
-                self._refilling.cancel()
-            if self.origin and chooses_otherwise(self.settings.dns, settings.dns):
-                self._refilling = self._start(self._refill(self.origin, path, text, settings, fixed))
+            if self._changing:
+                self._changing.cancel()
+            if listens_otherwise(self.settings, settings) or chooses_otherwise(self.settings.dns, settings.dns):
+                self._changing = self._start(self._change(path, text, settings, fixed))
             else:
                 self._take_over(path, text, settings, fixed)
         except (ConfigError, OSError) as failure:
             self._refuse(path, failure)
 
-    async def _refill(self, origin: Origin, path: str, text: str, settings: Settings, fixed: list[str]) -> None:
-        """Take over settings that choose other objects once these are there: no query may be answered without them."""
-        taken = False
+    async def _change(self, path: str, text: str, settings: Settings, fixed: list[str]) -> None:
+        """Take over settings that listen elsewhere, or choose other objects: once these are there, as no query may be
+        answered without them."""
+        origin = self.origin if chooses_otherwise(self.settings.dns, settings.dns) else None
+        taken, old = False, self.settings
         try:
-            index = await origin.refill(settings.dns)
-            self._take_over(path, text, settings, fixed, index)
-            taken = True
+            index = await origin.refill(settings.dns) if origin else None
+            await self._listen(settings)
+            try:
+                self._take_over(path, text, settings, fixed, index)
+                taken = True
+            finally:
+                if not taken:
+                    await self._listen(old)
         except (ConfigError, OSError) as failure:
             self._refuse(path, failure)
-        await origin.settle(taken)
+        if origin:
+            await origin.settle(taken)
+
+    async def _listen(self, settings: Settings) -> None:
+        """Answer, and serve the pages, where these settings say. OSError: all is where it was."""
+        before = self.settings
+        if not self._worker.number:
+            await self._pages.move(_places(settings))
+        try:
+            if self._server.ports:
+                await self._server.move(settings.dns.listen)
+                self._responder.local = own_addresses(settings.dns)
+        except OSError:
+            if not self._worker.number:
+                await self._pages.move(_places(before))
+            raise
 
     def _take_over(
         self, path: str, text: str, settings: Settings, fixed: list[str], index: Index | None = None
@@ -206,17 +213,24 @@ class Process:
         self._observer.configure(self.settings)
         for name in fixed:
             LOG.warning("dns: %s: %s has changed, which needs a new start; it stays as it was", path, name)
-        self._tell_version(text)
+        if self._config:
+            self._tell_version(self._config, path, text)
 
     def _refuse(self, path: str, failure: Exception) -> None:
         self.metrics.add("reload_failed_total")
         LOG.error("dns: %s has changed but cannot be used: %s; the configuration before stays", path, failure)
 
-    def _tell_version(self, text: str) -> None:
+    def _tell_version(self, config: ConfigFile, path: str, text: str) -> None:
+        number = digest(repr(config.meaning(path, text)))
         versions = self.metrics.values["reload_version_info"]
         versions.clear()
-        versions[("sha512", digest(text))] = 1.0
-        LOG.info("plugin/reload: Running configuration SHA512 = %s", digest(text))
+        versions[("sha512", number)] = 1.0
+        LOG.info("plugin/reload: Running configuration SHA512 = %s", number)
+
+
+def _places(settings: Settings) -> Places:
+    dns = settings.dns
+    return {"/health": dns.health_listen, "/ready": dns.ready_listen, "/metrics": settings.metrics_listen}
 
 
 def _say_forward(settings: Settings) -> str:
@@ -238,70 +252,3 @@ def _report(task: asyncio.Task[None]) -> None:
     failure = None if task.cancelled() else task.exception()
     if failure:
         LOG.error("dns: background work failed", exc_info=failure)
-
-
-async def run_dns(settings: Settings, client: Client, config: ConfigFile | None = None, worker: Worker = ALONE) -> None:
-    """Serve the cluster behind `client` until SIGTERM or SIGINT, then for `lameduck` seconds more.
-
-    Ports open once every watched kind was listed, or after `startup_timeout`: what is known is then answered, and
-    what is not is SERVFAIL rather than denied. With the API lost the last data is served on.
-    """
-    index = Index(views=select_views(settings.dns))
-    process = Process(settings, index, config, worker)
-    process.origin = origin = ApiOrigin(client, process.metrics)
-    try:
-        feed = await origin.begin(index, settings.dns)
-        stop = stop_signal()
-        await process.open()
-        if not await wait_synced(feed, settings.dns.startup_timeout, _say_waiting):
-            LOG.warning("plugin/kubernetes: starting server with unsynced Kubernetes API")
-        await process.serve(stop)
-    finally:
-        await process.close()
-        await origin.close()
-
-
-def _say_waiting() -> None:
-    LOG.info("plugin/kubernetes: waiting for Kubernetes API before starting server")
-
-
-async def run_dns_objects(
-    settings: Settings, file: ReadFile, config: ConfigFile | None = None, worker: Worker = ALONE
-) -> None:
-    """Serve the objects of a file, without an API; a changed file is taken over if it can be read."""
-    origin = FileOrigin(file, settings.dns)
-    process = Process(settings, origin.index, config, worker)
-    process.origin = origin
-    try:
-        stop = stop_signal()
-        await process.open()
-        process.follow(file, origin.changed)
-        await process.serve(stop)
-    finally:
-        await process.close()
-
-
-async def run_dns_alone(settings: Settings, config: ConfigFile | None = None, worker: Worker = ALONE) -> None:
-    """Serve settings without a cluster's zones: there are no objects to learn of."""
-    process = Process(settings, Index(synced=True), config, worker)
-    try:
-        stop = stop_signal()
-        await process.open()
-        await process.serve(stop)
-    finally:
-        await process.close()
-
-
-def stop_signal() -> asyncio.Event:
-    """An event set by the first SIGTERM or SIGINT. A second SIGTERM acts as without us, a second SIGINT ends the
-    process at once with the status 2, as CoreDNS's does."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-
-    def caught() -> None:
-        loop.remove_signal_handler(signal.SIGTERM)
-        loop.add_signal_handler(signal.SIGINT, os._exit, 2)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, caught)
-    return stop

@@ -27,12 +27,17 @@ class ReadFile:
     find: Callable[[], str]
 
 
+Meaning = Callable[[str, str], object]
+"""What a file's path and text come to, with all that it imports: two that are equal say the same. Raises OSError."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A configuration file, and how its path and text become settings (raises ConfigError, OSError)."""
+    """A configuration file, how its path and text become settings (raises ConfigError, OSError), and their meaning."""
 
     file: ReadFile
     parse: Callable[[str, str], Settings]
+    meaning: Meaning
 
 
 def read_file(path: str) -> str:
@@ -57,24 +62,32 @@ def digest(text: str) -> str:
 
 
 async def follow_file(
-    find: Callable[[], str], text: str, seconds: float, poke: asyncio.Event, changed: Callable[[str, str], None]
+    find: Callable[[], str],
+    text: str,
+    seconds: float,
+    poke: asyncio.Event,
+    changed: Callable[[str, str], None],
+    meaning: Meaning | None = None,
 ) -> None:
     """Call `changed` with the path and text of the file that `find` names, for ever, when the text is not the one
-    before (`text` at first).
+    before (`text` at first), or, if one is given, its `meaning` is not.
 
     It is looked at each `seconds`, and when `poke` is set. A ConfigMap's volume shows a new file at once by moving a
     link, so that no half of one is ever read. A file that cannot be read is told of once and looked for again.
     """
     stamp, said = None, ""
+    known: object = None
     while True:
         try:
             path = find()
             now = _stamp(path)
-            if now != stamp:
+            known = known or (meaning and meaning(path, text))
+            if meaning or now != stamp:  # what a file imports changes without it
                 found = read_file(path)
+                what = meaning and meaning(path, found)
                 stamp, said = now, ""
-                if found != text:
-                    text = found
+                if what != known if meaning else found != text:
+                    text, known = found, what
                     changed(path, found)
         except OSError as failure:
             if str(failure) != said:

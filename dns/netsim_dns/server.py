@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
 
 from .addresses import local_addresses
@@ -16,6 +16,8 @@ from .tcp import DnsStream, open_tcp
 from .udp import UdpServer, open_udp
 
 EPHEMERAL_TRIES = 10
+# for upstreams to answer what they were asked before a place is left; CoreDNS's servers have as long
+FINISH_SECONDS = 5.0
 
 
 class DnsServer:
@@ -26,45 +28,54 @@ class DnsServer:
         self._responder = responder
         self._observe = observe
         self._share = share
-        self._udp: list[UdpServer] = []
-        self._tcp: list[asyncio.Server] = []
+        self._open: dict[Listen, tuple[UdpServer, asyncio.Server]] = {}
         self._streams: set[DnsStream] = set()
 
     @property
     def ports(self) -> list[int]:
         """The port of each `listen` entry, as bound."""
-        return [server.port for server in self._udp]
+        return [udp.port for udp, _ in self._open.values()]
 
     async def start(self) -> None:
         """Bind everything or nothing; OSError names the address."""
-        loop = asyncio.get_running_loop()
+        await self.move(self._responder.config.listen)
+
+    async def move(self, places: Sequence[Listen]) -> None:
+        """Answer at these places, and no longer at others but what is on its way there. OSError names the address:
+        nothing has changed."""
+        new: dict[Listen, tuple[UdpServer, asyncio.Server]] = {}
         try:
-            for listen in self._responder.config.listen:
-                udp, tcp = open_pair(listen, self._share)
-                self._udp.append(
-                    UdpServer(udp, self._responder.udp, self._responder.udp_all, self._observe, self._by_client)
-                )
-                self._tcp.append(await loop.create_server(self._stream, sock=tcp))
+            for listen in places:
+                if listen not in self._open:
+                    new[listen] = await self._listen(listen)
         except BaseException:
-            await self.close()
+            _close(new.values())
             raise
+        gone = [pair for listen, pair in self._open.items() if listen not in places]
+        self._open = {listen: new.get(listen) or self._open[listen] for listen in places}
+        pending = [reply for udp, _ in gone for reply in udp.pending]
+        if pending:
+            await asyncio.wait(pending, timeout=FINISH_SECONDS)
+        _close(gone)
+
+    async def _listen(self, listen: Listen) -> tuple[UdpServer, asyncio.Server]:
+        sock, stream = open_pair(listen, self._share)
+        udp = UdpServer(sock, self._responder.udp, self._responder.udp_all, self._observe, self._by_client)
+        return udp, await asyncio.get_running_loop().create_server(self._stream, sock=stream)
 
     async def finish(self, seconds: float) -> None:
         """Wait until what is on its way now is answered, at most so long; what comes meanwhile is served as before."""
-        pending = [reply for udp in self._udp for reply in udp.pending]
+        pending = [reply for udp, _ in self._open.values() for reply in udp.pending]
         pending += [reply for stream in self._streams for reply in stream.pending]
         if pending:
             await asyncio.wait(pending, timeout=seconds)
 
     async def close(self) -> None:
         """Close listeners and connections."""
-        for udp in self._udp:
-            udp.close()
-        for tcp in self._tcp:
-            tcp.close()
+        _close(self._open.values())
         for stream in tuple(self._streams):
             stream.abort()
-        self._udp, self._tcp = [], []
+        self._open = {}
         await asyncio.sleep(0)  # aborted transports release their sockets in the next turn of the loop
 
     def _stream(self) -> DnsStream:
@@ -72,6 +83,12 @@ class DnsServer:
 
     def _by_client(self) -> RespondTo | None:
         return self._responder.by_client
+
+
+def _close(pairs: Iterable[tuple[UdpServer, asyncio.Server]]) -> None:
+    for udp, tcp in pairs:
+        udp.close()
+        tcp.close()
 
 
 def open_pair(listen: Listen, share: bool = False) -> tuple[socket.socket, socket.socket]:
@@ -100,10 +117,13 @@ def _bind(opener: Callable[[str, int, bool], socket.socket], address: str, port:
 
 
 def make_responder(index: Index, config: DnsConfig) -> Responder:
-    """A responder that knows the server's own addresses: those given, else the host's if it listens on all."""
+    """A responder that knows the server's own addresses."""
+    return Responder(index, config, own_addresses(config))
+
+
+def own_addresses(config: DnsConfig) -> frozenset[bytes]:
+    """The server's own addresses, in 4 or 16 bytes: those given, else the host's if it listens on all."""
     if config.local_addresses is not None:
-        own = frozenset(ip_address(text).packed for text in config.local_addresses)
-    else:
-        wildcard = any(ip_address(address).is_unspecified for address, _ in config.listen)
-        own = local_addresses() if wildcard else frozenset()
-    return Responder(index, config, own)
+        return frozenset(ip_address(text).packed for text in config.local_addresses)
+    wildcard = any(ip_address(address).is_unspecified for address, _ in config.listen)
+    return local_addresses() if wildcard else frozenset()

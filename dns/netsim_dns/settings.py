@@ -235,6 +235,11 @@ def keep_fixed(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
     return kept, changed + [option for name, option in _FIXED.items() if getattr(old, name) != getattr(new, name)]
 
 
+def listens_otherwise(old: Settings, new: Settings) -> bool:
+    """Are there other places to listen at?"""
+    return old.metrics_listen != new.metrics_listen or any(getattr(old.dns, n) != getattr(new.dns, n) for n in _PLACES)
+
+
 def chooses_otherwise(old: DnsConfig, new: DnsConfig) -> bool:
     """Are other objects to be answered from, or the same by other names?"""
     verified = [each.pods == "verified" for each in (old, new)]
@@ -242,8 +247,8 @@ def chooses_otherwise(old: DnsConfig, new: DnsConfig) -> bool:
 
 
 _CHOOSING = ("namespaces", "namespace_labels", "labels", "endpoints", "endpoint_pod_names")
-_PAGES = {"health": "health_listen", "ready": "ready_listen", "metrics": "metrics_listen"}
-_START = {_PAGES.get(option.name, option.name.replace("-", "_")): option.name for option in OPTIONS if option.fixed}
+_PLACES = ("listen", "health_listen", "ready_listen")
+_START = {option.name.replace("-", "_"): option.name for option in OPTIONS if option.fixed}
 _OF_DNS = {each.name for each in fields(DnsConfig)}
 # attribute -> option
 _FIXED_DNS = {name: option for name, option in _START.items() if name in _OF_DNS}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..config import ConfigError
 
@@ -30,6 +31,11 @@ class Directive:
     arguments: list[str]
     line: int
     body: list[Directive] = field(default_factory=list)
+
+    @property
+    def words(self) -> list[Any]:
+        """All it says, wherever it stands."""
+        return [self.name, *self.arguments, [line.words for line in self.body]]
 
     def error(self, why: str) -> LineError:
         return LineError(f"line {self.line}: {self.name}: {why}")

@@ -29,7 +29,7 @@ class Observer:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._tally = Tally(metrics, settings.dns.listen, settings.blocks) if settings.metrics_listen else None
+        self._tally: Tally | None = None
         self._told: tuple[Callable[[str, Sequence[Exchange], float], None], ...] = ()
         self.configure(settings)
 
@@ -39,8 +39,8 @@ class Observer:
         wanted = {zone: Wanted(frozenset(block.log), block.dns.bufsize) for zone, block in blocks}
         logged = any(block.log for block in settings.blocks)
         log = QueryLog(wanted, settings.log_format, _write) if logged else None
-        if self._tally:
-            self._tally.configure(settings.blocks)
+        self.flush()
+        self._tally = Tally(self._metrics, settings.dns.listen, settings.blocks) if settings.metrics_listen else None
         self._told = tuple(each for each in (self._tally, log) if each is not None)
         self.by_shape = log is None and (self._tally is None or self._tally.by_shape)
         plugins = self._metrics.values["plugin_enabled"]

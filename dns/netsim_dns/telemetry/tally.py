@@ -72,11 +72,6 @@ class Tally:
         self._metrics = metrics
         self._server = server_label(listen)
         self._piles: dict[_Kind, _Pile] = {}
-        self.configure(blocks)
-
-    def configure(self, blocks: Sequence[Block]) -> None:
-        """Take over other server blocks."""
-        self.flush()
         self._zones = ZoneTable({zone: zone for block in blocks for zone in block.zones})
         self.by_shape = [block.zones for block in blocks if block.counted] == [(".",)] and len(blocks) == 1
         self._cached = frozenset(zone for block in blocks for zone in block.zones if block.cached)

@@ -24,8 +24,9 @@ from netsim_dns.feed import WATCHED, Feed
 from netsim_dns.index import Index
 from netsim_dns.main import load_settings
 from netsim_dns.origins import ApiOrigin
-from netsim_dns.process import Process, run_dns
+from netsim_dns.process import Process
 from netsim_dns.responder import Responder
+from netsim_dns.run import run_dns
 from netsim_dns.server import DnsServer
 from netsim_dns.settings import Settings
 from netsim_dns.telemetry.metrics import Metrics

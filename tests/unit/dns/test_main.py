@@ -173,14 +173,13 @@ def test_help_fits_80_columns_and_the_readme_knows_every_setting() -> None:
 
 def test_some_settings_need_a_new_start() -> None:
     old = settings_of("--listen", "127.0.0.1:53", "--metrics", "127.0.0.1:9153", "--ttl", "5")
-    kept, fixed = keep_fixed(old, settings_of("--listen", "127.0.0.1:54", "--ttl", "6", "--log", "all"))
-    assert (kept.dns.listen, kept.dns.ttl, kept.metrics_listen, kept.log) == (
-        old.dns.listen, 6, old.metrics_listen, ("all",),
+    new = settings_of("--listen", "127.0.0.1:54", "--ttl", "6", "--log", "all", "--workers", "2", "--reload", "9")
+    kept, fixed = keep_fixed(old, new)
+    assert (kept.dns.listen, kept.dns.ttl, kept.metrics_listen, kept.log, kept.workers, kept.reload) == (
+        new.dns.listen, 6, None, ("all",), 1, 2.0,
     )  # fmt: skip
-    assert fixed == ["listen", "metrics"]
-    assert {option.name for option in OPTIONS if option.fixed} == {
-        "listen", "workers", "health", "ready", "metrics", "startup-timeout", "reload",
-    }  # fmt: skip
+    assert fixed == ["workers", "reload"]
+    assert {option.name for option in OPTIONS if option.fixed} == {"workers", "startup-timeout", "reload"}
 
 
 @pytest.mark.parametrize(
@@ -398,6 +397,28 @@ def test_zones_and_what_is_answered_from_change_too(running: Running) -> None:
         running.look()
         until(lambda name=name, rcode=rcode: running.ask(name).rcode() == rcode)
     assert "needs a new start" not in running.log.read_text()
+
+
+def test_a_page_moves_with_the_settings(running: Running) -> None:
+    places = free_port(), free_port()
+    for place, other in (places, places[::-1]):
+        running.write_config(ready=f"127.0.0.1:{place}")
+        running.look()
+        until(lambda place=place: is_open(place) and running.page(place, "/ready") == "OK")
+        until(lambda other=other: not is_open(other))
+    with socket.create_server(("127.0.0.1", places[0])):
+        running.write_config(ready=f"127.0.0.1:{places[0]}", ttl=13)
+        running.look()
+        until(lambda: f"cannot serve /ready on 127.0.0.1 port {places[0]}: " in running.log.read_text())
+        assert running.page(places[1], "/ready") == "OK" and running.ttl_and_address()[0] != 13
+    running.write_config()
+    running.look()
+    until(lambda: not is_open(places[1]))
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as tcp:
+        return tcp.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_broken_configuration_is_refused(running: Running) -> None:

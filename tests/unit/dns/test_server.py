@@ -382,3 +382,24 @@ async def test_what_an_upstream_was_asked_is_answered_after_the_lameduck() -> No
             async with asyncio.timeout(10):
                 assert await running.wait() == 0
             writer.transport.abort()
+
+
+async def test_places_change_all_together_or_not_at_all(index: Index) -> None:
+    server = DnsServer(make_responder(index, DnsConfig(listen=(("127.0.0.1", 0),))))
+    await server.start()
+    (first,) = server.ports
+    try:
+        await server.move([("127.0.0.1", 0), ("127.0.0.2", 0)])
+        assert server.ports[0] == first, "which was open already"
+        await server.move([("127.0.0.2", 0)])
+        (second,) = server.ports
+        query = dns.message.make_query("svc1.testns.svc.cluster.local.", "A")
+        for by in (dns.asyncquery.udp, dns.asyncquery.tcp):
+            assert (await by(query, "127.0.0.2", port=second, timeout=5)).answer
+        taken = socket.create_server(("127.0.0.1", first))
+        with taken, pytest.raises(OSError, match=f"port {first}: Address already in use"):
+            await server.move([("127.0.0.3", 0), taken.getsockname()])
+        assert server.ports == [second]
+        assert (await dns.asyncquery.udp(query, "127.0.0.2", port=second, timeout=5)).answer
+    finally:
+        await server.close()
