@@ -49,6 +49,11 @@ def invalid(field: str, value: Any, why: str) -> Cause:
     return Cause(errors.INVALID, f"Invalid value: {shown(value)}: {why}", field)
 
 
+def invalid_at(field: str, why: str) -> Cause:
+    """As `invalid`, where the value is not told."""
+    return Cause(errors.INVALID, f"Invalid value: {why}", field)
+
+
 def unsupported(field: str, value: Any, supported: Iterable[str], *, ordered: bool = False) -> Cause:
     """The supported values are told by the alphabet, but where Kubernetes keeps them in an order of its own."""
     listed = ", ".join(shown(name) for name in (supported if ordered else sorted(supported)))
@@ -101,9 +106,9 @@ def port_name(field: str, text: str) -> Iterator[Cause]:
     """An IANA service name, with each broken rule told."""
     if len(text) > 15:
         yield invalid(field, text, "must be no more than 15 characters")
-    if not all(c.isascii() and (c.isdigit() or c.islower() or c == "-") for c in text):
+    if not text or not all(c.isascii() and (c.isdigit() or c.islower() or c == "-") for c in text):
         yield invalid(field, text, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
-    if not any(c.isalpha() for c in text):
+    if not any(c.isascii() and c.islower() for c in text):
         yield invalid(field, text, "must contain at least one letter (a-z)")
     if "--" in text:
         yield invalid(field, text, "must not contain consecutive hyphens")

@@ -200,10 +200,19 @@ def _limit_range(limit_range: Obj) -> None:
         limits = {**(item.get("max") or {}), **(item.get("default") or {})}
         requests = {**(item.get("min") or {}), **limits, **(item.get("defaultRequest") or {})}
         item |= {name: amounts for name, amounts in (("default", limits), ("defaultRequest", requests)) if amounts}
+    fill_empty(kinds.LIMIT_RANGES, limit_range)
 
 
 def _quota(quota: Obj) -> None:
+    quota.setdefault("spec", {})
     quota.setdefault("status", {})
+
+
+def _lease(lease: Obj) -> None:
+    """Of coordinated elections, whose gate is off, nothing is kept."""
+    spec = lease.setdefault("spec", {})
+    for name in ("strategy", "preferredHolder"):
+        spec.pop(name, None)
 
 
 def _network_policy(policy: Obj) -> None:
@@ -213,23 +222,28 @@ def _network_policy(policy: Obj) -> None:
     for direction in ("ingress", "egress"):
         for rule in spec.get(direction) or ():
             for port in rule.get("ports") or ():
-                fill(port, protocol="TCP")
+                port.setdefault("protocol", "TCP")
     if not spec.get("policyTypes"):
         spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
 
 
 def _ingress(ingress: Obj) -> None:
     ingress.setdefault("status", {}).setdefault("loadBalancer", {})
+    spec = ingress.get("spec") or {}
+    paths = [path for rule in spec.get("rules") or () for path in (rule.get("http") or {}).get("paths") or ()]
+    for backend in (spec.get("defaultBackend"), *(path.get("backend") for path in paths)):
+        if backend and "resource" in backend:
+            backend["resource"].setdefault("apiGroup", None)
 
 
 def _ingress_class(ingress_class: Obj) -> None:
     parameters = (ingress_class.get("spec") or {}).get("parameters")
-    if parameters:
-        fill(parameters, scope="Cluster")
+    if parameters is not None:
+        parameters.setdefault("scope", "Cluster")
 
 
 def _priority_class(priority_class: Obj) -> None:
-    fill(priority_class, preemptionPolicy="PreemptLowerPriority")
+    priority_class.setdefault("preemptionPolicy", "PreemptLowerPriority")
     priority_class.setdefault("value", 0)
 
 
@@ -251,6 +265,7 @@ _FILLERS: dict[Kind, Callable[[Obj], None]] = {
     kinds.CONTROLLER_REVISIONS: _controller_revision,
     kinds.HORIZONTAL_POD_AUTOSCALERS: workloads.autoscaler,
     kinds.POD_DISRUPTION_BUDGETS: workloads.disruption_budget,
+    kinds.LEASES: _lease,
     kinds.LIMIT_RANGES: _limit_range,
     kinds.RESOURCE_QUOTAS: _quota,
     kinds.NETWORK_POLICIES: _network_policy,
@@ -261,6 +276,7 @@ _FILLERS: dict[Kind, Callable[[Obj], None]] = {
     kinds.PERSISTENT_VOLUME_CLAIMS: storage.default_own_claim,
     kinds.STORAGE_CLASSES: storage.default_storage_class,
     kinds.CSI_DRIVERS: storage.default_csi_driver,
+    kinds.CSI_NODES: storage.default_csi_node,
     kinds.VOLUME_ATTACHMENTS: storage.default_attachment,
     kinds.DEVICE_CLASSES: _zeros(kinds.DEVICE_CLASSES),
     kinds.RESOURCE_CLAIMS: devices.default_claim,

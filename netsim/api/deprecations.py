@@ -36,13 +36,22 @@ def warnings_of(kind: Kind, obj: Obj) -> list[str]:
 
 
 def update_warnings_of(kind: Kind, obj: Obj, old: Obj) -> list[str]:
-    """What its author is warned of when an object is changed: of Services always, of templates when the spec has
-    changed. Pods are changed by programs."""
-    if kind is kinds.SERVICES:
+    """What its author is warned of when an object is changed: of Services and drivers always, of templates when the
+    spec has changed. Pods are changed by programs."""
+    if kind in (kinds.CSI_DRIVERS, kinds.SERVICES):
         return warnings_of(kind, obj)
     if kind in _TEMPLATES and obj["metadata"].get("generation") != old["metadata"].get("generation"):
         return list(_template(obj))
     return []
+
+
+def _csi_driver(obj: Obj) -> Iterator[str]:
+    spec = obj.get("spec") or {}
+    if spec.get("tokenRequests") and spec.get("serviceAccountTokenInSecrets") is None:
+        yield (
+            "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent "
+            "possible logging of tokens in volume attributes"
+        )
 
 
 def _endpoint_slice(obj: Obj) -> Iterator[str]:
@@ -216,6 +225,7 @@ _TEMPLATES = frozenset(
     (kinds.DEPLOYMENTS, kinds.REPLICA_SETS, kinds.REPLICATION_CONTROLLERS, kinds.STATEFUL_SETS, kinds.DAEMON_SETS)
 )
 _RULES: dict[Kind, Callable[[Obj], Iterator[str]]] = {
+    kinds.CSI_DRIVERS: _csi_driver,
     kinds.ENDPOINT_SLICES: _endpoint_slice,
     kinds.INGRESSES: _ingress,
     kinds.NODES: _node,

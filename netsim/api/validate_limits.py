@@ -39,8 +39,9 @@ _ORDER = (
     ("defaultRequest", "max", "defaultRequest", "defaultRequest", "default request", "max"),
     ("defaultRequest", "default", "defaultRequest", "defaultRequest", "default request", "default limit"),
     ("min", "default", "default", "min", "min", "default"),
-    ("default", "max", "max", "max", "default", "max"),
+    ("default", "max", "default", "max", "default", "max"),
 )
+_PREEMPTION = ("PreemptLowerPriority", "Never")
 _SIDES = ("min", "max", "default", "defaultRequest")
 
 
@@ -59,8 +60,8 @@ def quota(obj: Obj) -> Iterator[Cause]:
         if one in scopes and other in scopes:
             yield causes.invalid("spec.scopes", scopes, "conflicting scopes")
     selector = spec.get("scopeSelector") or {}
-    for index, expression in enumerate(selector.get("matchExpressions") or ()):
-        yield from _scope(expression, f"spec.scopeSelector.matchExpressions[{index}]")
+    for expression in selector.get("matchExpressions") or ():
+        yield from _scope(expression, "spec.scopeSelector.matchExpressions")
         for _ in _out_of_scope(expression.get("scopeName", ""), spec):
             why = "unsupported scope applied to resource"
             yield causes.invalid("spec.scopeSelector.matchExpressions", _in_go(selector), why)
@@ -97,25 +98,40 @@ def _hard(amounts: Obj, field: str) -> Iterator[Cause]:
         yield from _quota_name(where, name)
         if parse_quantity(amount) < 0:
             yield causes.invalid(where, amount, "must be greater than or equal to 0")
-        elif (name in _COUNTED or name.startswith("count/")) and parse_quantity(amount).denominator != 1:
+        if (name in _COUNTED or _is_extended(name)) and parse_quantity(amount).denominator != 1:
             yield causes.invalid(where, amount, "must be an integer")
 
 
 def _quota_name(field: str, name: str) -> Iterator[Cause]:
-    if name in _COUNTED or name in _MEASURED or _FAMILIES.fullmatch(name):
-        return
-    yield from causes.qualified_name(field, name)
-    if "/" not in name:
-        yield causes.invalid(field, name, "must be a standard resource type or fully qualified")
+    yield from _resource_name(field, name)
+    if "/" not in name and not _is_standard(name):
         yield causes.invalid(field, name, "must be a standard resource for quota")
 
 
+def _is_standard(name: str) -> bool:
+    return name in _COUNTED or name in _MEASURED or _FAMILIES.fullmatch(name) is not None
+
+
+def _is_extended(name: str) -> bool:
+    """Whether it is some maker's own resource."""
+    domain, slash, _ = name.partition("/")
+    own = slash and not f".{domain}".endswith(".kubernetes.io") and not name.startswith("requests.")
+    return bool(own) and not any(causes.qualified_name("", f"requests.{name}"))
+
+
+def _resource_name(field: str, name: str) -> Iterator[Cause]:
+    wrong = list(causes.qualified_name(field, name))
+    yield from wrong
+    if not wrong and "/" not in name and name != "storage" and not _is_standard(name):
+        yield causes.invalid(field, name, "must be a standard resource type or fully qualified")
+
+
 def _scope(expression: Obj, field: str) -> Iterator[Cause]:
-    scope, operator, values = expression.get("scopeName"), expression.get("operator"), expression.get("values") or []
+    scope, operator, values = (expression.get(name) or "" for name in ("scopeName", "operator", "values"))
     if scope not in _SCOPES:
         yield causes.invalid(f"{field}.scopeName", scope, "unsupported scope")
     elif scope not in ("PriorityClass", "VolumeAttributesClass") and operator != "Exists":
-        why = "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
+        why = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
         why += "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
         yield causes.invalid(f"{field}.operator", operator, f"{why}ResourceQuotaScopeCrossNamespacePodAffinity")
     if operator in ("In", "NotIn"):
@@ -124,16 +140,16 @@ def _scope(expression: Obj, field: str) -> Iterator[Cause]:
             yield causes.required(f"{field}.values", why)
     elif operator in ("Exists", "DoesNotExist"):
         if values:
-            why = "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector"
+            why = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
             yield causes.invalid(f"{field}.values", values, why)
     else:
         yield causes.invalid(f"{field}.operator", operator, "not a valid selector operator")
 
 
 def quota_update(new: Obj, old: Obj) -> Iterator[Cause]:
-    now, before = (sorted((o.get("spec") or {}).get("scopes") or []) for o in (new, old))
-    if now != before:
-        yield causes.invalid("spec.scopes", now, causes.IMMUTABLE)
+    now, before = ((o.get("spec") or {}).get("scopes") or [] for o in (new, old))
+    if set(now) != set(before):
+        yield causes.invalid("spec.scopes", now or None, causes.IMMUTABLE)
 
 
 def limit_range(obj: Obj) -> Iterator[Cause]:
@@ -146,8 +162,9 @@ def limit_range(obj: Obj) -> Iterator[Cause]:
 
 
 def _limit_type(kind: str, field: str) -> Iterator[Cause]:
-    yield from causes.qualified_name(field, kind)
-    if "/" not in kind and kind not in _LIMIT_TYPES:
+    wrong = list(causes.qualified_name(field, kind))
+    yield from wrong
+    if not wrong and "/" not in kind and kind not in _LIMIT_TYPES:
         yield causes.invalid(field, kind, "must be a standard limit type or fully qualified")
 
 
@@ -157,10 +174,10 @@ def _item(item: Obj, field: str) -> Iterator[Cause]:
         for name in ("default", "defaultRequest"):
             if item.get(name):
                 yield causes.forbidden(f"{field}.{name}", "may not be specified when `type` is 'Pod'")
-    if kind in ("Container", "Pod"):
-        for side in (*_SIDES, "maxLimitRequestRatio"):
-            for name in item.get(side) or ():
-                yield from _compute_name(f"{field}.{side}[{name}]", name)
+    judged = _compute_name if kind in ("Container", "Pod") else _resource_name
+    for side in ("max", "min", *(() if kind == "Pod" else ("default", "defaultRequest")), "maxLimitRequestRatio"):
+        for name in item.get(side) or ():
+            yield from judged(f"{field}.{side}[{name}]", name)
     sides: dict[str, Obj] = {name: item.get(name) or {} for name in _SIDES}
     if kind == "PersistentVolumeClaim" and "storage" not in sides["min"] and "storage" not in sides["max"]:
         why = "either minimum or maximum storage value is required, but neither was provided"
@@ -173,12 +190,12 @@ def _item(item: Obj, field: str) -> Iterator[Cause]:
 
 def _compute_name(field: str, name: str) -> Iterator[Cause]:
     """What a container can ask for: a LimitRange of anything else would be the end of every pod."""
-    if "/" in name:
-        yield from causes.qualified_name(field, name)
-    elif name not in ("cpu", "memory", "ephemeral-storage") and not name.startswith("hugepages-"):
-        if name not in _COUNTED and name not in _MEASURED:
-            yield causes.invalid(field, name, "must be a standard resource type or fully qualified")
-        yield causes.invalid(field, name, "must be a standard resource for containers")
+    yield from _resource_name(field, name)
+    if "/" not in name:
+        if name not in ("cpu", "memory", "ephemeral-storage") and not name.startswith("hugepages-"):
+            yield causes.invalid(field, name, "must be a standard resource for containers")
+    elif "kubernetes.io/" not in name and not _is_extended(name):
+        yield causes.invalid(field, name, "doesn't follow extended resource name standard")
 
 
 def _bounds(resource: str, sides: dict[str, Obj], field: str) -> Iterator[Cause]:
@@ -217,8 +234,10 @@ def priority_class(obj: Obj) -> Iterator[Cause]:
         why = f"maximum allowed value of a user defined priority is {_HIGHEST}"
         yield causes.forbidden("value", why)
     policy = obj.get("preemptionPolicy")
-    if policy is not None and policy not in ("Never", "PreemptLowerPriority"):
-        yield causes.unsupported("preemptionPolicy", policy, ("Never", "PreemptLowerPriority"))
+    if policy == "":
+        yield causes.required("preemptionPolicy")
+    elif policy is not None and policy not in _PREEMPTION:
+        yield causes.unsupported("preemptionPolicy", policy, _PREEMPTION, ordered=True)
 
 
 def priority_class_update(new: Obj, old: Obj) -> Iterator[Cause]:

@@ -30,7 +30,7 @@ def ingress(obj: Obj) -> Iterator[Cause]:
     spec = obj.get("spec") or {}
     rules, default = spec.get("rules") or [], spec.get("defaultBackend")
     if not rules and default is None:
-        yield causes.invalid("spec", spec.get("rules"), "either `defaultBackend` or `rules` must be specified")
+        yield causes.invalid("spec", spec.get("rules") or None, "either `defaultBackend` or `rules` must be specified")
     if default is not None:
         yield from _backend(default, "spec.defaultBackend")
     for index, rule in enumerate(rules):
@@ -42,18 +42,17 @@ def ingress(obj: Obj) -> Iterator[Cause]:
 
 
 def ingress_create(obj: Obj) -> Iterator[Cause]:
-    """As `ingress`; and a new one names its class in one place only."""
+    """As `ingress`; and a new one that names its class in two places names the same."""
     yield from ingress(obj)
     annotations = (obj.get("metadata") or {}).get("annotations") or {}
-    if _CLASS_ANNOTATION in annotations and (obj.get("spec") or {}).get("ingressClassName") is not None:
-        where, why = f"metadata.annotations[{_CLASS_ANNOTATION}]", "can not be set when the class field is also set"
+    name = (obj.get("spec") or {}).get("ingressClassName")
+    if name is not None and annotations.get(_CLASS_ANNOTATION, name) != name:
+        where, why = f"annotations.{_CLASS_ANNOTATION}", "must match `ingressClassName` when both are specified"
         yield causes.invalid(where, annotations[_CLASS_ANNOTATION], why)
 
 
 def _host(field: str, host: str) -> Iterator[Cause]:
-    if causes.is_ip(host):
-        yield causes.invalid(field, host, "must be a DNS name, not an IP address")
-    elif "*" not in host:
+    if "*" not in host:
         yield from causes.dns_subdomain(field, host)
     elif len(host) > 253:
         yield causes.invalid(field, host, "must be no more than 253 characters")
@@ -62,6 +61,8 @@ def _host(field: str, host: str) -> Iterator[Cause]:
 
 
 def _rule(rule: Obj, field: str) -> Iterator[Cause]:
+    if rule.get("host") and causes.is_ip(rule["host"]):
+        yield causes.invalid(f"{field}.host", rule["host"], "must be a DNS name, not an IP address")
     if rule.get("host"):
         yield from _host(f"{field}.host", rule["host"])
     if rule.get("http") is None:
@@ -72,7 +73,8 @@ def _rule(rule: Obj, field: str) -> Iterator[Cause]:
     for index, path in enumerate(paths):
         where = f"{field}.http.paths[{index}]"
         yield from _path(path, where)
-        yield from _backend(path.get("backend") or {}, f"{where}.backend")
+        if path.get("pathType") is not None:
+            yield from _backend(path.get("backend") or {}, f"{where}.backend")
 
 
 def _path(path: Obj, field: str) -> Iterator[Cause]:
@@ -100,24 +102,34 @@ def _backend(backend: Obj, field: str) -> Iterator[Cause]:
     if service is not None and resource is not None:
         yield causes.invalid(field, "", "cannot set both resource and service backends")
     elif resource is not None:
-        for name in ("kind", "name"):
-            if not resource.get(name):
-                yield causes.required(f"{field}.resource.{name}")
+        yield from _reference(resource, f"{field}.resource")
     elif service is None:
-        yield causes.required(field, "resource or service backend is required")
+        yield causes.invalid(field, "", "resource or service backend is required")
     else:
-        yield from _service_backend(service, f"{field}.service")
+        yield from _service_backend(service, field)
+
+
+def _reference(reference: Obj, field: str) -> Iterator[Cause]:
+    """An object of a group, unless that is left out, by its kind and name."""
+    if reference.get("apiGroup") is not None:
+        yield from causes.dns_subdomain(f"{field}.apiGroup", reference["apiGroup"])
+    for name in ("kind", "name"):
+        if not reference.get(name):
+            yield causes.required(f"{field}.{name}")
+        else:
+            yield from causes.path_segment(f"{field}.{name}", reference[name])
 
 
 def _service_backend(service: Obj, field: str) -> Iterator[Cause]:
     name, port = service.get("name", ""), service.get("port") or {}
-    yield from causes.dns_1035_label(f"{field}.name", name) if name else [causes.required(f"{field}.name")]
+    where = f"{field}.service.name"
+    yield from causes.dns_label(where, name) if name else [causes.required(where)]
     if port.get("name") and port.get("number"):
         yield causes.invalid(field, "", "cannot set both port name & port number")
     elif port.get("name"):
-        yield from causes.port_name(f"{field}.port.name", port["name"])
+        yield from causes.port_name(f"{field}.service.port.name", port["name"])
     elif port.get("number"):
-        yield from causes.port_number(f"{field}.port.number", port["number"])
+        yield from causes.port_number(f"{field}.service.port.number", port["number"])
     else:
         yield causes.required(field, "port name or number is required")
 
@@ -146,19 +158,20 @@ def ingress_class(obj: Obj) -> Iterator[Cause]:
 
 
 def _parameters(parameters: Obj, field: str) -> Iterator[Cause]:
-    for name in ("kind", "name"):
-        if not parameters.get(name):
-            yield causes.required(f"{field}.{name}")
+    yield from _reference(parameters, field)
     scope, namespace = parameters.get("scope"), parameters.get("namespace")
-    yield from causes.one_of(f"{field}.scope", scope, _SCOPES)
-    if scope == "Namespace" and not namespace:
+    if scope not in _SCOPES:
+        yield causes.unsupported(f"{field}.scope", scope, _SCOPES)
+    if scope == "Namespace" and namespace is None:
         yield causes.required(f"{field}.namespace", "`parameters.scope` is set to 'Namespace'")
+    elif scope == "Namespace":
+        yield from causes.dns_label(f"{field}.namespace", namespace)
     elif scope == "Cluster" and namespace is not None:
         yield causes.forbidden(f"{field}.namespace", "`parameters.scope` is set to 'Cluster'")
 
 
 def ingress_class_update(new: Obj, old: Obj) -> Iterator[Cause]:
-    now, before = ((o.get("spec") or {}).get("controller") for o in (new, old))
+    now, before = ((o.get("spec") or {}).get("controller", "") for o in (new, old))
     yield from causes.unchanged("spec.controller", now, before)
 
 
@@ -178,25 +191,25 @@ def network_policy(obj: Obj) -> Iterator[Cause]:
         return
     for index, kind in enumerate(types):
         if kind not in ("Egress", "Ingress"):
-            yield causes.unsupported(f"spec.policyTypes[{index}]", kind, ("Egress", "Ingress"))
+            yield causes.unsupported(f"spec.policyTypes[{index}]", kind, ("Ingress", "Egress"), ordered=True)
 
 
 def _policy_port(port: Obj, field: str) -> Iterator[Cause]:
     if port.get("protocol") is not None and port["protocol"] not in causes.PROTOCOLS:
-        yield causes.unsupported(f"{field}.protocol", port["protocol"], causes.PROTOCOLS)
+        yield causes.unsupported(f"{field}.protocol", port["protocol"], ("TCP", "UDP", "SCTP"), ordered=True)
     start, end = port.get("port"), port.get("endPort")
-    if start is not None:
-        yield from causes.port_reference(f"{field}.port", start)
-    if end is None:
-        return
-    if start is None:
-        yield causes.required(f"{field}.port", "must be specified if endPort is specified")
-    elif isinstance(start, str):
+    if isinstance(start, int):
+        yield from causes.port_number(f"{field}.port", start)
+    if end is not None and start is None:
+        yield causes.invalid(f"{field}.endPort", end, "may not be specified when `port` is not specified")
+    elif end is not None and isinstance(start, str):
         yield causes.invalid(f"{field}.endPort", end, "may not be specified when `port` is non-numeric")
-    elif end < start:
-        yield causes.invalid(f"{field}.endPort", end, "must be greater than or equal to `port`")
-    if not 1 <= end <= 65535:
-        yield causes.invalid(f"{field}.endPort", end, "must be between 1 and 65535, inclusive")
+    elif end is not None:
+        if end < start:  # Kubernetes quotes the port
+            yield causes.invalid(f"{field}.endPort", start, "must be greater than or equal to `port`")
+        yield from causes.port_number(f"{field}.endPort", end)
+    if isinstance(start, str):
+        yield from causes.port_name(f"{field}.port", start)
 
 
 def _peer(peer: Obj, field: str) -> Iterator[Cause]:

@@ -104,7 +104,10 @@ def cluster_role(obj: Obj) -> Iterator[Cause]:
     if not selectors:
         yield causes.required(field, "at least one clusterRoleSelector required if aggregationRule is non-nil")
     for index, selector in enumerate(selectors):
-        yield from causes.selector_object(f"{field}[{index}]", selector)
+        wrong = list(causes.selector_object(f"{field}[{index}]", selector))
+        yield from wrong
+        if wrong:
+            yield causes.invalid(f"{field}[{index}]", None, "invalid label selector.")
 
 
 def role(obj: Obj) -> Iterator[Cause]:
@@ -128,7 +131,7 @@ def role(obj: Obj) -> Iterator[Cause]:
 
 
 def role_binding(obj: Obj) -> Iterator[Cause]:
-    yield from _binding(obj, ("ClusterRole", "Role"), cluster=False)
+    yield from _binding(obj, ("Role", "ClusterRole"), cluster=False)
 
 
 def cluster_role_binding(obj: Obj) -> Iterator[Cause]:
@@ -140,7 +143,7 @@ def _binding(obj: Obj, kinds: tuple[str, ...], *, cluster: bool) -> Iterator[Cau
     if reference.get("apiGroup") != _RBAC:
         yield causes.unsupported("roleRef.apiGroup", reference.get("apiGroup", ""), [_RBAC])
     if reference.get("kind") not in kinds:
-        yield causes.unsupported("roleRef.kind", reference.get("kind", ""), kinds)
+        yield causes.unsupported("roleRef.kind", reference.get("kind", ""), kinds, ordered=True)
     if not reference.get("name"):
         yield causes.required("roleRef.name")
     yield from causes.path_segment("roleRef.name", reference.get("name", ""))
@@ -156,6 +159,7 @@ def _subject(subject: Obj, field: str, *, cluster: bool) -> Iterator[Cause]:
         yield from causes.dns_subdomain(f"{field}.name", subject["name"])
     if kind not in ("Group", "ServiceAccount", "User"):
         yield causes.unsupported(f"{field}.kind", kind, ("ServiceAccount", "User", "Group"), ordered=True)
+        return
     group, wanted = subject.get("apiGroup", ""), "" if kind == "ServiceAccount" else _RBAC
     if group != wanted:
         yield causes.unsupported(f"{field}.apiGroup", group, [wanted])

@@ -15,11 +15,13 @@ from netsim.api import (
     validate_autoscaling,
     validate_batch,
     validate_cluster,
+    validate_csi,
     validate_definitions,
     validate_devices,
     validate_limits,
     validate_metadata,
     validate_networking,
+    validate_persistent,
     validate_pods,
     validate_services,
     validate_slices,
@@ -62,20 +64,20 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.INGRESSES: validate_networking.ingress,
     kinds.INGRESS_CLASSES: validate_networking.ingress_class,
     kinds.NETWORK_POLICIES: validate_networking.network_policy,
-    kinds.PERSISTENT_VOLUMES: validate_storage.volume,
+    kinds.PERSISTENT_VOLUMES: validate_persistent.volume,
     kinds.PERSISTENT_VOLUME_CLAIMS: validate_storage.claim,
     kinds.STORAGE_CLASSES: validate_storage.storage_class,
     kinds.VOLUME_ATTRIBUTES_CLASSES: validate_storage.attributes_class,
-    kinds.CSI_NODES: validate_storage.csi_node,
-    kinds.CSI_STORAGE_CAPACITIES: validate_storage.storage_capacity,
-    kinds.VOLUME_ATTACHMENTS: validate_storage.attachment,
+    kinds.CSI_DRIVERS: validate_csi.csi_driver,
+    kinds.CSI_NODES: validate_csi.csi_node,
+    kinds.CSI_STORAGE_CAPACITIES: validate_csi.storage_capacity,
+    kinds.VOLUME_ATTACHMENTS: validate_csi.attachment,
     kinds.DEVICE_CLASSES: validate_devices.device_class,
     kinds.RESOURCE_CLAIMS: validate_devices.claim,
     kinds.RESOURCE_CLAIM_TEMPLATES: validate_devices.claim_template,
     kinds.RESOURCE_SLICES: validate_devices.resource_slice,
     kinds.RESOURCE_QUOTAS: validate_limits.quota,
     kinds.LIMIT_RANGES: validate_limits.limit_range,
-    kinds.PRIORITY_CLASSES: validate_limits.priority_class,
     kinds.CONFIG_MAPS: validate_small.config_map,
     kinds.SECRETS: validate_small.secret,
     kinds.NODES: validate_cluster.node,
@@ -104,13 +106,14 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
     kinds.JOBS: validate_batch.job_update,
     kinds.HORIZONTAL_POD_AUTOSCALERS: validate_autoscaling.autoscaler_update,
     kinds.INGRESS_CLASSES: validate_networking.ingress_class_update,
-    kinds.PERSISTENT_VOLUMES: validate_storage.volume_update,
+    kinds.PERSISTENT_VOLUMES: validate_persistent.volume_update,
     kinds.PERSISTENT_VOLUME_CLAIMS: validate_storage.claim_update,
     kinds.STORAGE_CLASSES: validate_storage.storage_class_update,
     kinds.VOLUME_ATTRIBUTES_CLASSES: validate_storage.attributes_class_update,
-    kinds.CSI_DRIVERS: validate_storage.csi_driver_update,
-    kinds.CSI_STORAGE_CAPACITIES: validate_storage.storage_capacity_update,
-    kinds.VOLUME_ATTACHMENTS: validate_storage.attachment_update,
+    kinds.CSI_DRIVERS: validate_csi.csi_driver_update,
+    kinds.CSI_NODES: validate_csi.csi_node_update,
+    kinds.CSI_STORAGE_CAPACITIES: validate_csi.storage_capacity_update,
+    kinds.VOLUME_ATTACHMENTS: validate_csi.attachment_update,
     kinds.RESOURCE_CLAIMS: validate_devices.claim_update,
     kinds.RESOURCE_CLAIM_TEMPLATES: validate_devices.claim_template_update,
     kinds.RESOURCE_SLICES: validate_devices.resource_slice_update,
@@ -127,7 +130,7 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
 }
 
 # Of which it is told first what may not change, then what is wrong in itself.
-_CHANGES_FIRST = frozenset((kinds.CONFIG_MAPS, kinds.SECRETS, kinds.SERVICES))
+_CHANGES_FIRST = frozenset((kinds.CONFIG_MAPS, kinds.INGRESS_CLASSES, kinds.SECRETS, kinds.SERVICES))
 
 # What is looked at before all else, and alone if it is wrong: addresses are allotted before a Service is judged.
 _FIRST_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
@@ -140,6 +143,7 @@ _NEW_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.INGRESSES: validate_networking.ingress_create,
     kinds.NAMESPACES: validate_cluster.namespace_create,
     kinds.PODS: validate_pods.pod_create,
+    kinds.PRIORITY_CLASSES: validate_limits.priority_class,
     kinds.STATEFUL_SETS: validate_workloads.stateful_set_create,
 }
 

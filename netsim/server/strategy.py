@@ -41,7 +41,7 @@ def prepare_create(kind: Kind, obj: Obj, namespace: str, stamp: Stamp) -> Obj:
     if kind.namespaced:
         metadata["namespace"] = namespace
     metadata |= {"uid": stamp.uid, "creationTimestamp": stamp.now}
-    if kind.generation:
+    if kind.generation and kind is not kinds.CSI_DRIVERS:  # of which only changes are counted
         metadata["generation"] = 1
     new = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata | _compact(given)}
     drop_status = kind.status and kind is not kinds.NODES
@@ -159,7 +159,10 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
 
 
 def _raises_generation(kind: Kind, new: Obj, old: Obj) -> bool:
-    """Whether a write counts as a new generation: of the spec, and for EndpointSlices of the labels, too."""
+    """Whether a write counts as a new generation: of the spec, and for EndpointSlices of the labels, too. Of a
+    PriorityClass nothing changes that would matter."""
+    if kind is kinds.PRIORITY_CLASSES:
+        return False
     if kind is kinds.ENDPOINT_SLICES and new["metadata"].get("labels") != old["metadata"].get("labels"):
         return True
     return spec_changed(new, old, kind) and spec_changed(set_defaults(kind, new), old, kind)

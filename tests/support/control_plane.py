@@ -161,7 +161,7 @@ class ControlPlane:
             endpoint["addresses"][0]
             for item in await self.items(ENDPOINT_SLICES)
             if item["metadata"]["labels"]["kubernetes.io/service-name"] == service
-            for endpoint in item["endpoints"]
+            for endpoint in item["endpoints"] or ()
             if endpoint["conditions"]["ready"]
         }
 

@@ -369,7 +369,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
         kinds.ROLE_BINDINGS,
         {"roleRef.kind": "Rule"},
         "roleRef.kind",
-        'Unsupported value: "Rule": supported values: "ClusterRole", "Role"',
+        'Unsupported value: "Rule": supported values: "Role", "ClusterRole"',
     ),
     (kinds.ROLE_BINDINGS, {"subjects": [{"kind": "User"}]}, "subjects[0].name", "Required value"),
     (kinds.LEASES, {"spec.leaseDurationSeconds": 0}, "spec.leaseDurationSeconds", "Invalid value: 0: must be greater"),

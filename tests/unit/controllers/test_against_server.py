@@ -230,6 +230,11 @@ async def test_a_lost_node_is_left_and_its_pods_are_replaced(lab: ControlPlane) 
 
 async def test_what_fits_nowhere_says_why_and_is_placed_when_it_does(lab: ControlPlane) -> None:
     await lab.start(nodes=2)
+
+    async def welcome() -> bool:
+        return not any(dig(node, "spec", "taints") for node in await lab.items(NODES))
+
+    await lab.until(welcome)
     resources = {"requests": {"cpu": "100"}}
     container = {"name": "c", "image": "i", "resources": resources}
     await lab.client.create(PODS, {"metadata": {"name": "big"}, "spec": {"containers": [container]}}, "default")
