@@ -113,7 +113,7 @@ def _success(job: Obj, tally: Tally) -> Ending | None:
 def job_status(job: Obj, tally: Tally, ending: Ending | None, now: datetime) -> Obj:
     """The whole new status. The final condition comes with the last pod's end, after the interim one."""
     old, stamp = status_of(job), format_time(now)
-    status = _counters(tally) | {"uncountedTerminatedPods": _uncounted(tally)}
+    status = _counters(job, tally) | {"uncountedTerminatedPods": _uncounted(tally)}
     conditions = list(old.get("conditions") or [])
     start = old.get("startTime") or stamp
     if ending is not None:
@@ -129,13 +129,16 @@ def job_status(job: Obj, tally: Tally, ending: Ending | None, now: datetime) -> 
     return status | ({"conditions": conditions} if conditions else {})
 
 
-def _counters(tally: Tally) -> Obj:
+def _counters(job: Obj, tally: Tally) -> Obj:
+    """What is none is left out; Jobs with a limit for each index always tell of those that failed."""
     counters = {"active": len(tally.active), "succeeded": tally.succeeded, "failed": tally.failed}
     indexes = {
         "completedIndexes": format_indexes(tally.succeeded_indexes),
         "failedIndexes": format_indexes(tally.failed_indexes),
     }
-    always = {"ready": tally.ready, "terminating": len(tally.terminating)}
+    always: Obj = {"ready": tally.ready, "terminating": len(tally.terminating)}
+    if job["spec"].get("backoffLimitPerIndex") is not None:
+        always["failedIndexes"] = ""
     return always | {name: value for name, value in (counters | indexes).items() if value}
 
 

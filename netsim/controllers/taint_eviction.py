@@ -22,7 +22,6 @@ from netsim.api.objects import (
 from netsim.api.times import format_time
 from netsim.controllers.controller import Controller
 from netsim.controllers.node_lifecycle import wake_pods_of_tainted
-from netsim.controllers.pods import is_finished
 from netsim.controllers.view import View
 from netsim.controllers.writes import Note, Patch, Requeue, Writes, delete_of, patch_of, typed
 
@@ -63,7 +62,7 @@ def controller() -> Controller:
 def tolerated_seconds(pod: Obj, view: View) -> float | None:
     """How long the pod may stand the NoExecute taints of its node: None for ever, 0 not at all."""
     node = view.get(NODES, str(spec_of(pod).get("nodeName") or ""))
-    if node is None or deletion_timestamp(pod) or is_finished(pod):
+    if node is None or deletion_timestamp(pod):
         return None
     limits = [_limit(spec_of(pod).get("tolerations") or [], taint) for taint in _evicting(node)]
     return min((limit for limit in limits if limit is not None), default=None)
@@ -89,7 +88,7 @@ def _event(pod: Obj, what: str) -> Note:
 
 def _is_spared(pod: Obj, stood: str) -> bool:
     """Whether the pod (uid `stood`) had a time to go by, and the taint is gone before that."""
-    return bool(stood) and stood == uid_of(pod) and not deletion_timestamp(pod) and not is_finished(pod)
+    return bool(stood) and stood == uid_of(pod) and not deletion_timestamp(pod)
 
 
 def _evicting(node: Obj) -> list[Obj]:

@@ -58,6 +58,7 @@ def test_each_index_has_its_own_back_off_and_limit(cluster: Any) -> None:
     play = Play(cluster, a_job(**spec, backoffLimit=None))
     play.run()
     first = min(play.active, key=lambda pod: index_of(pod) or 0)
+    assert play.status["failedIndexes"] == ""
     play.fail(first)
     play.run()
     assert [index_of(pod) for pod in play.active] == [1]

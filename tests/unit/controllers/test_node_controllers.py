@@ -195,6 +195,18 @@ def test_eviction(cluster: Any, tolerations: list[Obj], passed: float, gone: boo
     assert (cluster.get(PODS, "ns/p") is None) == gone
 
 
+def test_pods_that_have_ended_leave_too(cluster: Any) -> None:
+    add_node(cluster, taints=[{"key": "k", "effect": "NoExecute"}])
+    add_pod(cluster)
+    cluster.patch(PODS, "p", "ns", {"status": {"phase": "Succeeded"}}, sub="status")
+    cluster.sync()
+    reconcile = taint_eviction.controller().reconcile
+    for _ in range(2):  # first the reason, then the deletion
+        cluster.apply(reconcile("ns/p", cluster.view()))
+        cluster.sync()
+    assert cluster.get(PODS, "ns/p") is None
+
+
 def test_a_pod_that_comes_after_the_taint_has_its_whole_time(cluster: Any) -> None:
     add_node(cluster, taints=[{"key": "k", "effect": "NoExecute", "timeAdded": format_time(cluster.now)}])
     cluster.pass_time(1000)
