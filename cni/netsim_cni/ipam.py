@@ -46,7 +46,7 @@ PAGE_SIZE, PAGES_OF_LOG = 1024, 256
 STATIC_SET = -1
 
 
-_seen: dict[str, str] = {}
+_seen: dict[str, Ip] = {}
 """By database the address that this process gave last: a guess of `last`, which saves to ask."""
 
 
@@ -124,18 +124,18 @@ class Leases:
         lease = following(ranges, last) if last else None
         if lease is None:
             return None
-        ip = str(lease.ip)
+        row = (*attachment, str(last), str(lease.ip))
         try:
-            self._db.execute("INSERT INTO following VALUES (?, ?, ?, ?, 0, ?, ?)", (*attachment, last, ip))
+            self._db.execute("INSERT INTO following VALUES (?, ?, ?, ?, 0, ?, ?)", row)
         except sqlite3.IntegrityError:
             return None
-        _seen[self.path] = ip
+        _seen[self.path] = lease.ip
         return lease
 
-    def _last(self, number: int) -> str:
-        """The address of a range set that was given last, "" before the first."""
+    def _last(self, number: int) -> Ip | None:
+        """The address of a range set that was given last, None before the first."""
         row = self._db.execute("SELECT ip FROM last WHERE range_set = ?", (number,)).fetchone()
-        return str(row[0]) if row else ""
+        return ip_address(row[0]) if row else None
 
     def enter(self, key: tuple[str, str], link: str, ips: tuple[Ip, ...] = (), extras: tuple[str, ...] = ()) -> None:
         """Enter an attachment whose addresses come from elsewhere; CniError as `allocate`."""
@@ -160,9 +160,7 @@ class Leases:
     def _next(self, db: sqlite3.Connection, number: int, ranges: RangeSet, key: tuple[str, str]) -> Ip:
         """The first of the candidates that the database takes."""
         take = "INSERT OR IGNORE INTO address VALUES (?, ?, ?, ?)"
-        text = self._last(number)
-        last = ip_address(text) if text else None
-        ip = choose(ranges, last, lambda ip: not db.execute(take, (str(ip), number, *key)).rowcount)
+        ip = choose(ranges, self._last(number), lambda ip: not db.execute(take, (str(ip), number, *key)).rowcount)
         if ip is None:
             text = ", ".join(map(str, ranges))
             raise CniError(NO_ADDRESS, f"no IP addresses available in range set: {text}", "delete pods or add a range")

@@ -137,16 +137,15 @@ def candidates(ranges: RangeSet, last: Ip | None) -> Iterator[Ip]:
                 yield ip
 
 
-def following(ranges: RangeSet, last: str) -> Lease | None:
+def following(ranges: RangeSet, last: Ip) -> Lease | None:
     """The first of the candidates where that is the next address of the range of `last`, else None."""
-    kind = type(ranges[0].start)
-    number = int(kind(last)) + 1
+    number = int(last) + 1
     for item in ranges:
         if number == int(item.gateway):
             return None
     for item in ranges:
-        if int(item.start) < number <= int(item.end):
-            return Lease(kind(number), item)
+        if last in item and number <= int(item.end):
+            return Lease(type(last)(number), item)
     return None
 
 
