@@ -21,6 +21,7 @@ from netsim.agent.objects import PodObjects
 from netsim.agent.resizing import wanted_resources
 from netsim.agent.runtime import crilog, rootfs
 from netsim.agent.runtime.catalogue import Image, image_id, is_in_process, server_header, version_of
+from netsim.agent.runtime.grouped import Grouped
 from netsim.agent.runtime.launch import arguments, container_id, helper_id, listen_ports, pause_id, workload_kind
 from netsim.agent.runtime.making import Making, Order
 from netsim.agent.runtime.pod_files import PodFiles, fs_group
@@ -64,6 +65,10 @@ class Engine:
         self.pool = ThreadPoolExecutor(config.parallel, thread_name_prefix="agent")
         # Making namespaces is the kernel's work under one lock: more threads would only fight over the interpreter's.
         self.sandbox_pool = ThreadPoolExecutor(2, thread_name_prefix="sandbox")
+        # Each thread that calls the CNI plugin keeps a database open.
+        self.removal_pool = ThreadPoolExecutor(2, thread_name_prefix="removal")
+        self.remove_sandbox = Grouped(self._remove_sandbox, self.removal_pool)
+        self._forget_files = Grouped(self._remove_files, self.removal_pool)
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def call(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
@@ -84,11 +89,11 @@ class Engine:
             return Sandbox("", list(self.config.node_ips), time.time(), host_network=True)
         return await asyncio.get_running_loop().run_in_executor(self.sandbox_pool, self.sandboxes.create, pod)
 
-    async def remove_sandbox(self, uid: str) -> None:
+    def _remove_sandbox(self, uid: str) -> None:
         """Detach from the network and let go of the namespaces; repeats harmlessly. Raises CniFailed, OSError."""
         if self.storage.holds(pause_id(uid)):
-            await self.call(self.processes.remove, pause_id(uid))
-        await self.call(self.sandboxes.remove, uid)
+            self.processes.remove(pause_id(uid))
+        self.sandboxes.remove(uid)
 
     # containers
 
@@ -218,7 +223,7 @@ class Engine:
         self.objects.forget(uid)
         self.files.forget(uid)
         self._locks.pop(uid, None)
-        await self.call(self._remove_files, uid)
+        await self._forget_files(uid)
 
     def _remove_files(self, uid: str) -> None:
         self.storage.remove_pod(uid)
@@ -244,7 +249,7 @@ class Engine:
         log.flush()
 
     def close(self) -> None:
-        for pool in (self.pool, self.sandbox_pool):
+        for pool in (self.pool, self.sandbox_pool, self.removal_pool):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
