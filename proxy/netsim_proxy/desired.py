@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from netsim_proxy import names
 from netsim_proxy.config import Family, ProxyConfig
@@ -84,11 +85,12 @@ class Desired:
         recent, self._recent = self._recent, {}
         if whole:
             return Step({}, {}, *udp, True)
-        old = _merge(recent.get(key) or _compile(given, context) for key, given in before.items())
-        made = {key: _compile(given, context) for key, given in after.items()}
+        old = {key: recent.get(key) or _compile(given, context) for key, given in before.items()}
+        same = {key for key in old if key in after and after[key].ports == before[key].ports}
+        made = {key: _compile(given, context, old[key].own if key in same else {}) for key, given in after.items()}
         if len(made) <= FEW:
             self._recent = made
-        return Step(old, _merge(made.values()), *udp, False)
+        return Step(_merge(old.values()), _merge(made.values()), *udp, False)
 
     def _compile_fixed(self, config: ProxyConfig, local_addresses: tuple[str, ...]) -> State:
         chains = render_chains(fixed_chains(config, self.family), self.family)
@@ -142,12 +144,15 @@ def udp_ports(inputs: Iterable[Input], context: Context) -> dict[PortKey, UdpPor
     }
 
 
-def _compile(given: Input, context: Context) -> Compiled:
+def _compile(given: Input, context: Context, known: Mapping[Place, tuple[str, ...]] = MappingProxyType({})) -> Compiled:
+    """The text of a Service's rules; `known` is what its ports had in the same context, with whatever endpoints. Most
+    stay when some of a thousand go, and to make their chains anew was more than half of what a sync takes."""
     own: State = {}
     shared: dict[Place, tuple[str, ...]] = {}
     for port in given.ports:
         endpoints = endpoints_of(given.slices, port.port_name, port.protocol, context.node_name)
-        rules = compile_port(port, endpoints, context)
+        rules = compile_port(port, endpoints, context, known)
+        own.update((place, known[place]) for place in rules.kept)
         own.update(render_chains({("nat", chain): text for chain, text in rules.own.items()}, context.family))
         for place, text in render_chains(rules.shared, context.family).items():
             shared[place] = (*shared.get(place, ()), *text)

@@ -8,7 +8,7 @@ meaning.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from netsim_proxy import names
@@ -41,10 +41,12 @@ _FILTER_FIREWALL: Place = ("filter", names.PROXY_FIREWALL)
 
 @dataclass(frozen=True, slots=True)
 class PortRules:
-    """Rules of one Service port: whole chains of its own (nat), and what it adds to shared chains."""
+    """Rules of one Service port: whole chains of its own (nat), and what it adds to shared chains; `kept` are those of
+    its own that are known and need not be made."""
 
     own: dict[str, tuple[Rule, ...]]
     shared: dict[Place, tuple[Rule, ...]]
+    kept: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,11 @@ def host_cidr(address: str) -> str:
     return f"{address}/128" if ":" in address else f"{address}/32"
 
 
-def compile_port(port: ServicePort, endpoints: Sequence[Endpoint], ctx: Context) -> PortRules:
-    """All rules of one Service port; `endpoints` are sorted by text, unfiltered."""
+def compile_port(
+    port: ServicePort, endpoints: Sequence[Endpoint], ctx: Context, known: Container[Place] = ()
+) -> PortRules:
+    """All rules of one Service port; `endpoints` are sorted by text, unfiltered. An endpoint's chain that is `known`,
+    of the same port in the same context, is only named."""
     chosen = select_endpoints(port, endpoints, ctx.zone, ctx.node_name, hints=ctx.hints)
     name, reachable = port.name, {endpoint.text: endpoint for endpoint in chosen.reachable}
     chains = {text: names.endpoint_chain(name, port.protocol, text) for text in reachable}
@@ -130,10 +135,12 @@ def compile_port(port: ServicePort, endpoints: Sequence[Endpoint], ctx: Context)
         own[plan.external_chain] = tuple(_external_chain(plan))
     if plan.filtered:
         own[plan.firewall_chain] = tuple(_firewall_chain(plan))
+    kept = tuple(("nat", chain) for chain in chains.values() if ("nat", chain) in known)
     for text, endpoint in reachable.items():
-        own[chains[text]] = _endpoint_chain(plan, endpoint, chains[text])
+        if ("nat", chains[text]) not in known:
+            own[chains[text]] = _endpoint_chain(plan, endpoint, chains[text])
     shared = {place: tuple(rules) for place, rules in _shared_rules(plan).items() if rules}
-    return PortRules(own, shared)
+    return PortRules(own, shared, kept)
 
 
 def _balancing_chains(plan: _Plan, own: dict[str, tuple[Rule, ...]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -145,6 +146,23 @@ def test_one_endpoint_writes_only_its_services_chains() -> None:
     assert sorted(chain.place[1][:8] for chain in update.chains) == ["KUBE-SEP", "KUBE-SVC"]
     text = render_update(update).decode()
     assert "KUBE-SERVICES -" not in text and text.count("COMMIT") == 1
+
+
+def test_the_text_of_an_endpoint_that_stays_is_kept_while_its_port_is_the_same() -> None:
+    desired = Desired(CONFIG, 4)
+    found = tuple(SliceEndpoint(f"10.180.0.{number}", "", True, True, False, ()) for number in range(1, 4))
+    slices = [(Slice("ns", "s", "web", 4, (("http", "TCP", 80),), some),) for some in (found, found[1:])]
+    port = ServicePort("ns", "web", "http", "TCP", "10.96.0.1", 80)
+    sticky = replace(port, affinity_seconds=60)
+    desired.advance({}, NODE, ())  # else all is new
+    first = desired.advance({"ns/web": Input((port,), slices[0])}, NODE, ()).new
+    second = desired.advance({"ns/web": Input((port,), slices[1])}, NODE, ()).new
+    third = desired.advance({"ns/web": Input((sticky,), slices[1])}, NODE, ()).new
+    stay = [place for place in second if place[1].startswith("KUBE-SEP-")]
+    assert len(stay) == 2
+    for place in stay:
+        assert second[place] is first[place]
+        assert "recent" not in "".join(second[place]) and "recent" in "".join(third[place])
 
 
 def many_endpoints(count: int) -> Update:
