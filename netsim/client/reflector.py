@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from netsim.api.errors import StatusError
 from netsim.api.kinds import NODES, PODS, Kind, Obj
-from netsim.api.objects import key_of
+from netsim.api.objects import deletion_timestamp, key_of
 from netsim.client.cache import Cache
 from netsim.client.rest import Client
 from netsim.client.sharing import SHARER
@@ -197,4 +197,6 @@ class Reflector:
         _lighten(obj)
         if self._keep is not None:
             return self._keep(obj)
-        return obj if self._share is None else self._share(obj, self.cache.get(key_of(obj)))
+        if self._share is None or deletion_timestamp(obj):  # what goes is soon gone: sharing is work for what stays
+            return obj
+        return self._share(obj, self.cache.get(key_of(obj)))

@@ -66,13 +66,17 @@ class Client:
         return await self._send(Request(method, path, query, headers, b"" if body is None else orjson.dumps(body)))
 
     async def _send(self, request: Request) -> Obj:
+        body = await self._ask(request)
+        obj: Obj = orjson.loads(body) if body else {}
+        return obj
+
+    async def _ask(self, request: Request) -> bytes:
         response = await self.transport(request)
         body = response.body
         assert isinstance(body, bytes)
         if response.status >= 400:
             raise error_of(response.status, body)
-        obj: Obj = orjson.loads(body) if body else {}
-        return obj
+        return body
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None, sub: str = "") -> Obj:
         return await self._call("GET", kind.path(namespace, name, sub), [])
@@ -130,8 +134,11 @@ class Client:
         grace: int | None = None,
         propagation: str | None = None,
         uid: str | None = None,
-    ) -> Obj:
-        """DELETE; `grace` in seconds, `propagation` Background, Foreground or Orphan, `uid` a precondition."""
+    ) -> None:
+        """DELETE; `grace` in seconds, `propagation` Background, Foreground or Orphan, `uid` a precondition.
+
+        The answer, the object or a Status, is not decoded: nobody asks what it was that goes.
+        """
         options: Obj = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if grace is not None:
             options["gracePeriodSeconds"] = grace
@@ -139,7 +146,7 @@ class Client:
             options["propagationPolicy"] = propagation
         if uid is not None:
             options["preconditions"] = {"uid": uid}
-        return await self._call("DELETE", kind.path(namespace, name), [], options)
+        await self._ask(Request("DELETE", kind.path(namespace, name), [], [*self._head, _JSON], orjson.dumps(options)))
 
     async def post(self, path: str, obj: Obj) -> Obj:
         """POST to any path: bindings, tokens, evictions, reviews."""

@@ -23,7 +23,7 @@ Recorder = Callable[[Note], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a write: the object answered (None for a Status), or the server's refusal."""
+    """What became of a write: the object answered (None for a deletion), or the server's refusal."""
 
     write: Write
     obj: Obj | None = None
@@ -102,7 +102,7 @@ async def _apply(client: Client, write: Write) -> Outcome:
         return Outcome(write, error=error)
 
 
-def _send(client: Client, write: Write) -> Awaitable[Obj]:
+def _send(client: Client, write: Write) -> Awaitable[Obj | None]:
     match write:
         case Create(kind, obj):
             return client.create(kind, obj, namespace_of(obj) or None)

@@ -46,7 +46,6 @@ POD = {"metadata": {"name": "p", "namespace": "n", "resourceVersion": "4"}}
         (lambda c: c.create(PODS, POD), "POST", "/api/v1/namespaces/n/pods"),
         (lambda c: c.create(PODS, POD, "other"), "POST", "/api/v1/namespaces/other/pods"),
         (lambda c: c.update(PODS, POD, "status"), "PUT", "/api/v1/namespaces/n/pods/p/status"),
-        (lambda c: c.delete(PODS, "p", "n"), "DELETE", "/api/v1/namespaces/n/pods/p"),
         (lambda c: c.post("/api/v1/x", {}), "POST", "/api/v1/x"),
     ],
 )
@@ -55,6 +54,12 @@ async def test_each_verb_has_its_method_and_path(mirror: Mirror, call: Any, meth
     assert (mirror.last.method, mirror.last.path) == (method, path)
     assert mirror.last.header("accept") == "application/json"
     assert mirror.last.peer.common_name == "me"
+
+
+async def test_what_a_deletion_is_answered_is_not_decoded(mirror: Mirror) -> None:
+    await client_of(mirror).delete(PODS, "p", "n")
+    assert (mirror.last.method, mirror.last.path) == ("DELETE", "/api/v1/namespaces/n/pods/p")
+    assert [mirror.last.header(name) for name in ("accept", "content-type")] == ["application/json"] * 2
 
 
 async def test_list_parameters(mirror: Mirror) -> None:
