@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -60,15 +61,17 @@ _kept: dict[tuple[object, ...], Config] = {}
 
 
 def _config(document: Mapping[str, Any], args: dict[str, str], strict: bool) -> Config:
-    """The parsed configuration. All pods of a node have the same, which is read once."""
-    key = (repr(document), strict, *(args.get(name) for name in ARGS_READ))
+    """The parsed configuration. All pods of a node have the same, which is read once, but for each one's prevResult."""
+    common = {name: value for name, value in document.items() if name != "prevResult"}
+    key = (repr(common), strict, *(args.get(name) for name in ARGS_READ))
     found = _kept.get(key)
     if found is None:
-        found = parse_config(document, args, strict=strict)
+        found = parse_config(common, args, strict=strict)
         if len(_kept) >= MAX_KEPT:
             _kept.clear()
         _kept[key] = found
-    return found
+    previous = fields.mapping(document, "prevResult")
+    return replace(found, prev_result=previous) if previous else found
 
 
 def _check_attachment(command: str, env: Mapping[str, str]) -> None:

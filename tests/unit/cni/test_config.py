@@ -173,3 +173,13 @@ def test_the_readmes_examples_are_configurations() -> None:
 def test_the_readme_names_every_field() -> None:
     text = README.read_text(encoding="utf-8")
     assert [field for field in KNOWN if field not in text] == []
+
+
+def test_the_configuration_of_many_pods_is_read_once_but_for_what_came_before(make_request: Callable[..., Request]):
+    results = [{"cniVersion": "1.1.0", "ips": [{"address": f"10.244.1.{number}/24"}]} for number in (2, 3)]
+    added, *gone = [make_request("ADD"), *(make_request("DEL", prevResult=result) for result in results)]
+    assert added.config.prev_result is None
+    assert [request.config.prev_result for request in gone] == results
+    assert gone[0].config.ipam is gone[1].config.ipam
+    with pytest.raises(CniError, match="prevResult"):
+        make_request("DEL", prevResult="none")
