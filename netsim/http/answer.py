@@ -73,8 +73,10 @@ class Outbox:
         waiting, self._waiting = self._waiting, []
         self._chunk = self._framed = b""
         for transport, data in waiting:
-            if not transport.is_closing():
+            try:
                 transport.write(data)
+            except RuntimeError as error:  # as uvloop's transports say that they were closed meanwhile
+                log.debug("a chunk comes too late: %s", error)
 
 
 class Sender:

@@ -107,9 +107,9 @@ class TlsTransport(asyncio.Transport):
         """Send, or keep until the socket takes it; a large `data` is kept itself and must not change."""
         if not data or self._closing:
             return
-        if not self._waiting and len(data) <= RECORD:
+        if not self._waiting and len(data) <= PIECE:
             try:
-                self._send(data)  # whole or not at all
+                self._send(data)  # whole, or to be said again
                 return
             except ssl.SSLError as error:
                 if not self._want(error, writing=True):

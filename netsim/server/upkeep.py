@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from netsim.api import kinds
 from netsim.server.codec import prefix_of
 from netsim.server.core import Core
-from netsim.server.hub import Frame, Subscription
+from netsim.server.feeds import Frame, Subscription
 from netsim.server.peers import Peers
 
 COMPACTION = 300.0

@@ -15,7 +15,7 @@ from netsim.http.types import Response
 from netsim.server import table
 from netsim.server.codec import wire
 from netsim.server.core import Call, Core
-from netsim.server.hub import Frame, Subscription
+from netsim.server.feeds import Batch, Frame, Subscription
 from netsim.server.requests import ListOptions, parse_list_options
 from netsim.server.selection import Selection, compile_selection
 from netsim.server.views import is_view, shown_form
@@ -52,24 +52,23 @@ class Watch:
     def prefix(self) -> str:
         return self.selection.exact or self.selection.prefix
 
-    def lines(self, frames: list[Frame]) -> bytes:
-        """The lines for some frames, joined."""
-        if len(frames) == 1:
-            shown = frames[0].shown.get(self._form) if self._plain else None
-            return self._frame_line(frames[0]) if shown is None else shown
-        return b"".join([self._frame_line(frame) for frame in frames])
-
-    def _frame_line(self, frame: Frame) -> bytes:
-        """Watchers of the same form share the line that the first of them had made."""
+    def lines(self, batch: Batch) -> bytes:
+        """The lines for some frames, joined. Watchers of the same form share what the first of them had made."""
         if not self._plain:
-            kind = self._transition(frame)
-            obj = frame.old() if kind == "DELETED" else frame.new(self.core.decoder)
-            return self.line(kind, obj) if kind and obj is not None else b""
-        line = frame.shown.get(self._form)
-        if line is None:
-            kind = self._transition(frame)
-            line = frame.shown[self._form] = frame.line(self.call.kind, kind) if kind else b""
-        return line
+            return b"".join([self._shaped_line(frame) for frame in batch])
+        lines = batch.shown.get(self._form)
+        if lines is None:
+            lines = batch.shown[self._form] = b"".join([self._plain_line(frame) for frame in batch])
+        return lines
+
+    def _shaped_line(self, frame: Frame) -> bytes:
+        kind = self._transition(frame)
+        obj = frame.old() if kind == "DELETED" else frame.new(self.core.decoder)
+        return self.line(kind, obj) if kind and obj is not None else b""
+
+    def _plain_line(self, frame: Frame) -> bytes:
+        kind = self._transition(frame)
+        return frame.line(self.call.kind, kind) if kind else b""
 
     def _transition(self, frame: Frame) -> str:
         """The event as this watcher sees it: starting to match is ADDED, ceasing to is DELETED, neither is nothing."""
@@ -181,8 +180,8 @@ class WatchBody:
             return None
         if self._subscription is None:
             return self._start()
-        frames = self._subscription.take_now()
-        lines = self._watch.lines(frames) if frames else b""
+        batch = self._subscription.take_now()
+        lines = self._watch.lines(batch) if batch else b""
         if self._bookmark_due:
             lines += self._bookmark(self._subscription)
         if self._subscription.closed:
@@ -212,7 +211,7 @@ class WatchBody:
         first, self._first = self._first, b""
         if not first:
             return self.poll()
-        if subscription.pending or subscription.closed:
+        if subscription.waiting or subscription.closed:
             self._go_on()
         return first
 
