@@ -29,6 +29,7 @@ _DESCRIPTORS = {
     "@hourly": "0 * * * *",
 }
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(h|ms|m|s)")
+_SIGN = re.compile("[+-]?")
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _NUMBER_DIGITS = 9
 
@@ -88,9 +89,9 @@ def _descriptor(text: str) -> Schedule:
         raise CronError(f"unrecognized descriptor: {text}")
     duration = text.removeprefix("@every ")
     parts = _DURATION.findall(duration)
-    if not parts or "".join(number + unit for number, unit in parts) != duration:
+    if not parts or "".join(number + unit for number, unit in parts) != _SIGN.sub("", duration, count=1):
         raise CronError(f'failed to parse duration {text}: time: invalid duration "{duration}"')
-    seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts) if duration[0] != "-" else 0
     return Schedule(every=max(1, int(seconds)))
 
 
@@ -132,6 +133,8 @@ def _check(text: str, start: int, end: int, step: int, low: int, high: int) -> N
 def _number(text: str, names: dict[str, int]) -> int:
     if text.lower() in names:
         return names[text.lower()]
-    if not (text.isascii() and text.isdigit()) or len(text) > _NUMBER_DIGITS:
-        raise CronError(f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax')
+    digits = text.isascii() and text.isdigit()
+    if not digits or len(text) > _NUMBER_DIGITS:
+        why = "value out of range" if digits else "invalid syntax"
+        raise CronError(f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": {why}')
     return int(text)

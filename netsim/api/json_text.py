@@ -135,6 +135,3 @@ def _repeated(value: Any, path: str) -> Iterator[str]:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _repeated(item, f"{path}[{index}]")
-
-
-go_type = json_type

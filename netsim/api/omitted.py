@@ -14,10 +14,10 @@ _WRITTEN = frozenset(
     (
         "ClusterRole.rules", "CustomResourceDefinitionStatus.conditions",
         "CustomResourceDefinitionStatus.storedVersions", "EndpointSlice.endpoints", "EndpointSlice.ports",
-        "HorizontalPodAutoscalerStatus.currentMetrics", "Role.rules",
+        "HPAScalingRules.policies", "HorizontalPodAutoscalerStatus.currentMetrics", "Role.rules",
     )
 )  # fmt: skip
-"""Lists that are written when they are empty, though the types do not require them."""
+"""Lists that are written when they are empty, though the types do not require them, or refused then."""
 _API = "io.k8s.api."
 _SCALARS = frozenset(("bool", "bytes", "double", "int", "string"))
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netsim.api import causes, validate_workloads
+from netsim.api import causes, validate_containers, validate_workloads
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.quantity import parse_quantity
 
 _SOURCES = {
     "Object": "object",
+    "External": "external",
     "Pods": "pods",
     "Resource": "resource",
     "ContainerResource": "containerResource",
-    "External": "external",
 }
+"""In the order in which Kubernetes looks: the first of several is the one that is judged."""
+_OUTSIDE = ("Object", "External")
+"""Metrics that are there without pods."""
 _TARGET_TYPES = ("AverageValue", "Utilization", "Value")
 _POLICY_TYPES = ("Percent", "Pods")
 _SELECT_POLICIES = ("Disabled", "Max", "Min")
@@ -37,6 +40,9 @@ def autoscaler(obj: Obj) -> Iterator[Cause]:
     yield from _reference(spec.get("scaleTargetRef") or {}, _TARGET)
     for index, metric in enumerate(spec.get("metrics") or ()):
         yield from _metric(metric, f"spec.metrics[{index}]")
+    if least == 0 and not any(metric.get("type") in _OUTSIDE for metric in spec.get("metrics") or ()):
+        why = "must specify at least one Object or External metric to support scaling to zero replicas"
+        yield causes.forbidden("spec.metrics", why)
     for direction, rules in (spec.get("behavior") or {}).items():
         yield from _scaling(rules or {}, f"spec.behavior.{direction}")
 
@@ -75,13 +81,15 @@ def _metric(metric: Obj, field: str) -> Iterator[Cause]:
         yield causes.required(f"{field}.type", "must specify a metric source type")
     if kind not in _SOURCES:
         yield causes.unsupported(f"{field}.type", kind, _SOURCES)
+    for source in given[:1]:
+        yield from _source(metric[source], source, f"{field}.{source}")
+    if kind not in _SOURCES:  # said before and after
+        yield causes.unsupported(f"{field}.type", kind, _SOURCES)
     elif _SOURCES[kind] not in given:
         yield causes.required(f"{field}.{_SOURCES[kind]}", "must populate information for the given metric source")
-    for source in given:
-        if kind in _SOURCES and source != _SOURCES[kind]:
+    for source in given if len(given) > 1 else ():
+        if source != _SOURCES.get(kind):
             yield causes.forbidden(f"{field}.{source}", "must populate the given metric source only")
-        else:
-            yield from _source(metric[source], source, f"{field}.{source}")
 
 
 def _source(given: Obj, source: str, field: str) -> Iterator[Cause]:
@@ -89,19 +97,29 @@ def _source(given: Obj, source: str, field: str) -> Iterator[Cause]:
     if source in ("resource", "containerResource"):
         if not given.get("name"):
             yield causes.required(f"{field}.name", "must specify a resource name")
-        if source == "containerResource" and not given.get("container"):
-            yield causes.required(f"{field}.container", "must specify a container")
+        if source == "containerResource":
+            yield from _container_resource(given, field)
+        yield from _target(target, f"{field}.target")
         yield from _resource_target(target, f"{field}.target")
     else:
+        if source == "object":
+            yield from _reference(given.get("describedObject") or {}, f"{field}.describedObject")
         name = (given.get("metric") or {}).get("name", "")
         if not name:
             yield causes.required(f"{field}.metric.name", "must specify a metric name")
         else:
             yield from causes.path_segment(f"{field}.metric.name", name)
-        if source == "object":
-            yield from _reference(given.get("describedObject") or {}, f"{field}.describedObject")
+        yield from _target(target, f"{field}.target")
         yield from _value_target(target, source, f"{field}.target")
-    yield from _target(target, f"{field}.target")
+
+
+def _container_resource(given: Obj, field: str) -> Iterator[Cause]:
+    if given.get("name"):
+        yield from validate_containers.resource_name(given["name"], f"{field}.name")
+    if given.get("container"):
+        yield from causes.dns_label(f"{field}.container", given["container"])
+    else:
+        yield causes.required(f"{field}.container", "must specify a container")
 
 
 def _target(target: Obj, field: str) -> Iterator[Cause]:
@@ -111,11 +129,11 @@ def _target(target: Obj, field: str) -> Iterator[Cause]:
     if kind not in _TARGET_TYPES:
         why = "must be either Utilization, Value, or AverageValue"
         yield causes.invalid(f"{field}.type", kind, why)
-    if percentage is not None and percentage < 1:
-        yield causes.invalid(f"{field}.averageUtilization", percentage, "must be greater than 0")
     for name in ("value", "averageValue"):
         if target.get(name) is not None and parse_quantity(target[name]) <= 0:
             yield causes.invalid(f"{field}.{name}", target[name], "must be positive")
+    if percentage is not None and percentage < 1:
+        yield causes.invalid(f"{field}.averageUtilization", percentage, "must be greater than 0")
 
 
 def _resource_target(target: Obj, field: str) -> Iterator[Cause]:
@@ -133,7 +151,8 @@ def _value_target(target: Obj, source: str, field: str) -> Iterator[Cause]:
         if average is None:
             yield causes.required(f"{field}.averageValue", "must specify a positive target averageValue")
     elif value is None and average is None:
-        yield causes.required(f"{field}.averageValue", "must set either a target value for metric or a per-pod target")
+        ways = "value or averageValue" if source == "object" else "value for metric or a per-pod target"
+        yield causes.required(f"{field}.averageValue", f"must set either a target {ways}")
     elif source == "external" and value is not None and average is not None:
         why = "may not set both a target value for metric and a per-pod target"
         yield causes.forbidden(f"{field}.value", why)
@@ -141,7 +160,8 @@ def _value_target(target: Obj, source: str, field: str) -> Iterator[Cause]:
 
 def _scaling(rules: Obj, field: str) -> Iterator[Cause]:
     window, selected = rules.get("stabilizationWindowSeconds"), rules.get("selectPolicy")
-    yield from causes.at_least(f"{field}.stabilizationWindowSeconds", window)
+    if window is not None and window < 0:
+        yield causes.invalid(f"{field}.stabilizationWindowSeconds", window, "must be greater than or equal to zero")
     if window is not None and window > _WINDOW_LIMIT:
         why = f"must be less than or equal to {_WINDOW_LIMIT}"
         yield causes.invalid(f"{field}.stabilizationWindowSeconds", window, why)
@@ -152,6 +172,9 @@ def _scaling(rules: Obj, field: str) -> Iterator[Cause]:
         yield causes.required(f"{field}.policies", "must specify at least one Policy")
     for index, policy in enumerate(policies):
         yield from _policy(policy, f"{field}.policies[{index}]")
+    tolerance = rules.get("tolerance")
+    if tolerance is not None and parse_quantity(tolerance) < 0:
+        yield causes.invalid(f"{field}.tolerance", tolerance, "must be greater than or equal to 0")
 
 
 def _policy(policy: Obj, field: str) -> Iterator[Cause]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zoneinfo
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from netsim.api.kinds import Obj
 _CRON_NAME_LIMIT = 52
 _INDEXED_LIMIT = 100000
 _MANAGER_LIMIT = 63
+_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 _COUNTS = (
     "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
     "backoffLimitPerIndex", "maxFailedIndexes",
@@ -30,6 +32,7 @@ def job(obj: Obj) -> Iterator[Cause]:
     selector = spec.get("selector")
     if selector is None:
         yield causes.required("spec.selector")
+        yield validate_workloads.mismatch(spec.get("template") or {})  # no selector selects nothing
         return
     yield from causes.selector_object("spec.selector", selector)
     yield from validate_workloads.selects(selector, spec.get("template") or {}, "")
@@ -46,53 +49,66 @@ def _generated(obj: Obj, spec: Obj) -> Iterator[Cause]:
     for key, value in expected.items():
         if labels.get(key) != value:
             where = f"spec.template.metadata.labels[{key}]"
-            yield causes.invalid(where, labels.get(key, ""), f"must be '{value}'")
+            shown = dict(sorted(labels.items())) if key in labels else ""
+            yield causes.invalid(where, shown, f"must be '{value}'")
     wanted = (spec["selector"].get("matchLabels") or {}).items()
     if any(expected.get(key) != value for key, value in wanted) or spec["selector"].get("matchExpressions"):
-        yield causes.invalid("spec.selector", spec["selector"], "`selector` not auto-generated")
+        shown = {**spec["selector"], "matchLabels": dict(sorted(wanted))}
+        yield causes.invalid("spec.selector", shown, "`selector` not auto-generated")
 
 
 def _job_spec(spec: Obj, field: str) -> Iterator[Cause]:
     for name in _COUNTS:
         yield from causes.at_least(f"{field}.{name}", spec.get(name))
+    if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
+        yield causes.required(f"{field}.backoffLimitPerIndex", "when maxFailedIndexes is specified")
+    yield from _managed_by(f"{field}.managedBy", spec.get("managedBy"))
     yield from _modes(spec, field)
     yield from validate_job_policies.policies(spec, field)
-    yield from _managed_by(f"{field}.managedBy", spec.get("managedBy"))
     given = spec.get("template") or {}
     yield from validate_workloads.template(given, f"{field}.template")
     policy, where = (given.get("spec") or {}).get("restartPolicy"), f"{field}.template.spec.restartPolicy"
-    if policy == "Always":
+    if policy in ("Always", "", None):
         yield causes.required(where, 'valid values: "OnFailure", "Never"')
     elif policy not in ("Never", "OnFailure"):
-        yield causes.unsupported(where, policy, ("Never", "OnFailure"))
+        yield causes.unsupported(where, policy, ("OnFailure", "Never"), ordered=True)
+    elif spec.get("podFailurePolicy") is not None and policy != "Never":
+        yield causes.invalid(where, policy, 'only "Never" is supported when podFailurePolicy is specified')
 
 
 def _modes(spec: Obj, field: str) -> Iterator[Cause]:
     mode = spec.get("completionMode")
     if mode not in (None, "Indexed", "NonIndexed"):
-        yield causes.unsupported(f"{field}.completionMode", mode, ("Indexed", "NonIndexed"))
+        yield causes.unsupported(f"{field}.completionMode", mode, ("NonIndexed", "Indexed"), ordered=True)
     if mode == "Indexed":
         if spec.get("completions") is None:
             yield causes.required(f"{field}.completions", "when completion mode is Indexed")
         if (spec.get("parallelism") or 0) > _INDEXED_LIMIT:
             why = f"must be less than or equal to {_INDEXED_LIMIT} when completion mode is Indexed"
             yield causes.invalid(f"{field}.parallelism", spec["parallelism"], why)
-        return
-    for name in ("backoffLimitPerIndex", "maxFailedIndexes"):
+        most, completions = spec.get("maxFailedIndexes"), spec.get("completions")
+        if most is not None and completions is not None and most > completions:
+            yield causes.invalid(f"{field}.maxFailedIndexes", most, "must be less than or equal to completions")
+        if (most or 0) > _INDEXED_LIMIT:
+            why = f"must be less than or equal to {_INDEXED_LIMIT}"
+            yield causes.invalid(f"{field}.maxFailedIndexes", most, why)
+    for name in ("backoffLimitPerIndex", "maxFailedIndexes") if mode in (None, "NonIndexed") else ():
         if spec.get(name) is not None:
             yield causes.invalid(f"{field}.{name}", spec[name], "requires indexed completion mode")
-    if spec.get("successPolicy") is not None:
-        yield causes.invalid(f"{field}.successPolicy", spec["successPolicy"], "requires indexed completion mode")
 
 
 def _managed_by(field: str, name: str | None) -> Iterator[Cause]:
     if name is None:
         return
     domain, _, path = name.partition("/")
-    if not domain or not path:
+    if not name:
+        yield causes.required(field)
+    elif not domain or not path:
         yield causes.invalid(field, name, 'must be a domain-prefixed path (such as "acme.io/foo")')
     else:
         yield from causes.dns_subdomain(field, domain)
+        if not re.fullmatch(_PATH, path):
+            yield causes.invalid(field, path, f"Invalid path (regex used for validation is '{_PATH}')")
     if len(name) > _MANAGER_LIMIT:
         yield causes.too_long(field, _MANAGER_LIMIT)
 
@@ -146,7 +162,7 @@ def cron_job(obj: Obj) -> Iterator[Cause]:
     if jobs.get("selector") is not None:
         yield causes.invalid("spec.jobTemplate.spec.selector", jobs["selector"], "`selector` will be auto-generated")
     if jobs.get("manualSelector"):
-        yield causes.unsupported("spec.jobTemplate.spec.manualSelector", True, ("false", "nil"))
+        yield causes.unsupported("spec.jobTemplate.spec.manualSelector", True, ("nil", "false"), ordered=True)
 
 
 def _schedule(spec: Obj) -> Iterator[Cause]:
@@ -167,11 +183,12 @@ def _schedule(spec: Obj) -> Iterator[Cause]:
 
 def _time_zone(field: str, zone: str) -> Iterator[Cause]:
     if not zone:
-        yield causes.invalid(field, zone, "must be nil or non-empty string")
-    elif zone.lower() == "local":
+        yield causes.invalid(field, zone, "timeZone must be nil or non-empty string")
+        return
+    if zone.lower() == "local":
         why = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
         yield causes.invalid(field, zone, why)
-    elif zone != "UTC" and not _is_zone(zone):
+    if zone not in ("UTC", "Local") and not _is_zone(zone):
         yield causes.invalid(field, zone, f"unknown time zone {zone}")
 
 

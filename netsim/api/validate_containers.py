@@ -158,14 +158,20 @@ def _claims(claims: list[Obj], field: str, pod_claims: Collection[str]) -> Itera
             yield Cause(errors.NOT_FOUND, f"Not found: {causes.shown(name)}: {why}", where)
 
 
+def resource_name(name: str, field: str) -> Iterator[Cause]:
+    """The name of what a container has some amount of."""
+    if "/" not in name and name not in _STANDARD and not name.startswith(_HUGE):
+        yield causes.invalid(field, name, "must be a standard resource type or fully qualified")
+        yield causes.invalid(field, name, "must be a standard resource for containers")
+
+
 def _resource(field: str, name: str, amount: Any) -> Iterator[Cause]:
     if "/" in name:
         yield from causes.qualified_name(field, name)
         if parse_quantity(amount).denominator != 1:
             yield causes.invalid(field, amount, "must be an integer")
-    elif name not in _STANDARD and not name.startswith(_HUGE):
-        yield causes.invalid(field, name, "must be a standard resource type or fully qualified")
-        yield causes.invalid(field, name, "must be a standard resource for containers")
+    else:
+        yield from resource_name(name, field)
     if parse_quantity(amount) < 0:
         yield causes.invalid(field, amount, "must be greater than or equal to 0")
 

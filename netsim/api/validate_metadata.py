@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from netsim.api import causes, kinds
 from netsim.api.errors import Cause
@@ -47,9 +48,31 @@ def common(meta: Obj, field: str) -> Iterator[Cause]:
     yield from causes.label_map(f"{field}.labels", meta.get("labels"))
     annotations = meta.get("annotations") or {}
     for key in annotations:
-        yield from causes.qualified_name(f"{field}.annotations", key.lower())
+        yield from _annotation_key(f"{field}.annotations", key)
     if sum(len(k.encode()) + len(v.encode()) for k, v in annotations.items()) > _ANNOTATION_LIMIT:
         yield causes.too_long(f"{field}.annotations", _ANNOTATION_LIMIT)
+
+
+_NO_TEMPLATE = (
+    "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp",
+    "deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences", "finalizers", "managedFields",
+)  # fmt: skip
+
+
+def template_metadata(meta: Obj, field: str) -> Iterator[Cause]:
+    """The metadata of a claim's template: labels and annotations, and nothing else."""
+    for key in meta.get("annotations") or {}:
+        yield from _annotation_key(f"{field}.annotations", key)
+    yield from causes.label_map(f"{field}.labels", meta.get("labels"))
+    for name in _NO_TEMPLATE:
+        if meta.get(name):
+            yield causes.forbidden(f"{field}.{'uID' if name == 'uid' else name}", "cannot be set")
+
+
+def _annotation_key(field: str, key: str) -> Iterator[Cause]:
+    """Keys may have capitals, which keys of labels may have only in their last part."""
+    for cause in causes.qualified_name(field, key.lower()):
+        yield replace(cause, message=cause.message.replace(causes.shown(key.lower()), causes.shown(key), 1))
 
 
 def _name(meta: Obj, rule: Callable[[str, str], Iterator[Cause]]) -> Iterator[Cause]:

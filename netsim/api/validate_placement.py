@@ -70,13 +70,14 @@ def _only_adds(new: Obj, old: Obj) -> bool:
 
 
 def _toleration(toleration: Obj, field: str) -> Iterator[Cause]:
-    key, operator = toleration.get("key", ""), toleration.get("operator") or "Equal"
+    key, given = toleration.get("key", ""), toleration.get("operator", "")
+    operator = given or "Equal"
     effect, value = toleration.get("effect", ""), toleration.get("value", "")
     if key:
         yield from causes.qualified_name(f"{field}.key", key)
     elif operator != "Exists":
         why = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
-        yield causes.invalid(f"{field}.operator", operator, why)
+        yield causes.invalid(f"{field}.operator", given, why)
     if operator not in ("Equal", "Exists"):
         yield causes.unsupported(f"{field}.operator", operator, ("Equal", "Exists"))
     if operator == "Exists" and value:
@@ -128,14 +129,20 @@ def _node_term(term: Obj, field: str) -> Iterator[Cause]:
     for index, requirement in enumerate(term.get("matchExpressions") or ()):
         yield from _node_requirement(requirement, f"{field}.matchExpressions[{index}]")
     for index, requirement in enumerate(term.get("matchFields") or ()):
-        where, key = f"{field}.matchFields[{index}]", requirement.get("key")
-        if key != "metadata.name":
-            yield causes.invalid(f"{where}.key", key, "not a valid field selector key")
-        if requirement.get("operator") not in ("In", "NotIn"):
-            yield causes.invalid(f"{where}.operator", requirement.get("operator"), "not a valid selector operator")
-        elif len(requirement.get("values") or ()) != 1:
-            why = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
-            yield causes.required(f"{where}.values", why)
+        yield from _field_requirement(requirement, f"{field}.matchFields[{index}]")
+
+
+def _field_requirement(requirement: Obj, field: str) -> Iterator[Cause]:
+    key, operator, values = requirement.get("key", ""), requirement.get("operator", ""), requirement.get("values") or []
+    if operator not in ("In", "NotIn"):
+        yield causes.invalid(f"{field}.operator", operator, "not a valid selector operator")
+    elif len(values) != 1:
+        why = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+        yield causes.required(f"{field}.values", why)
+    if key != "metadata.name":
+        yield causes.invalid(f"{field}.key", key, "not a valid field selector key")
+    for index, value in enumerate(values if key == "metadata.name" else ()):
+        yield from causes.dns_subdomain(f"{field}.values[{index}]", value)
 
 
 def _node_requirement(requirement: Obj, field: str) -> Iterator[Cause]:
@@ -179,8 +186,7 @@ def _pod_term(term: Obj, field: str) -> Iterator[Cause]:
             yield causes.invalid(f"{field}.matchLabelKeys[{index}]", key, why)
     if not term.get("topologyKey"):
         yield causes.required(f"{field}.topologyKey", "can not be empty")
-    else:
-        yield from causes.qualified_name(f"{field}.topologyKey", term["topologyKey"])
+    yield from causes.qualified_name(f"{field}.topologyKey", term.get("topologyKey", ""))
 
 
 def _label_keys(keys: list[str], field: str, term: Obj) -> Iterator[Cause]:
@@ -199,7 +205,7 @@ def _spread(constraints: list[Obj], field: str) -> Iterator[Cause]:
         where = f"{field}[{index}]"
         key, action, skew = (
             constraint.get("topologyKey"),
-            constraint.get("whenUnsatisfiable"),
+            constraint.get("whenUnsatisfiable", ""),
             constraint.get("maxSkew"),
         )
         if (skew or 0) <= 0:
@@ -217,7 +223,7 @@ def _spread(constraints: list[Obj], field: str) -> Iterator[Cause]:
 
 
 def _spread_options(constraint: Obj, field: str) -> Iterator[Cause]:
-    domains, action = constraint.get("minDomains"), constraint.get("whenUnsatisfiable")
+    domains, action = constraint.get("minDomains"), constraint.get("whenUnsatisfiable", "")
     if domains is not None and domains <= 0:
         yield causes.invalid(f"{field}.minDomains", domains, "must be greater than zero")
     if domains is not None and action != "DoNotSchedule":

@@ -17,7 +17,7 @@ from netsim.api import (
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 
-_RESTART_POLICIES = ("Always", "Never", "OnFailure")
+_RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _PREEMPTION = ("Never", "PreemptLowerPriority")
 _SEARCHES, _SEARCH_LIMIT, _OVERRIDE_LIMIT = 32, 2048, 64
@@ -53,7 +53,9 @@ def pod_spec(spec: Obj, field: str, *, extra_volumes: Collection[str] = ()) -> I
     yield from validate_containers.init_containers(spec.get("initContainers") or [], f"{field}.initContainers")
     yield from validate_security.pod_context(spec, field)
     yield from _unique_containers(spec, field)
-    yield from causes.one_of(f"{field}.restartPolicy", spec.get("restartPolicy"), _RESTART_POLICIES)
+    policy = spec.get("restartPolicy")
+    if policy and policy not in _RESTART_POLICIES:
+        yield causes.unsupported(f"{field}.restartPolicy", policy, _RESTART_POLICIES, ordered=True)
     yield from causes.one_of(f"{field}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
     yield from _dns(spec, field)
     yield from _seconds(spec, field)

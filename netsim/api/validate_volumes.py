@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
-from netsim.api import causes, validate_env, validate_mounts, validate_storage
+from netsim.api import causes, validate_env, validate_metadata, validate_mounts, validate_storage
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.quantity import parse_quantity
@@ -19,6 +19,22 @@ _REQUIRED_PARTS = {
     "persistentVolumeClaim": ("claimName",),
     "nfs": ("server", "path"),
     "csi": ("driver",),
+    "gitRepo": ("repository",),
+    "gcePersistentDisk": ("pdName",),
+    "awsElasticBlockStore": ("volumeID",),
+    "iscsi": ("targetPortal", "iqn"),
+    "glusterfs": ("endpoints", "path"),
+    "rbd": ("monitors", "image"),
+    "cinder": ("volumeID",),
+    "cephfs": ("monitors",),
+    "flexVolume": ("driver",),
+    "azureDisk": ("diskName", "diskURI"),
+    "azureFile": ("secretName", "shareName"),
+    "vsphereVolume": ("volumePath",),
+    "photonPersistentDisk": ("pdID",),
+    "portworxVolume": ("volumeID",),
+    "storageos": ("volumeName",),
+    "scaleIO": ("gateway", "system", "volumeName"),
 }
 _TYPES = (
     "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi",
@@ -31,6 +47,8 @@ _FIELDS = ("metadata.annotations", "metadata.labels", "metadata.name", "metadata
 """What can be made a file of a pod's own."""
 _TOLD_AS = {"cephfs": "cephFS", "downwardAPI": "downwarAPI"}
 """How Kubernetes spells some of them where they are too many."""
+_WITHIN = {"gcePersistentDisk": "persistentDisk"}
+"""How it spells some of them where something within is wrong."""
 _NAMED = ("configMap", "secret")
 
 
@@ -63,12 +81,13 @@ def _volume(volume: Obj, field: str) -> Iterator[Cause]:
     if not kinds:
         return
     kind, source = kinds[0], volume[kinds[0]]
+    where = f"{field}.{_WITHIN.get(kind, kind)}"
     for part in _REQUIRED_PARTS.get(kind, ()):
         if not source.get(part):
-            yield causes.required(f"{field}.{kind}.{part}")
+            yield causes.required(f"{where}.{part}")
     rule = _RULES.get(kind)
     if rule is not None:
-        yield from rule(source, f"{field}.{kind}")
+        yield from rule(source, where)
 
 
 def _empty_dir(source: Obj, field: str) -> Iterator[Cause]:
@@ -85,8 +104,38 @@ def _host_path(source: Obj, field: str) -> Iterator[Cause]:
 
 def _nfs(source: Obj, field: str) -> Iterator[Cause]:
     path = source.get("path", "")
-    if path and not path.startswith("/"):
+    if not path.startswith("/"):
         yield causes.invalid(f"{field}.path", path, "must be an absolute path")
+
+
+def _fibre_channel(source: Obj, field: str) -> Iterator[Cause]:
+    names, lun = source.get("targetWWNs") or [], source.get("lun")
+    if not names and not source.get("wwids"):
+        yield causes.required(f"{field}.targetWWNs", "must specify either targetWWNs or wwids, but not both")
+    elif names and source.get("wwids"):
+        why = "targetWWNs and wwids can not be specified simultaneously"
+        yield causes.invalid(f"{field}.targetWWNs", names, why)
+    if names and lun is None:
+        yield causes.required(f"{field}.lun", "lun is required if targetWWNs is specified")
+    elif names and not 0 <= (lun or 0) <= _MOST_LUN:
+        yield causes.invalid(f"{field}.lun", lun, f"must be between 0 and {_MOST_LUN}, inclusive")
+
+
+def _quobyte(source: Obj, field: str) -> Iterator[Cause]:
+    registry, why = source.get("registry", ""), "must be a host:port pair or multiple pairs separated by commas"
+    if not registry:
+        yield causes.required(f"{field}.registry", why)
+    elif any(":" not in pair for pair in registry.split(",")):
+        yield causes.invalid(f"{field}.registry", registry, why)
+    if not source.get("volume"):
+        yield causes.required(f"{field}.volume")
+
+
+def _azure_disk(source: Obj, field: str) -> Iterator[Cause]:
+    kind, address = source.get("kind") or "Shared", source.get("diskURI", "")
+    start, shape = _DISK_ADDRESSES["Managed" if kind == "Managed" else "Shared"]
+    if not address.startswith(start):
+        yield causes.unsupported(f"{field}.diskURI", address, (shape,))
 
 
 def _ephemeral(source: Obj, field: str) -> Iterator[Cause]:
@@ -94,6 +143,7 @@ def _ephemeral(source: Obj, field: str) -> Iterator[Cause]:
     if template is None:
         yield causes.required(where)
     else:
+        yield from validate_metadata.template_metadata(template.get("metadata") or {}, f"{where}.metadata")
         yield from validate_storage.claim_spec(template.get("spec") or {}, f"{where}.spec")
 
 
@@ -163,10 +213,22 @@ def _token(source: Obj, field: str) -> Iterator[Cause]:
 
 
 _PROJECTED = ("secret", "configMap", "downwardAPI", "serviceAccountToken")
+_MOST_LUN = 255
+_DISK_ADDRESSES = {
+    "Managed": (
+        "/subscriptions/",
+        "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}",
+    ),
+    "Shared": ("https://", "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"),
+}
+"""How the address of an Azure disk begins, and what it looks like."""
 _RULES: dict[str, Callable[[Obj, str], Iterator[Cause]]] = {
     "emptyDir": _empty_dir,
     "hostPath": _host_path,
     "nfs": _nfs,
+    "fc": _fibre_channel,
+    "quobyte": _quobyte,
+    "azureDisk": _azure_disk,
     "ephemeral": _ephemeral,
     "secret": _keys,
     "configMap": _keys,

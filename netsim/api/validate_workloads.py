@@ -155,7 +155,7 @@ def controller_revision_update(new: Obj, old: Obj) -> Iterator[Cause]:
 
 def template(given: Obj, field: str, *, extra_volumes: Collection[str] = ()) -> Iterator[Cause]:
     """A pod template; `extra_volumes` are volumes its pods get from elsewhere."""
-    yield from validate_metadata.common(given.get("metadata") or {}, f"{field}.metadata")
+    yield from validate_metadata.common(given.get("metadata") or {}, field)  # Kubernetes leaves "metadata" out
     spec = given.get("spec") or {}
     yield from validate_pods.pod_spec(spec, f"{field}.spec", extra_volumes=extra_volumes)
     if spec.get("ephemeralContainers"):
@@ -176,7 +176,7 @@ def _replicated(spec: Obj, name: str, owner: str, *, extra_volumes: Collection[s
     selector = spec.get("selector")
     if selector is None:
         yield causes.required("spec.selector")
-        yield _mismatch(given)  # no selector selects nothing
+        yield mismatch(given)  # no selector selects nothing
     else:
         yield from causes.selector_object("spec.selector", selector)
         yield from selects(selector, given, name)
@@ -197,10 +197,11 @@ def selects(selector: Obj, given: Obj, name: str) -> Iterator[Cause]:
         yield causes.invalid("spec.selector", selector, str(refusal))
         return
     if not matches:
-        yield _mismatch(given)
+        yield mismatch(given)
 
 
-def _mismatch(given: Obj) -> Cause:
+def mismatch(given: Obj) -> Cause:
+    """What is said of a template that its selector does not select."""
     labels = (given.get("metadata") or {}).get("labels")
     return causes.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
 

@@ -18,6 +18,7 @@ from netsim.api import (
     validate_csi,
     validate_definitions,
     validate_devices,
+    validate_events,
     validate_limits,
     validate_metadata,
     validate_networking,
@@ -26,6 +27,7 @@ from netsim.api import (
     validate_services,
     validate_slices,
     validate_small,
+    validate_status,
     validate_storage,
     validate_workloads,
 )
@@ -86,7 +88,7 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.ROLE_BINDINGS: validate_small.role_binding,
     kinds.CLUSTER_ROLE_BINDINGS: validate_small.cluster_role_binding,
     kinds.LEASES: validate_small.lease,
-    kinds.EVENTS: validate_small.event,
+    kinds.EVENTS: validate_events.event,
     kinds.CERTIFICATE_SIGNING_REQUESTS: validate_small.signing_request,
     kinds.SELF_SUBJECT_ACCESS_REVIEWS: validate_small.access_review,
     kinds.SUBJECT_ACCESS_REVIEWS: validate_small.subject_review,
@@ -202,7 +204,7 @@ def validate_update(kind: Kind, new: Obj, old: Obj) -> list[Cause]:
     resource and status; a binding has no rules here."""
     if wrong := _first(kind, new):
         return wrong
-    found = list(validate_metadata.metadata_update(new, old))
+    found = [*validate_metadata.metadata_update(new, old), *validate_status.status_update(kind, new, old)]
     if kind in _CHANGES_FIRST:
         return [*found, *_UPDATE_RULES[kind](new, old), *_standing(kind, new, old)]
     if kind.custom is not None:

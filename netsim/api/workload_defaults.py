@@ -95,10 +95,9 @@ def daemon_set(obj: Obj) -> None:
 def job(obj: Obj) -> None:
     spec = obj.setdefault("spec", {})
     job_spec(spec)
-    if spec.get("podReplacementPolicy") in (None, ""):
-        spec["podReplacementPolicy"] = "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed"
+    failed = "podFailurePolicy" in spec
+    absent(spec, completionMode="NonIndexed", podReplacementPolicy="Failed" if failed else "TerminatingOrFailed")
     absent(spec, backoffLimit=_MAX_INT32 if "backoffLimitPerIndex" in spec else 6, suspend=False, manualSelector=False)
-    fill(spec, completionMode="NonIndexed")
     if "completions" not in spec and "parallelism" not in spec:
         spec["completions"] = 1
     absent(spec, parallelism=1)
@@ -108,6 +107,9 @@ def job(obj: Obj) -> None:
 
 def job_spec(spec: Obj) -> None:
     """What a Job's spec gets wherever it stands; the rest is left out of CronJob templates."""
+    policies = [spec[name] for name in ("podFailurePolicy", "successPolicy") if name in spec]
+    for policy in policies:
+        policy["rules"] = policy.get("rules") or None
     for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
         for pattern in rule.get("onPodConditions") or ():
             fill(pattern, status="True")
@@ -144,7 +146,7 @@ def autoscaler(obj: Obj) -> None:
 
 
 def _scaling_rules(rules: Obj, policies: tuple[tuple[str, int], ...], *, stabilization: int | None) -> None:
-    fill(rules, selectPolicy="Max")
+    absent(rules, selectPolicy="Max")
     if stabilization is not None:
         absent(rules, stabilizationWindowSeconds=stabilization)
     if rules.get("policies") is None:

@@ -62,7 +62,7 @@ def spec(kind: Kind, **given: Any) -> dict[str, Any]:
             kinds.JOBS, {"parallelism": 3, "backoffLimitPerIndex": 1, "podFailurePolicy": {"rules": []}},
             {
                 "backoffLimit": 2147483647, "backoffLimitPerIndex": 1, "completionMode": "NonIndexed",
-                "manualSelector": False, "parallelism": 3, "podFailurePolicy": {"rules": []},
+                "manualSelector": False, "parallelism": 3, "podFailurePolicy": {"rules": None},
                 "podReplacementPolicy": "Failed", "suspend": False,
             },
         ),

@@ -204,7 +204,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
         kinds.PODS,
         {"spec.restartPolicy": "Maybe"},
         "spec.restartPolicy",
-        'Unsupported value: "Maybe": supported values: "Always", "Never", "OnFailure"',
+        'Unsupported value: "Maybe": supported values: "Always", "OnFailure", "Never"',
     ),
     (
         kinds.PODS,

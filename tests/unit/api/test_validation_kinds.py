@@ -86,7 +86,7 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (JOB, {"spec.backoffLimitPerIndex": 1}, "spec.backoffLimitPerIndex", "Invalid value: 1: requires indexed complet"),
     (
         JOB, {"spec.podFailurePolicy": {"rules": [{"action": "Ignore"}]}}, "spec.podFailurePolicy.rules[0]",
-        'Invalid value: {"action":"Ignore"}: specifying one of OnExitCodes and OnPodConditions is required',
+        "Invalid value: specifying one of OnExitCodes and OnPodConditions is required",
     ),
     (
         JOB, {"metadata.uid": "u", "spec.manualSelector": False}, "spec.template.metadata.labels[job-name]",
@@ -118,7 +118,10 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (HPA, {"spec.minReplicas": 5}, "spec.maxReplicas", "Invalid value: 3: must be greater than or equal to `minReplic"),
     (HPA, {"spec.scaleTargetRef.name": ...}, "spec.scaleTargetRef.name", "Required value"),
     (HPA, {"spec.metrics.0.type": "Pods"}, f"{M}.pods", "Required value: must populate information for the given met"),
-    (HPA, {"spec.metrics.0.type": "Pods"}, f"{M}.resource", "Forbidden: must populate the given metric source only"),
+    (
+        HPA, {"spec.metrics.0": {"type": "Pods", "resource": {}, "pods": {}}}, f"{M}.resource",
+        "Forbidden: must populate the given metric source only",
+    ),
     (HPA, {"spec.metrics.0.type": "X"}, f"{M}.type", 'Unsupported value: "X": supported values: "ContainerResource"'),
     (
         HPA, {"spec.metrics.0.resource.target": {"type": "Utilization"}}, f"{M}.resource.target.averageUtilization",
@@ -335,12 +338,6 @@ def test_a_claim_keeps_no_source_of_an_unknown_kind() -> None:
         claim = set_defaults(PVC, merged(BASES[PVC], {"spec.dataSource": source}))
         assert ("dataSource" in claim["spec"]) is kept
         assert validate_create(PVC, claim) == []
-
-
-def test_a_metric_source_that_is_not_meant_is_not_looked_at() -> None:
-    metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Value", "averageValue": "1"}}}
-    found = validate_create(HPA, set_defaults(HPA, merged(BASES[HPA], {"spec.metrics": [{**metric, "pods": {}}]})))
-    assert [cause.field for cause in found] == ["spec.metrics[0].pods"]
 
 
 def _with_volumes(*volumes: Obj) -> Obj:
