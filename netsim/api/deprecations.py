@@ -36,9 +36,10 @@ def warnings_of(kind: Kind, obj: Obj) -> list[str]:
 
 
 def update_warnings_of(kind: Kind, obj: Obj, old: Obj) -> list[str]:
-    """What its author is warned of when an object is changed: of Services and drivers always, of templates when the
-    spec has changed. Pods are changed by programs."""
-    if kind in (kinds.CSI_DRIVERS, kinds.SERVICES):
+    """What its author is warned of when an object is changed: of Services always, of drivers when their tokens have
+    changed, of templates when the spec has. Pods are changed by programs."""
+    tokens = [(each.get("spec") or {}).get("tokenRequests") for each in (obj, old)] if kind is kinds.CSI_DRIVERS else []
+    if kind is kinds.SERVICES or tokens[:1] != tokens[1:]:
         return warnings_of(kind, obj)
     if kind in _TEMPLATES and obj["metadata"].get("generation") != old["metadata"].get("generation"):
         return list(_template(obj))

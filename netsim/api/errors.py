@@ -68,8 +68,10 @@ def not_found(kind: Kind, name: str) -> StatusError:
     return StatusError(404, "NotFound", f'{kind.resource} "{name}" not found', _details(kind, name))
 
 
-def already_exists(kind: Kind, name: str) -> StatusError:
-    return StatusError(409, "AlreadyExists", f'{kind.resource} "{name}" already exists', _details(kind, name))
+def already_exists(kind: Kind, name: str, *, leaving: bool = False) -> StatusError:
+    """409, which says so of an object that is on its way out."""
+    text = f'{"object is being deleted: " if leaving else ""}{kind.resource} "{name}" already exists'
+    return StatusError(409, "AlreadyExists", text, _details(kind, name))
 
 
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"

@@ -162,10 +162,9 @@ def _parameters(parameters: Obj, field: str) -> Iterator[Cause]:
     scope, namespace = parameters.get("scope"), parameters.get("namespace")
     if scope not in _SCOPES:
         yield causes.unsupported(f"{field}.scope", scope, _SCOPES)
-    if scope == "Namespace" and namespace is None:
-        yield causes.required(f"{field}.namespace", "`parameters.scope` is set to 'Namespace'")
-    elif scope == "Namespace":
-        yield from causes.dns_label(f"{field}.namespace", namespace)
+    if scope == "Namespace":
+        missing = causes.required(f"{field}.namespace", "`parameters.scope` is set to 'Namespace'")
+        yield from [missing] if namespace is None else causes.dns_label(f"{field}.namespace", namespace)
     elif scope == "Cluster" and namespace is not None:
         yield causes.forbidden(f"{field}.namespace", "`parameters.scope` is set to 'Cluster'")
 

@@ -91,10 +91,7 @@ def _volume_spec(spec: Obj, field: str, *, inline: bool) -> Iterator[Cause]:
         yield causes.unsupported(f"{field}.persistentVolumeReclaimPolicy", policy, _RECLAIM)
     affinity = spec.get("nodeAffinity")
     if affinity is not None:
-        where = f"{field}.nodeAffinity"
-        yield from (
-            [causes.forbidden(where, f"may not be specified {_INLINE}")] if inline else _affinity(affinity, where)
-        )
+        yield from _affinity(affinity, f"{field}.nodeAffinity", inline=inline)
     yield from _source(spec, field)
     if policy == "Recycle" and posixpath.normpath((spec.get("hostPath") or {}).get("path", "")) == "/":
         where = f"{field}.persistentVolumeReclaimPolicy"
@@ -102,9 +99,11 @@ def _volume_spec(spec: Obj, field: str, *, inline: bool) -> Iterator[Cause]:
     yield from _class_and_mode(spec, field, inline=inline)
 
 
-def _affinity(affinity: Obj, field: str) -> Iterator[Cause]:
+def _affinity(affinity: Obj, field: str, *, inline: bool) -> Iterator[Cause]:
     required = affinity.get("required")
-    if required is None:
+    if inline:
+        yield causes.forbidden(field, f"may not be specified {_INLINE}")
+    elif required is None:
         yield causes.required(f"{field}.required", "must specify required node constraints")
     else:
         yield from node_selector(required, f"{field}.required")
@@ -125,11 +124,6 @@ def _capacity(capacity: Obj) -> Iterator[Cause]:
 
 def _source(spec: Obj, field: str) -> Iterator[Cause]:
     found = [name for name in _SOURCES if name in spec]
-    if not found:
-        yield causes.required(field, "must specify a volume type")
-    for name in found[1:]:
-        if name != "flexVolume":
-            yield causes.forbidden(f"{field}.{_TOLD_AS.get(name, name)}", "may not specify more than 1 volume type")
     for name in found[:1]:
         where, source = f"{field}.{_WITHIN.get(name, name)}", spec[name]
         for part in _REQUIRED_PARTS.get(name, ()):
@@ -139,6 +133,8 @@ def _source(spec: Obj, field: str) -> Iterator[Cause]:
         yield from rule(source, where) if rule else ()
         if name == "local" and spec.get("nodeAffinity") is None:
             yield causes.required(f"{field}.nodeAffinity", "Local volume requires node affinity")
+    told = [_TOLD_AS.get(name, name) for name in found[:1] + [name for name in found[1:] if name != "flexVolume"]]
+    yield from causes.exactly_one(field, told, "volume type")
 
 
 def _path(source: Obj, field: str) -> Iterator[Cause]:
@@ -151,7 +147,7 @@ def _path(source: Obj, field: str) -> Iterator[Cause]:
 
 def _nfs(source: Obj, field: str) -> Iterator[Cause]:
     path = source.get("path", "")
-    if path and not path.startswith("/"):
+    if not path.startswith("/"):
         yield causes.invalid(f"{field}.path", path, "must be an absolute path")
 
 
@@ -184,10 +180,9 @@ def _fibre(source: Obj, field: str) -> Iterator[Cause]:
         yield causes.required(f"{field}.targetWWNs", "must specify either targetWWNs or wwids, but not both")
     if names and wide:
         yield causes.invalid(f"{field}.targetWWNs", names, "targetWWNs and wwids can not be specified simultaneously")
-    if names and lun is None:
-        yield causes.required(f"{field}.lun", "lun is required if targetWWNs is specified")
-    elif names:
-        yield from _lun(field, lun)
+    if names:
+        missing = causes.required(f"{field}.lun", "lun is required if targetWWNs is specified")
+        yield from [missing] if lun is None else _lun(field, lun)
 
 
 def _flocker(source: Obj, field: str) -> Iterator[Cause]:

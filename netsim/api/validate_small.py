@@ -183,13 +183,6 @@ def lease(obj: Obj) -> Iterator[Cause]:
         yield causes.invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
 
 
-def event(obj: Obj) -> Iterator[Cause]:
-    namespace = (obj.get("metadata") or {}).get("namespace", "")
-    involved = (obj.get("involvedObject") or obj.get("regarding") or {}).get("namespace", "")
-    if involved != namespace and (involved or namespace != "default"):  # where those of cluster-wide objects are
-        yield causes.invalid("involvedObject.namespace", involved, "does not match event.namespace")
-
-
 def signing_request(obj: Obj) -> Iterator[Cause]:
     """A CertificateSigningRequest. Whether the request is one, beyond being PEM, is the signers' to see."""
     spec = obj.get("spec") or {}

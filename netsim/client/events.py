@@ -45,6 +45,7 @@ class _Recorder:
         return self._recorded.get(key) or self._recorded.put(key, _Recorded())
 
 
+_LONGEST, _MORE = 1024, " ..."
 _recorders: WeakKeyDictionary[Client, _Recorder] = WeakKeyDictionary()
 
 
@@ -63,7 +64,7 @@ def render_event(
         "involvedObject": object_reference(obj) | ({"fieldPath": field_path} if field_path else {}),
         "type": type,
         "reason": reason,
-        "message": message,
+        "message": _shortened(message) if action else message,
         "reportingComponent": component,
         "reportingInstance": host,
     } | (
@@ -71,6 +72,11 @@ def render_event(
         if action
         else {"source": source, "firstTimestamp": now, "lastTimestamp": now, "count": 1}
     )
+
+
+def _shortened(message: str) -> str:
+    """At most as much as an Event with a time of its own may say."""
+    return message if len(message) <= _LONGEST else f"{message[: _LONGEST - len(_MORE)]}{_MORE}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,9 @@ async def create_object(
             return await _create_once(core, kind, namespace, name, obj, user, dry_run, manager)
         except KeyExists:
             if given or attempt == _NAME_TRIES - 1:
-                raise errors.already_exists(kind, name) from None
+                found = await core.find(kind, namespace if kind.namespaced else "", name)
+                leaving = found is not None and deletion_timestamp(found) is not None
+                raise errors.already_exists(kind, name, leaving=leaving) from None
     raise errors.internal("no name was tried")
 
 
@@ -193,6 +195,8 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
         admission.check_node_labels(new, old, request.user)
     if kind is kinds.SERVICES and not sub:
         new = carry_over(new, old)
+    if kind is kinds.PERSISTENT_VOLUMES and sub:
+        new = strategy.with_phase_time(new, old, core.now())
     new = with_version(_with_defaults(kind, new, old, sub), item.revision)
     if kind.group == _RBAC_GROUP and not strategy.same_object(new, old):
         await admission.check_escalation(core, kind, new, request.user)

@@ -18,6 +18,7 @@ _DROPPED_METADATA = ("managedFields", "selfLink")
 _BATCH = "batch.kubernetes.io/"
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _LONG_NUMBER = 19
+_PHASE_TIME = "lastPhaseTransitionTime"
 _NOT_SPEC = ("kind", "apiVersion", "metadata", "status")
 
 
@@ -64,6 +65,18 @@ def _new_namespace(namespace: Obj) -> Obj:
     given = (namespace.get("spec") or {}).get("finalizers") or []
     spec = {"finalizers": given if "kubernetes" in given else [*given, "kubernetes"]}
     return {**namespace, "metadata": {**metadata, "labels": labels}, "spec": spec, "status": {"phase": "Active"}}
+
+
+def _new_volume(volume: Obj) -> Obj:
+    return {**volume, "status": {"phase": "Pending", _PHASE_TIME: volume["metadata"]["creationTimestamp"]}}
+
+
+def with_phase_time(new: Obj, old: Obj, now: str) -> Obj:
+    """A PersistentVolume that says since when it is in its phase, unless its author does."""
+    status, before = (obj.get("status") or {} for obj in (new, old))
+    if status.get("phase") == before.get("phase") or status.get(_PHASE_TIME) not in (None, before.get(_PHASE_TIME)):
+        return new
+    return {**new, "status": {**status, _PHASE_TIME: now}}
 
 
 def _empty_status(obj: Obj) -> Obj:
@@ -113,6 +126,7 @@ _ON_CREATE: dict[Kind, Callable[[Obj], Obj]] = {
     kinds.PODS: _new_pod,
     kinds.SERVICES: _new_service,
     kinds.NAMESPACES: _new_namespace,
+    kinds.PERSISTENT_VOLUMES: _new_volume,
     kinds.DEPLOYMENTS: _empty_status,
     kinds.REPLICA_SETS: lambda obj: {**obj, "status": {"replicas": 0}},
     kinds.CERTIFICATE_SIGNING_REQUESTS: _empty_status,

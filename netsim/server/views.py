@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from netsim.api import errors, validate_events
 from netsim.api.decoder import decode_error
 from netsim.api.kinds import EVENTS_V1, HORIZONTAL_POD_AUTOSCALERS_V1, Kind, Obj
 from netsim.api.structural import complete
@@ -59,6 +60,22 @@ def stored_form(kind: Kind, obj: Obj) -> Obj:
     wrong = decode_error(target, stored) if kind in _VIEWS else ""
     if wrong:
         raise DecodingError(kind, wrong)
+    return stored
+
+
+def judged_form(kind: Kind, namespace: str, obj: Obj, old: Obj | None = None) -> Obj:
+    """As `stored_form`, of what is to be written; 422 if it breaks rules that the other form does not have."""
+    stored = stored_form(kind, obj)
+    if kind is EVENTS_V1:
+        metadata = {"namespace": namespace, **stored["metadata"]}
+        placed = {**stored, "metadata": metadata}
+        rules = (
+            validate_events.strict_event(placed) if old is None else validate_events.strict_event_update(placed, old)
+        )
+        wrong = list(rules)
+        if wrong:
+            name = metadata.get("name") or metadata.get("generateName") or ""
+            raise errors.invalid(stored_kind(kind), name, wrong)
     return stored
 
 

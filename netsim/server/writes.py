@@ -22,7 +22,7 @@ from netsim.server.requests import WriteOptions, parse_list_options, parse_write
 from netsim.server.responses import json_response, respond
 from netsim.server.selection import compile_selection
 from netsim.server.typed import typed_object, typed_result
-from netsim.server.views import is_view, shown_bytes, shown_form, stored_form
+from netsim.server.views import is_view, judged_form, shown_bytes, shown_form
 
 
 def read_object(call: Call, options: WriteOptions, kind: Kind | None = None) -> Obj:
@@ -57,7 +57,7 @@ def _warn(call: Call, outcome: Outcome) -> None:
 async def create(core: Core, call: Call) -> Response:
     options = parse_write_options(call.request, "CreateOptions")
     kind = stored_kind(call.kind)
-    obj = stored_form(call.kind, read_object(call, options))
+    obj = judged_form(call.kind, call.namespace, read_object(call, options))
     outcome = await lifecycle.create_object(
         core, kind, call.namespace, obj, call.user, dry_run=options.dry_run, manager=Manager(options.field_manager)
     )
@@ -67,10 +67,31 @@ async def create(core: Core, call: Call) -> Response:
 
 async def update(core: Core, call: Call, sub: str = "") -> Response:
     options = parse_write_options(call.request, "UpdateOptions")
-    obj = stored_form(call.kind, read_object(call, options))
+    obj = read_object(call, options)
     lifecycle.check_identity(call.kind, call.namespace, call.target.name, obj)
     lifecycle.check_named(call.target.name, obj)
-    return await apply_change(core, call, lambda _: obj, options, sub)
+
+    def change(old: Obj) -> Obj:
+        return judged_form(call.kind, call.namespace, _conditional(call.kind, call.target.name, obj), old)
+
+    return await apply_change(core, call, change, options, sub)
+
+
+_CONDITIONAL = frozenset(
+    (
+        kinds.CSI_DRIVERS, kinds.CSI_NODES, kinds.CSI_STORAGE_CAPACITIES, kinds.CUSTOM_RESOURCE_DEFINITIONS,
+        kinds.LEASES, kinds.POD_DISRUPTION_BUDGETS, kinds.VOLUME_ATTACHMENTS,
+    )
+)  # fmt: skip
+"""What nobody may replace without saying which version of it, beside custom resources."""
+
+
+def _conditional(kind: Kind, name: str, obj: Obj) -> Obj:
+    """The object to put in the place of one that is there; 422 if it has to say its version and does not."""
+    if obj["metadata"].get("resourceVersion") or (kind.custom is None and kind not in _CONDITIONAL):
+        return obj
+    why = "Invalid value: 0: must be specified for an update"
+    raise errors.invalid(kind, name, [errors.Cause(errors.INVALID, why, "metadata.resourceVersion")])
 
 
 async def apply_change(core: Core, call: Call, change: Change, options: WriteOptions, sub: str = "") -> Response:
@@ -98,7 +119,7 @@ async def patch_object(core: Core, call: Call, sub: str = "") -> Response:
         patched = patcher(call.kind, shown_form(call.kind, old))
         lifecycle.check_named(call.target.name, patched)
         lifecycle.check_identity(call.kind, call.namespace, call.target.name, patched)
-        return stored_form(call.kind, patched)
+        return judged_form(call.kind, call.namespace, patched, old)
 
     return await apply_change(core, call, change, options, sub)
 

@@ -156,6 +156,14 @@ class ControlPlane:
             assert time.monotonic() < deadline, f"not within {seconds} s: {question.__name__}"
             await asyncio.sleep(0.01)
 
+    async def welcome(self) -> None:
+        """Wait until pods may go to every node."""
+
+        async def all_untainted() -> bool:
+            return not any(dig(node, "spec", "taints") for node in await self.items(NODES))
+
+        await self.until(all_untainted)
+
     async def ready_addresses(self, service: str = "web") -> set[str]:
         return {
             endpoint["addresses"][0]

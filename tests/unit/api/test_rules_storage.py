@@ -221,5 +221,6 @@ def test_drivers_without_secrets_for_their_tokens_are_warned_of() -> None:
     driver = set_defaults(DRIVER, BASES[DRIVER])
     (warning,) = warnings_of(DRIVER, driver)
     assert warning.startswith("spec.serviceAccountTokenInSecrets is unset; ")
-    assert update_warnings_of(DRIVER, driver, driver) == [warning]
+    assert update_warnings_of(DRIVER, driver, driver) == []
+    assert update_warnings_of(DRIVER, driver, merged(driver, {"spec.tokenRequests": ...})) == [warning]
     assert warnings_of(DRIVER, merged(driver, {"spec.serviceAccountTokenInSecrets": True})) == []

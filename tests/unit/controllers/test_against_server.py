@@ -164,6 +164,7 @@ async def test_deletions_cascade_and_a_namespace_goes(lab: ControlPlane) -> None
 
 async def test_a_lost_node_is_left_and_its_pods_are_replaced(lab: ControlPlane) -> None:
     await lab.start(node_monitor_grace=1.0)
+    await lab.welcome()
     body = deployment(3)
     body["spec"]["template"]["spec"]["tolerations"] = [
         {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}
@@ -230,11 +231,7 @@ async def test_a_lost_node_is_left_and_its_pods_are_replaced(lab: ControlPlane) 
 
 async def test_what_fits_nowhere_says_why_and_is_placed_when_it_does(lab: ControlPlane) -> None:
     await lab.start(nodes=2)
-
-    async def welcome() -> bool:
-        return not any(dig(node, "spec", "taints") for node in await lab.items(NODES))
-
-    await lab.until(welcome)
+    await lab.welcome()
     resources = {"requests": {"cpu": "100"}}
     container = {"name": "c", "image": "i", "resources": resources}
     await lab.client.create(PODS, {"metadata": {"name": "big"}, "spec": {"containers": [container]}}, "default")
