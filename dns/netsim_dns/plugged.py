@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from .autopath import Autopath
 from .config import ConfigError
@@ -82,7 +85,7 @@ class PluggedBlock:
         lines = [*hosts.lines, *(line for path in hosts.files for line in read_file(path).splitlines())]
         table = make_table(lines, hosts.reverse)
         if hosts:
-            self._metrics.set("hosts_entries", len(table))
+            self._metrics.set("hosts_entries", len(table), ",".join(hosts.files))
             self._metrics.set("hosts_reload_timestamp_seconds", time.time())
         return table
 
@@ -105,6 +108,9 @@ class PluggedBlock:
         )
         self._forwarder.udp_max = dns.udp_max
         self._forwarder.forget()
+
+
+_NO_ZONES: dict[str, Any] = {"zone": "", "more_zones": (), "reverse_zones": ()}
 
 
 class Plugged:
@@ -164,4 +170,6 @@ class Plugged:
         zones: dict[str, Responder | None] = dict.fromkeys(settings.zones)
         for block, plugged in self._others.items():
             zones |= dict.fromkeys(block.zones, plugged.responder)
-        self._responder.blocks = ZoneTable(zones) if self._others else None
+        alone = not self._others and settings.zones == (".",)
+        nobody = Responder(Index(), replace(settings.dns, block=(), bufsize=0, hinfo_for_any=False, **_NO_ZONES))
+        self._responder.blocks = None if alone else partial(ZoneTable(zones).find, default=nobody)

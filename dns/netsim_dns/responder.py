@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .aliases import add_followed, target_query
@@ -44,7 +44,7 @@ from .wire import (
     Query,
     parse_query,
 )
-from .zones import ZoneTable, find_zone
+from .zones import find_zone
 
 LOG = logging.getLogger(__name__)
 KEPT_QUERY_MAX = 512
@@ -54,7 +54,7 @@ KEPT_QUERY_MAX = 512
 class Responder:
     """Answers for one index. `local` are the server's own addresses, see `answer`; without `forwarder` what is not the
     cluster's is SERVFAIL. `failures` counts questions whose answering raised. `by_client`, if there is one, answers in
-    its place when it is known who asks; those of other server `blocks` for names of theirs.
+    its place when it is known who asks; those that `blocks` tells of queries for names of others.
 
     Answers are kept under their question, and, for queries that come again byte by byte, under everything a query
     says but its id. When the index changes, those made from what was touched are forgotten before anything is
@@ -68,7 +68,7 @@ class Responder:
     failures: int = 0
     kept: Keeper = field(default_factory=lambda: Keeper(shuffled))
     by_client: RespondTo | None = None
-    blocks: ZoneTable[Responder | None] | None = None
+    blocks: Callable[[bytes], Responder | None] | None = None
     _following: int = 0
     _seen: int = -1
 
@@ -121,7 +121,7 @@ class Responder:
     def _respond(self, data: bytes, stream: bool) -> Answered:
         if len(data) < HEADER_SIZE:
             return None
-        if self.blocks and (other := self.blocks.find(data, None)) is not None:
+        if self.blocks and (other := self.blocks(data)) is not None:
             return other.tcp(data) if stream else other.udp(data)
         if self.config.bufsize and (fitted := with_size_at_most(data, self.config.bufsize)) is not data:
             return self.tcp(fitted) if stream else self.udp(fitted)

@@ -34,7 +34,7 @@ class Block:
     """A server block: what answers for names of its `zones`, unless they are in a longer one of another block.
 
     Zones are as metrics call them. `log` are the classes of queries that get a line; `cached`: it has a cache;
-    `counted`: its queries are told of in metrics.
+    `counted`: its queries are told of in metrics; `plugins` are those that a Corefile names, None without one.
     """
 
     dns: DnsConfig = field(default_factory=DnsConfig)
@@ -46,6 +46,14 @@ class Block:
     zones: tuple[str, ...] = (".",)
     cached: bool = True
     counted: bool = True
+    plugins: frozenset[str] | None = None
+
+    @property
+    def outermost(self) -> tuple[str, str]:
+        """The plugins that have an upstream's answer, and one of our own, last by CoreDNS's order."""
+        if self.plugins is None or "loadbalance" in self.plugins:
+            return "loadbalance", "loadbalance"
+        return ("cache", "cache") if self.cached else ("forward", "kubernetes" if self.dns.zones else "hosts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,7 @@ def _block(values: Mapping[str, Any], read_file: ReadFile) -> dict[str, Any]:
         "zones": tuple(values.get("block", (".",))),
         "cached": bool(values.get("cache", True)),
         "counted": values.get("counted", True),
+        "plugins": values.get("plugins"),
     }
 
 

@@ -52,7 +52,7 @@ def read_corefile(
 def _of_block(server: Server) -> dict[str, Any]:
     """The values of a block; without the kubernetes plugin it has no zone of the cluster."""
     own = {"zone": "", "more-zones": [], "reverse-zones": [], "fallthrough": False} | server.values
-    own |= {"block": [zone_label(zone) for zone in server.zones], "counted": "metrics" in own}
+    own |= {"block": [zone_label(zone) for zone in server.zones], "counted": "metrics" in own, "plugins": server.names}
     forward = ForwardConfig(tuple(forwarded_zones(server)), first=False)
     return {**own, "forward-config": forward, **_cache(server.cache)}
 
@@ -70,7 +70,7 @@ def _of_all(blocks: Sequence[Block], servers: Sequence[Server]) -> dict[str, Any
 
 
 def _read_block(block: Block, read_file: ReadFile) -> Server:
-    server = Server([split_key(key)[0] for key in block.keys])
+    server = Server([split_key(key)[0] for key in block.keys], frozenset(plugin.name for plugin in block.plugins))
     seen: set[str] = set()
     for directive in block.plugins:
         if directive.name in seen - AGAIN:

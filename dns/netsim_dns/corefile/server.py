@@ -14,9 +14,10 @@ INSTEAD = "leave it out, or run CoreDNS itself (dns/README.md)"
 
 @dataclass(slots=True)
 class Server:
-    """What one block comes to. `cache` is None without a cache."""
+    """What one block comes to; `names` are its plugins'. `cache` is None without a cache."""
 
     zones: list[str]
+    names: frozenset[str]
     values: dict[str, Any] = field(default_factory=dict)
     forwards: list[ForwardZone] = field(default_factory=list)
     cache: CacheConfig | None = None

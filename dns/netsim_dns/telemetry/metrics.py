@@ -71,7 +71,7 @@ METRICS: dict[str, Metric] = {
         "histogram", "Time requests waited so that there are not too many", _REST, _REST_TIMES
     ),
     "kubernetes_rest_client_requests_total": Metric("counter", "Requests to the API", ("code", "method", "host")),
-    "hosts_entries": Metric("gauge", "Entries of the hosts table", ()),
+    "hosts_entries": Metric("gauge", "Entries of the hosts table", ("hostsfile",)),
     "hosts_reload_timestamp_seconds": Metric("gauge", "When the hosts table was last read, in epoch seconds", ()),
 }  # fmt: skip
 

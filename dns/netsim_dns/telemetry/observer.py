@@ -64,8 +64,15 @@ class Observer:
             self._tally.flush()
 
 
+# they are asked nothing
+SETTING_UP = frozenset({"bind", "health", "ready", "reload"})
+
+
 def _enabled(settings: Settings, block: Block) -> Iterator[str]:
-    """The plugins of CoreDNS whose work on a block's queries is done, by their names."""
+    """The plugins of CoreDNS whose work on a block's queries is done; of a Corefile those that it names."""
+    if block.plugins is not None:
+        yield from block.plugins - SETTING_UP
+        return
     yield from ("errors", "loadbalance")
     given = {
         "any": block.dns.hinfo_for_any,
@@ -116,22 +123,31 @@ def new_metrics() -> Metrics:
 
 _PROCESS = {
     "cpu_seconds_total": ("counter", "CPU time, user and system, of all workers"),
+    "max_fds": ("gauge", "Files that all workers may open"),
     "open_fds": ("gauge", "Open files of all workers"),
     "resident_memory_bytes": ("gauge", "Memory in use by all workers, what they share counted each time"),
     "start_time_seconds": ("gauge", "When the first worker started, in epoch seconds"),
+    "virtual_memory_bytes": ("gauge", "Address space in use by all workers"),
+    "virtual_memory_max_bytes": ("gauge", "Address space that a worker may use, -1: any"),
 }
+
+
+_LEAST = ("start_time_seconds", "virtual_memory_max_bytes")
 
 
 def process_values() -> dict[str, float]:
     """The usual values of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     with open("/proc/self/statm", encoding="ascii") as file:
-        pages = int(file.read().split()[1])
+        whole, resident = (int(pages) * resource.getpagesize() for pages in file.read().split()[:2])
     return {
         "cpu_seconds_total": usage.ru_utime + usage.ru_stime,
+        "max_fds": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         "open_fds": len(os.listdir("/proc/self/fd")),
-        "resident_memory_bytes": pages * resource.getpagesize(),
+        "resident_memory_bytes": resident,
         "start_time_seconds": _STARTED,
+        "virtual_memory_bytes": whole,
+        "virtual_memory_max_bytes": resource.getrlimit(resource.RLIMIT_AS)[0],
     }
 
 
@@ -140,6 +156,6 @@ def render_process(workers: Sequence[dict[str, float]]) -> str:
     lines: list[str] = []
     for name, (kind, text) in _PROCESS.items():
         values = [worker[name] for worker in workers]
-        value = min(values) if name == "start_time_seconds" else sum(values)
+        value = min(values) if name in _LEAST else sum(values)
         lines += render_metric(f"process_{name}", kind, text, [({}, value, None)])
     return "".join(f"{line}\n" for line in lines)

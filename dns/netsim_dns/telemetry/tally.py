@@ -19,7 +19,6 @@ from .metrics import Metrics
 from .registry import TYPES, rcode_name
 
 KEYS_MAX = 4096
-OUTERMOST = "loadbalance"
 _V4_SIZES = (2, 16)  # of a socket address as a tuple, and as bytes
 WAITING_MAX = 256
 _DO = 0x80
@@ -75,6 +74,7 @@ class Tally:
         self._zones = ZoneTable({zone: zone for block in blocks for zone in block.zones})
         self.by_shape = [block.zones for block in blocks if block.counted] == [(".",)] and len(blocks) == 1
         self._cached = frozenset(zone for block in blocks for zone in block.zones if block.cached)
+        self._outermost = {zone: block.outermost for block in blocks for zone in block.zones}
         self._uncounted = frozenset(zone for block in blocks for zone in block.zones if not block.counted)
 
     def __call__(self, proto: str, exchanges: Sequence[Exchange], seconds: float) -> None:
@@ -154,7 +154,7 @@ class Tally:
             name = "BADVERS" if _bad_version(tail) else rcode_name(rcode)
             # what says nothing but SERVFAIL or REFUSED was made of a plugin's word that it failed
             own = zone == DROPPED or (bare and rcode in (SERVFAIL, REFUSED))
-            plugin = "" if own else OUTERMOST
+            plugin = "" if own else self._outermost[zone][0 if flags & _RA else 1]
             if zone in self._cached:
                 metrics.add("cache_requests_total", *block, amount=times)
             metrics.add("dns_responses_total", *block, name, plugin, amount=times)

@@ -110,6 +110,14 @@ def test_names_of_no_block_are_refused_and_those_of_one_fail(tmp_path: Path) -> 
     assert said(ask(responder, "www.example.test.")) == ("SERVFAIL", [])
 
 
+def test_a_blocks_plugins_see_its_own_names_only(tmp_path: Path) -> None:
+    text = "cluster.local:53 {\nkubernetes cluster.local in-addr.arpa\nany\nbufsize 700\n}\n"
+    responder, _ = plugged_of(settings_of(tmp_path / "Corefile", text))
+    for name, qtype in (("www.other.test.", "ANY"), ("1.0.96.10.in-addr.arpa.", "PTR")):
+        reply = ask(responder, name, qtype, payload=1232)
+        assert (said(reply), reply.payload) == (("REFUSED", []), 1232)
+
+
 def test_the_cluster_answers_for_its_names_before_they_are_forwarded(tmp_path: Path) -> None:
     text = ".:53 {\nkubernetes cluster.local\nforward x.cluster.local 192.0.2.1\n}\n"
     responder, _ = plugged_of(settings_of(tmp_path / "Corefile", text))

@@ -470,7 +470,7 @@ def test_hosts_are_taken_over_with_the_settings_and_when_their_file_changes(runn
     table.write_text("nonsense\n")
     running.look()
     until(lambda: "the hosts before stay" in running.log.read_text())
-    assert running.value("coredns_hosts_entries") == 4
+    assert running.value(f'coredns_hosts_entries{{hostsfile="{table}"}}') == 4
 
 
 def test_pages(running: Running) -> None:
@@ -478,7 +478,9 @@ def test_pages(running: Running) -> None:
     asked = running.value("coredns_dns_requests_total")
     running.ask()
     assert running.value("coredns_dns_requests_total") == asked + 1
-    assert running.value("process_resident_memory_bytes") > 1e6
+    assert running.value("process_virtual_memory_bytes") > running.value("process_resident_memory_bytes") > 1e6
+    assert running.value("process_max_fds") > running.value("process_open_fds") > 3
+    assert running.value("process_virtual_memory_max_bytes") == -1
     until(lambda: running.value("coredns_health_request_duration_seconds_count") > 0, why="it asks itself each second")
     with pytest.raises(urllib.error.HTTPError, match="404"):
         running.page(running.metrics, "/other")

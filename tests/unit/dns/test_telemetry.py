@@ -138,6 +138,35 @@ def test_what_a_plugin_has_failed_at_is_the_servers_and_zones_are_blocks(
     assert value(text, "dns_request_duration_seconds_count") == 3
 
 
+@pytest.mark.parametrize(
+    ("plugins", "cached", "seen"),
+    [
+        (None, True, "loadbalance"),
+        ({"cache", "loadbalance"}, True, "loadbalance"),
+        ({"cache", "kubernetes"}, True, "cache"),
+        ({"kubernetes"}, False, "kubernetes"),
+    ],
+)
+def test_answers_are_counted_by_the_plugin_that_has_them_last(
+    responder: Responder, plugins: set[str] | None, cached: bool, seen: str
+) -> None:
+    metrics = Metrics()
+    block = Block(plugins=frozenset(plugins) if plugins else None, cached=cached)
+    tally = Tally(metrics, (("0.0.0.0", 53),), [block])
+    tally("udp", [exchange(responder, SVC1)], 0.001)
+    tally.flush()
+    assert value(metrics.render(), "dns_responses_total", plugin=seen) == 1
+    assert block.outermost[0] == ("forward" if seen == "kubernetes" else seen)
+
+
+def test_a_corefiles_plugins_are_those_that_are_enabled() -> None:
+    named = frozenset({"errors", "kubernetes", "health", "ready", "bind", "reload", "prometheus"})
+    metrics = Metrics()
+    Observer(Settings(plugins=named, others=(Block(zones=("a.test.",), plugins=frozenset({"hosts"})),)), metrics)
+    rows = sorted((labels[1], labels[3]) for labels in metrics.values["plugin_enabled"])
+    assert rows == [(".", "errors"), (".", "kubernetes"), (".", "prometheus"), ("a.test.", "hosts")]
+
+
 def test_blocks_have_their_own_lines_and_are_counted_where_they_say_so(responder: Responder) -> None:
     metrics, lines = Metrics(), list[str]()
     blocks = [Block(zones=(".",), counted=False), Block(zones=("cluster.local.",))]
