@@ -25,6 +25,7 @@ _SHARED: dict[Kind, tuple[str, ...]] = {
     kinds.ENDPOINT_SLICES: ("metadata", "endpoints"),
     kinds.SECRETS: ("metadata", "data", "stringData"),
     kinds.EVENTS: ("metadata", "involvedObject", "source"),
+    kinds.LEASES: ("metadata", "spec"),
 }
 """What has no defaults in it, and need not be copied before they are filled in; of other kinds only the metadata."""
 
@@ -211,8 +212,8 @@ def _quota(quota: Obj) -> None:
 def _lease(lease: Obj) -> None:
     """Of coordinated elections, whose gate is off, nothing is kept."""
     spec = lease.setdefault("spec", {})
-    for name in ("strategy", "preferredHolder"):
-        spec.pop(name, None)
+    if "strategy" in spec or "preferredHolder" in spec:
+        lease["spec"] = {key: value for key, value in spec.items() if key not in ("strategy", "preferredHolder")}
 
 
 def _network_policy(policy: Obj) -> None:

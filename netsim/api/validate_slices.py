@@ -25,7 +25,10 @@ def endpoint_slice(obj: Obj) -> Iterator[Cause]:
         yield causes.too_many("endpoints", len(found), _MOST_ENDPOINTS)
         return
     for index, endpoint in enumerate(found):
-        yield from _endpoint(f"endpoints[{index}]", endpoint, kind, own)
+        addresses = endpoint.get("addresses") or ()
+        plain = len(addresses) == 1 and _is_plain(addresses[0], endpoint.get("nodeName"), kind, own)
+        if not plain or "hostname" in endpoint or "hints" in endpoint:
+            yield from _endpoint(f"endpoints[{index}]", endpoint, kind, own)
 
 
 def _endpoint(field: str, endpoint: Obj, kind: str, own: bool) -> Iterator[Cause]:
@@ -35,9 +38,8 @@ def _endpoint(field: str, endpoint: Obj, kind: str, own: bool) -> Iterator[Cause
     elif len(addresses) > _MOST_ADDRESSES:
         yield causes.too_many(f"{field}.addresses", len(addresses), _MOST_ADDRESSES)
     for at, address in enumerate(addresses):
-        if not _is_address(address, kind, own):
-            yield from _address(f"{field}.addresses", at, address, kind, own)
-    if "nodeName" in endpoint and not _is_node(endpoint["nodeName"]):
+        yield from _address(f"{field}.addresses", at, address, kind, own)
+    if "nodeName" in endpoint:
         yield from causes.dns_subdomain(f"{field}.nodeName", endpoint["nodeName"])
     if "hostname" in endpoint:
         yield from causes.dns_label(f"{field}.hostname", endpoint["hostname"])
@@ -46,13 +48,10 @@ def _endpoint(field: str, endpoint: Obj, kind: str, own: bool) -> Iterator[Cause
 
 
 @lru_cache(16384)  # whenever one endpoint of a Service changes, all are told again
-def _is_address(address: str, kind: str, own: bool) -> bool:
-    return not any(_address("", 0, address, kind, own))
-
-
-@lru_cache(8192)
-def _is_node(name: str) -> bool:
-    return not any(causes.dns_subdomain("", name))
+def _is_plain(address: str, node: str | None, kind: str, own: bool) -> bool:
+    """Whether nothing is wrong with an endpoint's only address and its node."""
+    wrong = any(_address("", 0, address, kind, own))
+    return not wrong and (node is None or not any(causes.dns_subdomain("", node)))
 
 
 def _address(field: str, at: int, address: str, kind: str, own: bool) -> Iterator[Cause]:
