@@ -73,6 +73,88 @@ def test_flags_win(tmp_path: Path) -> None:
     assert found.dns.ttl == 9 and found.forward.zones[0].upstreams == (("192.0.2.1", 53),)
 
 
+K3S = """\
+.:53 {
+    errors
+    health
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        pods insecure
+        fallthrough in-addr.arpa ip6.arpa
+    }
+    hosts NODEHOSTS {
+        ttl 60
+        reload 15s
+        fallthrough
+    }
+    prometheus :9153
+    cache 30
+    loop
+    reload
+    loadbalance
+    import /nonexistent/*.override
+    forward . /etc/resolv.conf
+}
+import /nonexistent/*.server
+"""
+MINIKUBE = KUBEADM.replace(
+    "    prometheus", "    hosts {\n 192.168.49.1 host.minikube.internal\n fallthrough\n }\n    log\n    prometheus"
+)
+OPENSHIFT = """\
+.:5353 {
+    bufsize 1232
+    errors
+    log . {
+        class error
+    }
+    health {
+        lameduck 20s
+    }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        pods insecure
+        fallthrough in-addr.arpa ip6.arpa
+    }
+    prometheus 127.0.0.1:9153
+    forward . /etc/resolv.conf {
+        policy sequential
+    }
+    cache 900 {
+        denial 9984 30
+    }
+    reload
+}
+"""
+NODE_LOCAL = "".join(
+    f"{zone}:53 {{\n    errors\n    cache {cache}\n    reload\n    loop\n    bind 169.254.20.10 10.96.0.10\n"
+    f"    forward . {upstream}\n    prometheus :9253\n{more}}}\n"
+    for zone, cache, upstream, more in (
+        ("cluster.local", "{\n success 9984 30\n denial 9984 5\n}", "10.96.0.11 {\n force_tcp\n}",
+         "    health 169.254.20.10:8080\n"),
+        ("in-addr.arpa", "30", "10.96.0.11 {\n force_tcp\n}", ""),
+        (".", "30", "/etc/resolv.conf", ""),
+    )
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "zones", "files"),
+    [
+        (K3S, [(".",)], 1),
+        (MINIKUBE, [(".",)], 0),
+        (OPENSHIFT, [(".",)], 0),
+        (NODE_LOCAL, [("cluster.local.",), ("in-addr.arpa.",), (".",)], 0),
+    ],
+    ids=["k3s", "minikube", "OpenShift", "NodeLocal DNSCache"],
+)
+def test_those_of_distributions(tmp_path: Path, text: str, zones: list[tuple[str]], files: int) -> None:
+    (tmp_path / "hosts").write_text("192.0.2.7 node-1\n")
+    found = settings_of(tmp_path, text.replace("NODEHOSTS", str(tmp_path / "hosts")))
+    assert [block.zones for block in found.blocks] == zones
+    assert all(block.counted and block.forward.zones for block in found.blocks)
+    assert bool(found.hosts) == ("hosts" in text) and len(found.hosts_files) >= files
+
+
 def test_what_people_add(tmp_path: Path) -> None:
     more = "    errors { # all of them\n      stacktrace\n    }\n    log {\n class denial error\n}\n"
     text = KUBEADM.replace("    errors\n", more)
