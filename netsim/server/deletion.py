@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 
 from netsim.api import errors, kinds
@@ -43,9 +43,11 @@ def _invalid(field: str, message: str, reason: str = errors.INVALID) -> StatusEr
 
 
 def parse_delete_options(request: Request) -> DeleteOptions:
-    """From the body where there is one, else from the query."""
-    body = decode_body(request.body, request.header("content-type"), "DeleteOptions") if request.body else {}
-    return delete_options(body, request)
+    """From the body where there is one, and then from that alone, else from the query."""
+    if not request.body:
+        return delete_options({}, request)
+    body = decode_body(request.body, request.header("content-type"), "DeleteOptions")
+    return delete_options(body, replace(request, query=[]))
 
 
 def delete_options(body: Obj, request: Request) -> DeleteOptions:

@@ -52,9 +52,8 @@ class Outcome(NamedTuple):
         return core.wire(kind, self.item) if self.item is not None else orjson.dumps(self.obj)
 
 
-def _check_new(kind: Kind, namespace: str, obj: Obj) -> None:
+def _check_new(kind: Kind, obj: Obj) -> None:
     metadata = obj["metadata"]
-    check_identity(kind, namespace, "", obj)
     # Kubernetes overlooks what is no number, and answers 500 to what is one, though the mistake is the client's.
     if str(metadata.get("resourceVersion") or "0").strip("0").isdecimal():
         raise bad_request("resourceVersion should not be set on objects to be created")
@@ -83,10 +82,11 @@ async def create_object(
     core: Core, kind: Kind, namespace: str, obj: Obj, user: User, *, dry_run: bool = False, manager: Manager = SERVER
 ) -> Outcome:
     """Create an object of `kind` (complete, with metadata) as `manager`'s; raises StatusError."""
-    _check_new(kind, namespace, obj)
+    check_identity(kind, namespace, "", obj)
     given = obj["metadata"].get("name") or ""
     if kind.namespaced:
         await admission.check_namespace(core, kind, namespace, given)
+    _check_new(kind, obj)
     for attempt in range(1 if given else _NAME_TRIES):
         name = given or core.new_name(obj["metadata"]["generateName"])
         try:

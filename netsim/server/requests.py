@@ -87,6 +87,8 @@ def _resource_target(request: Request, registry: Registry, group: str, version: 
         namespace, parts = parts[1], parts[2:]
     resource, name, subresource = [*parts, "", ""][:3]
     kind = registry.by_plural(group, version, resource)
+    if namespace and kind is kinds.NAMESPACES:  # they are in none: rights in one say nothing of the others
+        kind = None
     verb = "watch" if watch else _verb(request, name)
     if kind is kinds.NAMESPACES and name:
         namespace = name

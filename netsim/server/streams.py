@@ -195,6 +195,7 @@ async def _check_create(core: Core, call: Call) -> None:
 
 async def execute(core: Core, call: Call) -> Response:
     await _check_create(core, call)
+    await core.item(call.kind, call.namespace, call.target.name)
     if not call.request.params("command"):
         raise bad_request("you must specify at least one command for the container")
     return await _container_stream(core, call, "exec")
@@ -202,6 +203,7 @@ async def execute(core: Core, call: Call) -> Response:
 
 async def attach(core: Core, call: Call) -> Response:
     await _check_create(core, call)
+    await core.item(call.kind, call.namespace, call.target.name)
     return await _container_stream(core, call, "attach")
 
 

@@ -30,18 +30,25 @@ def _too_old(asked: int, oldest: int) -> StatusError:
     return errors.expired(f"too old resource version: {asked} ({oldest})")
 
 
+def one_name(name: str, selector: str) -> str:
+    """A field selector with the name that the path of a watch says, if it says one (pure)."""
+    if not name:
+        return selector
+    escaped = name.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")
+    return ",".join(part for part in (f"metadata.name={escaped}", selector) if part)
+
+
 class Watch:
     """One watcher's view: from store frames to the lines it gets."""
 
     def __init__(self, core: Core, call: Call, options: ListOptions) -> None:
         self.core, self.call, self.options = core, call, options
         kind = call.kind
-        self.selection: Selection = compile_selection(
-            kind, call.namespace, options.label_selector, options.field_selector
-        )
+        selector = one_name(call.target.name, options.field_selector)
+        self.selection: Selection = compile_selection(kind, call.namespace, options.label_selector, selector)
         self._everything = self.selection.everything or self.selection.single
         exact = self.selection.exact
-        self._form = "\n".join((kind.api_version, exact, options.label_selector, options.field_selector))
+        self._form = "\n".join((kind.api_version, exact, options.label_selector, selector))
         self._shape = call.format.shape
         self._plain = not self._shape and not is_view(kind)
         self._with_columns = True
