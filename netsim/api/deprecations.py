@@ -5,6 +5,7 @@ The texts are those that kubectl shows after "Warning: ", as in Kubernetes 1.36.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterable, Iterator
 
 from netsim.api import kinds, names
@@ -36,10 +37,10 @@ def warnings_of(kind: Kind, obj: Obj) -> list[str]:
 
 
 def update_warnings_of(kind: Kind, obj: Obj, old: Obj) -> list[str]:
-    """What its author is warned of when an object is changed: of Services always, of drivers when their tokens have
-    changed, of templates when the spec has. Pods are changed by programs."""
+    """What its author is warned of when an object is changed: of Services and Secrets always, of drivers when their
+    tokens have changed, of templates when the spec has. Pods are changed by programs."""
     tokens = [(each.get("spec") or {}).get("tokenRequests") for each in (obj, old)] if kind is kinds.CSI_DRIVERS else []
-    if kind is kinds.SERVICES or tokens[:1] != tokens[1:]:
+    if kind in (kinds.SECRETS, kinds.SERVICES) or tokens[:1] != tokens[1:]:
         return warnings_of(kind, obj)
     if kind in _TEMPLATES and obj["metadata"].get("generation") != old["metadata"].get("generation"):
         return list(_template(obj))
@@ -53,6 +54,17 @@ def _csi_driver(obj: Obj) -> Iterator[str]:
             "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent "
             "possible logging of tokens in volume attributes"
         )
+
+
+def _secret(obj: Obj) -> Iterator[str]:
+    """A pair of certificate and key of which one is no PEM at all; whether the two fit is not looked at."""
+    data = obj.get("data") or {}
+    if obj.get("type") != "kubernetes.io/tls":
+        return
+    for name, key in (("certificate", "tls.crt"), ("key", "tls.key")):
+        if b"-----BEGIN " not in base64.b64decode(data.get(key) or ""):
+            yield f"tls: failed to find any PEM data in {name} input"
+            return
 
 
 def _endpoint_slice(obj: Obj) -> Iterator[str]:
@@ -233,6 +245,7 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[str]]] = {
     kinds.PERSISTENT_VOLUMES: _volume,
     kinds.PERSISTENT_VOLUME_CLAIMS: _storage_class,
     kinds.PODS: _pod,
+    kinds.SECRETS: _secret,
     kinds.SERVICES: _service,
     kinds.JOBS: _job,
     kinds.CRON_JOBS: _cron_job,

@@ -18,6 +18,7 @@ _FIXED = (
     "eventTime", "action", "related", "reportingComponent", "reportingInstance",
 )  # fmt: skip
 """What stays; Kubernetes tells the reason twice."""
+_TEXTS = ("reason", "message", "type", "action", "reportingComponent", "reportingInstance")
 
 
 def event(obj: Obj) -> Iterator[Cause]:
@@ -73,7 +74,7 @@ def strict_event_update(new: Obj, old: Obj) -> Iterator[Cause]:
     for field in _FIXED:
         if (new.get(field) or None) != (old.get(field) or None):
             told = "reportingController" if field == "reportingComponent" else field
-            yield causes.invalid(told, new.get(field), causes.IMMUTABLE)
+            yield causes.invalid(told, new.get(field, "" if field in _TEXTS else None), causes.IMMUTABLE)
 
 
 def _series(obj: Obj) -> Iterator[Cause]:

@@ -25,7 +25,7 @@ def endpoint_slice(obj: Obj) -> Iterator[Cause]:
         yield causes.too_many("endpoints", len(found), _MOST_ENDPOINTS)
         return
     for index, endpoint in enumerate(found):
-        addresses = endpoint.get("addresses") or ()
+        addresses = endpoint.get("addresses") or []
         plain = len(addresses) == 1 and _is_plain(addresses[0], endpoint.get("nodeName"), kind, own)
         if not plain or "hostname" in endpoint or "hints" in endpoint:
             yield from _endpoint(f"endpoints[{index}]", endpoint, kind, own)

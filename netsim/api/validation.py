@@ -132,7 +132,9 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
 }
 
 # Of which it is told first what may not change, then what is wrong in itself.
-_CHANGES_FIRST = frozenset((kinds.CONFIG_MAPS, kinds.INGRESS_CLASSES, kinds.SECRETS, kinds.SERVICES))
+_CHANGES_FIRST = frozenset(
+    (kinds.CONFIG_MAPS, kinds.INGRESS_CLASSES, kinds.SECRETS, kinds.SERVICES, kinds.VOLUME_ATTRIBUTES_CLASSES)
+)
 
 # What is looked at before all else, and alone if it is wrong: addresses are allotted before a Service is judged.
 _FIRST_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {

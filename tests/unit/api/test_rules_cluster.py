@@ -197,6 +197,11 @@ def test_a_node_keeps_neither_a_dynamic_configuration_nor_ranges_that_differ() -
     ("kind", "changes", "warning"),
     [
         (SLICE, {"addressType": "FQDN"}, "spec.addressType: FQDN endpoints are deprecated"),
+        (
+            kinds.SECRETS,
+            {"type": "kubernetes.io/tls", "data": {"tls.crt": "YQ==", "tls.key": "YQ=="}},
+            "tls: failed to find any PEM data in certificate input",
+        ),
         (NODE, {"spec.externalID": "x"}, "spec.externalID: this field is deprecated, and is unused by Kubernetes"),
         (
             SVC,
