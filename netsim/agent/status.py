@@ -23,7 +23,8 @@ def build_status(pod: Obj, state: PodState, now: float, *host_ips: str) -> Obj:
     `host_ips` are the node's addresses, one of each family.
     """
     old = pod.get("status") or {}
-    own = [observed(condition, pod) for condition in conditions(pod, state)]
+    # What is null the API server writes itself; to be told of it, it must take the long way of decoding.
+    own = [_without_nulls(observed(condition, pod)) for condition in conditions(pod, state)]
     status: Obj = {
         "phase": pod_phase(pod, state),
         "conditions": merge_conditions(old.get("conditions") or [], own, stamp(now)),
@@ -45,6 +46,10 @@ def build_status(pod: Obj, state: PodState, now: float, *host_ips: str) -> Obj:
     if state.ended_reason:
         status |= {"reason": state.ended_reason, "message": state.ended_message}
     return status
+
+
+def _without_nulls(condition: Obj) -> Obj:
+    return {key: value for key, value in condition.items() if value is not None}
 
 
 def pod_phase(pod: Obj, state: PodState) -> str:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from netsim.agent.model import Exit, Failure
 from netsim.agent.status import build_status
+from netsim.api.kinds import PODS
+from netsim.api.schema_fit import fits
 
 NOW = 1020.0
 
@@ -21,6 +23,12 @@ def test_a_running_ready_pod(pod, state, container):
         found["containerID"] == "netsim://id-c" and found["imageID"] == "x@sha" and found["ready"] and found["started"]
     )
     assert found["state"] == {"running": {"startedAt": "1970-01-01T00:16:41Z"}} and found["lastState"] == {}
+
+
+def test_a_status_is_decoded_the_short_way(pod, state, container):
+    for found in (state(container(ready=True, started=True)), state(container(code=0)), state(sandbox=False)):
+        status = build_status(pod(), found, NOW, "172.30.0.11")
+        assert fits(PODS, {"metadata": {"name": "p"}, "status": status})
 
 
 def test_a_pod_of_a_dual_stack_node_has_both_of_its_addresses(pod, state):
