@@ -43,10 +43,9 @@ CNAME_CHAIN_MAX = 11
 LEFT = Answer(SERVFAIL, authoritative=False, elsewhere=True)
 
 
-def outside(qname: Labels, config: DnsConfig) -> Answer:
+def outside(config: DnsConfig) -> Answer:
     """For a name in no zone."""
-    inside = find_zone(names.lower(qname), config.block) is not None
-    return LEFT if inside else Answer(REFUSED, authoritative=False)
+    return LEFT if config.catch_all else LEFT._replace(rcode=REFUSED)
 
 
 def obsolete(question: Question) -> Answer:

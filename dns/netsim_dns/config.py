@@ -48,7 +48,7 @@ class DnsConfig:
     `local_addresses` this server's own addresses, by which it finds the Service it stands behind (for NS; None: the
     host's, when listening on a wildcard); `udp_max` the largest UDP answer in bytes whatever the client advertises;
     `bufsize` the most that what it advertises counts for, and is repeated as (0: as it says);
-    `block` the zones in which names that nobody answers for are SERVFAIL; elsewhere they are REFUSED;
+    `catch_all` off: names outside all zones are REFUSED, not SERVFAIL, where no upstream is asked;
     `startup_timeout` seconds to wait for the API before answering what is known; `lameduck` seconds of service after
     SIGTERM; `health_listen`, `ready_listen` the HTTP probes, None for off.
 
@@ -75,7 +75,7 @@ class DnsConfig:
     local_addresses: tuple[str, ...] | None = None
     udp_max: int = 4096
     bufsize: int = 0
-    block: tuple[str, ...] = (".",)
+    catch_all: bool = True
     startup_timeout: float = 5.0
     lameduck: float = 5.0
     health_listen: Listen | None = ("0.0.0.0", 8080)
@@ -106,7 +106,8 @@ class DnsConfig:
     @property
     def zones(self) -> tuple[str, ...]:
         """All zones served."""
-        return tuple(zone for zone in (self.zone, *self.more_zones, *self.reverse_zones) if zone)
+        others = (*self.more_zones, *self.reverse_zones)
+        return (self.zone, *others) if self.zone else others
 
     @property
     def effective_ttl(self) -> int:

@@ -171,5 +171,5 @@ class Plugged:
         for block, plugged in self._others.items():
             zones |= dict.fromkeys(block.zones, plugged.responder)
         alone = not self._others and settings.zones == (".",)
-        nobody = Responder(Index(), replace(settings.dns, block=(), bufsize=0, hinfo_for_any=False, **_NO_ZONES))
+        nobody = Responder(Index(), replace(settings.dns, catch_all=False, bufsize=0, hinfo_for_any=False, **_NO_ZONES))
         self._responder.blocks = None if alone else partial(ZoneTable(zones).find, default=nobody)

@@ -236,7 +236,7 @@ class Responder:
         return answer
 
     def _find(self, question: Question, context: Context | None) -> Answer:
-        return outside(question.qname, self.config) if context is None else answer_context(context, self.local)
+        return outside(self.config) if context is None else answer_context(context, self.local)
 
 
 def shuffled(records: Sequence[bytes]) -> Sequence[bytes]:

@@ -143,7 +143,7 @@ def _dns_config(values: Mapping[str, Any]) -> DnsConfig:
         hinfo_for_any=values.get("any", default.hinfo_for_any),
         udp_max=values.get("udp-max", default.udp_max),
         bufsize=values.get("bufsize", default.bufsize),
-        block=tuple(values.get("block", (".",))) if values.get("catch-all", True) else (),
+        catch_all=values.get("catch-all", default.catch_all),
         more_zones=tuple(values.get("more-zones", default.more_zones)),
         reverse_zones=tuple(z for text in values.get("reverse-zones", default.reverse_zones) for z in _reverse(text)),
         startup_timeout=values.get("startup-timeout", default.startup_timeout),

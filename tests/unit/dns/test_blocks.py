@@ -118,6 +118,13 @@ def test_a_blocks_plugins_see_its_own_names_only(tmp_path: Path) -> None:
         assert (said(reply), reply.payload) == (("REFUSED", []), 1232)
 
 
+def test_what_a_rewrite_leads_to_is_for_the_same_block(tmp_path: Path) -> None:
+    stub = STUB.replace("hosts {", "rewrite name r.stub.test web.shop.svc.cluster.local\nhosts {")
+    responder, _ = plugged_of(settings_of(tmp_path / "Corefile", MAIN.replace(".:53", "cluster.local:53") + stub))
+    assert said(ask(responder, "web.shop.svc.cluster.local.")) == ("NOERROR", ["10.96.0.20"])
+    assert said(ask(responder, "r.stub.test.")) == ("SERVFAIL", [])
+
+
 def test_the_cluster_answers_for_its_names_before_they_are_forwarded(tmp_path: Path) -> None:
     text = ".:53 {\nkubernetes cluster.local\nforward x.cluster.local 192.0.2.1\n}\n"
     responder, _ = plugged_of(settings_of(tmp_path / "Corefile", text))

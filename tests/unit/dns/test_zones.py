@@ -76,7 +76,7 @@ def test_only_the_reverse_zones_given_are_served() -> None:
 
 
 def test_without_a_block_for_all_names_others_are_refused() -> None:
-    for config, rcode in ((DnsConfig(), dns.rcode.SERVFAIL), (DnsConfig(block=()), dns.rcode.REFUSED)):
+    for config, rcode in ((DnsConfig(), dns.rcode.SERVFAIL), (DnsConfig(catch_all=False), dns.rcode.REFUSED)):
         reply = ask(config, "www.example.test.", "A", 1232)
         assert (reply.rcode(), reply.flags & 0x0400, reply.payload) == (rcode, 0, 1232)
 
