@@ -96,14 +96,13 @@ class Small(NamedTuple):
 
 @contextlib.contextmanager
 def small_cluster(directory: Path, coredns: str | None) -> Iterator[Small]:
-    """Netsim and CoreDNS read the same API."""
-    port = f"127.0.0.1:{dns_load.free_port()}"
+    """Netsim and CoreDNS read the same API, and kubeadm's Corefile."""
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(dns_coredns.api(dns_load.cluster(*_SMALL)))
         config = dns_coredns.kubeconfig(directory, url)
         yield Small(
             stack.enter_context(netsim_of("--kubeconfig", config)),
-            stack.enter_context(netsim_of("--kubeconfig", config, "--metrics", port)),
+            stack.enter_context(netsim_of("--kubeconfig", config, "--config", dns_coredns.kubeadm_corefile(directory))),
             stack.enter_context(knot(directory, _SMALL[0])),
             (
                 stack.enter_context(dns_coredns.coredns(coredns, directory, url, kubeadm=False)),

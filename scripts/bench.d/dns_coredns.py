@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,17 @@ _KINDS = {
     "/api/v1/services": ("v1", "Service"),
     "/apis/discovery.k8s.io/v1/endpointslices": ("discovery.k8s.io/v1", "EndpointSlice"),
 }
+_PLACES = ("ready", "health", "metrics")
 _PLAIN = """\
 .:{port} {{
     bind 127.0.0.1
     ready 127.0.0.1:{ready}
     kubernetes cluster.local in-addr.arpa ip6.arpa {{
-        endpoint {api}
+        {endpoint}
     }}
 }}
 """
-# kubeadm's; the upstream is never asked
+# kubeadm's, for both servers; the upstream is never asked
 _KUBEADM = """\
 .:{port} {{
     bind 127.0.0.1
@@ -39,7 +40,7 @@ _KUBEADM = """\
     }}
     ready 127.0.0.1:{ready}
     kubernetes cluster.local in-addr.arpa ip6.arpa {{
-        endpoint {api}
+        {endpoint}
         pods insecure
         fallthrough in-addr.arpa ip6.arpa
         ttl 30
@@ -123,13 +124,23 @@ def kubeconfig(directory: Path, url: str) -> str:
     return str(path)
 
 
+def kubeadm_corefile(directory: Path) -> str:
+    """The path of kubeadm's Corefile for netsim, which learns elsewhere where the API is."""
+    return str(_write(directory, _KUBEADM, free_port(), "", {name: free_port() for name in _PLACES}))
+
+
+def _write(directory: Path, text: str, port: int, endpoint: str, places: Mapping[str, int]) -> Path:
+    path = directory / f"Corefile-{port}"
+    path.write_text(text.format(endpoint=endpoint, port=port, **places))
+    return path
+
+
 @contextlib.contextmanager
 def coredns(program: str, directory: Path, url: str, kubeadm: bool) -> Iterator[Server]:
     """CoreDNS on one CPU once it has read all, with the kubernetes plugin alone or as kubeadm configures it."""
     port = free_port()
-    places = {name: free_port() for name in ("ready", "health", "metrics")}
-    corefile = directory / f"Corefile-{port}"
-    corefile.write_text((_KUBEADM if kubeadm else _PLAIN).format(api=url, port=port, **places))
+    places = {name: free_port() for name in _PLACES}
+    corefile = _write(directory, _KUBEADM if kubeadm else _PLAIN, port, f"endpoint {url}", places)
     server = Server(["env", "GOMAXPROCS=1", program, "-conf", str(corefile)], port)
     try:
         wait_for("CoreDNS", lambda: _ready(places["ready"]))
