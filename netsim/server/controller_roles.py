@@ -1,5 +1,5 @@
 """What each controller may do where it has an identity of its own (kube-system/NAME, bound to system:controller:NAME):
-for those controllers of kube-controller-manager that exist here. Pure data."""
+for all those of kube-controller-manager and cloud-controller-manager, which may run in netsim's place. Pure data."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ _ALL = ("create", "delete", "get", "list", "patch", "update", "watch")
 _KEEP = ("get", "list", "update", "watch")
 _APPS, _CORE, _BATCH, _SLICES, _CSR = "apps,extensions", "", "batch", "discovery.k8s.io", "certificates.k8s.io"
 _CLAIMS, _VOLUMES = "persistentvolumeclaims", "persistentvolumes"
+_DEVICES, _NETWORKS, _STORAGE = "resource.k8s.io", "networking.k8s.io", "storage.k8s.io"
+_ADMISSION = "admissionregistration.k8s.io"
 _STATUS = ("patch", "update")
 _EVENTS = rule(("create", "patch", "update"), ",events.k8s.io", "events")
 _CLIENT, _KUBELET_CLIENT, _SERVING, _UNKNOWN = (
@@ -33,6 +35,16 @@ _RESTRICTED = rule(("create",), _SLICES, "endpointslices/restricted")
 _SLICE_WRITER = rule(("create", "delete", *_KEEP), _SLICES, "endpointslices")
 
 CONTROLLER_RULES: dict[str, list[Obj]] = {
+    "attachdetach-controller": [
+        rule(_FOLLOW, _CORE, _CLAIMS, _VOLUMES),
+        rule(READ, _CORE, "nodes"),
+        rule(_STATUS, _CORE, "nodes/status"),
+        rule(_FOLLOW, _CORE, "pods"),
+        _EVENTS,
+        rule(("create", "delete", *READ), _STORAGE, "volumeattachments"),
+        rule(READ, _STORAGE, "csidrivers"),
+        rule(READ, _STORAGE, "csinodes"),
+    ],
     "certificate-controller": [
         rule(("delete", *READ), _CSR, "certificatesigningrequests"),
         rule(("update",), _CSR, "certificatesigningrequests/approval", "certificatesigningrequests/status"),
@@ -62,6 +74,14 @@ CONTROLLER_RULES: dict[str, list[Obj]] = {
         *_own(_KEEP, _APPS, "deployments"),
         rule(_ALL, _APPS, "replicasets"),
         rule(_KEEP, _CORE, "pods"),
+        _EVENTS,
+    ],
+    "device-taint-eviction-controller": [
+        rule(("delete", *READ), _CORE, "pods"),
+        rule(_STATUS, _CORE, "pods/status"),
+        rule(READ, _DEVICES, "resourceclaims"),
+        rule(READ, _DEVICES, "resourceslices"),
+        rule(READ, _DEVICES, "deviceclasses"),
         _EVENTS,
     ],
     "disruption-controller": [
@@ -102,6 +122,12 @@ CONTROLLER_RULES: dict[str, list[Obj]] = {
         rule(("create", *READ), _CORE, _CLAIMS),
         _EVENTS,
     ],
+    "expand-controller": [
+        rule((*READ, *_STATUS), _CORE, _VOLUMES),
+        rule(_STATUS, _CORE, f"{_CLAIMS}/status"),
+        rule(READ, _CORE, _CLAIMS),
+        _EVENTS,
+    ],
     "generic-garbage-collector": [rule(("delete", "get", "list", "patch", "update", "watch"), "*", "*"), _EVENTS],
     "horizontal-pod-autoscaler": [
         rule(READ, "autoscaling", "horizontalpodautoscalers"),
@@ -114,6 +140,10 @@ CONTROLLER_RULES: dict[str, list[Obj]] = {
         _EVENTS,
     ],
     "job-controller": [*_own(("get", "list", "patch", "update", "watch"), _BATCH, "jobs"), _PODS, _EVENTS],
+    "legacy-service-account-token-cleaner": [
+        rule(("get",), _CORE, "configmaps", names=("kube-apiserver-legacy-service-account-token-tracking",)),
+        rule(("delete", "patch"), _CORE, "secrets"),
+    ],
     "namespace-controller": [
         rule(("delete", *READ), _CORE, "namespaces"),
         rule(("update",), _CORE, "namespaces/finalize", "namespaces/status"),
@@ -132,7 +162,7 @@ CONTROLLER_RULES: dict[str, list[Obj]] = {
         rule(_KEEP, _CORE, _CLAIMS),
         rule(("update",), _CORE, f"{_CLAIMS}/status"),
         rule(("create", "delete", *READ), _CORE, "pods"),
-        rule(READ, "storage.k8s.io", "storageclasses"),
+        rule(READ, _STORAGE, "storageclasses"),
         rule(_FOLLOW, _CORE, "nodes"),
         _EVENTS,
         rule(("watch",), _CORE, "events"),
@@ -151,13 +181,42 @@ CONTROLLER_RULES: dict[str, list[Obj]] = {
     ],
     "replicaset-controller": [*_own(_KEEP, _APPS, "replicasets"), _PODS, _EVENTS],
     "replication-controller": [*_own(_KEEP, _CORE, "replicationcontrollers"), _PODS, _EVENTS],
+    "resource-claim-controller": [
+        rule(READ, _CORE, "pods"),
+        rule(("update",), _CORE, "pods/finalizers"),
+        rule(("create", "delete", *READ), _DEVICES, "resourceclaims"),
+        rule(_STATUS, _DEVICES, "resourceclaims", "resourceclaims/status"),
+        rule(_STATUS, _CORE, "pods/status"),
+        _EVENTS,
+        rule(_STATUS, _DEVICES, "resourceclaims/binding"),
+    ],
     "resourcequota-controller": [
         rule(_FOLLOW, "*", "*"),
         rule(("update",), _CORE, "resourcequotas/status"),
         _EVENTS,
     ],
     "root-ca-cert-publisher": [rule(("create", "update"), _CORE, "configmaps"), _EVENTS],
+    "route-controller": [rule(_FOLLOW, _CORE, "nodes"), rule(("patch",), _CORE, "nodes/status"), _EVENTS],
+    "selinux-warning-controller": [
+        _EVENTS,
+        *(rule(READ, _CORE, resource) for resource in (_VOLUMES, _CLAIMS, "pods")),
+        rule(READ, _STORAGE, "csidrivers"),
+    ],
     "service-account-controller": [rule(("create",), _CORE, "serviceaccounts"), _EVENTS],
+    "service-ca-cert-publisher": [rule(("create", "update"), _CORE, "configmaps"), _EVENTS],
+    "service-cidrs-controller": [
+        rule((*READ, *_STATUS), _NETWORKS, "servicecidrs"),
+        rule(_STATUS, _NETWORKS, "servicecidrs/finalizers"),
+        rule(_STATUS, _NETWORKS, "servicecidrs/status"),
+        rule(READ, _NETWORKS, "ipaddresses"),
+        _EVENTS,
+    ],
+    "service-controller": [
+        rule(READ, _CORE, "services"),
+        rule(_STATUS, _CORE, "services/status"),
+        rule(_FOLLOW, _CORE, "nodes"),
+        _EVENTS,
+    ],
     "statefulset-controller": [
         rule(_FOLLOW, _CORE, "pods"),
         *_own(READ, "apps", "statefulsets"),
@@ -169,5 +228,29 @@ CONTROLLER_RULES: dict[str, list[Obj]] = {
         _EVENTS,
     ],
     "ttl-after-finished-controller": [rule(("delete", *READ), _BATCH, "jobs"), _EVENTS],
+    "ttl-controller": [rule((*_FOLLOW, *_STATUS), _CORE, "nodes"), _EVENTS],
+    "validatingadmissionpolicy-status-controller": [
+        rule(READ, _ADMISSION, "validatingadmissionpolicies"),
+        rule(("get", *_STATUS), _ADMISSION, "validatingadmissionpolicies/status"),
+        _EVENTS,
+    ],
+    "volumeattributesclass-protection-controller": [
+        rule(READ, _CORE, _CLAIMS),
+        rule(READ, _CORE, _VOLUMES),
+        rule(_KEEP, _STORAGE, "volumeattributesclasses"),
+        _EVENTS,
+    ],
 }
 """PolicyRules by the controller's name."""
+
+CONTROLLER_NAMESPACED: dict[tuple[str, str], list[Obj]] = {
+    ("kube-public", "bootstrap-signer"): [
+        rule(READ, _CORE, "configmaps"),
+        rule(("update",), _CORE, "configmaps", names=("cluster-info",)),
+        _EVENTS,
+    ],
+    ("kube-system", "bootstrap-signer"): [rule(READ, _CORE, "secrets")],
+    ("kube-system", "cloud-provider"): [rule(("create", *READ), _CORE, "configmaps")],
+    ("kube-system", "token-cleaner"): [rule(("delete", *READ), _CORE, "secrets"), _EVENTS],
+}
+"""Rules within one namespace, by that and the controller's name."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from netsim.api.kinds import Obj
-from netsim.server.controller_roles import CONTROLLER_RULES
-from netsim.server.policy_rules import READ, paths, rule
+from netsim.server.controller_roles import CONTROLLER_NAMESPACED, CONTROLLER_RULES
+from netsim.server.policy_rules import READ, WRITE, paths, rule
 from netsim.server.rbac import EVERYTHING
 from netsim.server.user_roles import ADD_ONS, ADMIN, APPROVERS, EDIT, VIEW
 
@@ -21,6 +21,7 @@ _REVIEWS = [
     rule(("create",), "authentication.k8s.io", "tokenreviews"),
     rule(("create",), "authorization.k8s.io", "subjectaccessreviews"),
 ]
+_VOLUMES = ("persistentvolumeclaims", "persistentvolumes")
 _NODE = [
     *_REVIEWS,
     rule(("create", *READ, "delete", "patch", "update"), "", "nodes"),
@@ -44,16 +45,16 @@ _PROXIER = [
 ]
 _SCHEDULER = [
     *_EVENTS,
-    rule(("create", *READ, "update", "patch"), "coordination.k8s.io", "leases"),
-    rule(READ, "", "nodes", "namespaces", "services", "replicationcontrollers"),
-    rule((*READ, "patch", "update"), "", "persistentvolumeclaims", "persistentvolumes"),
-    rule(
-        READ, "storage.k8s.io", "storageclasses", "csinodes", "csidrivers", "csistoragecapacities", "volumeattachments"
-    ),
+    rule(("create",), "coordination.k8s.io", "leases"),
+    rule((*READ, "update"), "coordination.k8s.io", "leases", names=("kube-scheduler",)),
+    rule((*READ, *WRITE), "coordination.k8s.io", "leasecandidates"),
+    rule(READ, "", "nodes", "namespaces", "services", "replicationcontrollers", *_VOLUMES),
+    rule(READ, "storage.k8s.io", "csinodes", "csidrivers", "csistoragecapacities", "volumeattachments"),
     rule((*READ, "delete"), "", "pods"),
     rule(("create",), "", "bindings", "pods/binding"),
     rule(("patch", "update"), "", "pods/status"),
-    rule(READ, "apps", "replicasets", "statefulsets"),
+    rule(READ, "apps,extensions", "replicasets"),
+    rule(READ, "apps", "statefulsets"),
     rule(READ, "policy", "poddisruptionbudgets"),
     rule(READ, "resource.k8s.io", "deviceclasses", "resourceslices"),
     rule(("create", *READ, "patch", "update", "delete"), "resource.k8s.io", "resourceclaims"),
@@ -145,18 +146,18 @@ _CLUSTER_ROLES: dict[str, list[Obj]] = {
     "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient": _APPROVE_SELF,
     **ADD_ONS,
     **APPROVERS,
+    "system:openshift:public-info-viewer": [paths("/.well-known", "/.well-known/*")],
     **{f"{_CONTROLLER}{name}": rules for name, rules in CONTROLLER_RULES.items()},
 }
 _AGGREGATED = {"view": "edit", "edit": "admin", "admin": ""}
 """The aggregated roles, each with the one that it is itself a part of."""
-_PERSON, _TEAM = "User", "Group"
+_PERSON, _TEAM, _ACCOUNT = "User", "Group", "ServiceAccount"
+_EVERYBODY = [(_TEAM, "system:authenticated"), (_TEAM, "system:unauthenticated")]
 _BINDINGS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "cluster-admin": ("cluster-admin", [(_TEAM, "system:masters")]),
     "system:basic-user": ("system:basic-user", [(_TEAM, "system:authenticated")]),
     "system:discovery": ("system:discovery", [(_TEAM, "system:authenticated")]),
-    "system:public-info-viewer": (
-        "system:public-info-viewer", [(_TEAM, "system:authenticated"), (_TEAM, "system:unauthenticated")],
-    ),
+    **{name: (name, _EVERYBODY) for name in ("system:public-info-viewer", "system:openshift:public-info-viewer")},
     "system:node": ("system:node", [(_TEAM, "system:nodes")]),
     "system:node-proxier": ("system:node-proxier", [(_PERSON, "system:kube-proxy")]),
     "system:kube-scheduler": ("system:kube-scheduler", [(_PERSON, "system:kube-scheduler")]),
@@ -203,7 +204,13 @@ def cluster_roles() -> Iterator[Obj]:
 
 
 def _subjects(pairs: Sequence[tuple[str, str]]) -> list[Obj]:
-    return [{"kind": kind, "apiGroup": GROUP, "name": name} for kind, name in pairs]
+    """Users, groups, and ServiceAccounts of kube-system."""
+    return [
+        {"kind": kind, "name": name, "namespace": "kube-system"}
+        if kind == _ACCOUNT
+        else {"kind": kind, "apiGroup": GROUP, "name": name}
+        for kind, name in pairs
+    ]
 
 
 def cluster_role_bindings() -> Iterator[Obj]:
@@ -218,8 +225,11 @@ def cluster_role_bindings() -> Iterator[Obj]:
     }
     for name, account in accounts.items():
         reference = {"apiGroup": GROUP, "kind": "ClusterRole", "name": name}
-        subject = {"kind": "ServiceAccount", "name": account, "namespace": "kube-system"}
-        yield {**_object("ClusterRoleBinding", name), "roleRef": reference, "subjects": [subject]}
+        yield {
+            **_object("ClusterRoleBinding", name),
+            "roleRef": reference,
+            "subjects": _subjects([(_ACCOUNT, account)]),
+        }
 
 
 _CONFIGURATION = "extension-apiserver-authentication"
@@ -234,6 +244,7 @@ _NAMESPACED: dict[tuple[str, str], list[Obj]] = {
     ("kube-system", f"{_CONFIGURATION}-reader"): [rule(READ, "", "configmaps", names=(_CONFIGURATION,))],
     ("kube-system", "system::leader-locking-kube-controller-manager"): _LOCKS,
     ("kube-system", "system::leader-locking-kube-scheduler"): _LOCKS,
+    **{(namespace, f"{_CONTROLLER}{name}"): rules for (namespace, name), rules in CONTROLLER_NAMESPACED.items()},
 }
 _MANAGER, _KUBE_SCHEDULER = (_PERSON, "system:kube-controller-manager"), (_PERSON, "system:kube-scheduler")
 _NAMESPACED_BINDINGS: dict[tuple[str, str], tuple[str, list[tuple[str, str]]]] = {
@@ -242,11 +253,16 @@ _NAMESPACED_BINDINGS: dict[tuple[str, str], tuple[str, list[tuple[str, str]]]] =
     ),
     ("kube-system", f"system::{_CONFIGURATION}-reader"): (f"{_CONFIGURATION}-reader", [_MANAGER, _KUBE_SCHEDULER]),
     ("kube-system", "system::leader-locking-kube-controller-manager"): (
-        "system::leader-locking-kube-controller-manager", [_MANAGER],
+        "system::leader-locking-kube-controller-manager",
+        [_MANAGER, (_ACCOUNT, "kube-controller-manager"), (_ACCOUNT, "leader-election-controller")],
     ),
     ("kube-system", "system::leader-locking-kube-scheduler"): (
-        "system::leader-locking-kube-scheduler", [_KUBE_SCHEDULER],
+        "system::leader-locking-kube-scheduler", [_KUBE_SCHEDULER, (_ACCOUNT, "kube-scheduler")],
     ),
+    **{
+        (namespace, f"{_CONTROLLER}{name}"): (f"{_CONTROLLER}{name}", [(_ACCOUNT, name)])
+        for namespace, name in CONTROLLER_NAMESPACED
+    },
 }  # fmt: skip
 
 
