@@ -5,7 +5,6 @@ Each can fill another index anew with what other settings choose, while the one 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -98,12 +97,8 @@ class ApiOrigin:
         """See `Origin`: however long the API takes."""
         index = Index(views=select_views(dns))
         feed = await self.begin(index, dns)
-        try:
-            while not await feed.wait_synced(NONE_LISTED_SECONDS):
-                LOG.warning("dns: the API has not listed what the changed settings choose; those before stay meanwhile")
-        except asyncio.CancelledError:
-            await self.settle(taken=False)
-            raise
+        while not await feed.wait_synced(NONE_LISTED_SECONDS):
+            LOG.warning("dns: the API has not listed what the changed settings choose; those before stay meanwhile")
         return index
 
     async def settle(self, taken: bool) -> None:

@@ -36,7 +36,7 @@ class Pages:
         try:
             for path in wanted.keys() - same:
                 new[path] = await self._serve(path, wanted[path])
-        except OSError:
+        except BaseException:
             for served in new.values():
                 _end(served)
             raise

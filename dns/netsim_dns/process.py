@@ -43,6 +43,7 @@ class Process:
         self.settings, self._index, self._config, self._worker = settings, index, config, worker
         self.origin: Origin | None = None
         self._changing: asyncio.Task[None] | None = None
+        self._one_change = asyncio.Lock()
         self.metrics = new_metrics()
         self._observer = Observer(settings, self.metrics)
         self._responder = make_responder(index, settings.dns)
@@ -161,7 +162,8 @@ class Process:
                 raise ConfigError("dns zone: a server without a cluster's zones needs a new start to serve some")
             if self._changing:
                 self._changing.cancel()
-            if listens_otherwise(self.settings, settings) or chooses_otherwise(self.settings.dns, settings.dns):
+            # a change that gives way to this one goes back to where it began first
+            if self._one_change.locked() or _needs_time(self.settings, settings):
                 self._changing = self._start(self._change(path, text, settings, fixed))
             else:
                 self._take_over(path, text, settings, fixed)
@@ -171,21 +173,23 @@ class Process:
     async def _change(self, path: str, text: str, settings: Settings, fixed: list[str]) -> None:
         """Take over settings that listen elsewhere, or choose other objects: once these are there, as no query may be
         answered without them."""
-        origin = self.origin if chooses_otherwise(self.settings.dns, settings.dns) else None
-        taken, old = False, self.settings
-        try:
-            index = await origin.refill(settings.dns) if origin else None
-            await self._listen(settings)
+        async with self._one_change:
+            origin = self.origin if chooses_otherwise(self.settings.dns, settings.dns) else None
+            taken, old = False, self.settings
             try:
-                self._take_over(path, text, settings, fixed, index)
-                taken = True
+                index = await origin.refill(settings.dns) if origin else None
+                try:
+                    await self._listen(settings)
+                    self._take_over(path, text, settings, fixed, index)
+                    taken = True
+                finally:
+                    if not taken:
+                        await self._listen(old)
+            except (ConfigError, OSError) as failure:
+                self._refuse(path, failure)
             finally:
-                if not taken:
-                    await self._listen(old)
-        except (ConfigError, OSError) as failure:
-            self._refuse(path, failure)
-        if origin:
-            await origin.settle(taken)
+                if origin:
+                    await origin.settle(taken)
 
     async def _listen(self, settings: Settings) -> None:
         """Answer, and serve the pages, where these settings say. OSError: all is where it was."""
@@ -226,6 +230,10 @@ class Process:
         versions.clear()
         versions[("sha512", number)] = 1.0
         LOG.info("plugin/reload: Running configuration SHA512 = %s", number)
+
+
+def _needs_time(old: Settings, new: Settings) -> bool:
+    return listens_otherwise(old, new) or chooses_otherwise(old.dns, new.dns)
 
 
 def _places(settings: Settings) -> Places:

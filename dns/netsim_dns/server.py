@@ -54,14 +54,22 @@ class DnsServer:
         gone = [pair for listen, pair in self._open.items() if listen not in places]
         self._open = {listen: new.get(listen) or self._open[listen] for listen in places}
         pending = [reply for udp, _ in gone for reply in udp.pending]
-        if pending:
-            await asyncio.wait(pending, timeout=FINISH_SECONDS)
-        _close(gone)
+        try:
+            if pending:
+                await asyncio.wait(pending, timeout=FINISH_SECONDS)
+        finally:
+            _close(gone)
 
     async def _listen(self, listen: Listen) -> tuple[UdpServer, asyncio.Server]:
         sock, stream = open_pair(listen, self._share)
         udp = UdpServer(sock, self._responder.udp, self._responder.udp_all, self._observe, self._by_client)
-        return udp, await asyncio.get_running_loop().create_server(self._stream, sock=stream)
+        tcp = await asyncio.get_running_loop().create_server(self._stream, sock=stream, start_serving=False)
+        try:
+            await tcp.start_serving()
+        except BaseException:
+            _close([(udp, tcp)])
+            raise
+        return udp, tcp
 
     async def finish(self, seconds: float) -> None:
         """Wait until what is on its way now is answered, at most so long; what comes meanwhile is served as before."""
