@@ -152,12 +152,15 @@ _CLUSTER_ROLES: dict[str, list[Obj]] = {
 _AGGREGATED = {"view": "edit", "edit": "admin", "admin": ""}
 """The aggregated roles, each with the one that it is itself a part of."""
 _PERSON, _TEAM, _ACCOUNT = "User", "Group", "ServiceAccount"
-_EVERYBODY = [(_TEAM, "system:authenticated"), (_TEAM, "system:unauthenticated")]
 _BINDINGS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "cluster-admin": ("cluster-admin", [(_TEAM, "system:masters")]),
     "system:basic-user": ("system:basic-user", [(_TEAM, "system:authenticated")]),
     "system:discovery": ("system:discovery", [(_TEAM, "system:authenticated")]),
-    **{name: (name, _EVERYBODY) for name in ("system:public-info-viewer", "system:openshift:public-info-viewer")},
+    "system:public-info-viewer": (
+        "system:public-info-viewer", [(_TEAM, "system:authenticated"), (_TEAM, "system:unauthenticated")],
+    ),
+    # Kubernetes binds it to the unauthenticated, too; here those see the health and the version alone.
+    "system:openshift:public-info-viewer": ("system:openshift:public-info-viewer", [(_TEAM, "system:authenticated")]),
     "system:node": ("system:node", [(_TEAM, "system:nodes")]),
     "system:node-proxier": ("system:node-proxier", [(_PERSON, "system:kube-proxy")]),
     "system:kube-scheduler": ("system:kube-scheduler", [(_PERSON, "system:kube-scheduler")]),
