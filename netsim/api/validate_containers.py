@@ -14,7 +14,7 @@ from netsim.api.quantity import canonical_quantity, parse_quantity
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _HUGE = "hugepages-"
 _STANDARD = ("cpu", "memory", "ephemeral-storage")
-_MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
+_MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 _RESTARTS = ("Always", "Never", "OnFailure")
 _ACTIONS = ("Restart", "RestartAllContainers")
 _MOST_RULES = 20
@@ -37,12 +37,11 @@ def _container(container: Obj, field: str, volumes: Mapping[str, Obj], pod: Obj)
         yield causes.required(f"{field}.image")
     elif image != image.strip():
         yield causes.invalid(f"{field}.image", image, "must not have leading or trailing whitespace")
-    for key, known in (("imagePullPolicy", _PULL_POLICIES), ("terminationMessagePolicy", _MESSAGE_POLICIES)):
-        if key in container:
-            yield from causes.one_of(f"{field}.{key}", container[key], known)
+    yield from _policy(container, field, "terminationMessagePolicy", _MESSAGE_POLICIES)
     yield from _ports(container.get("ports") or [], f"{field}.ports", host_network=bool(pod.get("hostNetwork")))
     yield from validate_env.environment(container, field, volumes)
     yield from validate_mounts.mounts_and_devices(container, field, volumes)
+    yield from _policy(container, field, "imagePullPolicy", _PULL_POLICIES)
     claims = [claim.get("name", "") for claim in pod.get("resourceClaims") or ()]
     yield from resources(container.get("resources") or {}, f"{field}.resources", claims)
     yield from _resize_policies(container.get("resizePolicy") or [], f"{field}.resizePolicy", pod)
@@ -51,6 +50,11 @@ def _container(container: Obj, field: str, volumes: Mapping[str, Obj], pod: Obj)
         users = pod.get("hostUsers") is not False
         where = f"{field}.securityContext"
         yield from validate_security.container_context(container["securityContext"], where, host_users=users)
+
+
+def _policy(container: Obj, field: str, key: str, known: tuple[str, ...]) -> Iterator[Cause]:
+    if key in container:
+        yield from causes.one_of(f"{field}.{key}", container[key], known)
 
 
 def _begins(container: Obj, field: str) -> bool:

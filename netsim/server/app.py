@@ -22,7 +22,7 @@ from netsim.server.crd_control import Definitions
 from netsim.server.custom import check_open, warn_of_version
 from netsim.server.housekeeping import Housekeeper
 from netsim.server.hub import Hub
-from netsim.server.negotiate import choose_format
+from netsim.server.negotiate import choose_format, error_format
 from netsim.server.pki import Pki, ensure_pki
 from netsim.server.removed import refuse_removed
 from netsim.server.requests import CONNECTS, Target, parse_target
@@ -134,7 +134,7 @@ class ApiServer:
         try:
             response = await self._answer(core, request, target, warnings)
         except Exception as error:
-            response = error_response(refusal_of(request, error), warnings)
+            response = error_response(refusal_of(request, error), warnings, error_format(request.header("accept")))
         finally:
             core.traffic.end(request)
         core.traffic.count(request, target, response.status)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,11 +21,12 @@ _AVAILABLE = ("application/json", "application/yaml")
 @dataclass(frozen=True, slots=True)
 class Format:
     """A representation: `shape` is "" (the object), "Table", "PartialObjectMetadata" or "APIGroupDiscoveryList" in
-    `version` of its group; `yaml` instead of JSON."""
+    `version` of its group; `yaml` instead of JSON. `listed` tells PartialObjectMetadataList from the shape of one."""
 
     shape: str = ""
     version: str = ""
     yaml: bool = False
+    listed: bool = False
 
 
 JSON = Format()
@@ -58,12 +59,13 @@ def _shape(parameters: dict[str, str], shapes: Iterable[str]) -> Format | None:
     wanted = parameters.get("as", "")
     if not wanted:
         return JSON
-    if wanted.removesuffix("List") == "PartialObjectMetadata":
+    listed = wanted == "PartialObjectMetadataList"
+    if listed:
         wanted = "PartialObjectMetadata"
     group, version = parameters.get("g", ""), parameters.get("v", "")
     if wanted not in shapes or group != _TYPES[wanted][0] or version not in _TYPES[wanted][1]:
         return None
-    return Format(wanted, version)
+    return Format(wanted, version, listed=listed)
 
 
 @lru_cache(64)
@@ -82,8 +84,27 @@ def choose_format(accept: str, shapes: tuple[str, ...] = ()) -> Format:
             if found is not None:
                 return found
             other_form = True
-        elif media == "application/yaml" and "as" not in parameters:
-            return Format(yaml=True)
+        elif media == "application/yaml":
+            found = _shape(parameters, shapes)
+            if found is not None:
+                return replace(found, yaml=True)
+            other_form = True
     if other_form:
         raise StatusError(406, "NotAcceptable", f"only the following media types are accepted: {', '.join(_AVAILABLE)}")
     raise not_acceptable(_AVAILABLE)
+
+
+def error_format(accept: str) -> Format:
+    """The representation of a refusal: YAML where that is what the client wants most, else JSON."""
+    try:
+        return choose_format(accept)
+    except StatusError:
+        return JSON
+
+
+def check_watch(form: Format) -> None:
+    """406 for a watch in YAML: its events cannot be told apart."""
+    if form.yaml:
+        raise StatusError(
+            406, "NotAcceptable", "only the following media types are accepted: application/json;stream=watch"
+        )

@@ -1,4 +1,5 @@
-"""The OpenAPI v2 document as protobuf (gnostic's openapi.v2.Document), which kubectl up to 1.28 insists on (pure).
+"""The OpenAPI v2 document (pure): as protobuf (gnostic's openapi.v2.Document), which kubectl up to 1.28 insists on, and
+as JSON, which generators of clients and editors read.
 
 It serves their client-side validation, `explain`, and the question whether a kind's PATCH knows `dryRun`. Field numbers
 are those of openapiv2/OpenAPIv2.proto. Extensions are YAML text, for which JSON does.
@@ -13,10 +14,21 @@ from typing import Any
 from netsim.api.kinds import Kind, Obj
 from netsim.api.schema import REF
 from netsim.server.discovery import tag_of
-from netsim.server.openapi import INFO, TYPES, extensions, operations, parameters_of, patch_types, types_of, variables
+from netsim.server.openapi import (
+    INFO,
+    TYPES,
+    extensions,
+    operations,
+    parameters_of,
+    patch_types,
+    type_name,
+    types_of,
+    variables,
+)
 from netsim.server.registry import Registry
 
 _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "patch": 8}
+_MANY = ("list", "deletecollection")
 _PLAIN = {"Quantity": "string", "IntOrString": "string"}
 """Types that OpenAPI v2 cannot say the alternatives of: v2 has no oneOf."""
 
@@ -87,8 +99,12 @@ def _extensions(schema: Obj) -> bytes:
     return b"".join(_field(31, _named(key, _any(value))) for key, value in schema.items() if key[:2] == "x-")
 
 
+def _plain(name: str, schema: Obj) -> str | None:
+    return _PLAIN.get(name.rpartition(".")[2]) if "oneOf" in schema and "type" not in schema else None
+
+
 def _definition(name: str, schema: Obj) -> bytes:
-    plain = _PLAIN.get(name.rpartition(".")[2]) if "oneOf" in schema and "type" not in schema else None
+    plain = _plain(name, schema)
     return _schema({"type": plain, "format": schema.get("format", "")} if plain else schema)
 
 
@@ -126,6 +142,48 @@ def encode(kinds: Iterable[Kind]) -> bytes:
     types = b"".join(_field(1, _named(name, _definition(name, schema))) for name, schema in types_of(listed).items())
     info = _text(1, INFO["title"]) + _text(2, INFO["version"])
     return _text(1, "2.0") + _field(2, info) + _field(8, paths) + _field(9, types)
+
+
+def json_document(registry: Registry) -> tuple[bytes, str]:
+    """As `document`, in JSON."""
+
+    def make() -> tuple[bytes, str]:
+        paths = {path: _json_path(kind, path, found) for kind in registry.kinds for path, found in operations(kind)}
+        types = {name: _json_definition(name, schema) for name, schema in types_of(registry.kinds).items()}
+        text = json.dumps({"swagger": "2.0", "info": INFO, "paths": paths, "definitions": types})
+        body = text.replace(f'"{REF}', '"#/definitions/').encode()
+        return body, tag_of(body)
+
+    return registry.remember("swagger-json", make)
+
+
+def _json_path(kind: Kind, path: str, methods: Iterable[tuple[str, str]]) -> Obj:
+    item: Obj = {method: _json_operation(kind, verb) for method, verb in methods}
+    if variables(path):
+        item["parameters"] = [_json_parameter(name, "path") for name in variables(path)]
+    return item
+
+
+def _json_operation(kind: Kind, verb: str) -> Obj:
+    name = type_name(kind)
+    schema = {"$ref": REF + name} if name else {"type": "object"}
+    answers = {"200": {"description": "OK", "schema": {"type": "object"} if verb in _MANY else schema}}
+    parameters = [_json_parameter(name, "query") for name in parameters_of(verb)]
+    if verb in ("create", "update", "patch"):
+        body = {"type": "object"} if verb == "patch" else schema
+        parameters.append({"name": "body", "in": "body", "required": True, "schema": body})
+    found: Obj = {"parameters": parameters, "responses": answers, **extensions(kind, verb)}
+    return {**found, "consumes": list(patch_types(kind))} if verb == "patch" else found
+
+
+def _json_parameter(name: str, place: str) -> Obj:
+    parameter: Obj = {"name": name, "in": place, "type": TYPES.get(name, "string"), "uniqueItems": True}
+    return {**parameter, "required": True} if place == "path" else parameter
+
+
+def _json_definition(name: str, schema: Obj) -> Obj:
+    plain = _plain(name, schema)
+    return {"type": plain, "format": schema.get("format", "")} if plain else schema
 
 
 def document(registry: Registry) -> tuple[bytes, str]:

@@ -148,7 +148,7 @@ def group_document(core: Core, request: Request, group: str) -> Response:
 
 
 def openapi_document(core: Core, request: Request, parts: list[str]) -> Response:
-    """/openapi/v3 and its documents; /openapi/v2 as the protobuf that old clients insist on."""
+    """/openapi/v3 and its documents; /openapi/v2 also as the protobuf that old clients insist on."""
     match parts[1:]:
         case ["v2"]:
             return swagger(core, request)
@@ -167,11 +167,19 @@ def openapi_document(core: Core, request: Request, parts: list[str]) -> Response
 
 
 def swagger(core: Core, request: Request) -> Response:
-    """/openapi/v2; 406 for clients that would not read protobuf."""
-    if "protobuf" not in request.header("accept"):
-        raise StatusError(406, "NotAcceptable", f"only {_SWAGGER} is served", {})
-    body, tag = openapi_v2.document(core.registry)
-    return tagged(request, body, tag, _SWAGGER)
+    """/openapi/v2: protobuf for clients that ask for it, else JSON; a bare 406 for those that read neither."""
+    accept = request.header("accept")
+    if "protobuf" in accept:
+        body, tag = openapi_v2.document(core.registry)
+        return tagged(request, body, tag, _SWAGGER)
+    try:
+        form = choose_format(accept)
+    except StatusError:
+        form = None
+    if form is None or form.yaml:
+        return Response(406, [("Vary", "Accept")])
+    body, tag = openapi_v2.json_document(core.registry)
+    return tagged(request, body, tag, "application/json")
 
 
 _METHODS = dict.fromkeys(("metrics", "openapi"), ("GET", "HEAD"))

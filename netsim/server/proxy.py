@@ -45,9 +45,10 @@ async def serve(core: Core, call: Call) -> Response:
     request = call.request
     prefix, path = split_path(request.path)
     upgrade = request.header("upgrade") if "upgrade" in request.header("connection").lower() else ""
-    if not path and not upgrade and request.method in ("GET", "HEAD"):
-        return _with_slash(request)
     backend, client = await _find(core, call)
+    if not path and not upgrade and request.method in ("GET", "HEAD"):
+        await client.close()
+        return _with_slash(request)
     try:
         onward = _onward(request, backend, prefix, path)
         if upgrade:

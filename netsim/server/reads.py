@@ -16,6 +16,7 @@ from netsim.api.json_text import parse_json
 from netsim.api.kinds import Kind, Obj
 from netsim.http.types import Response
 from netsim.server import table
+from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
 from netsim.server.requests import ListOptions, parse_list_options
 from netsim.server.responses import json_response, respond
@@ -79,9 +80,10 @@ def object_response(core: Core, call: Call, body: bytes, obj: Obj, status: int =
     shape = call.format.shape
     if shape == "Table":
         metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-        return json_response(_table(core, call, [obj], metadata), status, call.warnings)
+        return json_response(_table(core, call, [obj], metadata), status, call.warnings, call.format)
     if shape == "PartialObjectMetadata":
-        return json_response(table.partial_object(obj, call.format.version), status, call.warnings)
+        _check_listed(call, listed=False)
+        return json_response(table.partial_object(obj, call.format.version), status, call.warnings, call.format)
     return respond(body, call.format, status, call.warnings)
 
 
@@ -96,16 +98,32 @@ async def list_objects(core: Core, call: Call) -> Response:
     """LIST with selectors, limit and continue."""
     options = parse_list_options(call.request, watch=False)
     selection = compile_selection(call.kind, call.namespace, options.label_selector, options.field_selector)
-    found = await select_items(core, selection, options)
+    return list_response(core, call, await select_items(core, selection, options))
+
+
+def list_response(core: Core, call: Call, found: Slice) -> Response:
+    """A list in the representation asked for."""
     if call.format.shape:
         objects = [core.decoder(item) for item in found.items]
-        return json_response(_shaped_list(core, call, objects, found.metadata), 200)
+        return json_response(_shaped_list(core, call, objects, found.metadata), form=call.format)
     return respond(list_bytes(core, call.kind, found), call.format)
+
+
+def _check_listed(call: Call, *, listed: bool) -> None:
+    """406 for the metadata of a list where one object was asked for, or the other way round."""
+    if call.format.listed == listed:
+        return
+    kind = stored_kind(call.kind)
+    go_type = "unstructured.Unstructured" if kind.custom else f"{kind.group.partition('.')[0] or 'core'}.{kind.kind}"
+    wanted = "PartialObjectMetadata" + "List" * call.format.listed
+    found = f"a list (*{go_type}List)" if listed else f"not a list (*{go_type})"
+    raise StatusError(406, "NotAcceptable", f"you requested {wanted}, but the requested object is {found}")
 
 
 def _shaped_list(core: Core, call: Call, objects: list[Obj], metadata: Obj) -> Obj:
     if call.format.shape == "Table":
         return _table(core, call, objects, metadata)
+    _check_listed(call, listed=True)
     version = call.format.version
     items = [table.partial_object(obj, version) for obj in objects]
     head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{version}"}

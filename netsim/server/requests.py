@@ -250,6 +250,10 @@ def _watch_causes(options: ListOptions) -> Iterator[Cause]:
     match = options.revision_match
     if options.initial_events is not None and match != "NotOlderThan":
         yield _forbidden(_MATCH, f"sendInitialEvents requires setting {_MATCH} to NotOlderThan")
+    # A watch that says neither where nor how to begin counts as one that asks for what is there.
+    unsaid = not match and options.initial_events is None and not options.revision
+    if options.continue_token and unsaid:
+        yield _forbidden(_MATCH, f"{_MATCH} is forbidden when continue is provided")
     if not match:
         return
     if options.initial_events is None:

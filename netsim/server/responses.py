@@ -28,13 +28,13 @@ def respond(body: bytes, form: Format = JSON, status: int = 200, warnings: Itera
     return Response(status, headers, body)
 
 
-def json_response(value: Any, status: int = 200, warnings: Iterable[str] = ()) -> Response:
-    return respond(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE), JSON, status, warnings)
+def json_response(value: Any, status: int = 200, warnings: Iterable[str] = (), form: Format = JSON) -> Response:
+    return respond(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE), form, status, warnings)
 
 
-def error_response(error: StatusError, warnings: Iterable[str] = ()) -> Response:
+def error_response(error: StatusError, warnings: Iterable[str] = (), form: Format = JSON) -> Response:
     """The Status of a refusal, with Retry-After where it says when to come back."""
-    response = json_response(error.status(), error.code, warnings)
+    response = json_response(error.status(), error.code, warnings, form)
     retry = (error.details or {}).get("retryAfterSeconds")
     if retry:
         response.headers.append(("Retry-After", str(retry)))

@@ -16,6 +16,7 @@ from netsim.server import table
 from netsim.server.codec import wire
 from netsim.server.core import Call, Core
 from netsim.server.feeds import Batch, Frame, Subscription
+from netsim.server.negotiate import check_watch
 from netsim.server.requests import ListOptions, parse_list_options
 from netsim.server.selection import Selection, compile_selection
 from netsim.server.views import is_view, shown_form
@@ -137,6 +138,7 @@ class Watch:
 async def watch_objects(core: Core, call: Call) -> Response:
     """A watch response. It is subscribed when its body is first read (the hub keeps what happens until then), so that
     a body which nobody reads leaves nothing behind."""
+    check_watch(call.format)
     options = parse_list_options(call.request, watch=True)
     watch = Watch(core, call, options)
     first, after = await _start(core, watch, options)

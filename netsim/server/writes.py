@@ -15,11 +15,12 @@ from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
 from netsim.server.lifecycle import Change, Outcome
 from netsim.server.managed import Manager
+from netsim.server.negotiate import Format
 from netsim.server.patching import read_patch
 from netsim.server.pod_specs import SPECS
-from netsim.server.reads import Slice, list_bytes, object_response, select_items
+from netsim.server.reads import Slice, list_response, object_response, select_items
 from netsim.server.requests import WriteOptions, parse_list_options, parse_write_options
-from netsim.server.responses import json_response, respond
+from netsim.server.responses import json_response
 from netsim.server.selection import compile_selection
 from netsim.server.typed import typed_object, typed_result
 from netsim.server.views import is_view, judged_form, shown_bytes, shown_form
@@ -151,7 +152,7 @@ async def delete(core: Core, call: Call) -> Response:
     details = {"name": call.target.name, "group": call.kind.group, "kind": call.kind.plural}
     details = {key: value for key, value in details.items() if value} | {"uid": outcome.obj["metadata"]["uid"]}
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-    return json_response(status)
+    return json_response(status, form=Format(yaml=call.format.yaml))
 
 
 async def check_node_pod(core: Core, call: Call) -> None:
@@ -178,5 +179,4 @@ async def delete_collection(core: Core, call: Call) -> Response:
         except StatusError as error:
             if error.code not in (404, 403):
                 raise
-    body = list_bytes(core, call.kind, Slice(found.items, {"resourceVersion": str(core.store.revision)}))
-    return respond(body, call.format)
+    return list_response(core, call, Slice(found.items, {"resourceVersion": str(core.store.revision)}))

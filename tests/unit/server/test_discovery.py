@@ -64,13 +64,24 @@ async def test_openapi_names_the_patch_of_every_kind(api: Any) -> None:
     assert found == {(kind.group, kind.version, kind.kind) for kind in KINDS if kind.stored}
 
 
-async def test_swagger_is_protobuf_only(api: Any) -> None:
-    assert (await api.refused("GET", "/openapi/v2"))["code"] == 406
+async def test_swagger_is_protobuf_or_json(api: Any) -> None:
+    assert (await api.send("GET", "/openapi/v2", accept="application/yaml")).status == 406
+    found = await api.send("GET", "/openapi/v2", accept="application/json")
+    swagger = json.loads(found.body)
+    assert swagger["swagger"] == "2.0" and found.header("etag")
+    pod = swagger["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]
+    reference = pod["get"]["responses"]["200"]["schema"]["$ref"].removeprefix("#/definitions/")
+    assert swagger["definitions"][reference]["x-kubernetes-group-version-kind"][0]["kind"] == "Pod"
+    references = json.dumps(swagger).split('"$ref": "')[1:]
+    assert {ref.partition('"')[0].removeprefix("#/definitions/") for ref in references} <= swagger["definitions"].keys()
     old = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
     response = await api.send("GET", "/openapi/v2", accept=old)
     assert response.body.startswith(b"\n\x032.0") and b"#/definitions/io.k8s.api.core.v1.PodSpec" in response.body
     headers = [("accept", old), ("if-none-match", response.header("etag"))]
     assert (await api.app(Request("GET", "/openapi/v2", [], headers, b"", Peer(trusted=True)))).status == 304
+
+
+METADATA_OF_MANY = Format("PartialObjectMetadata", "v1", listed=True)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +99,7 @@ async def test_swagger_is_protobuf_only(api: Any) -> None:
         ("*/*, application/yaml", Format(yaml=True)),
         ("application/yaml;q=x, application/json", JSON),
         ("application/json;as=Table;v=v1;g=meta.k8s.io;q=0.1, application/json;q=0.5", JSON),
-        ("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", Format("PartialObjectMetadata", "v1")),
+        ("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", METADATA_OF_MANY),
     ],
 )
 def test_first_acceptable_representation(accept: str, expected: Format) -> None:
