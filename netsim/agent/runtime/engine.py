@@ -67,8 +67,8 @@ class Engine:
         self.sandbox_pool = ThreadPoolExecutor(2, thread_name_prefix="sandbox")
         # Each thread that calls the CNI plugin keeps a database open.
         self.removal_pool = ThreadPoolExecutor(2, thread_name_prefix="removal")
-        self.remove_sandbox = Grouped(self._remove_sandbox, self.removal_pool)
-        self._forget_files = Grouped(self._remove_files, self.removal_pool)
+        self.remove_sandbox = Grouped(self._remove_sandbox, self.removal_pool, self.pool)
+        self._forget_files = Grouped(self._remove_files, self.removal_pool, self.pool)
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def call(self, function: Callable[..., _T], *args: Any, **kwargs: Any) -> _T:
