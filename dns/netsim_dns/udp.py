@@ -33,6 +33,7 @@ MANY = 8
 ALONE = 8
 RECEIVE_BUFFER = 4 << 20
 SEND_BUFFER = 1 << 20
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 # seconds between two lines about lost datagrams: who sends from port 0 can have one lost with each query
 SAY_LOST_SECONDS = 1.0
 
@@ -46,8 +47,8 @@ def open_udp(address: str, port: int, share: bool = False) -> socket.socket:
     sock = socket.socket(socket.AF_INET if ip.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        _enlarge(sock, socket.SO_RCVBUF, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        _enlarge(sock, socket.SO_SNDBUF, SO_SNDBUFFORCE, SEND_BUFFER)
         if share:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if ip.version == 6:
@@ -59,6 +60,15 @@ def open_udp(address: str, port: int, share: bool = False) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _enlarge(sock: socket.socket, option: int, forced: int, size: int) -> None:
+    """Make a buffer so large: beyond the system's limit where that is allowed, else up to it. Usually it has room for
+    550 datagrams, which come while a batch of new questions is answered."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, forced, size)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, option, size)
 
 
 class UdpServer:

@@ -20,6 +20,8 @@ from dns_clients import query
 from dns_coredns import kubeconfig
 from dns_load import Server, free_port, netsim_of
 
+from netsim_dns.udp import RECEIVE_BUFFER, SO_RCVBUFFORCE
+
 CHANGES, QUESTIONS, SERVICES = 200, 5000, 60
 _TURN = 0.001
 _PATHS = {"/api/v1/namespaces": "Namespace", "/api/v1/services": "Service"}
@@ -162,9 +164,7 @@ async def _served(directory: Path) -> AsyncIterator[tuple[Api, Server]]:
 async def _run(directory: Path, seconds: float) -> Outcome:
     async with _served(directory) as (api, server):
         services, loop = Services(api), asyncio.get_running_loop()
-        transport, asker = await loop.create_datagram_endpoint(
-            lambda: Asker(services), remote_addr=("127.0.0.1", server.port), family=socket.AF_INET
-        )
+        transport, asker = await loop.create_datagram_endpoint(lambda: Asker(services), sock=_connected(server.port))
         await _until(api.watched)
         began, outcome = time.monotonic(), asker.outcome
         while (past := time.monotonic() - began) < seconds:
@@ -178,6 +178,15 @@ async def _run(directory: Path, seconds: float) -> Outcome:
             await _until(lambda: outcome.answered == outcome.asked)
         transport.close()
         return outcome
+
+
+def _connected(port: int) -> socket.socket:
+    """With room for the answers to all that is asked at once after a pause: else they are lost here."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    sock.connect(("127.0.0.1", port))
+    return sock
 
 
 async def _until(true: Callable[[], bool]) -> None:

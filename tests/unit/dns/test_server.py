@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import struct
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import dns.asyncquery
 import dns.message
@@ -382,6 +384,26 @@ async def test_what_an_upstream_was_asked_is_answered_after_the_lameduck() -> No
             async with asyncio.timeout(10):
                 assert await running.wait() == 0
             writer.transport.abort()
+
+
+class Unprivileged(socket.socket):
+    """Without CAP_NET_ADMIN."""
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:  # type: ignore[override]
+        if level == socket.SOL_SOCKET and option in (udp.SO_RCVBUFFORCE, udp.SO_SNDBUFFORCE):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        super().setsockopt(level, option, value)
+
+
+def test_buffers_are_as_large_as_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    with udp.open_udp("127.0.0.1", 0) as sock:
+        whole = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    monkeypatch.setattr(socket, "socket", Unprivileged)
+    with udp.open_udp("127.0.0.1", 0) as sock:
+        allowed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    assert allowed == 2 * min(udp.RECEIVE_BUFFER, limit), "the kernel doubles it for what it needs itself"
+    assert whole in (allowed, 2 * udp.RECEIVE_BUFFER)
 
 
 async def test_places_change_all_together_or_not_at_all(index: Index) -> None:
