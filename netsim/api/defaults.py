@@ -16,7 +16,8 @@ from netsim.api import workload_defaults as workloads
 from netsim.api.empty_objects import fill_empty
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import copy_json
-from netsim.api.pod_defaults import always_told, default_pod, fill
+from netsim.api.pod_defaults import default_pod, fill, pod_status
+from netsim.api.written import with_zeros
 
 _RBAC = "rbac.authorization.k8s.io"
 _CLIENT_IP_SECONDS = 10800
@@ -42,7 +43,7 @@ def set_defaults(kind: Kind, obj: Obj) -> Obj:
     if "metadata" in obj:
         filled["metadata"] = _metadata_copy(obj["metadata"])
     filler(filled)
-    return filled
+    return with_zeros(kind, filled)
 
 
 def _metadata_copy(metadata: Obj) -> Obj:
@@ -56,7 +57,7 @@ def set_pod_defaults(pod: Obj, spec: Obj, qos: str) -> Obj:
     return {
         **pod,
         "spec": spec,
-        "status": {"phase": "Pending", "qosClass": qos, **always_told(pod.get("status") or {})},
+        "status": {"phase": "Pending", "qosClass": qos, **pod_status(pod.get("status") or {})},
     }
 
 

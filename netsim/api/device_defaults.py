@@ -26,10 +26,12 @@ def default_slice(resource_slice: Obj) -> None:
 
 
 def _requests(spec: Obj) -> None:
-    """One device, unless more or all are asked for."""
+    """One device, unless more or all are asked for; taints are tolerated for their value."""
     for request in spec["devices"].get("requests") or ():
         exactly = request.get("exactly")
         for wish in (*([] if exactly is None else [exactly]), *(request.get("firstAvailable") or ())):
             fill(wish, allocationMode="ExactCount")
             if wish["allocationMode"] == "ExactCount" and not wish.get("count"):
                 wish["count"] = 1
+            for toleration in wish.get("tolerations") or ():
+                fill(toleration, operator="Equal")

@@ -6,14 +6,10 @@ from collections.abc import Iterator
 
 from netsim.api.kinds import Obj
 from netsim.api.quantity import parse_quantity
+from netsim.api.written import status_with_zeros
 
 _FILE_MODE = 0o644
 _TOLERATION_SECONDS = 300
-_STATES: Obj = {"state": {}, "lastState": {}}
-_ALWAYS_TOLD: dict[str, Obj] = {
-    "conditions": {"lastProbeTime": None}, "containerStatuses": _STATES, "initContainerStatuses": _STATES,
-    "ephemeralContainerStatuses": _STATES,
-}  # fmt: skip
 _NODE_CONDITIONS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -27,19 +23,20 @@ def default_pod(pod: Obj) -> None:
         if spec.get("hostNetwork"):
             _host_ports(container)
     _tolerate_node_trouble(spec)
-    status = pod["status"] = always_told(pod.get("status") or {})
+    status = pod["status"] = pod_status(pod.get("status") or {})
     status.setdefault("phase", "Pending")
     status.setdefault("qosClass", qos_class(spec))
 
 
-def always_told(status: Obj) -> Obj:
-    """A pod's status with what Kubernetes' types always write: when a condition was probed, be it null, and a
-    container's state and its last one, be they empty."""
-    told = dict(status)
-    for field, empty in _ALWAYS_TOLD.items():
-        if status.get(field):
-            told[field] = [{**empty, **entry} for entry in status[field]]
-    return told
+def pod_status(status: Obj) -> Obj:
+    """A pod's status with what its types always write, and one address in both fields: the older one counts where
+    they differ."""
+    listed, ip = status.get("podIPs"), status.get("podIP")
+    if ip and (not listed or listed[0].get("ip") != ip):
+        status = {**status, "podIPs": [{"ip": ip}]}
+    elif listed and not ip and listed[0].get("ip"):
+        status = {**status, "podIP": listed[0]["ip"]}
+    return status_with_zeros(status)
 
 
 def default_pod_spec(spec: Obj) -> None:

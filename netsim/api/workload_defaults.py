@@ -66,7 +66,7 @@ def _borrow_labels(obj: Obj, labels: Obj) -> None:
 
 def stateful_set(obj: Obj) -> None:
     spec = obj.setdefault("spec", {})
-    absent(spec, replicas=1, revisionHistoryLimit=10)
+    absent(spec, replicas=1, revisionHistoryLimit=10, serviceName="")
     fill(spec, podManagementPolicy="OrderedReady")
     strategy = spec.setdefault("updateStrategy", {})
     if not strategy.get("type"):
@@ -142,7 +142,9 @@ def autoscaler(obj: Obj) -> None:
     if behavior is not None:
         _scaling_rules(behavior.setdefault("scaleUp", {}), (("Pods", 4), ("Percent", 100)), stabilization=0)
         _scaling_rules(behavior.setdefault("scaleDown", {}), (("Percent", 100),), stabilization=None)
-    absent(obj.setdefault("status", {}), desiredReplicas=0, currentMetrics=None)
+    status = obj.setdefault("status", {})
+    absent(status, desiredReplicas=0)
+    status["currentMetrics"] = status.get("currentMetrics") or None
 
 
 def _scaling_rules(rules: Obj, policies: tuple[tuple[str, int], ...], *, stabilization: int | None) -> None:
@@ -154,5 +156,6 @@ def _scaling_rules(rules: Obj, policies: tuple[tuple[str, int], ...], *, stabili
 
 
 def disruption_budget(obj: Obj) -> None:
+    obj.setdefault("spec", {})
     zero = dict.fromkeys(("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0)
     absent(obj.setdefault("status", {}), **zero)

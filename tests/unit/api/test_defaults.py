@@ -244,14 +244,3 @@ def test_small_kinds() -> None:
     assert sliced["ports"] == [{"name": "", "port": 80, "protocol": "TCP"}]
     binding = set_defaults(kinds.ROLE_BINDINGS, {"roleRef": {}, "subjects": [{"kind": "User", "name": "u"}]})
     assert binding["subjects"][0]["apiGroup"] == "rbac.authorization.k8s.io"
-
-
-def test_a_pods_status_says_what_kubernetes_always_says() -> None:
-    ready = {"type": "Ready", "status": "True"}
-    given = {"conditions": [ready], "containerStatuses": [{"name": "c", "state": {"running": {}}}], "phase": "Running"}
-    status = set_defaults(kinds.PODS, {"metadata": {"name": "p"}, "spec": {"containers": []}, "status": given})[
-        "status"
-    ]
-    assert status["conditions"] == [{**ready, "lastProbeTime": None}]
-    assert status["containerStatuses"] == [{"name": "c", "state": {"running": {}}, "lastState": {}}]
-    assert "initContainerStatuses" not in status

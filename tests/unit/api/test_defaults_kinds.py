@@ -27,7 +27,7 @@ def spec(kind: Kind, **given: Any) -> dict[str, Any]:
         (
             kinds.STATEFUL_SETS, {},
             {
-                "replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady",
+                "replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady", "serviceName": "",
                 "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
                 "persistentVolumeClaimRetentionPolicy": RETAINED,
             },
@@ -35,7 +35,7 @@ def spec(kind: Kind, **given: Any) -> dict[str, Any]:
         (
             kinds.STATEFUL_SETS, {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}},
             {
-                "replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady",
+                "replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady", "serviceName": "",
                 "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
                 "persistentVolumeClaimRetentionPolicy": RETAINED,
             },

@@ -32,7 +32,7 @@ async def test_create_update_status(api: Any, pod: Callable[..., Obj]) -> None:
     api.clock.move(5)
     status = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
     after = await api.merge(f"{PODS}/p/status?fieldManager=kubelet", status)
-    condition = {".": {}, "f:lastProbeTime": {}, "f:status": {}, "f:type": {}}
+    condition = {".": {}, "f:lastProbeTime": {}, "f:lastTransitionTime": {}, "f:status": {}, "f:type": {}}
     assert entries(after)["kubelet", "status"]["fieldsV1"] == {
         "f:status": {"f:conditions": {".": {}, 'k:{"type":"Ready"}': condition}, "f:phase": {}}
     }
