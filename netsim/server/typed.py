@@ -6,11 +6,12 @@ from netsim.api import schema
 from netsim.api.decoder import decode
 from netsim.api.json_text import as_written
 from netsim.api.kinds import Kind, Obj
-from netsim.api.schema_fit import fits
+from netsim.api.schema_fit import kept
 from netsim.server.bodies import DecodingError, Source, check_fields, complete_type
 from netsim.server.custom import custom_object
 
 NOTHING: Obj = {}
+_ABSENT = object()
 
 
 def typed_object(
@@ -22,8 +23,11 @@ def typed_object(
     if kind.custom is not None:
         return custom_object(kind, kind.custom, obj, source.all_problems(), validation, warnings)
     obj = complete_type(kind, obj)
-    if fits(kind, _unknown_part(obj, known)) and not source.repeats:
+    part = _unknown_part(obj, known)
+    quick = None if source.repeats else kept(kind, part)
+    if quick is not None:
         warnings += check_fields(kind, [*source.problems], validation)
+        obj = obj if quick is part else _with_part(obj, part, quick)
     else:
         found = decode(kind, obj)
         if source.text and (source.repeats or found.error or found.strict):
@@ -39,11 +43,25 @@ def _unknown_part(obj: Obj, known: Obj) -> Obj:
     """An object without what it has in common with `known`: most of what is patched stays as it was."""
     if not known:
         return obj
-    part = {key: value for key, value in obj.items() if known.get(key) is not value}
+    part = {key: value for key, value in obj.items() if known.get(key, _ABSENT) is not value}
     held = known.get("metadata")
     if held and "metadata" in part:
-        part["metadata"] = {key: value for key, value in part["metadata"].items() if held.get(key) is not value}
+        part["metadata"] = {
+            key: value for key, value in part["metadata"].items() if held.get(key, _ABSENT) is not value
+        }
     return part
+
+
+def _with_part(obj: Obj, part: Obj, kept_part: Obj) -> Obj:
+    """An object with that part of it as it is kept."""
+    whole = _replaced(obj, part, kept_part)
+    if "metadata" in part:
+        whole["metadata"] = _replaced(obj["metadata"], part["metadata"], kept_part["metadata"])
+    return whole
+
+
+def _replaced(obj: Obj, part: Obj, kept_part: Obj) -> Obj:
+    return {key: value for key, value in {**obj, **kept_part}.items() if key not in part or key in kept_part}
 
 
 def typed_result(kind: Kind, obj: Obj) -> Obj:
