@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
+from collections.abc import Iterator
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -27,6 +29,9 @@ _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _CLOEXEC, _CONFIG_CREATE = 1, 6
 
 _CLOCK_MONOTONIC, _TFD_CLOEXEC = 1, 0o2000000
+
+# Of an entry (getdents64(2)) the length, after its inode's number and place; its type and name follow.
+_ENTRY, _ENTRIES = struct.Struct("=16xH"), 512
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -58,6 +63,19 @@ def mount(source: str, target: str, fstype: str, flags: int, data: str = "") -> 
 def umount(target: str, flags: int = 0) -> None:
     """umount2(2); OSError names the target, EINVAL when it is no mount point."""
     _check(_libc.umount2(target.encode(), flags), target)
+
+
+def first_entries(fd: int) -> Iterator[bytes]:
+    """Names in an open directory as far as a small buffer takes them: with "." and ".." one more, if there is one.
+    Python's own reading has the kernel fill 32 KiB before the first."""
+    size = _libc.getdents64(fd, entries := ctypes.create_string_buffer(_ENTRIES), _ENTRIES)
+    if size < 0:
+        raise OSError(ctypes.get_errno(), "read a directory's entries")
+    text, start = entries.raw, 0
+    while start < size:
+        (length,) = _ENTRY.unpack_from(text, start)
+        yield text[start + _ENTRY.size + 1 : start + length].partition(b"\0")[0]
+        start += length
 
 
 def open_proc() -> int:
