@@ -25,8 +25,9 @@ from .seams import (
 )
 
 LOG = logging.getLogger(__name__)
-# datagrams of one turn of the loop, so that a flood of them does not keep the streams waiting
-TURN = 256
+# the longest turn of the loop but for its last batch, so that a flood of datagrams does not keep waiting the streams,
+# nor the watches, which take several turns; some 256 kept answers, one batch of new ones
+TURN_SECONDS = 0.002
 # after a batch of so many there are probably more by now; what they are is asked at once, without the event loop
 MANY = 8
 # after a batch of one so many datagrams are taken one by one, before it is tried again whether there are more
@@ -149,10 +150,10 @@ class UdpServer:
 
     def _answer_batches(self) -> int:
         """As many batches as a turn has, while there are many datagrams; how many the first one was."""
-        first = count = answered = self._answer_batch()
-        while count >= MANY and answered < TURN:
+        end = time.perf_counter() + TURN_SECONDS
+        first = count = self._answer_batch()
+        while count >= MANY and time.perf_counter() < end:
             count = self._answer_batch()
-            answered += count
         return first
 
     def _answer_batch(self) -> int:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import dns.asyncquery
 import dns.message
@@ -20,6 +21,7 @@ import pytest
 
 from netsim_dns import tcp, udp
 from netsim_dns.config import ConfigError, DnsConfig
+from netsim_dns.datagrams import BATCH
 from netsim_dns.index import Index
 from netsim_dns.responder import Responder
 from netsim_dns.seams import Answered, Batch
@@ -384,6 +386,31 @@ async def test_what_an_upstream_was_asked_is_answered_after_the_lameduck() -> No
             async with asyncio.timeout(10):
                 assert await running.wait() == 0
             writer.transport.abort()
+
+
+async def test_a_turn_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long an answer takes: others have their turn after each batch."""
+    now, turns = [0.0], list[int]()
+
+    def respond_all(queries: Sequence[bytes]) -> Batch:
+        now[0] += udp.TURN_SECONDS
+        turns[-1] += len(queries)
+        return Batch(queries, (), ())
+
+    monkeypatch.setattr(udp, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(udp, "ALONE", 0)
+    sock = udp.open_udp("127.0.0.1", 0)
+    served = udp.UdpServer(sock, lambda data: data, respond_all)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            for _ in range(3 * BATCH):
+                client.sendto(bytes(12), sock.getsockname())
+        while sum(turns) < 3 * BATCH:
+            turns.append(0)
+            served._drain()
+        assert turns == 3 * [BATCH]
+    finally:
+        served.close()
 
 
 class Unprivileged(socket.socket):
