@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from netsim.api import causes, kinds
+from netsim.api import causes, kinds, validate_pod_status
 from netsim.api.errors import Cause
 from netsim.api.kinds import Kind, Obj
 
@@ -53,6 +53,8 @@ _RISING = (kinds.DEPLOYMENTS, kinds.STATEFUL_SETS, kinds.DAEMON_SETS)
 def status_update(kind: Kind, new: Obj, old: Obj) -> Iterator[Cause]:
     """Why the status of `old` may not become that of `new`; nothing where it stays as it was."""
     counts, status, before = _COUNTS.get(kind), new.get("status") or {}, old.get("status") or {}
+    if kind is kinds.PODS and status != before:
+        yield from validate_pod_status.pod_status(status, before)
     if counts is None or status == before:
         return
     for name in counts.known:
@@ -67,3 +69,5 @@ def status_update(kind: Kind, new: Obj, old: Obj) -> Iterator[Cause]:
     held, now = before.get("collisionCount"), status.get("collisionCount")
     if kind in _RISING and held is not None and (now is None or now < held):
         yield causes.invalid("status.collisionCount", now or 0, "cannot be decremented")
+    if kind is kinds.POD_DISRUPTION_BUDGETS:
+        yield from validate_pod_status.conditions(status.get("conditions") or [], "status.conditions")

@@ -73,8 +73,7 @@ def stateful_set(obj: Obj) -> Iterator[Cause]:
     for field in ("whenDeleted", "whenScaled"):
         where = f"spec.persistentVolumeClaimRetentionPolicy.{field}"
         yield from causes.one_of(where, retention.get(field), ("Delete", "Retain"))
-    for field in ("minReadySeconds", "revisionHistoryLimit"):
-        yield from causes.at_least(f"spec.{field}", spec.get(field))
+    yield from causes.at_least("spec.minReadySeconds", spec.get("minReadySeconds"))
     yield from causes.at_least("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
     yield from _replicated(spec, "statefulset", "StatefulSet", extra_volumes=claims)
 
