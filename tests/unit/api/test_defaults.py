@@ -14,8 +14,11 @@ from netsim.api import kinds
 from netsim.api.decoder import decode_error
 from netsim.api.defaults import set_defaults
 from netsim.api.pod_defaults import pull_policy, qos_class
-from netsim.api.schema import Schema, definitions, prune, resolve, type_of_kind
+from netsim.api.schema import SCHEMA_OR_ELSE, Schema, definitions, prune, resolve, type_of_kind
 from netsim.api.validation import validate_create, validate_update
+
+OR_ELSE: dict[str, Any] = {"Array": [{"type": "string"}], "Bool": True, "StringArray": ["a"]}
+"""What may stand in the place of a schema, by the name of the field's type."""
 
 
 def leaf(schema: Schema) -> st.SearchStrategy[Any]:
@@ -39,6 +42,8 @@ def values(schema: Schema, depth: int) -> st.SearchStrategy[Any]:
     name, facts = resolve(schema)
     if name.endswith("MicroTime"):
         return st.just("2026-01-01T00:00:00.000000Z")
+    if name in SCHEMA_OR_ELSE:
+        return st.sampled_from([{"type": "string"}, OR_ELSE[name.rpartition("Or")[2]]])
     return named_values(name, depth) if name else build_values(facts, depth)
 
 
