@@ -155,9 +155,10 @@ def _mark(core: Core, kind: Kind, obj: Obj, asked: int | None) -> Obj:
 
 
 def pod_grace(pod: Obj, asked: int | None) -> int:
-    """Seconds of grace: asked, else the pod's own (30); none for pods that never got a node or have ended."""
+    """Seconds of grace: asked, else the pod's own (30), at most ten years, as dates end; none for pods that never got a
+    node or have ended."""
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
         return 0
     grace = asked if asked is not None else int(spec.get("terminationGracePeriodSeconds", 30))
-    return grace if grace >= 0 else 1
+    return min(grace, _MAX_GRACE) if grace >= 0 else 1

@@ -74,6 +74,14 @@ BAD_OPTIONS: list[Any] = [
 ]  # fmt: skip
 
 
+async def test_a_pod_of_endless_grace_can_be_deleted(api: Any, pod: Any) -> None:
+    await api.post(PODS, pod("p", nodeName="n", terminationGracePeriodSeconds=1 << 40))
+    marked = await api.ok("DELETE", f"{PODS}/p")
+    assert marked["metadata"]["deletionTimestamp"].startswith("2036-")
+    await api.ok("DELETE", f"{PODS}/p", {"gracePeriodSeconds": 0})
+    assert (await api.refused("GET", f"{PODS}/p"))["code"] == 404
+
+
 async def test_delete_options(api: Any, pod: Any) -> None:
     await api.post(PODS, pod("p", nodeName="n"))
     for body in BAD_OPTIONS:
