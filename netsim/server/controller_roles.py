@@ -203,7 +203,6 @@ CONTROLLER_RULES: dict[str, list[Obj]] = {
         rule(READ, _STORAGE, "csidrivers"),
     ],
     "service-account-controller": [rule(("create",), _CORE, "serviceaccounts"), _EVENTS],
-    "service-ca-cert-publisher": [rule(("create", "update"), _CORE, "configmaps"), _EVENTS],
     "service-cidrs-controller": [
         rule((*READ, *_STATUS), _NETWORKS, "servicecidrs"),
         rule(_STATUS, _NETWORKS, "servicecidrs/finalizers"),

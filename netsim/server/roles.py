@@ -146,7 +146,6 @@ _CLUSTER_ROLES: dict[str, list[Obj]] = {
     "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient": _APPROVE_SELF,
     **ADD_ONS,
     **APPROVERS,
-    "system:openshift:public-info-viewer": [paths("/.well-known", "/.well-known/*")],
     **{f"{_CONTROLLER}{name}": rules for name, rules in CONTROLLER_RULES.items()},
 }
 _AGGREGATED = {"view": "edit", "edit": "admin", "admin": ""}
@@ -159,8 +158,6 @@ _BINDINGS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "system:public-info-viewer": (
         "system:public-info-viewer", [(_TEAM, "system:authenticated"), (_TEAM, "system:unauthenticated")],
     ),
-    # Kubernetes binds it to the unauthenticated, too; here those see the health and the version alone.
-    "system:openshift:public-info-viewer": ("system:openshift:public-info-viewer", [(_TEAM, "system:authenticated")]),
     "system:node": ("system:node", [(_TEAM, "system:nodes")]),
     "system:node-proxier": ("system:node-proxier", [(_PERSON, "system:kube-proxy")]),
     "system:kube-scheduler": ("system:kube-scheduler", [(_PERSON, "system:kube-scheduler")]),
