@@ -33,6 +33,7 @@ IP_MESSAGE = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 IMMUTABLE = "field is immutable"
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 _LONGEST_NAME = 63
+_LONGEST_DRIVER = 63
 _LONGEST_KEY = 253 + len("/") + _LONGEST_NAME
 
 
@@ -215,6 +216,17 @@ def exactly_one(field: str, given: Sequence[str], what: str) -> Iterator[Cause]:
         yield required(field, f"must specify a {what}")
     for extra in given[1:]:
         yield forbidden(f"{field}.{extra}", f"may not specify more than 1 {what}")
+
+
+def driver_name(field: str, name: str) -> Iterator[Cause]:
+    """The name of a driver of storage or devices, in any case."""
+    if not name:
+        yield required(field)
+        return
+    if len(name) > _LONGEST_DRIVER:
+        yield too_long(field, _LONGEST_DRIVER)
+    for wrong in dns_subdomain(field, name.lower()):
+        yield Cause(wrong.reason, wrong.message.replace(shown(name.lower()), shown(name), 1), field)
 
 
 def unique(values: Iterable[tuple[str, Any]]) -> Iterator[Cause]:

@@ -9,7 +9,7 @@ from netsim.api import causes
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.quantity import parse_quantity
-from netsim.api.validate_persistent import driver_name, inline_volume
+from netsim.api.validate_persistent import inline_volume
 
 _GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
 _LIFECYCLES = ("Persistent", "Ephemeral")
@@ -67,7 +67,7 @@ def csi_node(obj: Obj) -> Iterator[Cause]:
     seen: set[str] = set()
     for index, driver in enumerate((obj.get("spec") or {}).get("drivers") or ()):
         field, name = f"spec.drivers[{index}]", driver.get("name", "")
-        yield from driver_name(f"{field}.name", name)
+        yield from causes.driver_name(f"{field}.name", name)
         yield from _node_id(f"{field}.nodeID", driver.get("nodeID", ""))
         yield from causes.at_least(f"{field}.allocatable.count", (driver.get("allocatable") or {}).get("count"))
         if name in seen:
@@ -121,7 +121,7 @@ def attachment(obj: Obj) -> Iterator[Cause]:
     spec: dict[str, Any] = obj.get("spec") or {}
     source = spec.get("source") or {}
     name, inline = source.get("persistentVolumeName"), source.get("inlineVolumeSpec")
-    yield from driver_name("spec.attacher", spec.get("attacher", ""))
+    yield from causes.driver_name("spec.attacher", spec.get("attacher", ""))
     if name is None and inline is None:
         yield causes.required("spec.source", _ONE_SOURCE)
     elif name is not None and inline is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netsim.api import causes, names
+from netsim.api import causes
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.objects import dig, spec_of, status_of
@@ -23,7 +23,6 @@ _REFERENCE = "must be the name of a request in the claim or the name of a reques
 _QUALIFIED = "a fully qualified name must be a domain and a name separated by a slash"
 _PLACES = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
 _ONE_PLACE = f"exactly one of {', '.join(f'`{place}`' for place in _PLACES)} is required"
-_LONGEST_DRIVER = 63
 
 
 def claim(obj: Obj) -> Iterator[Cause]:
@@ -68,7 +67,7 @@ def device_class(obj: Obj) -> Iterator[Cause]:
 
 def resource_slice(obj: Obj) -> Iterator[Cause]:
     spec = spec_of(obj)
-    yield from _driver("spec.driver", spec.get("driver", ""))
+    yield from causes.driver_name("spec.driver", spec.get("driver", ""))
     yield from _pool(spec.get("pool") or {})
     chosen = [f"`{place}`" for place in _PLACES if spec.get(place)]
     if not chosen:
@@ -206,19 +205,9 @@ def _opaque(config: Obj, field: str) -> Iterator[Cause]:
     if opaque is None:
         yield causes.required(field)
         return
-    yield from _driver(f"{field}.driver", opaque.get("driver", ""))
+    yield from causes.driver_name(f"{field}.driver", opaque.get("driver", ""))
     if opaque.get("parameters") is None:
         yield causes.required(f"{field}.parameters")
-
-
-def _driver(field: str, name: str) -> Iterator[Cause]:
-    if not name:
-        yield causes.required(field)
-        return
-    if len(name) > _LONGEST_DRIVER:
-        yield causes.too_long(field, _LONGEST_DRIVER)
-    if not names.is_dns1123_subdomain(name.lower()):
-        yield causes.invalid(field, name, causes.SUBDOMAIN_MESSAGE)
 
 
 def _at_most(field: str, entries: list[Obj], limit: int) -> Iterator[Cause]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from netsim.api import causes
+from netsim.api import causes, validate_sources
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.quantity import parse_quantity
@@ -23,33 +23,11 @@ _SOURCES = (
 )  # fmt: skip
 """In the order in which Kubernetes looks: the first of several is the one that is meant."""
 _TOLD_AS = {"cephfs": "cephFS"}
-_WITHIN = {"gcePersistentDisk": "persistentDisk"}
-"""How Kubernetes spells some of them where they are too many, and where something within is wrong."""
-_REQUIRED_PARTS = {
-    "hostPath": ("path",),
-    "local": ("path",),
-    "nfs": ("server", "path"),
-    "iscsi": ("targetPortal", "iqn"),
-    "rbd": ("monitors", "image"),
-    "cephfs": ("monitors",),
-    "cinder": ("volumeID",),
-    "awsElasticBlockStore": ("volumeID",),
-    "gcePersistentDisk": ("pdName",),
-    "glusterfs": ("endpoints", "path"),
-    "flexVolume": ("driver",),
-    "azureDisk": ("diskName", "diskURI"),
-    "azureFile": ("secretName", "shareName"),
-    "vsphereVolume": ("volumePath",),
-    "photonPersistentDisk": ("pdID",),
-    "portworxVolume": ("volumeID",),
-    "scaleIO": ("gateway", "system", "volumeName"),
-}
-_HOST_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
+"""How Kubernetes spells some of them where they are too many."""
+_REQUIRED_PARTS = {"local": ("path",), "cinder": ("volumeID",), **validate_sources.REQUIRED_PARTS}
 _SECRETS = ("controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef")
 _INLINE = "in the context of inline volumes"
 _INITIATOR = re.compile(r"iqn\.\d{4}-\d{2}\.[a-zA-Z0-9-.]+(:[^,;*&$|\s]+)|eui.[a-zA-Z0-9]{16}|naa.[a-zA-Z0-9]{32}")
-_LONGEST_DRIVER = 63
-_MOST_LUN = 255
 
 
 def volume(obj: Obj) -> Iterator[Cause]:
@@ -125,7 +103,7 @@ def _capacity(capacity: Obj) -> Iterator[Cause]:
 def _source(spec: Obj, field: str) -> Iterator[Cause]:
     found = [name for name in _SOURCES if name in spec]
     for name in found[:1]:
-        where, source = f"{field}.{_WITHIN.get(name, name)}", spec[name]
+        where, source = f"{field}.{validate_sources.within(name)}", spec[name]
         for part in _REQUIRED_PARTS.get(name, ()):
             if not source.get(part):
                 yield causes.required(f"{where}.{part}")
@@ -137,69 +115,16 @@ def _source(spec: Obj, field: str) -> Iterator[Cause]:
     yield from causes.exactly_one(field, told, "volume type")
 
 
-def _path(source: Obj, field: str) -> Iterator[Cause]:
-    path, kind = source.get("path", ""), source.get("type", "")
-    if ".." in path.split("/"):
-        yield causes.invalid(f"{field}.path", path, "must not contain '..'")
-    if path and kind not in _HOST_TYPES:
-        yield causes.unsupported(f"{field}.type", kind, _HOST_TYPES)
-
-
-def _nfs(source: Obj, field: str) -> Iterator[Cause]:
-    path = source.get("path", "")
-    if not path.startswith("/"):
-        yield causes.invalid(f"{field}.path", path, "must be an absolute path")
-
-
-def _partition(source: Obj, field: str) -> Iterator[Cause]:
-    number = source.get("partition", 0)
-    if not 0 <= number <= _MOST_LUN:
-        yield causes.invalid(f"{field}.partition", number, "must be between 1 and 255, inclusive")
-
-
-def _lun(field: str, number: int) -> Iterator[Cause]:
-    if not 0 <= number <= _MOST_LUN:
-        yield causes.invalid(f"{field}.lun", number, f"must be between 0 and {_MOST_LUN}, inclusive")
-
-
 def _iscsi(source: Obj, field: str) -> Iterator[Cause]:
     if source.get("iqn") and not _INITIATOR.fullmatch(source["iqn"]):
         yield causes.invalid(f"{field}.iqn", source["iqn"], "must be valid format")
-    yield from _lun(field, source.get("lun", 0))
+    yield from validate_sources.lun(field, source.get("lun", 0))
     if (source.get("chapAuthDiscovery") or source.get("chapAuthSession")) and "secretRef" not in source:
         yield causes.required(f"{field}.secretRef")
     if not source.get("secretRef", {"name": "-"}).get("name"):
         yield causes.required(f"{field}.secretRef.name")
     if "initiatorName" in source and not _INITIATOR.fullmatch(source["initiatorName"]):
         yield causes.invalid(f"{field}.initiatorname", source["initiatorName"], "must be valid format")
-
-
-def _fibre(source: Obj, field: str) -> Iterator[Cause]:
-    names, wide, lun = source.get("targetWWNs"), source.get("wwids"), source.get("lun")
-    if not names and not wide:
-        yield causes.required(f"{field}.targetWWNs", "must specify either targetWWNs or wwids, but not both")
-    if names and wide:
-        yield causes.invalid(f"{field}.targetWWNs", names, "targetWWNs and wwids can not be specified simultaneously")
-    if names:
-        missing = causes.required(f"{field}.lun", "lun is required if targetWWNs is specified")
-        yield from [missing] if lun is None else _lun(field, lun)
-
-
-def _flocker(source: Obj, field: str) -> Iterator[Cause]:
-    name, uuid = source.get("datasetName", ""), source.get("datasetUUID", "")
-    if not name and not uuid:
-        yield causes.required(field, "one of datasetName and datasetUUID is required")
-    if name and uuid:
-        yield causes.invalid(field, "resource", "datasetName and datasetUUID can not be specified simultaneously")
-    if "/" in name:
-        yield causes.invalid(f"{field}.datasetName", name, "must not contain '/'")
-
-
-def _quobyte(source: Obj, field: str) -> Iterator[Cause]:
-    if not source.get("registry"):
-        yield causes.required(f"{field}.registry", "must be a host:port pair or multiple pairs separated by commas")
-    if not source.get("volume"):
-        yield causes.required(f"{field}.volume")
 
 
 def _storage_os(source: Obj, field: str) -> Iterator[Cause]:
@@ -217,7 +142,7 @@ def _secret_parts(source: Obj, field: str) -> Iterator[Cause]:
 
 
 def _csi(source: Obj, field: str) -> Iterator[Cause]:
-    yield from driver_name(f"{field}.driver", source.get("driver", ""))
+    yield from causes.driver_name(f"{field}.driver", source.get("driver", ""))
     if not source.get("volumeHandle"):
         yield causes.required(f"{field}.volumeHandle")
     for name in _SECRETS:
@@ -232,28 +157,10 @@ def _secret(reference: Obj, field: str) -> Iterator[Cause]:
         yield from rule(f"{field}.{name}", given) if given else [causes.required(f"{field}.{name}")]
 
 
-def driver_name(field: str, name: str) -> Iterator[Cause]:
-    """The name of a CSI driver, in any case."""
-    if not name:
-        yield causes.required(field)
-        return
-    if len(name) > _LONGEST_DRIVER:
-        yield causes.too_long(field, _LONGEST_DRIVER)
-    for wrong in causes.dns_subdomain(field, name.lower()):
-        quoted = wrong.message.replace(causes.shown(name.lower()), causes.shown(name), 1)
-        yield Cause(wrong.reason, quoted, field)
-
-
 _RULES: dict[str, Callable[[Obj, str], Iterator[Cause]]] = {
-    "hostPath": _path,
-    "local": _path,
-    "nfs": _nfs,
-    "gcePersistentDisk": _partition,
-    "awsElasticBlockStore": _partition,
+    **validate_sources.RULES,
+    "local": validate_sources.path,
     "iscsi": _iscsi,
-    "fc": _fibre,
-    "flocker": _flocker,
-    "quobyte": _quobyte,
     "storageos": _storage_os,
     "cinder": _secret_parts,
     "csi": _csi,

@@ -4,37 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
-from netsim.api import causes, validate_env, validate_metadata, validate_mounts, validate_storage
+from netsim.api import causes, validate_env, validate_metadata, validate_mounts, validate_sources, validate_storage
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.quantity import parse_quantity
 
-_HOST_TYPES = (
-    "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
-)  # fmt: skip
 _REQUIRED_PARTS = {
     "secret": ("secretName",),
     "configMap": ("name",),
-    "hostPath": ("path",),
     "persistentVolumeClaim": ("claimName",),
-    "nfs": ("server", "path"),
     "csi": ("driver",),
     "gitRepo": ("repository",),
-    "gcePersistentDisk": ("pdName",),
-    "awsElasticBlockStore": ("volumeID",),
-    "iscsi": ("targetPortal", "iqn"),
-    "glusterfs": ("endpoints", "path"),
-    "rbd": ("monitors", "image"),
     "cinder": ("volumeID",),
-    "cephfs": ("monitors",),
-    "flexVolume": ("driver",),
-    "azureDisk": ("diskName", "diskURI"),
-    "azureFile": ("secretName", "shareName"),
-    "vsphereVolume": ("volumePath",),
-    "photonPersistentDisk": ("pdID",),
-    "portworxVolume": ("volumeID",),
     "storageos": ("volumeName",),
-    "scaleIO": ("gateway", "system", "volumeName"),
+    **validate_sources.REQUIRED_PARTS,
 }
 _TYPES = (
     "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi",
@@ -47,8 +30,6 @@ _FIELDS = ("metadata.annotations", "metadata.labels", "metadata.name", "metadata
 """What can be made a file of a pod's own."""
 _TOLD_AS = {"cephfs": "cephFS", "downwardAPI": "downwarAPI"}
 """How Kubernetes spells some of them where they are too many."""
-_WITHIN = {"gcePersistentDisk": "persistentDisk"}
-"""How it spells some of them where something within is wrong."""
 _NAMED = ("configMap", "secret")
 
 
@@ -81,7 +62,7 @@ def _volume(volume: Obj, field: str) -> Iterator[Cause]:
     if not kinds:
         return
     kind, source = kinds[0], volume[kinds[0]]
-    where = f"{field}.{_WITHIN.get(kind, kind)}"
+    where = f"{field}.{validate_sources.within(kind)}"
     for part in _REQUIRED_PARTS.get(kind, ()):
         if not source.get(part):
             yield causes.required(f"{where}.{part}")
@@ -96,48 +77,6 @@ def _empty_dir(source: Obj, field: str) -> Iterator[Cause]:
         yield causes.forbidden(f"{field}.sizeLimit", "SizeLimit field must be a valid resource quantity")
 
 
-def _host_path(source: Obj, field: str) -> Iterator[Cause]:
-    if source.get("type", "") not in _HOST_TYPES:
-        yield causes.unsupported(f"{field}.type", source["type"], _HOST_TYPES)
-    yield from _without_dots(f"{field}.path", source.get("path", ""))
-
-
-def _nfs(source: Obj, field: str) -> Iterator[Cause]:
-    path = source.get("path", "")
-    if not path.startswith("/"):
-        yield causes.invalid(f"{field}.path", path, "must be an absolute path")
-
-
-def _fibre_channel(source: Obj, field: str) -> Iterator[Cause]:
-    names, lun = source.get("targetWWNs") or [], source.get("lun")
-    if not names and not source.get("wwids"):
-        yield causes.required(f"{field}.targetWWNs", "must specify either targetWWNs or wwids, but not both")
-    elif names and source.get("wwids"):
-        why = "targetWWNs and wwids can not be specified simultaneously"
-        yield causes.invalid(f"{field}.targetWWNs", names, why)
-    if names and lun is None:
-        yield causes.required(f"{field}.lun", "lun is required if targetWWNs is specified")
-    elif names and not 0 <= (lun or 0) <= _MOST_LUN:
-        yield causes.invalid(f"{field}.lun", lun, f"must be between 0 and {_MOST_LUN}, inclusive")
-
-
-def _quobyte(source: Obj, field: str) -> Iterator[Cause]:
-    registry, why = source.get("registry", ""), "must be a host:port pair or multiple pairs separated by commas"
-    if not registry:
-        yield causes.required(f"{field}.registry", why)
-    elif any(":" not in pair for pair in registry.split(",")):
-        yield causes.invalid(f"{field}.registry", registry, why)
-    if not source.get("volume"):
-        yield causes.required(f"{field}.volume")
-
-
-def _azure_disk(source: Obj, field: str) -> Iterator[Cause]:
-    kind, address = source.get("kind") or "Shared", source.get("diskURI", "")
-    start, shape = _DISK_ADDRESSES["Managed" if kind == "Managed" else "Shared"]
-    if not address.startswith(start):
-        yield causes.unsupported(f"{field}.diskURI", address, (shape,))
-
-
 def _ephemeral(source: Obj, field: str) -> Iterator[Cause]:
     template, where = source.get("volumeClaimTemplate"), f"{field}.volumeClaimTemplate"
     if template is None:
@@ -145,11 +84,6 @@ def _ephemeral(source: Obj, field: str) -> Iterator[Cause]:
     else:
         yield from validate_metadata.template_metadata(template.get("metadata") or {}, f"{where}.metadata")
         yield from validate_storage.claim_spec(template.get("spec") or {}, f"{where}.spec")
-
-
-def _without_dots(field: str, path: str) -> Iterator[Cause]:
-    if ".." in path.split("/"):
-        yield causes.invalid(field, path, "must not contain '..'")
 
 
 def _mode(source: Obj, field: str) -> Iterator[Cause]:
@@ -213,22 +147,9 @@ def _token(source: Obj, field: str) -> Iterator[Cause]:
 
 
 _PROJECTED = ("secret", "configMap", "downwardAPI", "serviceAccountToken")
-_MOST_LUN = 255
-_DISK_ADDRESSES = {
-    "Managed": (
-        "/subscriptions/",
-        "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}",
-    ),
-    "Shared": ("https://", "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"),
-}
-"""How the address of an Azure disk begins, and what it looks like."""
 _RULES: dict[str, Callable[[Obj, str], Iterator[Cause]]] = {
+    **validate_sources.RULES,
     "emptyDir": _empty_dir,
-    "hostPath": _host_path,
-    "nfs": _nfs,
-    "fc": _fibre_channel,
-    "quobyte": _quobyte,
-    "azureDisk": _azure_disk,
     "ephemeral": _ephemeral,
     "secret": _keys,
     "configMap": _keys,

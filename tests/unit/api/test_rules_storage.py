@@ -76,6 +76,8 @@ REFUSALS: list[tuple[Kind, dict[str, Any], str, str]] = [
     (PV, sourced(fc={}), "spec.fc.targetWWNs", "Required value: must specify either targetWWNs or wwids, but not both"),
     (PV, sourced(iscsi={"targetPortal": "p", "iqn": "x"}), "spec.iscsi.iqn", 'Invalid value: "x": must be valid form'),
     (PV, sourced(flocker={}), "spec.flocker", "Required value: one of datasetName and datasetUUID is required"),
+    (PV, sourced(quobyte={"volume": "v", "registry": "x"}), "spec.quobyte.registry", 'Invalid value: "x": must be a ho'),
+    (PV, sourced(azureDisk={"diskName": "d", "diskURI": "u"}), "spec.azureDisk.diskURI", 'Unsupported value: "u": sup'),
     (PV, sourced(cinder={"volumeID": "v", "secretRef": {}}), "spec.cinder.secretRef.name", "Required value"),
     (PV, sourced(gcePersistentDisk={}), "spec.persistentDisk.pdName", "Required value"),
     (PV, sourced(), "spec", "Required value: must specify a volume type"),
