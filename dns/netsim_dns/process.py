@@ -192,18 +192,12 @@ class Process:
                     await origin.settle(taken)
 
     async def _listen(self, settings: Settings) -> None:
-        """Answer, and serve the pages, where these settings say. OSError: all is where it was."""
-        before = self.settings
+        """Answer, and serve the pages, where these settings say. After OSError some of it may be done."""
         if not self._worker.number:
             await self._pages.move(_places(settings))
-        try:
-            if self._server.ports:
-                await self._server.move(settings.dns.listen)
-                self._responder.local = own_addresses(settings.dns)
-        except OSError:
-            if not self._worker.number:
-                await self._pages.move(_places(before))
-            raise
+        if self._server.ports:
+            await self._server.move(settings.dns.listen)
+            self._responder.local = own_addresses(settings.dns)
 
     def _take_over(
         self, path: str, text: str, settings: Settings, fixed: list[str], index: Index | None = None

@@ -23,7 +23,7 @@ def build_status(pod: Obj, state: PodState, now: float, *host_ips: str) -> Obj:
     `host_ips` are the node's addresses, one of each family.
     """
     old = pod.get("status") or {}
-    # What is null the API server writes itself; to be told of it, it must take the long way of decoding.
+    # What is null the API server writes itself: to say so is work for both.
     own = [_without_nulls(observed(condition, pod)) for condition in conditions(pod, state)]
     status: Obj = {
         "phase": pod_phase(pod, state),

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-_ESCAPES = {
-    '"': r"\"",
-    "\\": r"\\",
-    "\a": r"\a",
-    "\b": r"\b",
-    "\f": r"\f",
-    "\n": r"\n",
-    "\r": r"\r",
-    "\t": r"\t",
-    "\v": r"\v",
-}
+from netsim.cel.escapes import ESCAPES
 
 
 def quoted(text: str) -> str:
@@ -21,8 +11,8 @@ def quoted(text: str) -> str:
 
 
 def _shown(char: str) -> str:
-    if char in _ESCAPES:
-        return _ESCAPES[char]
+    if char in ESCAPES:
+        return ESCAPES[char]
     if char.isprintable():
         return char
     code = ord(char)

@@ -29,10 +29,7 @@ def converted(problem: Misfit | str) -> str:
         return f"cannot restore struct from: {found}"
     if (found, wanted) == ("int64", "string") or (found == "float64" and wanted == "integer"):
         return f"cannot convert {found} to {problem.wanted}"
-    return f"unrecognized type: {_KINDS.get(wanted) or problem.wanted}"
-
-
-_KINDS = {"string": "string"}
+    return f"unrecognized type: {wanted if wanted == 'string' else problem.wanted}"
 
 
 def go_map(value: Any) -> str:

@@ -127,7 +127,7 @@ def _count_indexes(text: str, completions: int) -> int:
     total, last = 0, -1
     for interval in text.split(",") if text else ():
         limits = interval.split("-")
-        if len(limits) > len(("first", "last")):
+        if interval.count("-") > 1:
             why = "violates the requirement that an index interval can have at most two parts separated by '-'"
             raise ValueError(f"the fragment {causes.shown(interval)} {why}")
         numbers = [_index(limit, completions) for limit in limits]

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from netsim.cel.errors import EvaluationError
+from netsim.cel.escapes import ESCAPES
 from netsim.cel.regex import compiled
 from netsim.cel.standard import show, show_double
 from netsim.cel.types import Type
@@ -18,17 +19,6 @@ _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map
 _UPPER = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _CLAUSE = re.compile(r"%(?:(%)|(?:\.(\d+))?([a-zA-Z]))?")
-_QUOTED = {
-    "\a": r"\a",
-    "\b": r"\b",
-    "\f": r"\f",
-    "\n": r"\n",
-    "\r": r"\r",
-    "\t": r"\t",
-    "\v": r"\v",
-    "\\": r"\\",
-    '"': r"\"",
-}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _PRECISION, _MOST_DIGITS, _LONGEST = 6, 1000, 16 * 1024 * 1024
 
@@ -94,7 +84,7 @@ def _join(texts: list[Any], separator: str = "") -> str:
 
 def quote(text: str) -> str:
     """A text as a literal."""
-    return '"' + "".join(_QUOTED.get(char, char) for char in text) + '"'
+    return '"' + "".join(ESCAPES.get(char, char) for char in text) + '"'
 
 
 def _matches(text: str, pattern: str) -> bool:

@@ -115,17 +115,17 @@ async def _admit_pod(core: Core, pod: Obj) -> Obj:
 _TOPOLOGY = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
 
 
-async def topology_labels(core: Core, node_name: str) -> Obj:
+async def topology_labels(core: Core, name: str) -> Obj:
     """The labels of a node that its pods get (PodTopologyLabels, KEP-4742); none of a node that there is not."""
-    node = await core.find(kinds.NODES, "", node_name) if node_name else None
+    node = await core.find(kinds.NODES, "", name)
     labels = (node or {"metadata": {}})["metadata"].get("labels") or {}
     return {name: labels[name] for name in _TOPOLOGY if name in labels}
 
 
 async def _placed(core: Core, pod: Obj) -> Obj:
     """A new pod that says its node, with that node's topology labels."""
-    labels = await topology_labels(core, str(pod["spec"].get("nodeName") or ""))
-    metadata = pod["metadata"]
+    node, metadata = pod["spec"].get("nodeName"), pod["metadata"]
+    labels = await topology_labels(core, node) if node else None
     return {**pod, "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), **labels}}} if labels else pod
 
 

@@ -1,4 +1,4 @@
-"""How answers look to people: JSON indented for curl, Wget and browsers, as Kubernetes shows it to them (pure)."""
+"""How answers look to people: JSON indented for curl, Wget and browsers, as Kubernetes shows it to them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,11 @@ def wants_indented(request: Request) -> bool:
     return asked in _TRUE if asked else request.header("user-agent").startswith(_PEOPLES)
 
 
-def indented(value: Obj) -> bytes:
-    """JSON in lines, without one that ends the last."""
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2)
-
-
 def show(response: Response) -> None:
-    """Indent a whole answer that is JSON."""
+    """Indent a whole answer that is JSON, in place."""
     body = response.body
     if isinstance(body, bytes) and body and response.header("content-type").startswith(_JSON):
-        response.body = indented(_ordered(orjson.loads(body)))
+        response.body = orjson.dumps(_ordered(orjson.loads(body)), option=orjson.OPT_INDENT_2)
 
 
 def _ordered(value: Obj) -> Obj:
