@@ -132,17 +132,19 @@ class Figures:
 
 
 def work(server: Measured, rounds: int) -> Figures:
-    """All of it with the same clients: a thousand pods, reads of them, watches of one."""
+    """All of it with the same clients: a thousand pods, watches of one, reads of them. Lists come last: kube-apiserver
+    with Debian's etcd (3.4) gets no more events of it after some dozens of large ones."""
     target = server.target
     one = server.rates(lambda n: create_pod("a", n), 1, 500)
     many = server.rates(lambda n: create_pod("b", n), 16, 500)
     memory = server.memory()
-    gets = server.rates(lambda n: request("GET", f"{_PODS}/a-00007"), 8, 5000, rounds)
-    lists = server.rates(lambda n: request("GET", _PODS), 2, 300, rounds)
     alone, _ = fan_out(target, _FAN, change_pod, 1, 200)
     before = server.cpu()
     latency, updates = fan_out(target, _FAN, change_pod, 50, 300)
-    return Figures(one, many, gets, lists, alone, latency, (updates, 600 / (server.cpu() - before)), memory)
+    busy = server.cpu() - before
+    gets = server.rates(lambda n: request("GET", f"{_PODS}/a-00007"), 8, 5000, rounds)
+    lists = server.rates(lambda n: request("GET", _PODS), 2, 300, rounds)
+    return Figures(one, many, gets, lists, alone, latency, (updates, 600 / busy), memory)
 
 
 def given() -> Figures:
@@ -177,9 +179,12 @@ def measure(rounds: int, pods: int, plain: bool) -> list[Row]:
     finally:
         server.remove()
     return [
-        Row("GET one pod", "/s", own.gets[0], 3 * 1610, True, peer.gets[0], capacity=own.gets[1]),
-        Row("LIST 1,000 pods, 2.1 MB", "/s", own.lists[0], 270, True, peer.lists[0], capacity=own.lists[1]),
-        Row("create pods, 1 connection, durable", "/s", own.one[0], 486, True, peer.one[0], etcd_one, own.one[1]),
+        Row("GET one pod", "/s", own.gets[0], 3 * peer.gets[0], True, peer.gets[0], capacity=own.gets[1]),
+        Row("LIST 1,000 pods, 2.1 MB", "/s", own.lists[0], 10 * peer.lists[0], True, peer.lists[0], capacity=own.lists[1]),
+        Row(
+            "create pods, 1 connection, durable", "/s", own.one[0], 2 * peer.one[0], True, peer.one[0], etcd_one,
+            own.one[1],
+        ),
         Row(
             "create pods, 16 connections, durable", "/s", own.many[0], 1500, True, peer.many[0], etcd_many, own.many[1]
         ),

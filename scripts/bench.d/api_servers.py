@@ -82,7 +82,11 @@ class Measured:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(20)
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:  # kube-apiserver waits longer for what it was asked
+                self._process.kill()
+                self._process.wait(20)
             self._process = None
 
 
