@@ -7,10 +7,9 @@ for good, so there is no ARP. Bridge (as the bridge plugin): the veths are ports
 
 from __future__ import annotations
 
-import hashlib
-import re
 import string
 from functools import lru_cache
+from hashlib import blake2b
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -22,10 +21,10 @@ from netsim_cni.request import Request
 # Of every routed host-side veth: one is as good as many, since each is alone on its link with one pod.
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
 NAME_IN_LINK = 9
-DIGITS = string.digits + string.ascii_lowercase
-DIGITS_IN_LINK = 5
-_POWERS = tuple(len(DIGITS) ** place for place in range(8))
-_MAX_NUMBER = len(DIGITS) ** len(_POWERS)
+DIGITS = (string.digits + string.ascii_lowercase).encode()
+DIGITS_IN_LINK, DIGITS_ALONE = 5, 8
+_DIGIT_OF_BYTE = bytes(DIGITS[byte % len(DIGITS)] for byte in range(256))
+_NOT_IN_LINK = bytes(set(range(256)) - {*DIGITS, *b"-"})
 DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 # A routed pod's next hop where its addresses name none; it is never asked for, so it need be nobody's.
 NEXT_HOP = {4: ip_address("169.254.1.1"), 6: ip_address("fe80::1")}
@@ -63,11 +62,12 @@ def link_name(request: Request, attempt: int = 0) -> str:
     15 bytes cannot tell all attachments apart: where a name is another's, a further `attempt` has a further one.
     """
     text = f"{request.container_id}{request.ifname}" + (f"#{attempt}" if attempt else "")
-    number = int.from_bytes(hashlib.sha1(text.encode(), usedforsecurity=False).digest(), "big") % _MAX_NUMBER
-    pod = re.sub(r"[^a-z0-9-]", "", request.args.get("K8S_POD_NAME", "").lower())[:NAME_IN_LINK].strip("-")
-    powers = _POWERS[:DIGITS_IN_LINK] if pod else _POWERS
-    digest = "".join([DIGITS[number // power % len(DIGITS)] for power in powers])
-    return f"{pod}-{digest}" if pod else f"veth{digest}"
+    name = request.args.get("K8S_POD_NAME", "").lower().encode("ascii", "ignore")
+    pod = name.translate(None, _NOT_IN_LINK)[:NAME_IN_LINK].strip(b"-")
+    start, size = (pod + b"-", DIGITS_IN_LINK) if pod else (b"veth", DIGITS_ALONE)
+    # blake2b is built into Python: for the hashes of OpenSSL the processor first has to fetch a library of its own.
+    digest = blake2b(text.encode(), digest_size=size).digest()
+    return (start + digest.translate(_DIGIT_OF_BYTE)).decode()
 
 
 def alias_of(request: Request) -> str:

@@ -7,16 +7,18 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from netsim_cni import errors, reaper
 from netsim_cni.addressing import Addressing
-from netsim_cni.config import VERSIONS
+from netsim_cni.config import VERSIONS, Config
 from netsim_cni.errors import CniError
 from netsim_cni.extras import BANDWIDTH, add_extras, remove_extras, remove_stale, wanted_extras
 from netsim_cni.ipam import Holder, Leases, LinkTaken, leases_at
 from netsim_cni.ipam_config import NONE
 from netsim_cni.obtain import check_available, give_back, obtain, undo
+from netsim_cni.perform import ensure_forwarding, observe, unwire, wire
 from netsim_cni.plan import link_name, settle_addressing
 from netsim_cni.request import Request, parse_request
 from netsim_cni.result import (
@@ -30,7 +32,7 @@ from netsim_cni.result import (
 )
 
 Result = dict[str, Any] | None
-NAMES_TRIED = 20
+NAMES_TRIED, CONFIGS = 20, 64
 
 
 def invoke(command: str, config: dict[str, Any], env: Mapping[str, str]) -> Result:
@@ -65,10 +67,8 @@ def _add(request: Request, store: Leases) -> Result:
 
 def _attach(request: Request, store: Leases) -> dict[str, Any]:
     """Make the interface."""
-    from netsim_cni.perform import ensure_forwarding, wire
-
     config = request.config
-    extras = wanted_extras(config, config.ipam.families)
+    extras = _extras_of(config)
     link, obtained = _obtain_named(request, store, extras)
     addressing = settle_addressing(config, obtained)
     wired = None
@@ -86,6 +86,12 @@ def _attach(request: Request, store: Leases) -> dict[str, Any]:
     pod = Interface(request.ifname, wired.pod_mac, wired.mtu, request.netns)
     interfaces = [*([wired.bridge] if wired.bridge else []), Interface(link, wired.host_mac, wired.mtu), pod]
     return render_result(config.version, interfaces, addressing, config.dns, config.mode == "routed")
+
+
+@lru_cache(maxsize=CONFIGS)
+def _extras_of(config: Config) -> tuple[str, ...]:
+    """The same for all pods of a configuration."""
+    return wanted_extras(config, config.ipam.families)
 
 
 def _obtain_named(request: Request, store: Leases, extras: tuple[str, ...]) -> tuple[str, Addressing]:
@@ -129,8 +135,6 @@ def _adjust(request: Request, store: Leases, previous: dict[str, Any]) -> dict[s
 
 
 def _take_down(request: Request, holder: Holder) -> None:
-    from netsim_cni.perform import unwire
-
     if holder.link:
         unwire(holder.link)
     _remove_extras(request, holder)
@@ -183,7 +187,6 @@ def _wiring_faults(request: Request, holder: Holder, named: Addressing) -> list[
     import socket
 
     from netsim_cni.check import find_faults
-    from netsim_cni.perform import observe
 
     config = request.config
     families: set[int] = {socket.AF_INET if family == 4 else socket.AF_INET6 for family in named.families}
