@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from netsim.host.netlink import Netlink, NetlinkError
 from netsim.host.patterns import Pattern, send_pattern
-from netsim.host.sysctl import ensure_sysctl
+from netsim.host.sysctl import keep_sysctl
 from netsim_cni.addressing import Addressing
 from netsim_cni.check import Side
 from netsim_cni.errors import DUPLICATE_ATTACHMENT, INVALID_CONFIG, UNKNOWN_CONTAINER, WIRING_FAILED, CniError
@@ -114,7 +114,7 @@ def mac_of_link(netns: str | None, link: str) -> str:
 def ensure_forwarding(families: tuple[int, ...]) -> None:
     """Let this network namespace forward packets of the families in use, as the ptp and bridge plugins do."""
     for family in families:
-        ensure_sysctl(FORWARDING[family], 1)
+        keep_sysctl(FORWARDING[family], 1)
 
 
 def _open_pod(netns: str) -> Netlink:

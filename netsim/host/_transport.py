@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from netsim.host import netns as netns_
+from netsim.host._home import at_home
 from netsim.host._messages import HEADER
 from netsim.host._rtnl import messages as messages_in
 from netsim.host._rtnl import parse_error
@@ -80,8 +81,10 @@ class Transport:
     """
 
     def __init__(self, netns: str | None = None) -> None:
-        self._sock: socket.socket = netns_.open_route_socket(netns)
-        self._sequence = 0
+        self._home = at_home() if netns is None else None
+        kept = self._home.take_socket() if self._home is not None else None
+        self._sock: socket.socket = kept or netns_.open_route_socket(netns)
+        self._asking, self._sequence = False, 0
         self._queue: list[Request] | None = None
         self._held: list[int] = []
 
@@ -92,7 +95,10 @@ class Transport:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
+        if self._home is None or self._asking:
+            self.close()
+        else:
+            self._home.keep_socket(self._sock)
 
     # --- requests ---------------------------------------------------------------------------------------------
 
@@ -139,6 +145,7 @@ class Transport:
         The kernel does one after the other and always tells of errors: only the last needs an acknowledgement.
         """
         last = first + count - 1
+        self._asking = True
         self._sock.send(messages)
         refused, sequence = [], 0
         while sequence != last:
@@ -152,15 +159,18 @@ class Transport:
                     code, detail = parse_error(body, flags)
                     if code:
                         refused.append((sequence - first, code, detail))
+        self._asking = False
         return refused
 
     def _ask(self, kind: int, body: bytes, answer: int, parse: Callable[[bytes], _T], asked: str) -> _T:
         """One question with one answer."""
-        self._sequence += 1
+        self._asking, self._sequence = True, self._sequence + 1
         header = HEADER.pack(HEADER.size + len(body), kind, REQUEST, self._sequence, 0)
         self._sock.send(header + body)
         while True:
             for got, flags, sequence, content in messages_in(self._sock.recv(BUFFER)):
+                if sequence == self._sequence and got in (ERROR, answer):
+                    self._asking = False
                 if sequence == self._sequence and got == ERROR:
                     raise NetlinkError(parse_error(content, flags)[0], asked)
                 if sequence == self._sequence and got == answer:
@@ -169,6 +179,7 @@ class Transport:
     def _dump(self, kind: int, body: bytes, answer: int, parse: Callable[[bytes], _T], asked: str) -> list[_T]:
         for _ in range(DUMP_ATTEMPTS):
             self._sequence += 1
+            self._asking = True
             header = HEADER.pack(HEADER.size + len(body), kind, REQUEST | DUMP, self._sequence, 0)
             self._sock.send(header + body)
             bodies, interrupted = self._read_dump(answer, asked)
@@ -188,6 +199,7 @@ class Transport:
                 if kind == ERROR:
                     raise NetlinkError(parse_error(body, flags)[0], asked)
                 if kind == DONE:
+                    self._asking = False
                     return bodies, interrupted
                 if kind == answer:
                     bodies.append(body)

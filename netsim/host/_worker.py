@@ -14,6 +14,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
+from netsim.host._home import at_home, begin_visit, end_visit, open_namespace
 from netsim.host._libc import CLONE_NEWNET, setns
 
 MAX_IDLE = 4
@@ -51,7 +52,8 @@ class _Worker:
         threading.Thread(target=self._serve, name="netns-worker", daemon=True).start()
 
     def _serve(self) -> None:
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        begin_visit()  # which never ends: it is there for nothing else
+        home = open_namespace()
         try:
             while (job := self.inbox.get()) is not None:
                 if not self._run(job, home):
@@ -109,11 +111,21 @@ def run_visiting(call: Callable[[], Any]) -> Any:
     """Run `call`, which may change its thread's network namespace (only that), and give its result."""
     if threading.current_thread() is threading.main_thread():
         return run_on_worker(call)
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    home = at_home()
+    if home is None:
+        return _visit_from(call, open_namespace(), keep=False)
+    return _visit_from(call, home.namespace(), keep=True)
+
+
+def _visit_from(call: Callable[[], Any], home: int, keep: bool) -> Any:
+    begin_visit()
     try:
         return call()
     finally:
         _go_home(home)
+        end_visit()
+        if not keep:
+            os.close(home)
 
 
 def _go_home(home: int) -> None:
@@ -124,7 +136,6 @@ def _go_home(home: int) -> None:
     except OSError:
         log.critical("a thread cannot leave another network namespace", exc_info=True)
         os.abort()
-    os.close(home)
 
 
 def run_on_worker(call: Callable[[], Any]) -> Any:
@@ -142,6 +153,7 @@ def run_on_throwaway(call: Callable[[], Any]) -> Any:
     result = _Result()
 
     def job() -> None:
+        begin_visit()
         try:
             result.value = call()
         except BaseException as error:  # every exception belongs to the caller, who re-raises it

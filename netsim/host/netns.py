@@ -16,6 +16,7 @@ from functools import cache
 from typing import ParamSpec, TypeVar
 
 from netsim.host import mount
+from netsim.host._home import move
 from netsim.host._libc import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -137,6 +138,7 @@ def enter(path: str) -> None:
     """
     fd = _open(path)
     try:
+        move()
         setns(fd, CLONE_NEWNET, path)
     finally:
         os.close(fd)

@@ -12,6 +12,7 @@ import os
 import threading
 from functools import lru_cache
 
+from netsim.host._home import at_home
 from netsim.host._libc import open_proc
 
 ROOT = "/proc/sys/"
@@ -94,6 +95,21 @@ def write_sysctl(name: str, value: str | int) -> None:
 def ensure_sysctl(name: str, value: str | int) -> bool:
     """Set a value unless it is set already; whether it was changed."""
     if read_sysctl(name) == str(value):
+        return False
+    write_sysctl(name, value)
+    return True
+
+
+def keep_sysctl(name: str, value: str | int) -> bool:
+    """As `ensure_sysctl`, for a net.* setting that a thread asks for again and again: it keeps it open."""
+    home = at_home()
+    if home is None:
+        return ensure_sysctl(name, value)
+    fd = home.settings.get(name)
+    if fd is None:
+        # Not in our own proc file system, which would stay for as long when it is renewed.
+        fd = home.settings[name] = os.open(path_of(name), os.O_RDONLY | os.O_CLOEXEC)
+    if os.pread(fd, MAX_SIZE, 0).strip() == str(value).encode("ascii"):
         return False
     write_sysctl(name, value)
     return True

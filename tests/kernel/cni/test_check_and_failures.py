@@ -114,7 +114,7 @@ class Trip:
         patch.setattr(Transport, "deliver", tripping)
         for module in (firewall, conntrack, bandwidth, macspoof):
             patch.setattr(module, "run", self._tripping(module.run))
-        patch.setattr(perform, "ensure_sysctl", self._tripping(perform.ensure_sysctl))
+        patch.setattr(perform, "keep_sysctl", self._tripping(perform.keep_sysctl))
 
     def _tripping(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **options: Any) -> Any:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,26 @@ def test_sysctls_are_the_namespaces_own(make: Make) -> None:
     assert netns.run_in(path, sysctl.read_sysctl, "net.ipv4.ip_forward") == "1"
     assert netns.run_in(path, sysctl.ensure_sysctl, "net.ipv4.ip_forward", 1) is False
     assert sysctl.read_sysctl("net.ipv4.ip_forward") == before
+
+
+def test_a_setting_that_a_thread_keeps_open_is_its_namespaces_own(make: Make) -> None:
+    name, (one, other) = "net.ipv4.ip_forward", (make("a"), make("b"))
+
+    def live() -> None:
+        netns.enter(one)
+        for _ in range(2):
+            assert sysctl.keep_sysctl(name, 1) is True
+            assert sysctl.keep_sysctl(name, 1) is False
+            assert sysctl.read_sysctl(name) == "1"
+            assert netns.run_in(other, sysctl.keep_sysctl, name, 0) is False
+            sysctl.write_sysctl(name, 0)
+        netns.enter(other)
+        assert sysctl.keep_sysctl(name, 0) is False
+        assert sysctl.keep_sysctl(name, 1) is True
+        assert netns.run_in(one, sysctl.read_sysctl, name) == "0"
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(live).result()
 
 
 def test_sysctls_can_be_reached_without_a_proc_file_system_of_our_own(
