@@ -76,7 +76,10 @@ _EMPTY: dict[str, dict[str, Any]] = {
     "discovery.k8s.io/v1/EndpointSlice": {"addressType": "", "endpoints": None, "ports": None},
     "networking.k8s.io/v1/Ingress": {"spec": {}, "status": {"loadBalancer": {}}},
     "networking.k8s.io/v1/IngressClass": {"spec": {}},
+    "networking.k8s.io/v1/IPAddress": {"spec": {}},
     "networking.k8s.io/v1/NetworkPolicy": {"spec": {"podSelector": {}}},
+    "networking.k8s.io/v1/ServiceCIDR": {"spec": {}, "status": {}},
+    "node.k8s.io/v1/RuntimeClass": {"handler": ""},
     "policy/v1/PodDisruptionBudget": {
         "spec": {},
         "status": {"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0},

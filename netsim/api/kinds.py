@@ -160,9 +160,11 @@ CERTIFICATE_SIGNING_REQUESTS = _kind(
 
 INGRESS_CLASSES = _kind("networking.k8s.io/v1", "IngressClass", "ingressclasses", namespaced=False, generation=True)
 INGRESSES = _kind("networking.k8s.io/v1", "Ingress", "ingresses", short_names=("ing",), status=True, generation=True)
+IP_ADDRESSES = _kind("networking.k8s.io/v1", "IPAddress", "ipaddresses", namespaced=False, short_names=("ip",))
 NETWORK_POLICIES = _kind(
     "networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", short_names=("netpol",), generation=True
 )
+SERVICE_CIDRS = _kind("networking.k8s.io/v1", "ServiceCIDR", "servicecidrs", namespaced=False, status=True)
 
 POD_DISRUPTION_BUDGETS = _kind(
     "policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", short_names=("pdb",), status=True, generation=True
@@ -198,6 +200,7 @@ PRIORITY_CLASSES = _kind(
     generation=True,
 )
 LEASES = _kind("coordination.k8s.io/v1", "Lease", "leases")
+RUNTIME_CLASSES = _kind("node.k8s.io/v1", "RuntimeClass", "runtimeclasses", namespaced=False)
 ENDPOINT_SLICES = _kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", generation=True)
 
 # Devices are written down and read here, by whoever allocates them.

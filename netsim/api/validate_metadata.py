@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from netsim.api import causes, kinds
+from netsim.api import causes, kinds, validate_addresses
 from netsim.api.errors import Cause
 from netsim.api.kinds import Kind, Obj
 
@@ -19,6 +19,7 @@ _NAME_RULES: dict[Kind, Callable[[str, str], Iterator[Cause]]] = {
     kinds.SERVICES: causes.dns_label,  # KEP-5311: since 1.36 it may begin with a digit
     kinds.NAMESPACES: causes.dns_label,
     kinds.STATEFUL_SETS: causes.dns_label,
+    kinds.IP_ADDRESSES: validate_addresses.strict_ip,
     **{kind: causes.path_segment for kind in (*_RBAC, kinds.EVENTS)},
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from netsim.api import causes
 from netsim.api.errors import Cause
@@ -19,8 +19,7 @@ _TERMS = f"spec.affinity.nodeAffinity.{_REQUIRED}.nodeSelectorTerms"
 def placement(spec: Obj, field: str) -> Iterator[Cause]:
     """All of it, for the pod spec at `field`."""
     yield from causes.label_map(f"{field}.nodeSelector", spec.get("nodeSelector"))
-    for index, toleration in enumerate(spec.get("tolerations") or ()):
-        yield from _toleration(toleration, f"{field}.tolerations[{index}]")
+    yield from tolerations(spec.get("tolerations") or (), f"{field}.tolerations")
     affinity = spec.get("affinity") or {}
     if affinity.get("nodeAffinity"):
         yield from node_affinity(affinity["nodeAffinity"], f"{field}.affinity.nodeAffinity")
@@ -67,6 +66,12 @@ def _only_adds(new: Obj, old: Obj) -> bool:
     if not any(held for _, held in lists):
         return not any(asked for asked, _ in lists)
     return all(asked[: len(held)] == held for asked, held in lists)
+
+
+def tolerations(given: Iterable[Obj], field: str) -> Iterator[Cause]:
+    """Those of a pod or a RuntimeClass, at `field`."""
+    for index, toleration in enumerate(given):
+        yield from _toleration(toleration, f"{field}[{index}]")
 
 
 def _toleration(toleration: Obj, field: str) -> Iterator[Cause]:

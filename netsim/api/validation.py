@@ -12,6 +12,7 @@ from functools import lru_cache
 from netsim.api import (
     kinds,
     service_addresses,
+    validate_addresses,
     validate_autoscaling,
     validate_batch,
     validate_cluster,
@@ -24,6 +25,7 @@ from netsim.api import (
     validate_networking,
     validate_persistent,
     validate_pods,
+    validate_runtime,
     validate_services,
     validate_slices,
     validate_small,
@@ -66,6 +68,8 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.INGRESSES: validate_networking.ingress,
     kinds.INGRESS_CLASSES: validate_networking.ingress_class,
     kinds.NETWORK_POLICIES: validate_networking.network_policy,
+    kinds.IP_ADDRESSES: validate_addresses.ip_address,
+    kinds.RUNTIME_CLASSES: validate_runtime.runtime_class,
     kinds.PERSISTENT_VOLUMES: validate_persistent.volume,
     kinds.PERSISTENT_VOLUME_CLAIMS: validate_storage.claim,
     kinds.STORAGE_CLASSES: validate_storage.storage_class,
@@ -108,6 +112,9 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
     kinds.JOBS: validate_batch.job_update,
     kinds.HORIZONTAL_POD_AUTOSCALERS: validate_autoscaling.autoscaler_update,
     kinds.INGRESS_CLASSES: validate_networking.ingress_class_update,
+    kinds.IP_ADDRESSES: validate_addresses.ip_address_update,
+    kinds.SERVICE_CIDRS: validate_addresses.service_cidr_update,
+    kinds.RUNTIME_CLASSES: validate_runtime.runtime_class_update,
     kinds.PERSISTENT_VOLUMES: validate_persistent.volume_update,
     kinds.PERSISTENT_VOLUME_CLAIMS: validate_storage.claim_update,
     kinds.STORAGE_CLASSES: validate_storage.storage_class_update,
@@ -148,6 +155,7 @@ _NEW_RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.NAMESPACES: validate_cluster.namespace_create,
     kinds.PODS: validate_pods.pod_create,
     kinds.PRIORITY_CLASSES: validate_limits.priority_class,
+    kinds.SERVICE_CIDRS: validate_addresses.service_cidr,
     kinds.STATEFUL_SETS: validate_workloads.stateful_set_create,
 }
 

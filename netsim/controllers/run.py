@@ -67,6 +67,7 @@ METADATA_ONLY: frozenset[Kind] = frozenset(
         kinds.DEVICE_CLASSES,
         kinds.INGRESS_CLASSES,
         kinds.INGRESSES,
+        kinds.IP_ADDRESSES,
         kinds.LIMIT_RANGES,
         kinds.NETWORK_POLICIES,
         kinds.POD_TEMPLATES,
@@ -75,7 +76,9 @@ METADATA_ONLY: frozenset[Kind] = frozenset(
         kinds.RESOURCE_SLICES,
         kinds.ROLE_BINDINGS,
         kinds.ROLES,
+        kinds.RUNTIME_CLASSES,
         kinds.SECRETS,
+        kinds.SERVICE_CIDRS,
         kinds.VOLUME_ATTACHMENTS,
         kinds.VOLUME_ATTRIBUTES_CLASSES,
     )

@@ -1,7 +1,7 @@
 """Admission: what Kubernetes' built-in plugins add to or refuse in new objects.
 
-NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, Priority, CertificateApproval, the default
-StorageClass and IngressClass, storage protection; ResourceQuota is in `quota`, DefaultTolerationSeconds among the
+NamespaceLifecycle, LimitRanger, ServiceAccount, NodeRestriction, Priority, RuntimeClass, CertificateApproval, the
+default StorageClass and IngressClass, storage protection; ResourceQuota is in `quota`, DefaultTolerationSeconds in the
 defaults of pods. The deciding functions are pure; `admit_create` looks up what they need.
 """
 
@@ -16,6 +16,7 @@ from netsim.api.objects import deletion_timestamp, set_condition
 from netsim.server import csr, rbac
 from netsim.server.admission_classes import admit_claim, admit_ingress, with_protection
 from netsim.server.admission_priority import admit_priority, check_priority_class
+from netsim.server.admission_runtime import admit_runtime
 from netsim.server.authz import MIRROR, PUBLIC_CA, node_creation_problem, node_name
 from netsim.server.core import Core
 from netsim.server.limits import claim_problem, pod_problem, with_limits
@@ -102,6 +103,7 @@ def with_requester(request: Obj, user: User) -> Obj:
 async def _admit_pod(core: Core, pod: Obj) -> Obj:
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     pod = await admit_priority(core, with_gates(await _limited(core, await _placed(core, pod)), core.now()))
+    pod = await admit_runtime(core, pod)
     account_name = pod["spec"].get("serviceAccountName") or "default"
     if MIRROR in (pod["metadata"].get("annotations") or {}):
         return pod

@@ -18,7 +18,7 @@ from netsim.server.admission_priority import system_classes
 from netsim.server.authn import SERVER
 from netsim.server.core import Core, ServerConfig
 from netsim.server.default_roles import reconcile_roles
-from netsim.server.housekeeping import ensure
+from netsim.server.ensure import ensure
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from netsim.server import lifecycle, roles
 from netsim.server.authn import SERVER
 from netsim.server.core import Core
 from netsim.server.deletion import DeleteOptions, delete_object
-from netsim.server.housekeeping import ensure
+from netsim.server.ensure import ensure
 from netsim.server.rbac import aggregate_rules, rule_of, uncovered
 
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"

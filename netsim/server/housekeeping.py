@@ -1,4 +1,4 @@
-"""The server's own small controllers: namespaces' furniture and nodes' certificates.
+"""The server's own small controllers: namespaces' furniture, nodes' certificates, Services' IPAddresses.
 
 Every namespace has the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt`; they are made with the namespace
 and made again when they are deleted. Requests for node certificates are approved, and approved ones are signed.
@@ -18,14 +18,16 @@ from netsim.api import kinds
 from netsim.api.errors import StatusError
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp, set_condition
-from netsim.server import account_secrets, csr, lifecycle
+from netsim.server import account_secrets, csr, ip_addresses, lifecycle
 from netsim.server.admission import ROOT_CA
 from netsim.server.authn import SERVER
 from netsim.server.codec import prefix_of
 from netsim.server.core import Core
+from netsim.server.ensure import ensure
 from netsim.server.event_expiry import expire_events
 from netsim.server.rbac import Attributes, User
 from netsim.server.role_aggregation import aggregate_roles
+from netsim.server.service_values import cluster_ips
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,9 @@ _WATCHED = (
     kinds.SECRETS,
     kinds.CLUSTER_ROLES,
     kinds.CERTIFICATE_SIGNING_REQUESTS,
+    kinds.SERVICES,
+    kinds.IP_ADDRESSES,
+    kinds.SERVICE_CIDRS,
 )
 
 _ABOUT_CA = (
@@ -43,18 +48,6 @@ _ABOUT_CA = (
     "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes "
     "clusters."
 )
-
-
-async def ensure(core: Core, kind: Kind, namespace: str, obj: Obj) -> None:
-    """Create an object of the server's own unless it is there."""
-    obj = {"kind": kind.kind, "apiVersion": kind.api_version, **obj}
-    if await core.find(kind, namespace, obj["metadata"]["name"]) is not None:
-        return
-    try:
-        await lifecycle.create_object(core, kind, namespace, obj, SERVER)
-    except StatusError as error:
-        if error.reason != "AlreadyExists":
-            raise
 
 
 async def furnish_namespace(core: Core, namespace: str) -> None:
@@ -161,6 +154,8 @@ class Housekeeper:
         for request in await core.objects(kinds.CERTIFICATE_SIGNING_REQUESTS):
             await self._attempt(handle_request(core, request), request["metadata"]["name"])
         await self._attempt(aggregate_roles(core), "aggregated ClusterRoles")
+        await self._attempt(ip_addresses.ensure_range(core), ip_addresses.DEFAULT_RANGE)
+        await self._attempt(ip_addresses.follow_all(core), "IPAddresses")
         for secret in await core.objects(kinds.SECRETS):
             await self._attempt(account_secrets.handle_secret(core, secret), secret["metadata"]["name"])
 
@@ -184,7 +179,10 @@ class Housekeeper:
                 while not subscription.closed:
                     for frame in await subscription.take():
                         obj = frame.new(core.decoder) or frame.old()
-                        if obj is not None:
+                        if obj is not None and kind is kinds.SERVICES:
+                            had = cluster_ips(frame.old())
+                            await self._attempt(ip_addresses.follow_service(core, obj, had), frame.event.key)
+                        elif obj is not None:
                             await self._attempt(self._react(kind, frame.event.type, obj), frame.event.key)
                 after = max(after, subscription.seen)
             finally:
@@ -201,6 +199,10 @@ class Housekeeper:
             await aggregate_roles(self._core)
         elif kind is kinds.SECRETS and event != "DELETED":
             await account_secrets.handle_secret(self._core, obj)
+        elif event == "DELETED" and kind is kinds.IP_ADDRESSES:
+            await ip_addresses.follow_address(self._core, obj)
+        elif event == "DELETED" and kind is kinds.SERVICE_CIDRS:
+            await ip_addresses.ensure_range(self._core)
         elif event == "DELETED" and kind in (kinds.SERVICE_ACCOUNTS, kinds.CONFIG_MAPS):
             if kind is kinds.SERVICE_ACCOUNTS:
                 await account_secrets.handle_account_gone(self._core, obj)

@@ -35,6 +35,7 @@ _NODE = [
     rule(READ, "discovery.k8s.io", "endpointslices"),
     rule(("create", "get", "update", "patch", "delete"), "coordination.k8s.io", "leases"),
     rule(("create", *READ), "certificates.k8s.io", "certificatesigningrequests"),
+    rule(READ, "node.k8s.io", "runtimeclasses"),
 ]
 _PROXIER = [
     rule(("list", "watch"), "", "services", "endpoints"),

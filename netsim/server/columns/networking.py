@@ -40,8 +40,23 @@ def _network_policy(obj: Obj, now: datetime) -> list[Any]:
     return [name(obj), selector((obj.get("spec") or {}).get("podSelector")), age(obj, now)]
 
 
+def _ip_address(obj: Obj, now: datetime) -> list[Any]:
+    """Kubernetes has no column for the age that it tells, too."""
+    parent = (obj.get("spec") or {}).get("parentRef")
+    if not parent:
+        return [name(obj), NONE]
+    resource = f"{parent.get('resource', '')}.{parent.get('group', '')}".rstrip(".").lower()
+    return [name(obj), "/".join(filter(None, (resource, parent.get("namespace"), parent.get("name"))))]
+
+
+def _service_cidr(obj: Obj, now: datetime) -> list[Any]:
+    return [name(obj), ",".join((obj.get("spec") or {}).get("cidrs") or ()), age(obj, now)]
+
+
 PRINTERS: dict[Kind, Printer] = {
     kinds.INGRESSES: Printer((NAME, text("Class"), text("Hosts"), text("Address"), text("Ports"), AGE), _ingress),
     kinds.INGRESS_CLASSES: Printer((NAME, text("Controller"), text("Parameters"), AGE), _ingress_class),
+    kinds.IP_ADDRESSES: Printer((NAME, text("ParentRef")), _ip_address),
     kinds.NETWORK_POLICIES: Printer((NAME, text("Pod-Selector"), AGE), _network_policy),
+    kinds.SERVICE_CIDRS: Printer((NAME, text("CIDRs"), AGE), _service_cidr),
 }

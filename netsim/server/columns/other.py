@@ -58,6 +58,10 @@ def _csr(obj: Obj, now: datetime) -> list[Any]:
     ]  # fmt: skip
 
 
+def _runtime_class(obj: Obj, now: datetime) -> list[Any]:
+    return [name(obj), obj.get("handler", ""), age(obj, now)]
+
+
 def _metrics(obj: Obj, now: datetime) -> list[Any]:
     """Usage in thousandths of a core and Ki; a pod's is that of its containers together."""
     parts = [part["usage"] for part in obj.get("containers") or [obj]]
@@ -76,6 +80,7 @@ PRINTERS: dict[Kind, Printer] = {
     kinds.CUSTOM_RESOURCE_DEFINITIONS: _ROLE,
     kinds.NODE_METRICS: Printer((NAME, text("cpu"), text("memory"), text("Window")), _metrics),
     kinds.POD_METRICS: Printer((NAME, text("cpu"), text("memory"), text("Window")), _metrics),
+    kinds.RUNTIME_CLASSES: Printer((NAME, text("Handler"), AGE), _runtime_class),
     kinds.LEASES: Printer((NAME, text("Holder"), AGE), _lease),
     kinds.ENDPOINT_SLICES: Printer((NAME, text("AddressType"), text("Ports"), text("Endpoints"), AGE), _slice),
     kinds.CERTIFICATE_SIGNING_REQUESTS: Printer(
