@@ -39,12 +39,13 @@ def warnings_of(kind: Kind, obj: Obj) -> list[str]:
 def update_warnings_of(kind: Kind, obj: Obj, old: Obj) -> list[str]:
     """What its author is warned of when an object is changed: of Services and Secrets always, of drivers when their
     tokens have changed, of templates when the spec has. Pods are changed by programs."""
-    tokens = [(each.get("spec") or {}).get("tokenRequests") for each in (obj, old)] if kind is kinds.CSI_DRIVERS else []
-    if kind in (kinds.SECRETS, kinds.SERVICES) or tokens[:1] != tokens[1:]:
-        return warnings_of(kind, obj)
-    if kind in _TEMPLATES and obj["metadata"].get("generation") != old["metadata"].get("generation"):
-        return list(_template(obj))
-    return []
+    if kind in _TEMPLATES:
+        changed = obj["metadata"].get("generation") != old["metadata"].get("generation")
+        return list(_template(obj)) if changed else []
+    if kind is kinds.CSI_DRIVERS:
+        now, before = ((each.get("spec") or {}).get("tokenRequests") for each in (obj, old))
+        return warnings_of(kind, obj) if now != before else []
+    return warnings_of(kind, obj) if kind in _ALWAYS else []
 
 
 def _csi_driver(obj: Obj) -> Iterator[str]:
@@ -97,8 +98,18 @@ def _volume(obj: Obj) -> Iterator[str]:
 
 
 def _pod(obj: Obj) -> Iterator[str]:
-    yield from _host_name(obj, "this is used in the Pod's hostname")
-    yield from _pod_spec(obj.get("spec") or {}, "spec")
+    yield from pod_name_warnings(obj)
+    yield from pod_spec_warnings(obj.get("spec") or {})
+
+
+def pod_name_warnings(obj: Obj) -> Iterator[str]:
+    """Of a pod's warnings those of its name."""
+    return _host_name(obj, "this is used in the Pod's hostname")
+
+
+def pod_spec_warnings(spec: Obj) -> Iterator[str]:
+    """Of a pod's warnings those of its spec."""
+    return _pod_spec(spec, "spec")
 
 
 def _template(obj: Obj) -> Iterator[str]:
@@ -237,6 +248,7 @@ def _environment(container: Obj, field: str) -> Iterator[str]:
 _TEMPLATES = frozenset(
     (kinds.DEPLOYMENTS, kinds.REPLICA_SETS, kinds.REPLICATION_CONTROLLERS, kinds.STATEFUL_SETS, kinds.DAEMON_SETS)
 )
+_ALWAYS = frozenset((kinds.SECRETS, kinds.SERVICES))
 _RULES: dict[Kind, Callable[[Obj], Iterator[str]]] = {
     kinds.CSI_DRIVERS: _csi_driver,
     kinds.ENDPOINT_SLICES: _endpoint_slice,

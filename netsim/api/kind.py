@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 Obj = dict[str, Any]
@@ -75,7 +75,15 @@ class Kind:
 
     def __hash__(self) -> int:
         """Of one field: kinds are keys of many tables, and their texts remember their hashes."""
-        return hash(self.plural)
+        return hash(self.resource)
+
+    def __eq__(self, other: object) -> bool:
+        """By value. Nearly all that are compared are the same or differ in that field."""
+        if self is other:
+            return True
+        if not isinstance(other, Kind) or self.resource != other.resource:
+            return False
+        return all(getattr(self, each.name) == getattr(other, each.name) for each in fields(Kind) if each.compare)
 
     @property
     def api_version(self) -> str:

@@ -29,7 +29,8 @@ class Peer:
 
 @dataclass(slots=True)
 class Request:
-    """One HTTP request; `query` keeps repeated keys in order, header names are lower case and may repeat."""
+    """One HTTP request; `query` keeps repeated keys in order, header names are lower case and may repeat. They stay as
+    they are once one has been asked for."""
 
     method: str
     path: str
@@ -37,13 +38,13 @@ class Request:
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     peer: Peer = Peer()
+    _first: dict[str, str] | None = field(default=None, init=False, repr=False, compare=False)
 
     def header(self, name: str, default: str = "") -> str:
         """First value of a header, by its lower-case name."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return default
+        if self._first is None:
+            self._first = dict(reversed(self.headers))
+        return self._first.get(name, default)
 
     def param(self, name: str, default: str = "") -> str:
         """First value of a query parameter."""

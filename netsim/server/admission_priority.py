@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netsim.api import errors, kinds
 from netsim.api.kinds import Obj
+from netsim.server.codec import prefix_of
 from netsim.server.core import Core
 
 SYSTEM_CLASSES: dict[str, tuple[int, str]] = {
@@ -17,6 +18,8 @@ SYSTEM_CLASSES: dict[str, tuple[int, str]] = {
     ),
 }
 _PREEMPT = "PreemptLowerPriority"
+_MARK = b'"globalDefault":true'
+"""What a default class has among its bytes: every pod asks for it, and hardly a cluster has one."""
 
 
 def system_classes() -> list[Obj]:
@@ -35,7 +38,12 @@ async def admit_priority(core: Core, pod: Obj) -> Obj:
         if found is None:
             raise _refused(pod, f"no PriorityClass with name {name} was found")
         return with_priority(pod, found)
-    return with_priority(pod, default_class(await core.objects(kinds.PRIORITY_CLASSES)))
+    return with_priority(pod, await _default(core))
+
+
+async def _default(core: Core) -> Obj | None:
+    page = await core.store.list(prefix_of(kinds.PRIORITY_CLASSES))
+    return default_class([core.decoder(item) for item in page.items if _MARK in item.value])
 
 
 def _system_class(name: str) -> Obj | None:
@@ -75,7 +83,7 @@ def _refused(pod: Obj, why: str) -> errors.StatusError:
 async def check_priority_class(core: Core, new: Obj) -> None:
     """403 for a second default."""
     name = new["metadata"]["name"]
-    present = default_class(await core.objects(kinds.PRIORITY_CLASSES)) if new.get("globalDefault") else None
+    present = await _default(core) if new.get("globalDefault") else None
     if present is not None and present["metadata"]["name"] != name:
         other = present["metadata"]["name"]
         why = f"PriorityClass {other} is already marked as default. Only one default can exist"

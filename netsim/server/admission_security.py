@@ -55,6 +55,8 @@ def _check_labels(new: Obj, old: Obj | None) -> None:
 
 
 def _to_be_judged(new: Obj, old: Obj | None, sub: str) -> bool:
+    if old is not None and new["spec"] is old["spec"]:  # as it is for all that only changes metadata or status
+        return False
     return sub in _CHANGED_BY and (old is None or not same_images(new["spec"], old["spec"]))
 
 

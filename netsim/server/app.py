@@ -140,7 +140,7 @@ class ApiServer:
         core.traffic.count(request, target, response.status)
         if target.path.startswith("/api") and target.subresource not in _STREAMING and wants_indented(request):
             show(response)
-        response.headers.append(("Audit-Id", request.header("audit-id") or core.new_uid()))
+        response.headers.append(("Audit-Id", request.header("audit-id") or core.new_audit_id()))
         return response
 
     async def _answer(self, core: Core, request: Request, target: Target, warnings: list[str]) -> Response:

@@ -108,6 +108,8 @@ class Core:
     registry: Registry = field(default_factory=Registry)
     traffic: Traffic = field(default_factory=Traffic)
     _second: _Second = _NONE
+    _process: str = ""
+    _requests: int = 0
 
     def now(self) -> str:
         """The API time now."""
@@ -122,6 +124,13 @@ class Core:
         """A random UUID (RFC 9562, version 4)."""
         text = f"{self.rand(1 << 128) & _RANDOM_BITS | _VERSION_4:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def new_audit_id(self) -> str:
+        """A UUID for one request: random for the process, counted up within it."""
+        self._requests += 1
+        if not self._process:
+            self._process = self.new_uid()[:-12]
+        return f"{self._process}{self._requests:012x}"
 
     def new_name(self, prefix: str) -> str:
         """`prefix` with five random characters (metadata.generateName)."""

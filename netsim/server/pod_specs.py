@@ -16,6 +16,7 @@ import orjson
 
 from netsim.api.causes import dns_subdomain
 from netsim.api.defaults import set_defaults, set_pod_defaults
+from netsim.api.deprecations import pod_name_warnings, pod_spec_warnings, warnings_of
 from netsim.api.errors import Cause
 from netsim.api.fieldset import FieldSet
 from netsim.api.kinds import PODS, Obj
@@ -42,12 +43,14 @@ class Known:
 
 
 class PodSpecs:
-    """The specs used last, by their JSON and by identity; and the JSON of finished ones which keep all rules."""
+    """The specs used last, by their JSON and by identity; and the JSON of finished ones which keep all rules, with what
+    is warned of once somebody has asked."""
 
     def __init__(self) -> None:
         self._by_json: OrderedDict[bytes, Known] = OrderedDict()
         self._by_id: dict[int, Known] = {}
-        self._valid: OrderedDict[bytes, None] = OrderedDict()
+        self._valid: OrderedDict[bytes, tuple[str, ...] | None] = OrderedDict()
+        self._judged: tuple[Any, bytes] = (None, b"")
 
     def __len__(self) -> int:
         return len(self._by_json)
@@ -88,10 +91,8 @@ class PodSpecs:
 
     def problems(self, pod: Obj) -> list[Cause]:
         """As `validate_create`, for a pod that has been admitted."""
-        key = _key(pod["spec"])
-        own = _token_volume(pod["spec"])
-        if own:  # named at random, so that no two pods would be alike; no JSON has a bare zero byte in it
-            key = key.replace(own.encode(), b"\0")
+        key = _finished_key(pod["spec"])
+        self._judged = (pod["spec"], key)
         if key and key in self._valid:
             self._valid.move_to_end(key)
             return _metadata_problems(pod)
@@ -101,6 +102,18 @@ class PodSpecs:
             if len(self._valid) > _COUNT:
                 self._valid.popitem(last=False)
         return found
+
+    def warnings(self, pod: Obj) -> list[str]:
+        """As `warnings_of`, for a pod that has been created."""
+        spec, key = self._judged
+        if spec is not pod["spec"]:
+            key = _finished_key(pod["spec"])
+        if not key or key not in self._valid:
+            return warnings_of(PODS, pod)
+        known = self._valid[key]
+        if known is None:
+            known = self._valid[key] = tuple(pod_spec_warnings(pod["spec"]))
+        return [*pod_name_warnings(pod), *known]
 
 
 def metadata_key(obj: Obj) -> bytes:
@@ -122,6 +135,13 @@ def _metadata_problems(pod: Obj) -> list[Cause]:
 def _keeps_rules(metadata: bytes) -> bool:
     """Whether pods may have such metadata, with a good name."""
     return not validate_metadata_alone(PODS, {"metadata": {**orjson.loads(metadata), "name": "a"}})
+
+
+def _finished_key(spec: Obj) -> bytes:
+    """The JSON of an admitted pod's spec, but for the name of its token's volume: made at random, it would have no two
+    pods be alike. No JSON has a bare zero byte in it, and neither rules nor warnings say that name."""
+    key, own = _key(spec), _token_volume(spec)
+    return key.replace(own.encode(), b"\0") if own else key
 
 
 def _token_volume(spec: Obj) -> str:

@@ -52,7 +52,10 @@ def _answer(core: Core, call: Call, outcome: Outcome, status: int = 200) -> Resp
 def _warn(call: Call, outcome: Outcome) -> None:
     kind, obj, old = stored_kind(call.kind), outcome.obj, outcome.old
     call.warnings += outcome.warnings
-    call.warnings += warnings_of(kind, obj) if old is None else update_warnings_of(kind, obj, old)
+    if old is not None:
+        call.warnings += update_warnings_of(kind, obj, old)
+    else:
+        call.warnings += SPECS.warnings(obj) if kind is PODS else warnings_of(kind, obj)
 
 
 async def create(core: Core, call: Call) -> Response:
@@ -81,7 +84,7 @@ async def update(core: Core, call: Call, sub: str = "") -> Response:
 _CONDITIONAL = frozenset(
     (
         kinds.CSI_DRIVERS, kinds.CSI_NODES, kinds.CSI_STORAGE_CAPACITIES, kinds.CUSTOM_RESOURCE_DEFINITIONS,
-        kinds.LEASES, kinds.POD_DISRUPTION_BUDGETS, kinds.VOLUME_ATTACHMENTS,
+        kinds.LEASES, kinds.POD_DISRUPTION_BUDGETS, kinds.RUNTIME_CLASSES, kinds.VOLUME_ATTACHMENTS,
     )
 )  # fmt: skip
 """What nobody may replace without saying which version of it, beside custom resources."""

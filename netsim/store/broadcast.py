@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from weakref import WeakSet
+from weakref import ref
 
 from netsim.store.state import State
 from netsim.store.types import Compacted, Event, StoreError, Unavailable
@@ -69,13 +69,14 @@ class Watcher:
 
 
 class Broadcaster:
-    """Watchers by prefix, so that each prefix is matched once a batch however many watch it."""
+    """Watchers by prefix, so that each prefix is matched once a batch however many watch it. One that is dropped is not
+    kept alive here."""
 
     def __init__(self) -> None:
-        self._watchers: dict[str, WeakSet[Watcher]] = {}
+        self._watchers: dict[str, list[ref[Watcher]]] = {}
 
     def add(self, prefix: str, watcher: Watcher) -> None:
-        self._watchers.setdefault(prefix, WeakSet()).add(watcher)
+        self._watchers.setdefault(prefix, []).append(ref(watcher))
 
     def subscribe(self, state: State, prefix: str, after: int, limit: int) -> Watcher:
         """A watcher of what `state` has after a revision and of all that is published from now on; see
@@ -90,24 +91,29 @@ class Broadcaster:
     def publish(self, events: Sequence[Event], oldest: int) -> None:
         """Hand durable events to every watcher of a prefix of their keys. `oldest` as in Compacted."""
         for prefix, watchers in list(self._watchers.items()):
-            alive = self._alive(prefix, watchers)
             matching = [event for event in events if event.key.startswith(prefix)]
-            if matching:
-                for watcher in alive:
+            gone = False
+            for each in watchers:
+                watcher = each()
+                if watcher is None or watcher.ended:
+                    gone = True
+                elif matching:
                     watcher.feed(matching, oldest)
+            if gone:
+                self._forget(prefix)
 
-    def _alive(self, prefix: str, watchers: WeakSet[Watcher]) -> list[Watcher]:
-        """Those of a prefix that have not ended; the others are forgotten."""
-        alive = [watcher for watcher in watchers if not watcher.ended]
-        if not alive:
+    def _forget(self, prefix: str) -> None:
+        """Those of a prefix that have ended or were dropped."""
+        left = [each for each in self._watchers[prefix] if (watcher := each()) is not None and not watcher.ended]
+        if left:
+            self._watchers[prefix] = left
+        else:
             del self._watchers[prefix]
-        elif len(alive) < len(watchers):
-            self._watchers[prefix] = WeakSet(alive)
-        return alive
 
     def end(self, failure: Callable[[], StoreError]) -> None:
         """End every watch."""
         for watchers in self._watchers.values():
-            for watcher in list(watchers):
-                watcher.fail(failure())
+            for each in watchers:
+                if (watcher := each()) is not None:
+                    watcher.fail(failure())
         self._watchers.clear()

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim.api.defaults import set_defaults
+from netsim.api.deprecations import warnings_of
 from netsim.api.json_text import duplicate_fields
 from netsim.api.kinds import PODS
 from netsim.api.validation import validate_create
@@ -72,6 +73,21 @@ def test_rules_are_asked_of_every_spec_that_differs() -> None:
     paths = [pod({**good, "volumes": [token(suffix)]}) for suffix in ("../../etc", "", "aaaaa\n", "AAAAA")]
     for wrong in (twice, bad, twice, bad, {**pod(good), "metadata": {"name": "_"}}, *paths):
         assert specs.problems(wrong) == validate_create(PODS, wrong) != []
+
+
+def test_a_known_spec_is_warned_of_in_the_same_words() -> None:
+    specs = PodSpecs()
+    env = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    spec = set_defaults(PODS, pod({"containers": [{"name": "c", "image": "i", "env": env}]}))["spec"]
+    named = {**pod(spec), "metadata": {"name": "a.b", "namespace": "n"}}
+    assert len(warnings_of(PODS, pod(spec))) == 1 and len(warnings_of(PODS, named)) == 2
+    for each in (pod(spec), named, pod(copy.deepcopy(spec))):
+        assert specs.warnings(each) == warnings_of(PODS, each), "nobody has judged it"
+        assert specs.problems(each) == []
+        for _ in range(2):
+            assert specs.warnings(each) == warnings_of(PODS, each)
+    harmless = pod(set_defaults(PODS, pod(SPEC))["spec"])
+    assert specs.problems(harmless) == [] == specs.warnings(harmless)
 
 
 async def test_the_second_pod_of_a_template_is_made_like_the_first(api: Any) -> None:
