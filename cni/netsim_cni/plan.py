@@ -134,13 +134,14 @@ def plan_add(request: Request, addressing: Addressing, link: str = "") -> Plan:
         "mac": HOST_MAC if config.mode == "routed" else "",
         "peer_mac": mac,
     }
-    up = {"dev": link, "up": True, "ipv6": False, "alias": alias_of(request)}
+    told = {"dev": link, "ipv6": False, "alias": alias_of(request)}
     raised = () if config.bridge.disable_container_interface else (_pod_up(request, addressing),)
     if config.mode == "bridge":
-        return _plan_bridged(request, addressing, veth, up, raised)
-    host = (Op("set_link", up), *_routed_host(link, mac, addressing))
+        return _plan_bridged(request, addressing, veth, told | {"up": True}, raised)
+    host = (Op("set_link", told), *_routed_host(link, mac, addressing))
     pod = (*raised, *_addresses(request, addressing), *_routed_pod(request, addressing))
-    return Plan(link, Op("add_veth", veth), host, pod)
+    # Up from the start: without a carrier, which it has once the pod's side is up, it gives itself no address.
+    return Plan(link, Op("add_veth", veth | {"up": True}), host, pod)
 
 
 def _plan_bridged(

@@ -7,6 +7,7 @@ import ctypes
 import os
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -99,8 +100,12 @@ def open_timer() -> int:
 
 def start_timer(timer: int, seconds: float) -> None:
     """Let a timer's time come in so many seconds from now, and not when it would have come before."""
-    spec = (ctypes.c_long * 4)(0, 0, int(seconds), int(seconds % 1 * 1e9))
-    _check(_libc.timerfd_settime(timer, 0, spec, None), "timerfd_settime")
+    _check(_libc.timerfd_settime(timer, 0, _timer_spec(seconds), None), "timerfd_settime")
+
+
+@lru_cache(maxsize=8)
+def _timer_spec(seconds: float) -> ctypes.Array[ctypes.c_long]:
+    return (ctypes.c_long * 4)(0, 0, int(seconds), int(seconds % 1 * 1e9))
 
 
 def _call(number: int, *args: bytes | int | None) -> int:

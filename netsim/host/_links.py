@@ -177,7 +177,7 @@ class Links(Transport):
         later; `hairpin` lets a bridge port send a packet back where it came from (after `master`), `isolated` keeps it
         from the other isolated ports of its bridge.
         """
-        if not ipv6:  # on its own: of one message the kernel reads the flags first
+        if up and not ipv6:  # on its own: of one message the kernel reads the flags first
             self._change(NEWLINK, 0, _about(dev, ADDR_GEN_NONE), f"turn off the link-local address of {dev}")
         flags = (IFF_UP if up else 0) | (IFF_PROMISC if promiscuous else 0)
         change = (0 if up is None else IFF_UP) | (IFF_PROMISC if promiscuous else 0)
@@ -186,7 +186,8 @@ class Links(Transport):
             attrs += (("IFLA_IFALIAS", alias),)
         if master is not None:
             attrs += (("IFLA_MASTER", self.index(master) if master else 0),)
-        self._change(NEWLINK, 0, _about(dev, join(attrs), flags, change), f"change link {dev}")
+        more = join(attrs) + (b"" if up or ipv6 else ADDR_GEN_NONE)
+        self._change(NEWLINK, 0, _about(dev, more, flags, change), f"change link {dev}")
         if hairpin is not None:
             self._set_port(dev, "IFLA_BRPORT_MODE", hairpin, "hairpin mode")
         if isolated is not None:

@@ -65,7 +65,8 @@ class Pool:
         """One of them, None when there is none just now; another will be made in its place."""
         if not self.size:
             return None
-        self._start()
+        if self._thread is None:
+            self._start()
         self._quiet = False
         start_timer(self._timer, QUIET_SECONDS)
         try:

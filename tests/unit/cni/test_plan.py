@@ -67,6 +67,8 @@ def test_routed(make_request: MakeRequest) -> None:
     ]
     assert (plan.veth.args["mac"], plan.veth.args["peer_mac"]) == (HOST_MAC, "0a:58:0a:f4:01:05")
     assert plan.pod[0].args["ipv6"] is False
+    # Once it has a carrier, it would give itself a link-local address.
+    assert plan.veth.args["up"] and not plan.host[0].args["ipv6"] and "up" not in plan.host[0].args
 
 
 def test_bridge(make_request: MakeRequest) -> None:
