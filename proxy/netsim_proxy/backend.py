@@ -14,7 +14,8 @@ from netsim_proxy.model import Node
 class Outcome:
     """One sync: rules written or deleted, seconds taken, and whether all rules were compared with the kernel's.
 
-    `rules` and `written` are, by iptables table, the rules that there are and those written or deleted.
+    `rules` and `written` are, by iptables table, the rules that there are and those written or deleted. `renewed` says
+    that what is wanted of all rules has changed, so that what was written repairs nothing.
     """
 
     lines: int
@@ -22,6 +23,7 @@ class Outcome:
     full: bool
     rules: Mapping[str, int] = field(default_factory=dict)
     written: Mapping[str, int] = field(default_factory=dict)
+    renewed: bool = False
 
 
 class SyncFailed(Exception):

@@ -7,7 +7,7 @@ each takes 100 MB.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from netsim_proxy import names
@@ -67,8 +67,11 @@ class Desired:
         """Where NodePorts may answer, and the machine's addresses, that `_fixed` is compiled for."""
         self._fixed: State = {}
 
-    def advance(self, changes: Mapping[str, Input], node: Node, local_addresses: Iterable[str]) -> Step:
-        """Take in changed Services ("ns/name" -> Input), the node and the machine's addresses."""
+    def advance(
+        self, changes: Mapping[str, Input], node: Node, local_addresses: Iterable[str], *, check: bool = False
+    ) -> Step:
+        """Take in changed Services ("ns/name" -> Input), the node and the machine's addresses. That endpoints are so
+        many, or so few again, counts from a `check` on, which compares all rules anyway: it changes but comments."""
         before = {key: self._inputs[key] for key in changes if key in self._inputs}
         after = {key: given for key, given in changes.items() if given.ports}
         for key in changes:
@@ -76,20 +79,23 @@ class Desired:
         self._inputs.update(after)
         self._endpoints += sum(map(_count, after.values())) - sum(map(_count, before.values()))
         context = make_context(self.config, node, self.family, self._endpoints)
+        if self._context is not None and not check:
+            context = replace(context, endpoint_comments=self._context.endpoint_comments)
         config, local = with_primary_addresses(self.config, node), tuple(local_addresses)
         machine = config.nodeport_addresses, local
         fixed = self._fixed if machine == self._machine else self._compile_fixed(config, local)
         whole = (context, fixed) != (self._context, self._fixed)
         self._context, self._machine, self._fixed = context, machine, fixed
         udp = udp_ports(before.values(), context), udp_ports(after.values(), context)
-        recent, self._recent = self._recent, {}
         if whole:
+            self._recent = {}
             return Step({}, {}, *udp, True)
+        recent = self._recent
         old = {key: recent.get(key) or _compile(given, context) for key, given in before.items()}
         same = {key for key in old if key in after and after[key].ports == before[key].ports}
         made = {key: _compile(given, context, old[key].own if key in same else {}) for key, given in after.items()}
-        if len(made) <= FEW:
-            self._recent = made
+        if changes:
+            self._recent = made if len(made) <= FEW else {}
         return Step(_merge(old.values()), _merge(made.values()), *udp, False)
 
     def _compile_fixed(self, config: ProxyConfig, local_addresses: tuple[str, ...]) -> State:

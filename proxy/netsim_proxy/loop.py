@@ -110,7 +110,7 @@ class FamilyLoop:
         return True
 
     def _report(self, outcome: Outcome, changes: int) -> None:
-        repaired = self.synced.is_set() and outcome.full and outcome.lines and not changes
+        repaired = self.synced.is_set() and outcome.full and outcome.lines and not (changes or outcome.renewed)
         level = logging.WARNING if repaired else logging.DEBUG
         what = "repaired" if repaired else "synced"
         log.log(level, "IPv%d rules %s: %d rules in %.3f s", self.inputs.family, what, outcome.lines, outcome.seconds)

@@ -90,18 +90,20 @@ class Programmer:
         except OSError as error:
             self._trusted = False
             raise SyncFailed(f"reading this machine's addresses: {error}") from error
-        step = self._desired.advance(self._pending, node, addresses)
+        check = check or not self._trusted
+        step = self._desired.advance(self._pending, node, addresses, check=check)
         self._pending = {}
         self._udp.note(step.old_udp, step.new_udp)
         self._counts.shift(step.old, step.new)
-        full = check or step.whole or not self._trusted
+        full = check or step.whole
         self._trusted = False
         update = Update() if full else diff_services(step.old, step.new)
         full = full or update.shared_lines > SHARED_RULES
         lines = self._repair() if full else self._send(update.chains, sum(self._counts.total.values()))
         self._trusted = True
         self._udp.clean()
-        return Outcome(lines, time.monotonic() - started, full, dict(self._counts.total), dict(self._written))
+        rules, written = dict(self._counts.total), dict(self._written)
+        return Outcome(lines, time.monotonic() - started, full, rules, written, step.whole)
 
     def _repair(self) -> int:
         """Compare all rules with the kernel's and send the difference; how many rules that were."""

@@ -156,6 +156,7 @@ def test_the_text_of_an_endpoint_that_stays_is_kept_while_its_port_is_the_same()
     sticky = replace(port, affinity_seconds=60)
     desired.advance({}, NODE, ())  # else all is new
     first = desired.advance({"ns/web": Input((port,), slices[0])}, NODE, ()).new
+    desired.advance({}, NODE, (), check=True)  # which changes nothing
     second = desired.advance({"ns/web": Input((port,), slices[1])}, NODE, ()).new
     third = desired.advance({"ns/web": Input((sticky,), slices[1])}, NODE, ()).new
     stay = [place for place in second if place[1].startswith("KUBE-SEP-")]

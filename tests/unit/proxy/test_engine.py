@@ -138,10 +138,20 @@ def test_large_clusters_lose_endpoint_comments(make: Any) -> None:
 
     desired.advance({"ns/web": given_input(1000)}, NODE, ())
     assert endpoint_comments() == {True}
-    assert desired.advance({"ns/web": given_input(1001)}, NODE, ()).whole
-    assert endpoint_comments() == {False}
-    assert desired.advance({"ns/web": given_input(999)}, NODE, ()).whole
-    assert endpoint_comments() == {True}
+    for count, commented in (1001, True), (999, False):  # each time the next check of all rules takes it up
+        assert not desired.advance({"ns/web": given_input(count)}, NODE, ()).whole
+        assert endpoint_comments() == {commented}
+        assert desired.advance({}, NODE, (), check=True).whole
+        assert endpoint_comments() == {not commented}
+    assert not desired.advance({}, NODE, (), check=True).whole
+
+
+def test_a_large_cluster_at_the_start_has_no_endpoint_comments(make: Any) -> None:
+    desired = Desired(ProxyConfig("node1"), 4)
+    found = cut_slice(make.slice(*(make.endpoint(f"10.{n // 250}.0.{n % 250 + 1}") for n in range(1001))))
+    assert found is not None
+    desired.advance({"ns/web": Input(cut_service(make.service(), 4), (found,))}, NODE, ())
+    assert not any("-> " in rule for rules in desired.state().values() for rule in rules)
 
 
 def test_node_changes_recompile_everything(make: Any) -> None:
