@@ -118,17 +118,21 @@ def etcd_rates(count: int) -> tuple[float, float]:
 _FAN = f"{_PODS}?watch=1&fieldSelector=metadata.name%3Da-00000"
 
 
+Rates = tuple[float, float]
+"""(a second, a second of CPU time)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is measured of any API server: pairs are (a second, a second of CPU time)."""
+    """What is measured of any API server."""
 
-    one: tuple[float, float]
-    many: tuple[float, float]
-    gets: tuple[float, float]
-    lists: tuple[float, float]
+    one: Rates
+    many: Rates
+    gets: Rates
+    lists: Rates
     alone: float
     latency: float
-    updates: tuple[float, float]
+    updates: Rates
     memory: float
 
 
@@ -180,26 +184,25 @@ def measure(rounds: int, pods: int, plain: bool) -> list[Row]:
     finally:
         server.remove()
     return [
-        Row("GET one pod", "/s", own.gets[0], 3 * peer.gets[0], True, peer.gets[0], capacity=own.gets[1]),
-        Row("LIST 1,000 pods, 2.1 MB", "/s", own.lists[0], 10 * peer.lists[0], True, peer.lists[0], capacity=own.lists[1]),
-        Row(
-            "create pods, 1 connection, durable", "/s", own.one[0], 2 * peer.one[0], True, peer.one[0], etcd_one,
-            own.one[1],
-        ),
+        rate_row("GET one pod", own.gets, peer.gets, 3),
+        rate_row("LIST 1,000 pods, 2.1 MB", own.lists, peer.lists, 10),
+        rate_row("create pods, 1 connection, durable", own.one, peer.one, 2, etcd_one),
         Row(
             "create pods, 16 connections, durable", "/s", own.many[0], 1500, True, peer.many[0], etcd_many, own.many[1]
         ),
         Row("update until 1 watcher has it", "ms", own.alone, 2, False, peer.alone),
         Row("update until 50 watchers have it", "ms", own.latency, peer.latency / 4, False, peer.latency),
-        Row(
-            "updates while 50 watch", "/s", own.updates[0], 600 / 130 * peer.updates[0], True, peer.updates[0],
-            capacity=own.updates[1],
-        ),
+        rate_row("updates while 50 watch", own.updates, peer.updates, 600 / 130),
         Row("memory with 1,000 pods, PSS", "MiB", own.memory, 110, False, peer.memory),
         Row(f"memory with {pods:,} pods, PSS", "MiB", large, 250, False, 0),
         Row("start until ready", "s", statistics.median(starts), 0.6, False, 1.5),
         Row(f"start with {pods:,} pods", "s", again, 2, False, 0),
     ]
+
+
+def rate_row(work: str, own: Rates, peer: Rates, times: float, etcd: float = 0.0) -> Row:
+    """A row whose goal is a multiple of the peer's rate."""
+    return Row(work, "/s", own[0], times * peer[0], True, peer[0], etcd, own[1])
 
 
 def main() -> None:
