@@ -7,7 +7,7 @@ import zoneinfo
 from collections.abc import Iterator
 from typing import Any
 
-from netsim.api import causes, validate_job_policies, validate_workloads
+from netsim.api import causes, go_values, validate_job_policies, validate_workloads
 from netsim.api.cron import CronError, parse_schedule
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
@@ -119,7 +119,8 @@ def job_update(new: Obj, old: Obj) -> Iterator[Cause]:
     yield from causes.unchanged("spec.selector", now.get("selector"), before.get("selector"))
     fixed = _fixed_template(now, before) if _may_move(old, before) else before.get("template")
     if now.get("template") != fixed:
-        yield causes.invalid("spec.template", now.get("template"), causes.IMMUTABLE)
+        shown = go_values.in_go("PodTemplateSpec", now.get("template") or {})
+        yield causes.invalid("spec.template", shown, causes.IMMUTABLE)
     for name in _FIXED:
         yield from causes.unchanged(f"spec.{name}", now.get(name), before.get(name))
 

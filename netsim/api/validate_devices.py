@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netsim.api import causes
+from netsim.api import causes, go_values
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.objects import dig, spec_of, status_of
@@ -40,7 +40,9 @@ def claim(obj: Obj) -> Iterator[Cause]:
 
 def claim_update(new: Obj, old: Obj) -> Iterator[Cause]:
     """A claim asks for the same for ever, and what is allocated to it stays until it is given back."""
-    yield from causes.unchanged("spec", new.get("spec"), old.get("spec"))
+    if new.get("spec") != old.get("spec"):
+        shown = go_values.in_go("resource.ResourceClaimSpec", new.get("spec") or {})
+        yield causes.invalid("spec", shown, causes.IMMUTABLE)
     given, held = status_of(new).get("allocation"), status_of(old).get("allocation")
     if given is not None and held is not None:
         yield from causes.unchanged("status.allocation", given, held)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from netsim.api import causes, errors, validate_containers
+from netsim.api import causes, errors, go_values, validate_containers
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 
@@ -31,7 +31,8 @@ def ephemeral_update(new: Obj, old: Obj) -> Iterator[Cause]:
         if container.get("name") not in wanted:
             yield causes.forbidden(_WHERE, f"existing ephemeral containers {name} may not be removed\n")
         elif wanted[container.get("name")] != container:
-            yield causes.forbidden(_WHERE, f"existing ephemeral containers {name} may not be changed\n")
+            difference = go_values.difference("EphemeralContainer", container, wanted[container.get("name")])
+            yield causes.forbidden(_WHERE, f"existing ephemeral containers {name} may not be changed\n{difference}")
 
 
 def _of(pod: Obj) -> list[Obj]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from netsim.api import causes, validate_sources
+from netsim.api import causes, go_values, validate_sources
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.quantity import parse_quantity
@@ -188,8 +188,10 @@ def _class_and_mode(spec: Obj, field: str, *, inline: bool) -> Iterator[Cause]:
 
 def volume_update(new: Obj, old: Obj) -> Iterator[Cause]:
     now, before = new.get("spec") or {}, old.get("spec") or {}
-    if _sources(now, before) != _sources(before, before):
-        why = "spec.persistentvolumesource is immutable after creation"
+    source, held = _sources(now, before), _sources(before, before)
+    if source != held:
+        difference = go_values.difference("PersistentVolumeSource", held, source)
+        why = f"spec.persistentvolumesource is immutable after creation\n{difference}"
         yield causes.forbidden("spec.persistentvolumesource", why)
     yield from causes.unchanged("volumeMode", now.get("volumeMode"), before.get("volumeMode"))
     if before.get("nodeAffinity") is not None:

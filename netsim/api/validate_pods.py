@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Iterator
 
 from netsim.api import (
     causes,
+    go_values,
     validate_containers,
     validate_ephemeral,
     validate_os,
@@ -177,8 +177,9 @@ def pod_update(new: Obj, old: Obj) -> Iterator[Cause]:
     yield from _gates_update(now, before)
     if before.get("schedulingGates"):
         yield from validate_placement.tightened(now, before)
-    if _fixed(now, before) != _fixed(before, before):
-        yield causes.forbidden("spec", _UPDATE_MESSAGE)
+    left = _without_allowed(now, before)
+    if left != before:
+        yield causes.forbidden("spec", f"{_UPDATE_MESSAGE}\n{go_values.difference('PodSpec', before, left)}")
 
 
 def _deadline_update(now: Obj, before: Obj) -> Iterator[Cause]:
@@ -211,17 +212,31 @@ def _gates_update(now: Obj, before: Obj) -> Iterator[Cause]:
             yield causes.forbidden("spec.schedulingGates", why)
 
 
-def _fixed(spec: Obj, before: Obj) -> Obj:
-    """The part of a spec that must stay equal."""
-    free = ("activeDeadlineSeconds", "tolerations", "schedulingGates")
-    fixed = {key: copy.copy(value) for key, value in spec.items() if key not in free}
-    if (before.get("terminationGracePeriodSeconds") or 0) < 0 and spec.get("terminationGracePeriodSeconds") == 1:
-        fixed["terminationGracePeriodSeconds"] = before["terminationGracePeriodSeconds"]
-    for group in ("initContainers", "containers"):
-        if group in fixed:
-            fixed[group] = [{k: v for k, v in c.items() if k != "image"} for c in fixed[group]]
+def _without_allowed(now: Obj, before: Obj) -> Obj:
+    """A changed spec with the changes taken back that there may be: what is left must be as it was."""
+    free = ["activeDeadlineSeconds", "tolerations", "schedulingGates"]
+    if (before.get("terminationGracePeriodSeconds") or 0) < 0 and now.get("terminationGracePeriodSeconds") == 1:
+        free.append("terminationGracePeriodSeconds")
     if before.get("schedulingGates"):
-        fixed.pop("nodeSelector", None)
-        others = {k: v for k, v in (fixed.pop("affinity", None) or {}).items() if k != "nodeAffinity"}
-        fixed |= {"affinity": others} if others else {}
-    return fixed
+        free.append("nodeSelector")
+        now = _with_node_affinity(now, before)
+    for group in ("initContainers", "containers"):
+        if now.get(group):
+            pairs = zip(now[group], before[group], strict=True)
+            now = {**now, group: [_with_field(container, held, "image") for container, held in pairs]}
+    for name in free:
+        now = _with_field(now, before, name)
+    return now
+
+
+def _with_node_affinity(now: Obj, before: Obj) -> Obj:
+    affinity = _with_field(now.get("affinity"), before.get("affinity"), "nodeAffinity")
+    if affinity == (before.get("affinity") or {}):
+        return _with_field(now, before, "affinity")
+    return {**now, "affinity": affinity}
+
+
+def _with_field(obj: Obj | None, source: Obj | None, field: str) -> Obj:
+    """An object with the field of another, without it if that has none."""
+    kept = {key: value for key, value in (obj or {}).items() if key != field}
+    return {**kept, field: source[field]} if source and field in source else kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netsim.api import causes
+from netsim.api import causes, go_values
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
 from netsim.api.quantity import parse_quantity
@@ -71,18 +71,19 @@ def _data_source(source: Obj, field: str) -> Iterator[Cause]:
 
 def claim_update(new: Obj, old: Obj) -> Iterator[Cause]:
     """A claim's spec stays, but for its volume (set once), a class chosen later, and for bound claims more storage."""
-    now, before = (with_both_sources(claim.get("spec") or {}) for claim in (new, old))
+    now, before = ({**with_both_sources(claim.get("spec") or {})} for claim in (new, old))
     for late in ("volumeName", "storageClassName"):
         if before.get(late) in (None, ""):
             before[late] = now.get(late)
     bound = (new.get("status") or {}).get("phase") == "Bound"
     if bound:
-        before["volumeAttributesClassName"] = now.get("volumeAttributesClassName")
+        now["volumeAttributesClassName"] = before.get("volumeAttributesClassName")
         yield from _growth(now, before, new)
-        before["resources"] = {**(before.get("resources") or {})}
-        before["resources"] |= {k: v for k, v in (now.get("resources") or {}).items() if k == "requests"}
-    if _without_none(now) != _without_none(before):
-        yield causes.forbidden("spec", _CLAIM_MESSAGE)
+        requests = (before.get("resources") or {}).get("requests")
+        now["resources"] = {**(now.get("resources") or {}), "requests": requests}
+    if _compact(now) != _compact(before):
+        difference = go_values.difference("PersistentVolumeClaimSpec", before, now)
+        yield causes.forbidden("spec", f"{_CLAIM_MESSAGE}\n{difference}")
 
 
 def _growth(now: Obj, before: Obj, claim: Obj) -> Iterator[Cause]:
@@ -94,8 +95,10 @@ def _growth(now: Obj, before: Obj, claim: Obj) -> Iterator[Cause]:
         yield causes.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
 
 
-def _without_none(spec: Obj) -> Obj:
-    return {key: value for key, value in spec.items() if value is not None}
+def _compact(spec: Obj) -> Obj:
+    """Without what is not given."""
+    resources = {key: value for key, value in (spec.get("resources") or {}).items() if value}
+    return {key: value for key, value in {**spec, "resources": resources}.items() if value is not None}
 
 
 def storage_class(obj: Obj) -> Iterator[Cause]:
