@@ -281,6 +281,7 @@ class PodActions:
             if pod is not None:
                 await self.worker.report_last()
             await self.engine.forget(self.worker.uid)
+            self.context.records.forget(self.worker.uid)
             held = pod is not None and not await self._delete(pod)
         finally:
             self.worker.telling_last = False

@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+from netsim.agent.model import dump_state
+from netsim.agent.records import Records
 from netsim.host import cgroup, mount, netns, process
 from netsim.host.netlink import Netlink
 from netsim.http.client import HttpClient
@@ -107,7 +109,7 @@ class Node:
 
     def record(self, name: str) -> Obj:
         uid = self.api.objects[("pods", f"default/{name}")]["metadata"]["uid"]
-        return json.loads(Path(f"{self.run_dir}/pods/{uid}/record.json").read_text())
+        return json.loads(dump_state(Records(self.run_dir).load()[uid]))
 
     def log(self, name: str, container: str, attempt: int = 0) -> str:
         uid = self.api.objects[("pods", f"default/{name}")]["metadata"]["uid"]

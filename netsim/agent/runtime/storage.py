@@ -33,7 +33,7 @@ class Storage:
         self._layers = ""
 
     def pod_dir(self, uid: str) -> str:
-        """Record, logs, resolver files and volumes from the API (in memory: they hold Secrets)."""
+        """Logs, resolver files and volumes from the API (in memory: they hold Secrets)."""
         return f"{self.run_dir}/pods/{uid}"
 
     def volume_dir(self, uid: str, name: str) -> str:

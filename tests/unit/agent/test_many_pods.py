@@ -14,6 +14,7 @@ from netsim.agent import eventlog, worker
 from netsim.agent.eventlog import EventLog
 from netsim.agent.model import dump_state, load_state
 from netsim.agent.records import Records
+from netsim.agent.rows import Rows
 from netsim.agent.worker import PodWorker, patience
 from netsim.client.rest import Client
 from netsim.http.types import Request, Response
@@ -68,10 +69,12 @@ def test_a_record_is_read_back_and_a_damaged_one_left_out(tmp_path: Path, state:
     found.containers["c"].exit.lost = True
     for _ in range(2):
         records.save(found)
-    damaged = tmp_path / "pods" / "u2"
-    damaged.mkdir()
-    (damaged / "record.json").write_text("{")
-    assert records.load() == {"u1": found}
+    Rows(f"{tmp_path}/records.sqlite", "pod", "uid").save("u2", b"{")
+    assert Records(str(tmp_path)).load() == {"u1": found}
+    assert Rows(f"{tmp_path}/records.sqlite", "pod", "uid").keys() == ["u1"]
+    records.forget("u1")
+    records.forget("u1")
+    assert Records(str(tmp_path)).load() == {}
 
 
 def test_the_record_of_an_older_agent_is_read(state: Any, container: Any):
@@ -105,9 +108,9 @@ async def test_a_last_status_that_takes_long_is_not_told_twice(
     async def forget(uid: str) -> None:
         forgotten.append(uid)
 
-    config = SimpleNamespace(node_ips=["10.0.0.1"])
-    engine = SimpleNamespace(forget=forget)
-    context = SimpleNamespace(client=Client(api), config=config, engine=engine, at_work=set())  # type: ignore[arg-type]
+    config, engine = SimpleNamespace(node_ips=["10.0.0.1"]), SimpleNamespace(forget=forget)
+    records = SimpleNamespace(forget=forgotten.append)
+    context = SimpleNamespace(client=Client(api), config=config, engine=engine, at_work=set(), records=records)  # type: ignore[arg-type]
     found = PodWorker(context, "u1", going, state(container(code=0), sandbox=False))  # type: ignore[arg-type]
     running = asyncio.create_task(found.run())
     while not api.asked:
@@ -118,4 +121,4 @@ async def test_a_last_status_that_takes_long_is_not_told_twice(
         await asyncio.sleep(0)
     api.go.set()
     await asyncio.wait_for(running, 10)
-    assert api.asked == ["PATCH status", "DELETE web"] and forgotten == ["u1"]
+    assert api.asked == ["PATCH status", "DELETE web"] and forgotten == ["u1", "u1"]
