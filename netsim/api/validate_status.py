@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from netsim.api import causes, kinds, validate_pod_status
+from netsim.api import causes, kinds, validate_job_status, validate_pod_status
 from netsim.api.errors import Cause
 from netsim.api.kinds import Kind, Obj
 
@@ -45,7 +45,6 @@ _COUNTS: dict[Kind, _Counts] = {
         ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
     ),
     kinds.HORIZONTAL_POD_AUTOSCALERS: _Counts(("currentReplicas", "desiredReplicas")),
-    kinds.JOBS: _Counts(("active", "succeeded", "failed", "ready", "terminating")),
 }  # fmt: skip
 _RISING = (kinds.DEPLOYMENTS, kinds.STATEFUL_SETS, kinds.DAEMON_SETS)
 
@@ -55,6 +54,8 @@ def status_update(kind: Kind, new: Obj, old: Obj) -> Iterator[Cause]:
     counts, status, before = _COUNTS.get(kind), new.get("status") or {}, old.get("status") or {}
     if kind is kinds.PODS and status != before:
         yield from validate_pod_status.pod_status(status, before)
+    if kind is kinds.JOBS and status != before:
+        yield from validate_job_status.job_status(new, old)
     if counts is None or status == before:
         return
     for name in counts.known:
