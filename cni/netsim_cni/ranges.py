@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
 
@@ -21,9 +21,15 @@ class Range:
     start: Ip
     end: Ip
     gateway: Ip
+    bounds: tuple[int, int, int] = field(init=False, compare=False, repr=False)
+    """The version, and the first and last address as numbers: each ADD looks at them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bounds", (self.subnet.version, int(self.start), int(self.end)))
 
     def __contains__(self, ip: Ip) -> bool:
-        return ip.version == self.subnet.version and int(self.start) <= int(ip) <= int(self.end)
+        version, start, end = self.bounds
+        return start <= int(ip) <= end and ip.version == version
 
     def __str__(self) -> str:
         return f"{self.start}-{self.end}"
@@ -141,11 +147,9 @@ def following(ranges: RangeSet, last: Ip) -> Lease | None:
     """The first of the candidates where that is the next address of the range of `last`, else None."""
     number = int(last) + 1
     for item in ranges:
-        if number == int(item.gateway):
-            return None
-    for item in ranges:
-        if last in item and number <= int(item.end):
-            return Lease(type(last)(number), item)
+        if last in item and number <= item.bounds[-1]:
+            ip = type(last)(number)
+            return None if any([ip == one.gateway for one in ranges]) else Lease(ip, item)
     return None
 
 

@@ -62,15 +62,17 @@ _kept: dict[tuple[object, ...], Config] = {}
 
 def _config(document: Mapping[str, Any], args: dict[str, str], strict: bool) -> Config:
     """The parsed configuration. All pods of a node have the same, which is read once, but for each one's prevResult."""
-    common = {name: value for name, value in document.items() if name != "prevResult"}
-    key = (repr(common), strict, *(args.get(name) for name in ARGS_READ))
+    common, previous = document, None
+    if "prevResult" in document:
+        common = {name: value for name, value in document.items() if name != "prevResult"}
+        previous = fields.mapping(document, "prevResult")
+    key = (repr(common), strict, *[args.get(name) for name in ARGS_READ])
     found = _kept.get(key)
     if found is None:
         found = parse_config(common, args, strict=strict)
         if len(_kept) >= MAX_KEPT:
             _kept.clear()
         _kept[key] = found
-    previous = fields.mapping(document, "prevResult")
     return replace(found, prev_result=previous) if previous else found
 
 

@@ -37,9 +37,13 @@ def render_result(
 
 
 def _interface(version: str, one: Interface) -> Result:
-    mtu = {"mtu": one.mtu} if one.mtu and version == "1.1.0" else {}
-    sandbox = {"sandbox": one.sandbox} if one.sandbox else {}
-    return {"name": one.name, "mac": one.mac, **mtu, **sandbox}
+    name, mac, mtu, sandbox = one
+    shown: Result = {"name": name, "mac": mac}
+    if mtu and version == "1.1.0":
+        shown["mtu"] = mtu
+    if sandbox:
+        shown["sandbox"] = sandbox
+    return shown
 
 
 def _ip(version: str, one: Assigned, interface: int, routed: bool) -> Result:

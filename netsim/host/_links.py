@@ -24,7 +24,7 @@ SIOCETHTOOL, ETHTOOL_GLINK = 0x8946, 0xA
 _HAS_CARRIER = (ctypes.c_uint32 * 2)(ETHTOOL_GLINK, 0)
 _HAS_CARRIER_AT = ctypes.addressof(_HAS_CARRIER)
 IFREQ_POINTER = struct.Struct("@16sP16x")
-IFREQ = struct.Struct("=16si20x")
+IFREQ_SIZE, IFREQ_INDEX = 40, struct.Struct("=i")
 IFF_UP = 0x1
 IFF_PROMISC = 0x100
 # A veth hands on what it is given on the same CPU. With a queue for each CPU, its default, the kernel waits for a
@@ -44,17 +44,19 @@ class Links(Transport):
         """Index of a device; NetlinkError (ENODEV) if there is none of that name. Names are asked once."""
         if isinstance(dev, int):
             return dev
-        if dev not in self._indexes:
-            self._indexes[dev] = self._find(dev)
-        return self._indexes[dev]
+        found = self._indexes.get(dev)
+        if found is None:
+            found = self._indexes[dev] = self._find(dev)
+        return found
 
     def _find(self, name: str) -> int:
         """By ioctl (netdevice(7)): a message's answer has all of a link, which takes the kernel ten times as long."""
-        if len(name.encode()) > IFNAMSIZ - 1:
+        raw = name.encode()
+        if len(raw) >= IFNAMSIZ:
             return self.link(name).index
-        request = IFREQ.pack(name.encode(), 0)
         try:
-            return int(IFREQ.unpack(fcntl.ioctl(self._sock, SIOCGIFINDEX, request))[1])
+            answer = fcntl.ioctl(self._sock, SIOCGIFINDEX, raw.ljust(IFREQ_SIZE, b"\0"))
+            return int(IFREQ_INDEX.unpack_from(answer, IFNAMSIZ)[0])
         except OSError as error:
             raise NetlinkError(error.errno or errno.ENODEV, f"find link {name}") from None
 

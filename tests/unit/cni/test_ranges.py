@@ -73,6 +73,12 @@ def test_a_gateway_of_another_range_does_not_follow() -> None:
         assert following(both, ip_address(outside)) is None
 
 
+def test_nothing_follows_the_last_address_of_all() -> None:
+    (ranges,) = parse_range_sets({"ranges": [[{"subnet": "ffff:ffff:ffff:ffff:ffff:ffff:ffff:0/112"}]]})
+    found = following(ranges, ip_address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"))
+    assert found is not None and following(ranges, found.ip) is None
+
+
 @given(range_sets(), st.data())
 def test_none_is_used_again_before_the_others_were(ranges: tuple[Range, ...], data: st.DataObject) -> None:
     """Take and give back at random: before an address comes again, every other one was held at some time since."""
