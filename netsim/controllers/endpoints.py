@@ -146,14 +146,16 @@ def subsets_of(view: View, service: Obj) -> list[Obj]:
     """Addresses by the set of ports they share, sorted; of a dual-stack Service the first family."""
     family, ports_in = families_of(service)[0], ports_of(service)
     groups: dict[str, tuple[Ports, list[Obj], list[Obj]]] = {}
+    leaving_too = bool(service["spec"].get("publishNotReadyAddresses"))
     for pod in pods_of(view, service):
+        if deletion_timestamp(pod) and not leaving_too:  # first, as thousands may go together
+            continue
         address = address_of(pod, family)
-        conditions = conditions_of(pod, service)
-        if not address or (conditions["terminating"] and not service["spec"].get("publishNotReadyAddresses")):
+        if not address:
             continue
         ports = ports_in(pod)
         _, ready, not_ready = groups.setdefault(ports_key(ports), (ports, [], []))
-        (ready if conditions["ready"] else not_ready).append(_address(pod, service, address))
+        (ready if conditions_of(pod, service)["ready"] else not_ready).append(_address(pod, service, address))
     return [_subset(*groups[key]) for key in sorted(groups)]
 
 
