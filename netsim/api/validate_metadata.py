@@ -112,6 +112,24 @@ def _finalizer(field: str, finalizer: str, any_name: bool) -> Iterator[Cause]:
         yield causes.invalid(field, finalizer, why)
 
 
+def given_uid(new: Obj, old: Obj) -> Iterator[Cause]:
+    """What a patch may not say of its object's uid."""
+    uid = new["metadata"].get("uid")
+    if uid and uid != old["metadata"]["uid"]:
+        yield causes.invalid("metadata.uid", uid, causes.IMMUTABLE)
+
+
+def given_deletion(given: Obj, old: Obj) -> Iterator[Cause]:
+    """What a change may not say of a deletion, which only deleting brings about. When it was asked for is overlooked
+    once it was."""
+    told, held = given["metadata"], old["metadata"]
+    if told.get("deletionTimestamp") and not held.get("deletionTimestamp"):
+        yield causes.invalid("metadata.deletionTimestamp", told["deletionTimestamp"], causes.IMMUTABLE)
+    grace = told.get("deletionGracePeriodSeconds")
+    if grace is not None and grace != held.get("deletionGracePeriodSeconds"):
+        yield causes.invalid("metadata.deletionGracePeriodSeconds", grace, causes.IMMUTABLE)
+
+
 def metadata_update(new: Obj, old: Obj) -> Iterator[Cause]:
     """What an update may not change."""
     now, before = new.get("metadata") or {}, old.get("metadata") or {}

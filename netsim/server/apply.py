@@ -179,7 +179,11 @@ async def apply_object(
     asked, merge = applying(core, call, options, sub)
 
     def change(live: Obj | None) -> Obj:
-        return typed(stored_kind(call.kind), merge(live))
+        kind = stored_kind(call.kind)
+        merged = typed(kind, merge(live))
+        if live is not None:
+            lifecycle.check_uid(kind, merged, live)
+        return merged
 
     for attempt in range(_TRIES):
         try:

@@ -16,6 +16,7 @@ from netsim.api.errors import REQUIRED, Cause, bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp
 from netsim.api.pod_defaults import qos_class
+from netsim.api.validate_metadata import given_deletion, given_uid
 from netsim.api.validation import validate_create, validate_update
 from netsim.server import admission, managed, quota, strategy
 from netsim.server.admission_security import admit_secure
@@ -76,6 +77,11 @@ def check_named(name: str, obj: Obj) -> None:
     """400 when the body of a change does not say its object's name."""
     if not (obj.get("metadata") or {}).get("name"):
         raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+
+
+def check_uid(kind: Kind, patched: Obj, old: Obj) -> None:
+    """422 when a patch says another uid. A replacement that does is held to mean another object: that is a 409."""
+    _refuse(kind, old["metadata"]["name"], list(given_uid(patched, old)))
 
 
 async def create_object(
@@ -205,7 +211,7 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
     if not sub:
         await admission.check_update(core, kind, new)
     if sub not in _OWN_RULES:
-        _refuse(kind, name, validate_update(kind, new, old))
+        _refuse(kind, name, [*given_deletion(wanted, old), *validate_update(kind, new, old)])
     warnings = await admit_secure(core, kind, new, old, sub)
     given = wanted["metadata"].get("managedFields")
     after = managed.after_change(kind, entries, given, old, new, request.manager, sub, core.now())

@@ -117,11 +117,12 @@ async def patch_object(core: Core, call: Call, sub: str = "") -> Response:
         if not sub:
             _warn(call, outcome)
         return _answer(core, call, outcome, 201 if created else 200)
-    patcher = await read_patch(core, call, options)
+    patcher, kind = await read_patch(core, call, options), stored_kind(call.kind)
 
     def change(old: Obj) -> Obj:
         patched = patcher(call.kind, shown_form(call.kind, old))
         lifecycle.check_named(call.target.name, patched)
+        lifecycle.check_uid(kind, patched, old)
         lifecycle.check_identity(call.kind, call.namespace, call.target.name, patched)
         return judged_form(call.kind, call.namespace, patched, old)
 

@@ -16,6 +16,13 @@ ELASTIC = {"completionMode": "Indexed", "completions": 3, "parallelism": 3, "suc
 DAY, NEXT = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 RUNNING = {"startTime": DAY, "active": 2, "ready": 2, "succeeded": 3, "failed": 2}
 NO_ORDER = "non-increasing order, previous:"
+NOT_INDEXED = "cannot set non-empty completedIndexes when non-indexed completion mode"
+NO_CRITERIA = (
+    "conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true condition"
+)
+NO_POLICY = "cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True"
+NOT_COMPLETE = "cannot set completionTime when there is no Complete=True condition"
+TOO_LATE = "cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions"
 
 
 def true(*types: str) -> list[Obj]:
@@ -70,7 +77,7 @@ def test_lists_of_indexes(text: str, why: str) -> None:
             'failedIndexes: Invalid value: "0,3-7": failedIndexes and completedIndexes overlap at index: 3',
         ]),
         ({}, {}, {"completedIndexes": "0", "failedIndexes": "1"}, [
-            'completedIndexes: Invalid value: "0": cannot set non-empty completedIndexes when non-indexed completion mode',
+            f'completedIndexes: Invalid value: "0": {NOT_INDEXED}',
             'failedIndexes: Invalid value: "1": cannot set non-null failedIndexes when backoffLimitPerIndex is null',
         ]),
         ({}, {}, {"uncountedTerminatedPods": {"succeeded": ["a", "a"], "failed": ["a", ""]}}, [
@@ -97,7 +104,7 @@ def test_lists_of_indexes(text: str, why: str) -> None:
             "conditions: Invalid value: cannot set Complete=True and Failed=true conditions",
             "completionTime: Required value: completionTime is required for Complete jobs",
             "conditions: Invalid value: cannot set Failed=True condition without the FailureTarget=true condition",
-            "conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
+            NO_CRITERIA,
             "active: Invalid value: 1: active>0 is invalid for finished job",
             "startTime: Required value: startTime is required for finished job",
             "ready: Invalid value: 2: cannot set more ready pods than active",
@@ -113,16 +120,16 @@ def test_lists_of_indexes(text: str, why: str) -> None:
         ({}, {"startTime": DAY}, {k: v for k, v in DONE.items() if k != "startTime"}, []),
         ({}, DONE, {"completionTime": DAY}, [f'completionTime: Invalid value: "{DAY}": field is immutable']),
         ({}, DONE, {"conditions": []}, [
-            f'completionTime: Invalid value: "{NEXT}": cannot set completionTime when there is no Complete=True condition',
+            f'completionTime: Invalid value: "{NEXT}": {NOT_COMPLETE}',
             "conditions: Invalid value: cannot disable the terminal Complete=True condition",
             "conditions: Invalid value: cannot disable the SuccessCriteriaMet=True condition",
         ]),
         (ELASTIC, {"startTime": DAY}, {"completionTime": NEXT, "conditions": true("Complete")}, [
-            "conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
-            "conditions: Invalid value: cannot set Complete=True for Job with SuccessPolicy unless SuccessCriteriaMet=True",
+            NO_CRITERIA,
+            f"conditions: Invalid value: {NO_POLICY}",
         ]),
         ({}, {**DONE, "conditions": true("Complete")}, {"conditions": DONE["conditions"]}, [
-            "conditions: Invalid value: cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions",
+            f"conditions: Invalid value: {TOO_LATE}",
         ]),
     ],
 )  # fmt: skip

@@ -102,9 +102,9 @@ async def test_yaml_dry_run_and_preconditions(api: Any) -> None:
     status, refused = await apply(api, config_map("y", metadata={"name": "y", "uid": "no"}))
     assert status == 409 and "uid mismatch: the provided object specified uid no, and no existing" in refused["message"]
     made = await api.ok("PATCH", f"{MAPS}/y?fieldManager=m", yaml, content_type=APPLY)
-    for metadata in ({"uid": "no"}, {"resourceVersion": "1"}):
+    for metadata, wanted in (({"uid": "no"}, (422, "Invalid")), ({"resourceVersion": "1"}, (409, "Conflict"))):
         status, refused = await apply(api, config_map("y", metadata={"name": "y", **metadata}))
-        assert (status, refused["reason"]) == (409, "Conflict")
+        assert (status, refused["reason"]) == wanted
     status, _ = await apply(
         api, config_map("y", metadata={"name": "y", "uid": made["metadata"]["uid"]}, data={"b": "1"})
     )
