@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from netsim.api.kinds import Kind, Obj, Subresource
+from netsim.api.kinds import Kind, Obj, Subresource, split_api_version
 from netsim.server.registry import Registry
 
+_HASH_BYTES = 8
 VERSION: Obj = {
     "major": "1",
     "minor": "36",
@@ -60,10 +62,19 @@ def _optional(kind: Kind) -> Obj:
     return found
 
 
+def _storage_hash(kind: Kind) -> Obj:
+    """By which clients see that objects are stored in another version than before; as Kubernetes makes it."""
+    if not kind.stored:
+        return {}
+    group, version = split_api_version(kind.view_of or kind.api_version)
+    digest = hashlib.sha256(f"{group}/{version}/{kind.kind}".encode()).digest()
+    return {"storageVersionHash": base64.b64encode(digest[:_HASH_BYTES]).decode()}
+
+
 def _legacy(kind: Kind) -> Iterator[Obj]:
     yield {
         "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind,
-        "verbs": list(kind.verbs), **_optional(kind),
+        "verbs": list(kind.verbs), **_optional(kind), **_storage_hash(kind),
     }  # fmt: skip
     for sub in kind.subresources:
         entry: Obj = {"name": f"{kind.plural}/{sub.name}", "singularName": "", "namespaced": kind.namespaced}

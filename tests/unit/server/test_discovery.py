@@ -140,3 +140,15 @@ async def test_an_unknown_version_of_a_form_falls_back_to_the_next(api: Any) -> 
     assert (await api.get("/apis", accept=beta))["apiVersion"] == "apidiscovery.k8s.io/v2beta1"
     table = "application/json;as=Table;v=v9;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io"
     assert (await api.get("/api/v1/nodes", accept=table))["apiVersion"] == "meta.k8s.io/v1beta1"
+
+
+async def test_the_hash_of_how_objects_are_stored_is_kubernetes(api: Any) -> None:
+    found = {
+        (url, entry["name"]): entry.get("storageVersionHash")
+        for url in ("/api/v1", "/apis/apps/v1", "/apis/autoscaling/v1", "/apis/node.k8s.io/v1")
+        for entry in (await api.get(url))["resources"]
+    }
+    assert found["/api/v1", "pods"] == "xPOwRZ+Yhw8=" and found["/apis/apps/v1", "deployments"] == "8aSe+NMegvE="
+    assert found["/apis/autoscaling/v1", "horizontalpodautoscalers"] == "qwQve8ut294="
+    assert found["/apis/node.k8s.io/v1", "runtimeclasses"] == "WQTu1GL3T2Q="
+    assert found["/api/v1", "bindings"] is None and found["/api/v1", "pods/status"] is None
