@@ -96,6 +96,10 @@ async def _in_batches(client: Client, creates: Sequence[Write]) -> list[Outcome]
 
 
 async def _apply(client: Client, write: Write) -> Outcome:
+    if isinstance(write, Delete) and write.first is not None:
+        before = await _apply(client, write.first)
+        if before.error is not None:
+            return before
     try:
         return Outcome(write, await _send(client, write))
     except StatusError as error:

@@ -205,10 +205,12 @@ def _finish(
 
 
 def _own_revision(state: Rollout) -> list[Write]:
+    """The revision on the Deployment, written as a part of its status: otherwise it would be a new generation."""
     revision = revision_of(state.new) if state.new else 0
     if not revision or revision == revision_of(state.deployment):
         return []
-    return [patch_of(DEPLOYMENTS, state.deployment, {"metadata": {"annotations": {REVISION: str(revision)}}})]
+    annotated = {"metadata": {"annotations": {REVISION: str(revision)}}}
+    return [patch_of(DEPLOYMENTS, state.deployment, annotated, sub="status")]
 
 
 def _clean_up(state: Rollout) -> list[Write]:

@@ -68,7 +68,8 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """DELETE with an optional uid precondition, so that a namesake born later is spared."""
+    """DELETE with an optional uid precondition, so that a namesake born later is spared. `first` is sent before, and
+    where it is refused nothing is deleted."""
 
     kind: Kind
     name: str
@@ -77,6 +78,7 @@ class Delete:
     grace: int | None = None
     propagation: str | None = None
     announce: Announce | None = None
+    first: Patch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,10 @@ def delete_of(
     grace: int | None = None,
     propagation: str | None = None,
     announce: Announce | None = None,
+    first: Patch | None = None,
 ) -> Delete:
     """The deletion of exactly this object (its uid is the precondition)."""
-    return Delete(kind, name_of(obj), namespace_of(obj), uid_of(obj), grace, propagation, announce)
+    return Delete(kind, name_of(obj), namespace_of(obj), uid_of(obj), grace, propagation, announce, first)
 
 
 def patch_of(

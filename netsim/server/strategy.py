@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from netsim.api import kinds
 from netsim.api.defaults import set_defaults
 from netsim.api.kinds import Kind, Obj
+from netsim.api.objects import annotations_of
 from netsim.api.schema import prune
 from netsim.api.schema_fit import fits
 
@@ -173,10 +174,13 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
 
 
 def _raises_generation(kind: Kind, new: Obj, old: Obj) -> bool:
-    """Whether a write counts as a new generation: of the spec, and for EndpointSlices of the labels, too. Of a
-    PriorityClass nothing changes that would matter."""
+    """Whether a write counts as a new generation: of the spec, for EndpointSlices of the labels, too, and for
+    Deployments of the annotations, which go on to their ReplicaSets. Of a PriorityClass nothing changes that would
+    matter."""
     if kind is kinds.PRIORITY_CLASSES:
         return False
+    if kind is kinds.DEPLOYMENTS and annotations_of(new) != annotations_of(old):
+        return True
     if kind is kinds.ENDPOINT_SLICES and new["metadata"].get("labels") != old["metadata"].get("labels"):
         return True
     return spec_changed(new, old, kind) and spec_changed(set_defaults(kind, new), old, kind)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from netsim.api import errors
-from netsim.api.kinds import PODS, Kind, Obj
-from netsim.api.objects import key_of
+from netsim.api.kinds import DEPLOYMENTS, PODS, Kind, Obj
+from netsim.api.objects import annotations_of, key_of
 from netsim.api.patch import merge_patch
 from netsim.api.times import format_time
 from netsim.client.cache import Cache
@@ -99,10 +99,13 @@ class SimCluster:
             raise errors.conflict(kind, head["name"])
         new = copy.deepcopy(obj)
         if sub == "status":
-            new = {**copy.deepcopy(old), "status": new["status"]}
+            written = {"annotations": head["annotations"]} if "annotations" in head else {}  # these go with a status
+            kept = copy.deepcopy(old)
+            new = {**kept, "metadata": {**kept["metadata"], **written}, "status": new.get("status") or {}}
         elif kind.status:
             new = {**new, **({"status": copy.deepcopy(old["status"])} if "status" in old else {})}
-        if kind.generation and new.get("spec") != old.get("spec"):
+        noted = kind is DEPLOYMENTS and not sub and annotations_of(new) != annotations_of(old)
+        if kind.generation and (noted or new.get("spec") != old.get("spec")):
             new["metadata"]["generation"] = int(old["metadata"].get("generation", 0)) + 1
         if {**new, "metadata": {**new["metadata"], "resourceVersion": ""}} == {
             **old,
@@ -160,6 +163,8 @@ class SimCluster:
                     self.notes.append(Note(write.announce.about, reason, text.format(name=name)))
                 return patched
             case Delete(kind, name, namespace, uid, _, propagation):
+                if write.first is not None:
+                    self.apply_one(write.first)
                 return self.delete(kind, name, namespace, uid, propagation)
         return None
 

@@ -78,6 +78,7 @@ def test_first_rollout(cluster: Any) -> None:
     }
     made = cluster.get(DEPLOYMENTS, "ns/web")
     assert made["metadata"]["annotations"][REVISION] == "1"
+    assert made["metadata"]["generation"] == 1  # the revision is written with the status
     counters = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
     assert [made["status"][name] for name in counters] == [1, 3, 3, 3, 3]
     assert "unavailableReplicas" not in made["status"]

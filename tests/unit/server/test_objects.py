@@ -47,13 +47,17 @@ async def test_update_that_changes_nothing_is_no_write(api: Any) -> None:
     assert await revision(api) == before
 
 
-async def test_generation_counts_spec_changes_only(api: Any) -> None:
+async def test_generation_counts_changes_of_the_spec_and_of_a_deployments_annotations(api: Any) -> None:
     assert (await api.post(DEPLOYMENTS, DEPLOYMENT))["metadata"]["generation"] == 1
     assert (await api.merge(f"{DEPLOYMENTS}/web", {"metadata": {"labels": {"x": "y"}}}))["metadata"]["generation"] == 1
     status = await api.merge(f"{DEPLOYMENTS}/web/status", {"status": {"replicas": 1}, "spec": {"replicas": 9}})
     assert (status["metadata"]["generation"], status["spec"]["replicas"]) == (1, 1)
     changed = await api.merge(f"{DEPLOYMENTS}/web", {"spec": {"replicas": 2}, "status": {"replicas": 7}})
     assert (changed["metadata"]["generation"], changed["status"]["replicas"]) == (2, 1)
+    annotated = {"metadata": {"annotations": {"x": "y"}}}
+    assert (await api.merge(f"{DEPLOYMENTS}/web/status", annotated))["metadata"]["generation"] == 2
+    again = await api.merge(f"{DEPLOYMENTS}/web", {"metadata": {"annotations": {"x": "z"}}})
+    assert again["metadata"]["generation"] == 3  # they go on to its ReplicaSets
     assert "generation" not in (await api.post(MAPS, {"metadata": {"name": "m"}}))["metadata"]
 
 
