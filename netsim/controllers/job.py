@@ -137,9 +137,10 @@ def _stop(job: Obj, active: Sequence[Obj], surplus: int, now: datetime) -> list[
 
 
 def _let_go(job: Obj, pods: Iterable[Obj]) -> list[Write]:
-    """Delete pods that do not count as failed: they lose their finalizer first."""
+    """Delete pods that do not count as failed: they lose their finalizer first. One that has ended meanwhile keeps it,
+    and is counted; one that ends between the two is deleted all the same, as nobody would count it."""
     announce = announce_deletion(JOBS, job)
-    return [untrack(pod) if is_tracked(pod) else delete_of(PODS, pod, announce=announce) for pod in pods]
+    return [delete_of(PODS, pod, announce=announce, first=untrack(pod) if is_tracked(pod) else None) for pod in pods]
 
 
 def _superfluous(active: Sequence[Obj], completions: int | None) -> list[Obj]:

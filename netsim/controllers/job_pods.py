@@ -20,7 +20,7 @@ from netsim.api.objects import (
 from netsim.api.times import parse_time
 from netsim.controllers.new_pod import pod_of
 from netsim.controllers.view import JOB_FINALIZER as FINALIZER
-from netsim.controllers.writes import Write, patch_of
+from netsim.controllers.writes import Patch, patch_of
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 FAILURES = "batch.kubernetes.io/job-index-failure-count"
@@ -87,7 +87,7 @@ def is_tracked(pod: Obj) -> bool:
     return FINALIZER in (metadata(pod).get("finalizers") or ())
 
 
-def untrack(pod: Obj) -> Write:
+def untrack(pod: Obj) -> Patch:
     """Let go of a pod."""
     rest = [finalizer for finalizer in metadata(pod).get("finalizers") or () if finalizer != FINALIZER]
     return patch_of(PODS, pod, {"metadata": {"finalizers": rest or None}}, locked=True)

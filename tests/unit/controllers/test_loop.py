@@ -29,7 +29,7 @@ from netsim.controllers.controller import Controller
 from netsim.controllers.expectations import Expectations, Expected
 from netsim.controllers.loop import Runner, rest_after
 from netsim.controllers.queue import WorkQueue
-from netsim.controllers.writes import Announce, Create, Delete, Note
+from netsim.controllers.writes import Announce, Create, Delete, Note, delete_of, patch_of
 
 
 def test_a_key_is_queued_once_and_again_after_its_work() -> None:
@@ -113,6 +113,23 @@ async def test_a_deletion_of_what_is_gone_is_fine(cluster: Any, make_client: Any
     client = make_client(cluster, random.Random(0))
     (outcome,) = await apply_writes(client, [Delete(PODS, "x", "ns")], lambda note: None)
     assert outcome.gone and not outcome.failed
+
+
+async def test_nothing_is_deleted_where_the_write_before_is_refused(cluster: Any, make_client: Any) -> None:
+    pod = cluster.create(PODS, {"metadata": {"name": "x", "namespace": "ns", "finalizers": ["a/b"]}})
+    told: list[Note] = []
+    announce = Announce(pod, ("Gone", "{name}"), ("Stays", "{error}"))
+    first = patch_of(PODS, pod, {"metadata": {"finalizers": None}}, locked=True)
+    write = delete_of(PODS, pod, announce=announce, first=first)
+    cluster.patch(PODS, "x", "ns", {"status": {"phase": "Succeeded"}}, "status")
+    client = make_client(cluster, random.Random(0))
+    (outcome,) = await apply_writes(client, [write], told.append)
+    assert outcome.outdated and cluster.get(PODS, "ns/x")["metadata"]["finalizers"] == ["a/b"] and not told
+    pod = cluster.get(PODS, "ns/x")
+    again = delete_of(PODS, pod, announce=announce, first=patch_of(PODS, pod, {"metadata": {"finalizers": None}}))
+    (outcome,) = await apply_writes(client, [again], told.append)
+    assert outcome.error is None and [note.reason for note in told] == ["Gone"]
+    assert not cluster.all(PODS)
 
 
 async def test_only_what_goes_side_by_side_takes_tasks() -> None:
