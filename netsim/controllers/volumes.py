@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from netsim.api.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, Obj
-from netsim.api.objects import annotations_of, dig, key_of, name_of, spec_of, status_of, uid_of
+from netsim.api.objects import annotations_of, deletion_timestamp, dig, key_of, name_of, spec_of, status_of, uid_of
 from netsim.api.times import format_time
 from netsim.controllers.controller import Controller
 from netsim.controllers.view import View
@@ -58,7 +58,9 @@ def _released_host_path(volume: Obj, path: str, view: View) -> Iterator[Write]:
     """Kubernetes' deleter removes directories under /tmp of the machine that its controllers run on, and no others;
     that machine is no node here, so the volume alone goes."""
     if _TEMPORARY.search(path):
-        yield delete_of(PVS, volume)
+        yield from _phase(volume, view, "Released")  # first: a bound volume is protected and would stay
+        if status_of(volume).get("phase") == "Released" and not deletion_timestamp(volume):
+            yield delete_of(PVS, volume)
         return
     text = f"host_path deleter only supports /tmp/.+ but received provided {path}"
     yield from _failed(volume, view, "VolumeFailedDelete", text)

@@ -172,6 +172,9 @@ def test_a_host_path_volume_whose_claim_is_gone(cluster: Any, path: str, goes: b
     events = told(cluster, volumes.reconcile, "v")
     assert events == ([] if goes else [("Warning", "VolumeFailedDelete", text)])
     left = cluster.get(PERSISTENT_VOLUMES, "v")
+    if goes:  # a bound volume is protected: it is released first
+        assert left["status"]["phase"] == "Released" and not told(cluster, volumes.reconcile, "v")
+        left = cluster.get(PERSISTENT_VOLUMES, "v")
     assert (left is None) if goes else (left["status"]["phase"], left["status"]["message"]) == ("Failed", text)
 
 
