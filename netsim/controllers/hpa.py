@@ -194,7 +194,7 @@ def _by_metrics(
     verdict, history = normalise(best.replicas, current, limits, history, seen.now)
     conditions = _with(conditions, ABLE, True, verdict.able, now)
     conditions = _with(conditions, LIMITED, verdict.limited, verdict.limit, now)
-    shown = [answer.status if isinstance(answer, Answer) else {"type": ""} for answer in answers]
+    shown = _shown(answers)
     if verdict.replicas == current:
         return Round(_status(hpa, current, current, shown, conditions), notes=notes), history
     reason = f"{best.name} above target" if best.replicas > current else "All metrics below target"
@@ -217,7 +217,7 @@ def _without_selector(
     hpa: Obj, current: int, why: str, reason: str, message: str, conditions: list[Obj], now: str
 ) -> Round:
     kind = reason if reason == "AmbiguousSelector" else "InvalidSelector"
-    status = _failed_status(hpa, current, _with(conditions, ACTIVE, False, (kind, why), now))
+    status = _failed_status(hpa, current, [], _with(conditions, ACTIVE, False, (kind, why), now))
     return Round(status, notes=((reason, message), ("FailedComputeMetricsReplicas", message)))
 
 
@@ -233,7 +233,12 @@ def _without_metrics(
     wrapped = _WRAPPED.get(str(metric.get("type")), "").format(name=source.get("name", "")) + first.message
     whole = f"invalid metrics ({len(notes)} invalid out of {len(metrics)}), first error is: {wrapped}"
     notes = (*notes, ("FailedComputeMetricsReplicas", whole))
-    return Round(_failed_status(hpa, current, conditions), notes=notes)
+    return Round(_failed_status(hpa, current, _shown(answers), conditions), notes=notes)
+
+
+def _shown(answers: list[Answer | Refusal]) -> list[Obj]:
+    """status.currentMetrics: of one that is unknown there is an empty entry."""
+    return [answer.status if isinstance(answer, Answer) else {"type": ""} for answer in answers]
 
 
 def _tolerance(spec: Obj) -> Tolerance:
@@ -274,11 +279,9 @@ def _status(hpa: Obj, current: int, desired: int, metrics: list[Obj], conditions
     return {**kept, **counted, **body, "conditions": conditions}
 
 
-def _failed_status(hpa: Obj, current: int, conditions: list[Obj]) -> Obj:
-    """The status of a round without metrics: what was desired and measured last stays."""
-    old = status_of(hpa)
-    status = _status(hpa, current, int(old.get("desiredReplicas") or 0), [], conditions)
-    return status | {"currentMetrics": old.get("currentMetrics")}
+def _failed_status(hpa: Obj, current: int, shown: list[Obj], conditions: list[Obj]) -> Obj:
+    """The status of a round that came to no number: what was desired last stays."""
+    return _status(hpa, current, int(status_of(hpa).get("desiredReplicas") or 0), shown, conditions)
 
 
 def _writes(hpa: Obj, target: Target | None, done: Round) -> Iterable[Write]:

@@ -13,9 +13,11 @@ from netsim.api.objects import annotations_of, deletion_timestamp
 from netsim.server import deletion, lifecycle
 from netsim.server.authn import SERVER
 from netsim.server.core import Core
+from netsim.server.managed import Manager
 
 TYPE = "kubernetes.io/service-account-token"
 ACCOUNT_NAME, ACCOUNT_UID = "kubernetes.io/service-account.name", "kubernetes.io/service-account.uid"
+_MANAGER = Manager("kube-controller-manager")
 LIFETIME = 100 * 365 * 24 * 3600
 """Seconds; such a token has no end in Kubernetes."""
 
@@ -70,7 +72,7 @@ async def _fill(core: Core, secret: Obj, account: Obj) -> None:
         return old if is_full(old) else filled(old, account, token, core.pki.ca_pem)
 
     namespace, name = secret["metadata"]["namespace"], secret["metadata"]["name"]
-    await lifecycle.update_object(core, kinds.SECRETS, namespace, name, change, SERVER)
+    await lifecycle.update_object(core, kinds.SECRETS, namespace, name, change, SERVER, manager=_MANAGER)
 
 
 async def handle_account_gone(core: Core, account: Obj) -> None:

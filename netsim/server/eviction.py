@@ -14,7 +14,6 @@ from netsim.api.objects import (
     is_pod_ready,
     metadata,
     name_of,
-    observed,
     set_condition,
     spec_of,
     status_of,
@@ -136,12 +135,12 @@ def _now(core: Core) -> str:
 
 async def _say_why(core: Core, namespace: str, pod: Obj, options: DeleteOptions, user: User) -> DeleteOptions:
     """Give the pod the condition that says it is evicted (KEP-3329); a version asked for is checked here then."""
-    condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
-    condition |= {"message": "Eviction API: evicting"}
+    condition: Obj = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+    condition |= {"lastProbeTime": None, "message": "Eviction API: evicting"}
 
     def change(present: Obj) -> Obj:
         status = status_of(present)
-        conditions = set_condition(status.get("conditions") or [], observed(condition, present), _now(core))
+        conditions = set_condition(status.get("conditions") or [], condition, _now(core))
         version = {"resourceVersion": options.revision} if options.revision else {}
         head = {**metadata(present), **version}
         return {**present, "metadata": head, "status": {**status, "conditions": conditions}}

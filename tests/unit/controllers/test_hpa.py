@@ -134,6 +134,7 @@ def test_without_metrics_nothing_is_scaled(cluster: Any, facts: Obj, message: st
     text = f"failed to get cpu utilization: {message}"
     active = next(c for c in status["conditions"] if c["type"] == "ScalingActive")
     assert active["message"] == f"the HPA was unable to compute the replica count: {text}"
+    assert status["currentMetrics"] == [{"type": ""}]
     assert [(n.type, n.reason) for n in notes if isinstance(n, Note)] == [
         ("Warning", "FailedGetResourceMetric"),
         ("Warning", "FailedComputeMetricsReplicas"),

@@ -32,6 +32,8 @@ async def test_a_token_secret_is_filled_in_and_goes_with_its_account(api: Any) -
     account = await api.post(ACCOUNTS, {"metadata": {"name": "robot"}})
     full = (await next_state(api, await api.post(SECRETS, secret("robot"))))["object"]
     assert is_full(full) and full["metadata"]["annotations"][ACCOUNT_UID] == account["metadata"]["uid"]
+    writers = [entry["manager"] for entry in full["metadata"]["managedFields"]]
+    assert "kube-controller-manager" in writers and "kube-apiserver" not in writers
     token = base64.b64decode(full["data"]["token"]).decode()
     who = await api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, token=token)
     assert who["status"]["userInfo"]["username"] == "system:serviceaccount:default:robot"

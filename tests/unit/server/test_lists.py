@@ -70,6 +70,8 @@ async def test_selectors(api: Any, pod: Any) -> None:
     await api.post(pods, pod("free"))
     await api.post(pods, pod("placed", nodeName="n1"))
     assert names(await api.get(f"{pods}?fieldSelector=spec.nodeName=n1")) == ["placed"]
+    sets = "/apis/apps/v1/replicasets?fieldSelector=status.replicas=0"
+    assert (await api.refused("GET", sets))["code"] == 400  # of ReplicationControllers only
     assert names(await api.get("/api/v1/pods?fieldSelector=spec.nodeName=,status.phase!=Failed")) == ["free"]
 
 
