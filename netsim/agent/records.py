@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from glob import glob
 
 from netsim.agent.model import PodState, dump_state, load_state
 from netsim.agent.rows import Rows
@@ -31,6 +32,7 @@ class Records:
 
     def load(self) -> dict[str, PodState]:
         """All records by uid; a damaged one is reported and dropped, so that its pod is removed as an orphan."""
+        self._take_over()
         found = {}
         for uid, record in self._rows.items():
             try:
@@ -39,3 +41,11 @@ class Records:
                 log.warning("record of pod %s: %s; its remains are removed", uid, error)
                 self.forget(uid)
         return found
+
+    def _take_over(self) -> None:
+        """The records of an older agent, which kept each in a file: its pods go on, too."""
+        for name in glob("*/record.json", root_dir=self.directory):
+            path = f"{self.directory}/{name}"
+            with open(path, "rb") as file:
+                self._rows.save(os.path.dirname(name), file.read())
+            os.unlink(path)

@@ -64,6 +64,7 @@ class Rows:
     def _opened(self) -> sqlite3.Connection:
         if self._db is None:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-            self._db.executescript(self._named(_SETTINGS))
+            opened = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            opened.executescript(self._named(_SETTINGS))
+            self._db = opened  # not before it has its table: a file system that is full now may have room later
         return self._db

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from netsim.agent import eventlog, worker
+from netsim.agent import eventlog, rows, worker
 from netsim.agent.eventlog import EventLog
 from netsim.agent.model import dump_state, load_state
 from netsim.agent.records import Records
@@ -75,6 +75,26 @@ def test_a_record_is_read_back_and_a_damaged_one_left_out(tmp_path: Path, state:
     records.forget("u1")
     records.forget("u1")
     assert Records(str(tmp_path)).load() == {}
+
+
+def test_the_files_of_an_older_agent_become_rows(tmp_path: Path, state: Any, container: Any):
+    found = state(container())
+    for uid, record in ("u1", dump_state(found)), ("u2", b"{"):
+        (tmp_path / "pods" / uid).mkdir(parents=True)
+        (tmp_path / "pods" / uid / "record.json").write_bytes(record)
+    for _ in range(2):
+        assert Records(str(tmp_path)).load() == {"u1": found}
+    assert not list(tmp_path.rglob("record.json"))
+
+
+def test_rows_can_be_kept_once_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    kept = Rows(f"{tmp_path}/rows.sqlite", "pod", "uid")
+    monkeypatch.setattr(rows, "_SETTINGS", f"PRAGMA max_page_count=1; {rows._SETTINGS}")
+    with pytest.raises(OSError, match="disk is full"):
+        kept.save("u1", b"1")
+    monkeypatch.undo()
+    kept.save("u1", b"1")
+    assert kept.read("u1") == b"1"
 
 
 def test_the_record_of_an_older_agent_is_read(state: Any, container: Any):
