@@ -189,7 +189,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
         netns.enter(world.path("node"))
         rows.extend(measure_process(world, options.rounds))
         rows.extend(measure_executable(world, options.rounds))
-        rows.extend(measure_modes(world, 3, options.seconds))
+        rows.extend(measure_modes(world, 9, options.seconds / 3))
 
     try:
         with ThreadPoolExecutor(1) as alone:
