@@ -16,6 +16,9 @@ from typing import Any
 
 from netsim.api.kind import Obj
 
+_MOST_LINES = 2000
+"""Of two specs together of which the shortest diff is searched."""
+_CONTEXT = 3
 _POD_SPEC, _SECURITY = "PodSpec", "securityContext"
 _OF_SECURITY = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -74,7 +77,30 @@ def _ordered(value: Any) -> Any:
 def difference(name: str, old: Obj, new: Obj) -> str:
     """What is another in `new`, as a unified diff of the lines that Go writes."""
     before, now = (_written(in_go(name, value)).splitlines(keepends=True) for value in (old, new))
+    if len(before) + len(now) > _MOST_LINES:
+        return "".join(_one_hunk(before, now))
     return "".join(list(difflib.unified_diff(before, now))[2:])
+
+
+def _one_hunk(before: list[str], now: list[str]) -> list[str]:
+    """The diff that shows all from the first line that is another to the last, which takes but the time to read them:
+    the search for the shortest one takes minutes on a spec of 1 MB, and nobody is answered meanwhile."""
+    head = _common(before, now)
+    most = min(len(before), len(now)) - head
+    tail = _common(before[: -most - 1 : -1], now[: -most - 1 : -1])
+    start, after = max(head - _CONTEXT, 0), min(tail, _CONTEXT)
+    sizes = [len(lines) - tail + after - start for lines in (before, now)]
+    gone, come = (lines[head : len(lines) - tail] for lines in (before, now))
+    around = now[start:head], now[len(now) - tail : len(now) - tail + after]
+    marked = ((" ", around[0]), ("-", gone), ("+", come), (" ", around[1]))
+    where = f"@@ -{start + 1},{sizes[0]} +{start + 1},{sizes[1]} @@\n"
+    return [where, *(mark + line for mark, lines in marked for line in lines)]
+
+
+def _common(some: list[str], others: list[str]) -> int:
+    """How many lines from the first on are the same."""
+    pairs = enumerate(zip(some, others, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(some), len(others)))
 
 
 def _written(value: Obj) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import json
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from netsim.api import kinds
 from netsim.api.defaults import set_defaults
-from netsim.api.go_values import _facts, difference, in_go
+from netsim.api.go_values import _facts, _one_hunk, difference, in_go
 from netsim.api.kinds import Kind
 from netsim.api.schema import definitions
 from netsim.api.validation import validate_update
@@ -140,3 +141,29 @@ def test_a_jobs_template_is_quoted_as_go_has_it() -> None:
     assert shown["Spec"]["Containers"][0]["Resources"] == {"Limits": None, "Requests": None, "Claims": None}
     probe = in_go("Probe", {"tcpSocket": {"port": "http"}})
     assert (probe["TCPSocket"], probe["PeriodSeconds"]) == ({"Port": "http", "Host": ""}, 0)
+
+
+def with_values(values: list[str]) -> dict[str, Any]:
+    env = [{"name": f"E{index}", "value": value} for index, value in enumerate(values)]
+    return {"containers": [{"name": "c", "image": "i", "env": env}]}
+
+
+def test_a_large_spec_is_shown_in_one_piece() -> None:
+    """Its shortest diff would take minutes."""
+    values = [f"v{index}" for index in range(5000)]
+    shown = difference("PodSpec", with_values(values), with_values(values[::-1])).splitlines()
+    assert sum(line.startswith("@@ ") for line in shown) == 1
+    assert sum(line.startswith("-") for line in shown) == sum(line.startswith("+") for line in shown) > 20_000
+    one = difference("PodSpec", with_values(values), with_values([*values[:9], "x", *values[10:]])).splitlines()
+    assert [line for line in one if line[0] in "+-"] == ['-     "Value": "v9",', '+     "Value": "x",']
+    assert len(one) == 9
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [("abcdefghi", "abcdXfghi"), ("abc", "Xabc"), ("abc", "abcX"), ("aXbc", "abc"), ("aaaa", "aaa"), ("a", "b"),
+     ("abcd", "abcdabcd"), ("abcdefghij", "abcdefgXYZhij")],
+)  # fmt: skip
+def test_what_changed_in_one_place_is_shown_as_the_shortest_diff_does(before: str, now: str) -> None:
+    old, new = ([f"{char}\n" for char in text] for text in (before, now))
+    assert _one_hunk(old, new)[1:] == list(difflib.unified_diff(old, new))[3:]
