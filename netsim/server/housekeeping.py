@@ -27,7 +27,6 @@ from netsim.server.ensure import ensure
 from netsim.server.event_expiry import expire_events
 from netsim.server.rbac import Attributes, User
 from netsim.server.role_aggregation import aggregate_roles
-from netsim.server.service_values import cluster_ips
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +179,7 @@ class Housekeeper:
                     for frame in await subscription.take():
                         obj = frame.new(core.decoder) or frame.old()
                         if obj is not None and kind is kinds.SERVICES:
-                            had = cluster_ips(frame.old())
+                            had = ip_addresses.addresses_of(frame.old())
                             await self._attempt(ip_addresses.follow_service(core, obj, had), frame.event.key)
                         elif obj is not None:
                             await self._attempt(self._react(kind, frame.event.type, obj), frame.event.key)

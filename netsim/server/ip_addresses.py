@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from ipaddress import ip_address, ip_network
 
 from netsim.api import kinds
 from netsim.api.errors import StatusError
@@ -49,11 +50,17 @@ def service_of(address: Obj) -> tuple[str, str]:
     return parent.get("namespace", ""), parent.get("name", "")
 
 
+def addresses_of(service: Obj | None) -> list[str]:
+    """A Service's addresses as IPAddresses are named: a Service keeps an IPv6 address as its author wrote it."""
+    return [str(ip_address(ip)) for ip in cluster_ips(service)]
+
+
 async def follow_service(core: Core, service: Obj, addresses: Iterable[str]) -> None:
-    """Put those of `addresses` right that the Service has or had, and all that it has now."""
+    """Put those of `addresses` (named as by `addresses_of`) right that the Service has or had, and all that it has
+    now."""
     metadata = service["metadata"]
     now = await core.find(kinds.SERVICES, metadata["namespace"], metadata["name"])
-    held = cluster_ips(now)
+    held = addresses_of(now)
     for ip in dict.fromkeys([*addresses, *held]):
         found = await core.find(kinds.IP_ADDRESSES, "", ip)
         if found is not None and ip not in held and is_parent(service, found):
@@ -63,11 +70,21 @@ async def follow_service(core: Core, service: Obj, addresses: Iterable[str]) -> 
 
 
 async def follow_address(core: Core, address: Obj) -> None:
-    """An IPAddress that was deleted comes back while a Service has it."""
-    namespace, name = service_of(address)
+    """An IPAddress that was deleted comes back while a Service has it, which need not be the one that it named."""
+    ip, (namespace, name) = address["metadata"]["name"], service_of(address)
     service = await core.find(kinds.SERVICES, namespace, name) if namespace and name else None
+    if service is None or ip not in addresses_of(service):
+        service = await _holder(core, ip)
     if service is not None:
         await follow_service(core, service, ())
+
+
+async def _holder(core: Core, ip: str) -> Obj | None:
+    """The Service that has an address. The allocators are asked first: when Services go by the thousand, none has."""
+    if not any(range_.holds(ip) and range_.owner(ip) for range_ in core.services.ips.values()):
+        return None
+    services = await core.objects(kinds.SERVICES)
+    return next((service for service in services if ip in addresses_of(service)), None)
 
 
 async def _remove(core: Core, ip: str) -> None:
@@ -79,19 +96,21 @@ async def _remove(core: Core, ip: str) -> None:
 
 
 async def follow_all(core: Core) -> None:
-    """What events would have had done: every Service, and the addresses of those that are gone."""
-    for service in await core.objects(kinds.SERVICES):
-        await follow_service(core, service, ())
+    """What events would have had done: the addresses of Services that are gone or gave them up, and then every Service,
+    as it may have such an address now."""
     for address in await core.objects(kinds.IP_ADDRESSES):
         namespace, name = service_of(address)
         if namespace and name:
             past = {"metadata": {"namespace": namespace, "name": name}}
             await follow_service(core, past, (address["metadata"]["name"],))
+    for service in await core.objects(kinds.SERVICES):
+        await follow_service(core, service, ())
 
 
 def default_range(config: ServerConfig) -> Obj:
     """The ServiceCIDR of the server's own ranges."""
-    return {"metadata": {"name": DEFAULT_RANGE}, "spec": {"cidrs": config.service_cidr.split(",")}}
+    cidrs = [str(ip_network(cidr)) for cidr in config.service_cidr.split(",")]  # a mask may be given as an address
+    return {"metadata": {"name": DEFAULT_RANGE}, "spec": {"cidrs": cidrs}}
 
 
 async def ensure_range(core: Core) -> None:

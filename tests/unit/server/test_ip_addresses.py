@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+
+from netsim.server.app import ApiServer
+from netsim.server.core import ServerConfig
+from netsim.store.sqlite import SqliteStore
 
 Obj = dict[str, Any]
 ADDRESSES = "/apis/networking.k8s.io/v1/ipaddresses"
@@ -23,6 +31,19 @@ async def come(api: Any, url: str, wanted: int) -> Obj:
             await asyncio.sleep(0.01)
     found: Obj = await api.get(url) if wanted == 200 else {}
     return found
+
+
+@asynccontextmanager
+async def served(api: Any, store: SqliteStore, directory: Path, cidrs: str = "10.96.0.0/16") -> AsyncIterator[Any]:
+    """Another server, with the helpers and the clock of `api`."""
+    config = ServerConfig(pki_dir=directory / "pki", service_cidr=cidrs)
+    rand = random.Random(2).randrange
+    app = ApiServer(store, config, clock=api.clock, rand=rand, dial_node=api.app.core.dial_node)
+    await app.start()
+    try:
+        yield type(api)(app, api.clock)
+    finally:
+        await app.close()
 
 
 async def test_a_service_has_its_address_written_down(api: Any) -> None:
@@ -83,3 +104,50 @@ async def test_the_servers_own_range_is_there_and_ready_and_comes_back(api: Any)
     async with asyncio.timeout(LIMIT):
         while (await come(api, f"{CIDRS}/kubernetes", 200))["metadata"]["uid"] == found["metadata"]["uid"]:
             await asyncio.sleep(0.01)
+
+
+async def test_an_address_made_by_hand_gives_way_to_the_services_when_it_is_deleted(api: Any) -> None:
+    url = f"{ADDRESSES}/10.96.9.9"
+    parent = {"resource": "services", "namespace": "default", "name": "nobody"}
+    await api.post(ADDRESSES, {"metadata": {"name": "10.96.9.9"}, "spec": {"parentRef": parent}})
+    await api.post(SERVICES, service("web", clusterIP="10.96.9.9"))
+    await come(api, f"{ADDRESSES}/{(await api.post(SERVICES, service('next')))['spec']['clusterIP']}", 200)
+    assert (await api.get(url))["spec"]["parentRef"] == parent
+    await api.send("DELETE", url)
+    assert (await come(api, url, 200))["spec"]["parentRef"]["name"] == "web"
+
+
+async def test_a_start_gives_an_address_to_the_service_that_has_it_now(api: Any, tmp_path: Path) -> None:
+    """The server ended after another Service had got the address, and before the first one's IPAddress was removed."""
+    (tmp_path / "other").mkdir()
+    store = await SqliteStore.open(str(tmp_path / "other" / "state.db"))
+    try:
+        async with served(api, store, tmp_path / "other") as first:
+            ip = (await first.post(SERVICES, service("a")))["spec"]["clusterIP"]
+            await come(first, f"{ADDRESSES}/{ip}", 200)
+            await first.app._housekeeper.close()
+            await first.send("DELETE", f"{SERVICES}/a")
+            await first.post(SERVICES, service("b", clusterIP=ip))
+            assert (await first.get(f"{ADDRESSES}/{ip}"))["spec"]["parentRef"]["name"] == "a"
+        async with served(api, store, tmp_path / "other") as second:
+            assert (await second.get(f"{ADDRESSES}/{ip}"))["spec"]["parentRef"]["name"] == "b"
+    finally:
+        await store.close()
+
+
+async def test_addresses_are_named_canonically(api: Any, tmp_path: Path) -> None:
+    """As a Service writes an IPv6 address and an option a range, an IPAddress or a ServiceCIDR may not."""
+    (tmp_path / "other").mkdir()
+    store = await SqliteStore.open(str(tmp_path / "other" / "state.db"))
+    try:
+        cidrs = "10.96.0.0/255.255.0.0,FD00:10:96::/112"
+        async with served(api, store, tmp_path / "other", cidrs) as dual:
+            made = await dual.post(SERVICES, service("a", clusterIP="FD00:10:96::A", ipFamilyPolicy="RequireDualStack"))
+            assert made["spec"]["clusterIPs"][0] == "FD00:10:96::A"
+            for ip in ("fd00:10:96::a", made["spec"]["clusterIPs"][1]):
+                assert (await come(dual, f"{ADDRESSES}/{ip}", 200))["spec"]["parentRef"]["name"] == "a"
+            assert (await dual.get(f"{CIDRS}/kubernetes"))["spec"]["cidrs"] == ["10.96.0.0/16", "fd00:10:96::/112"]
+            await dual.send("DELETE", f"{SERVICES}/a")
+            await come(dual, f"{ADDRESSES}/fd00:10:96::a", 404)
+    finally:
+        await store.close()
