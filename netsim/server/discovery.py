@@ -13,6 +13,8 @@ from netsim.api.kinds import Kind, Obj, Subresource, split_api_version
 from netsim.server.registry import Registry
 
 _HASH_BYTES = 8
+_HASHED_AS = {"customresourcedefinitions.apiextensions.k8s.io": "apiextensions.k8s.io/v1beta1"}
+"""Definitions are hashed in the version that was stored first, whichever they are stored in since."""
 VERSION: Obj = {
     "major": "1",
     "minor": "36",
@@ -66,7 +68,7 @@ def _storage_hash(kind: Kind) -> Obj:
     """By which clients see that objects are stored in another version than before; as Kubernetes makes it."""
     if not kind.stored:
         return {}
-    group, version = split_api_version(kind.view_of or kind.api_version)
+    group, version = split_api_version(_HASHED_AS.get(kind.resource) or kind.view_of or kind.api_version)
     digest = hashlib.sha256(f"{group}/{version}/{kind.kind}".encode()).digest()
     return {"storageVersionHash": base64.b64encode(digest[:_HASH_BYTES]).decode()}
 

@@ -1,7 +1,7 @@
 """OpenAPI v3 documents, one per group and version, from the registry and the type facts (pure; made on first use).
 
-What clients read of them: the `fieldValidation` and `dryRun` parameters of each kind's PATCH, and for `kubectl explain`
-the schemas with their group, version and kind.
+What clients read of them: the `fieldValidation` and `dryRun` parameters of each kind's PATCH; for `kubectl explain` the
+schemas with their group, version and kind; and, for generators of clients, every operation with its types.
 """
 
 from __future__ import annotations
@@ -10,50 +10,49 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from netsim.api.kinds import Kind, Obj
-from netsim.api.schema import REF, definitions, type_of
+from netsim.api.schema import REF, definitions
 from netsim.api.schema_enums import with_enums
 from netsim.server.custom import PATCH_TYPES
 from netsim.server.discovery import encode_with_tag
+from netsim.server.operations import PATCH, RESOURCES, Operation, group_words, list_name, operations, type_name
 from netsim.server.registry import Registry
 
 INFO = {"title": "Kubernetes", "version": "v1.36.2"}
 _STRATEGIC = "application/strategic-merge-patch+json"
-_LIST = ("fieldSelector", "labelSelector", "limit")
-_PARAMETERS = {
-    "get": ("pretty",),
-    "list": (*_LIST, "allowWatchBookmarks", "continue", "resourceVersion", "resourceVersionMatch", "watch"),
-    "create": ("dryRun", "fieldManager", "fieldValidation"),
-    "update": ("dryRun", "fieldManager", "fieldValidation"),
-    "patch": ("dryRun", "fieldManager", "fieldValidation", "force"),
-    "delete": ("dryRun", "gracePeriodSeconds", "propagationPolicy"),
-    "deletecollection": (*_LIST, "dryRun", "propagationPolicy"),
-}
-TYPES = {"force": "boolean", "watch": "boolean", "allowWatchBookmarks": "boolean"}
-TYPES |= {"limit": "integer", "gracePeriodSeconds": "integer"}
-_ACTIONS = {"create": "post", "update": "put"}
-_ITEM = (("get", "get"), ("put", "update"), ("patch", "patch"), ("delete", "delete"))
-_STATUS = _ITEM[:3]
-_COLLECTION = (("get", "list"), ("post", "create"), ("delete", "deletecollection"))
-
-
-def type_name(kind: Kind) -> str:
-    """The name of a kind's type in the documents: com.example.stable.v1.CronTab for custom ones; "" where there are no
-    facts of it."""
-    if kind.custom is None:
-        return type_of(kind.group, kind.version, kind.kind) or ""
-    return ".".join((*reversed(kind.group.split(".")), kind.version, kind.kind))
+_JSON, _STREAM = ("application/json", "application/yaml"), "application/json;stream=watch"
+_FLAGS = (
+    "allowWatchBookmarks", "follow", "force", "insecureSkipTLSVerifyBackend", "orphanDependents", "previous",
+    "sendInitialEvents", "stderr", "stdin", "stdout", "timestamps", "tty", "watch",
+)  # fmt: skip
+_NUMBERS = ("gracePeriodSeconds", "limit", "limitBytes", "ports", "sinceSeconds", "tailLines", "timeoutSeconds")
+TYPES = dict.fromkeys(_FLAGS, "boolean") | dict.fromkeys(_NUMBERS, "integer")
+_SECURITY = {"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header"}}
+_LIST_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
 
 
 def types_of(kinds: Iterable[Kind]) -> Obj:
-    """The types of some kinds and everything they refer to, by name."""
-    known, found = definitions(), {type_name(kind): kind.custom.published for kind in kinds if kind.custom}
-    waiting = {type_name(kind) for kind in kinds if not kind.custom} - {""}
-    waiting |= {name for schema in found.values() for name in _references(schema)}
+    """The types that the operations of some kinds name and everything those refer to, by name."""
+    listed = list(kinds)
+    found = {type_name(kind): kind.custom.published for kind in listed if kind.custom}
+    found |= {list_name(kind): list_type(kind) for kind in listed if "list" in kind.verbs}
+    named = {name for kind in listed for each in operations(kind) for name in (each.takes, each.answers)}
+    found |= {PATCH: {"type": "object"}} if PATCH in named else {}
+    waiting = {*named, RESOURCES, *map(type_name, listed)}
+    waiting = {*waiting, *(name for schema in found.values() for name in _references(schema))} - found.keys() - {""}
     while waiting:
         name = waiting.pop()
-        found[name] = known[name]
-        waiting |= set(_references(known[name])) - found.keys()
+        found[name] = definitions()[name]
+        waiting |= set(_references(found[name])) - found.keys()
     return dict(sorted(found.items()))
+
+
+def list_type(kind: Kind) -> Obj:
+    """The schema of a list of a kind's objects."""
+    text, name = {"type": "string"}, type_name(kind)
+    items = {"type": "array", "items": {"$ref": REF + name} if name else {"type": "object"}}
+    gvk = {"group": kind.group, "kind": kind.list_kind, "version": kind.version}
+    fields = {"apiVersion": text, "items": items, "kind": text, "metadata": {"$ref": REF + _LIST_META}}
+    return {"type": "object", "required": ["items"], "properties": fields, "x-kubernetes-group-version-kind": [gvk]}
 
 
 def _references(schema: Any) -> Iterator[str]:
@@ -67,24 +66,9 @@ def _references(schema: Any) -> Iterator[str]:
             yield from _references(value)
 
 
-def operations(kind: Kind) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Each path of a kind with its (method, verb) pairs."""
-    collection = kind.path("{namespace}" if kind.namespaced else None)
-    yield collection, [pair for pair in _COLLECTION if pair[1] in kind.verbs]
-    if kind.stored:
-        yield f"{collection}/{{name}}", [pair for pair in _ITEM if pair[1] in kind.verbs]
-        if kind.status:
-            yield f"{collection}/{{name}}/status", list(_STATUS)
-
-
 def variables(path: str) -> list[str]:
     """The path's parameters."""
-    return [name for name in ("name", "namespace") if f"{{{name}}}" in path]
-
-
-def parameters_of(verb: str) -> tuple[str, ...]:
-    """The query parameters of a verb."""
-    return _PARAMETERS[verb]
+    return [name for name in ("name", "namespace", "path") if f"{{{name}}}" in path]
 
 
 def patch_types(kind: Kind) -> tuple[str, ...]:
@@ -92,26 +76,46 @@ def patch_types(kind: Kind) -> tuple[str, ...]:
     return PATCH_TYPES if kind.custom else (*PATCH_TYPES, _STRATEGIC)
 
 
-def extensions(kind: Kind, verb: str) -> Obj:
+def extensions(operation: Operation) -> Obj:
     """What clients recognise an operation by."""
-    gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
-    return {"x-kubernetes-action": _ACTIONS.get(verb, verb), "x-kubernetes-group-version-kind": gvk}
+    gvk = dict(zip(("group", "version", "kind"), operation.gvk, strict=True))
+    return {"x-kubernetes-action": operation.action, "x-kubernetes-group-version-kind": gvk}
 
 
-def _operation(kind: Kind, verb: str) -> Obj:
-    name = type_name(kind)
-    content: Obj = {"application/json": {"schema": {"$ref": REF + name} if name else {"type": "object"}}}
-    operation: Obj = {
-        **extensions(kind, verb),
-        "parameters": [_parameter(name, "query") for name in parameters_of(verb)],
-        "responses": {"200": {"description": "OK", "content": content}},
+def tag_name(group: str, version: str) -> str:
+    """Under which generators put a group version's operations: core_v1, rbacAuthorization_v1."""
+    words = group_words(group, "")
+    return f"{words[0].lower()}{words[1:]}_{version}"
+
+
+def schema_of(name: str) -> Obj:
+    """What refers to a type; text for those that have none."""
+    return {"$ref": REF + name} if name else {"type": "string"}
+
+
+def _operation(kind: Kind, operation: Operation) -> Obj:
+    shown: Obj = {
+        "tags": [tag_name(kind.group, kind.version)],
+        "operationId": operation.name,
+        "parameters": [_parameter(name, "query") for name in operation.query],
+        "responses": _responses(operation),
+        **extensions(operation),
     }
-    if verb in ("create", "update"):
-        operation["requestBody"] = {"content": content, "required": True}
-    elif verb == "patch":
-        body = {media: {"schema": {"type": "object"}} for media in patch_types(kind)}
-        operation["requestBody"] = {"content": body, "required": True}
-    return operation
+    if operation.takes:
+        media = patch_types(kind) if operation.verb == "patch" else ("*/*",)
+        body: Obj = {"content": {key: {"schema": schema_of(operation.takes)} for key in media}}
+        shown["requestBody"] = body if operation.method == "delete" else {**body, "required": True}
+    return shown
+
+
+def _responses(operation: Operation) -> Obj:
+    media: tuple[str, ...] = (*_JSON, _STREAM) if operation.verb == "list" else _JSON
+    if not operation.answers:
+        media = ("*/*",) if operation.verb == "connect" else ("text/plain",)
+    content = {key: {"schema": schema_of(operation.answers)} for key in media}
+    said = {"200": "OK", "201": "Created", "202": "Accepted"}
+    found: Obj = {code: {"description": said[code], "content": content} for code in operation.codes}
+    return {**found, "401": {"description": "Unauthorized"}}
 
 
 def _parameter(name: str, place: str) -> Obj:
@@ -119,17 +123,34 @@ def _parameter(name: str, place: str) -> Obj:
     return {**parameter, "required": True} if place == "path" else parameter
 
 
-def _path_item(kind: Kind, path: str, methods: Iterable[tuple[str, str]]) -> Obj:
-    item: Obj = {method: _operation(kind, verb) for method, verb in methods}
-    if variables(path):
-        item["parameters"] = [_parameter(name, "path") for name in variables(path)]
-    return item
+def _shared(operation: Operation) -> list[Obj]:
+    """The parameters of a path as such."""
+    found = [_parameter(name, "path") for name in variables(operation.path)]
+    return found if operation.verb == "connect" else [*found, _parameter("pretty", "query")]
 
 
-def _make(kinds: list[Kind]) -> Obj:
-    paths = {path: _path_item(kind, path, methods) for kind in kinds for path, methods in operations(kind)}
+def _paths(kinds: Iterable[Kind]) -> Obj:
+    paths: Obj = {}
+    for kind in kinds:
+        for each in operations(kind):
+            item = paths.setdefault(each.path, {"parameters": _shared(each)})
+            item[each.method] = _operation(kind, each)
+    return paths
+
+
+def _resources(group: str, version: str) -> Obj:
+    """The operation that lists what a group version has."""
+    name = f"get{group_words(group, version)}APIResources"
+    content = {key: {"schema": schema_of(RESOURCES)} for key in _JSON}
+    answers = {"200": {"description": "OK", "content": content}, "401": {"description": "Unauthorized"}}
+    return {"get": {"tags": [tag_name(group, version)], "operationId": name, "responses": answers}}
+
+
+def _make(group: str, version: str, kinds: list[Kind]) -> Obj:
+    paths = {f"{kinds[0].base}/": _resources(group, version), **_paths(kinds)}
     schemas = {name: with_enums(name, schema) for name, schema in types_of(kinds).items()}
-    return {"openapi": "3.0.0", "info": INFO, "paths": paths, "components": {"schemas": schemas}}
+    components = {"schemas": schemas, "securitySchemes": _SECURITY}
+    return {"openapi": "3.0.0", "info": INFO, "paths": paths, "components": components}
 
 
 def document(registry: Registry, group: str, version: str) -> tuple[bytes, str] | None:
@@ -137,7 +158,7 @@ def document(registry: Registry, group: str, version: str) -> tuple[bytes, str] 
     kinds = registry.kinds_of(group, version)
     if not kinds:
         return None
-    return registry.remember(("openapi", group, version), lambda: encode_with_tag(_make(kinds)))
+    return registry.remember(("openapi", group, version), lambda: encode_with_tag(_make(group, version, kinds)))
 
 
 def _index(registry: Registry) -> Obj:

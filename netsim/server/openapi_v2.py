@@ -8,7 +8,8 @@ are those of openapiv2/OpenAPIv2.proto. Extensions are YAML text, for which JSON
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 from netsim.api.kinds import Kind, Obj
@@ -18,17 +19,16 @@ from netsim.server.openapi import (
     INFO,
     TYPES,
     extensions,
-    operations,
-    parameters_of,
     patch_types,
-    type_name,
+    schema_of,
+    tag_name,
     types_of,
     variables,
 )
+from netsim.server.operations import Operation, operations
 from netsim.server.registry import Registry
 
-_METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "patch": 8}
-_MANY = ("list", "deletecollection")
+_METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "options": 6, "head": 7, "patch": 8}
 _PLAIN = {"Quantity": "string", "IntOrString": "string"}
 """Types that OpenAPI v2 cannot say the alternatives of: v2 has no oneOf."""
 
@@ -116,29 +116,37 @@ def _parameter(name: str, place: str) -> bytes:
     return _field(1, _field(2, _field(number, sub)))
 
 
-def _operation(kind: Kind, verb: str) -> bytes:
+def _operation(kind: Kind, operation: Operation) -> bytes:
     """openapi.v2.Operation."""
-    answer = _named("200", _field(1, _text(1, "OK")))
-    parts = [_text(7, media) for media in (patch_types(kind) if verb == "patch" else ())]
-    parts += [_field(8, _parameter(name, "query")) for name in parameters_of(verb)]
-    parts.append(_field(9, _field(1, answer)))
-    parts += [_field(13, _named(key, _any(value))) for key, value in extensions(kind, verb).items()]
+    parts = [_text(1, tag_name(kind.group, kind.version)), _text(5, operation.name)]
+    parts += [_text(7, media) for media in (patch_types(kind) if operation.verb == "patch" else ())]
+    parts += [_field(8, _parameter(name, "query")) for name in operation.query]
+    answers = b"".join(_field(2, _named(code, _field(1, _text(1, "OK")))) for code in operation.codes)
+    parts.append(_field(9, answers))
+    parts += [_field(13, _named(key, _any(value))) for key, value in extensions(operation).items()]
     return b"".join(parts)
 
 
-def _path_item(kind: Kind, path: str, methods: Iterable[tuple[str, str]]) -> bytes:
-    operations_ = b"".join(_field(_METHODS[method], _operation(kind, verb)) for method, verb in methods)
-    return operations_ + b"".join(_field(9, _parameter(name, "path")) for name in variables(path))
+def _path_item(kind: Kind, path: str, found: Iterable[Operation]) -> bytes:
+    methods = b"".join(_field(_METHODS[each.method], _operation(kind, each)) for each in found)
+    return methods + b"".join(_field(9, _parameter(name, "path")) for name in variables(path))
+
+
+def _by_path(kinds: Iterable[Kind]) -> Iterator[tuple[Kind, str, list[Operation]]]:
+    """(kind, path, operations) of every path."""
+    for kind in kinds:
+        for path, found in groupby(sorted(operations(kind), key=_path_of), _path_of):
+            yield kind, path, list(found)
+
+
+def _path_of(operation: Operation) -> str:
+    return operation.path
 
 
 def encode(kinds: Iterable[Kind]) -> bytes:
     """The Document for some kinds."""
     listed = list(kinds)
-    paths = b"".join(
-        _field(2, _named(path, _path_item(kind, path, methods)))
-        for kind in listed
-        for path, methods in operations(kind)
-    )
+    paths = b"".join(_field(2, _named(path, _path_item(kind, path, found))) for kind, path, found in _by_path(listed))
     types = b"".join(_field(1, _named(name, _definition(name, schema))) for name, schema in types_of(listed).items())
     info = _text(1, INFO["title"]) + _text(2, INFO["version"])
     return _text(1, "2.0") + _field(2, info) + _field(8, paths) + _field(9, types)
@@ -148,7 +156,7 @@ def json_document(registry: Registry) -> tuple[bytes, str]:
     """As `document`, in JSON."""
 
     def make() -> tuple[bytes, str]:
-        paths = {path: _json_path(kind, path, found) for kind in registry.kinds for path, found in operations(kind)}
+        paths = {path: _json_path(kind, path, found) for kind, path, found in _by_path(registry.kinds)}
         types = {name: _json_definition(name, schema) for name, schema in types_of(registry.kinds).items()}
         text = json.dumps({"swagger": "2.0", "info": INFO, "paths": paths, "definitions": types})
         body = text.replace(f'"{REF}', '"#/definitions/').encode()
@@ -157,23 +165,27 @@ def json_document(registry: Registry) -> tuple[bytes, str]:
     return registry.remember("swagger-json", make)
 
 
-def _json_path(kind: Kind, path: str, methods: Iterable[tuple[str, str]]) -> Obj:
-    item: Obj = {method: _json_operation(kind, verb) for method, verb in methods}
+def _json_path(kind: Kind, path: str, found: Iterable[Operation]) -> Obj:
+    item: Obj = {each.method: _json_operation(kind, each) for each in found}
     if variables(path):
         item["parameters"] = [_json_parameter(name, "path") for name in variables(path)]
     return item
 
 
-def _json_operation(kind: Kind, verb: str) -> Obj:
-    name = type_name(kind)
-    schema = {"$ref": REF + name} if name else {"type": "object"}
-    answers = {"200": {"description": "OK", "schema": {"type": "object"} if verb in _MANY else schema}}
-    parameters = [_json_parameter(name, "query") for name in parameters_of(verb)]
-    if verb in ("create", "update", "patch"):
-        body = {"type": "object"} if verb == "patch" else schema
-        parameters.append({"name": "body", "in": "body", "required": True, "schema": body})
-    found: Obj = {"parameters": parameters, "responses": answers, **extensions(kind, verb)}
-    return {**found, "consumes": list(patch_types(kind))} if verb == "patch" else found
+def _json_operation(kind: Kind, operation: Operation) -> Obj:
+    answer = {"description": "OK", "schema": schema_of(operation.answers)}
+    parameters = [_json_parameter(name, "query") for name in operation.query]
+    if operation.takes:
+        body: Obj = {"name": "body", "in": "body", "schema": schema_of(operation.takes)}
+        parameters.append(body if operation.method == "delete" else {**body, "required": True})
+    found: Obj = {
+        "tags": [tag_name(kind.group, kind.version)],
+        "operationId": operation.name,
+        "parameters": parameters,
+        "responses": dict.fromkeys(operation.codes, answer),
+        **extensions(operation),
+    }
+    return {**found, "consumes": list(patch_types(kind))} if operation.verb == "patch" else found
 
 
 def _json_parameter(name: str, place: str) -> Obj:

@@ -16,6 +16,7 @@ from netsim.server.core import Call, Core
 from netsim.server.lifecycle import Change, Outcome
 from netsim.server.managed import Manager
 from netsim.server.negotiate import Format
+from netsim.server.operations import SHOWN_DELETED
 from netsim.server.patching import read_patch
 from netsim.server.pod_specs import SPECS
 from netsim.server.reads import Slice, list_response, object_response, select_items
@@ -134,24 +135,15 @@ def is_apply(call: Call) -> bool:
     return media_type(call.request.header("content-type")) == APPLY_TYPE
 
 
-_SHOWN_DELETED = frozenset(
-    (
-        kinds.NAMESPACES, kinds.PERSISTENT_VOLUMES, kinds.PERSISTENT_VOLUME_CLAIMS, PODS, kinds.POD_TEMPLATES,
-        kinds.RESOURCE_QUOTAS, kinds.SERVICES, kinds.SERVICE_ACCOUNTS, kinds.CSI_DRIVERS, kinds.CSI_NODES,
-        kinds.STORAGE_CLASSES, kinds.VOLUME_ATTACHMENTS, kinds.VOLUME_ATTRIBUTES_CLASSES,
-    )
-)  # fmt: skip
-"""The kinds of which Kubernetes shows what was deleted."""
-
-
 async def delete(core: Core, call: Call) -> Response:
     """DELETE of one object: the object while it waits, or if it is of certain kinds, else the Status of its end."""
     options = deletion.parse_delete_options(call.request)
     kind = stored_kind(call.kind)
+    call.warnings += deletion.deletion_warnings(kind, options)
     if kind is PODS:
         await check_node_pod(core, call)
     outcome = await deletion.delete_object(core, kind, call.namespace, call.target.name, options)
-    if not outcome.removed or kind in _SHOWN_DELETED:
+    if not outcome.removed or kind in SHOWN_DELETED:
         return _answer(core, call, outcome)
     details = {"name": call.target.name, "group": call.kind.group, "kind": call.kind.plural}
     details = {key: value for key, value in details.items() if value} | {"uid": outcome.obj["metadata"]["uid"]}
@@ -174,6 +166,7 @@ async def delete_collection(core: Core, call: Call) -> Response:
     options = deletion.parse_delete_options(call.request)
     chosen = parse_list_options(call.request, watch=False)
     kind = stored_kind(call.kind)
+    call.warnings += deletion.deletion_warnings(kind, options)
     selection = compile_selection(call.kind, call.namespace, chosen.label_selector, chosen.field_selector)
     found = await select_items(core, selection, chosen)
     for item in found.items:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from netsim.api import kinds, schema
 from netsim.api.schema_enums import ENUMS, with_enums
 from netsim.server import openapi, openapi_v2
+from netsim.server.operations import operations
 from netsim.server.registry import STATIC, Registry, version_rank
 
 
@@ -36,6 +37,55 @@ def test_fields_that_take_few_values_say_which() -> None:
         assert all(list(values) == sorted(set(values)) for values in fields.values()), name
     strategy = document(kinds.DEPLOYMENTS)["components"]["schemas"]["io.k8s.api.apps.v1.DeploymentStrategy"]
     assert strategy["properties"]["type"]["enum"] == ["Recreate", "RollingUpdate"]
+
+
+def test_operations_are_named_as_generators_of_clients_know_them() -> None:
+    """Names and types that kube-apiserver 1.36.2 gives them."""
+    paths = document(kinds.PODS)["paths"]
+    pods = "/api/v1/namespaces/{namespace}/pods"
+    assert paths["/api/v1/"]["get"]["operationId"] == "getCoreV1APIResources"
+    assert paths["/api/v1/pods"].keys() == {"get", "parameters"}
+    named = {
+        ("/api/v1/pods", "get"): "listCoreV1PodForAllNamespaces",
+        (pods, "delete"): "deleteCoreV1CollectionNamespacedPod",
+        (f"{pods}/{{name}}/log", "get"): "readCoreV1NamespacedPodLog",
+        (f"{pods}/{{name}}/eviction", "post"): "createCoreV1NamespacedPodEviction",
+        (f"{pods}/{{name}}/ephemeralcontainers", "put"): "replaceCoreV1NamespacedPodEphemeralcontainers",
+        (f"{pods}/{{name}}/exec", "post"): "connectCoreV1PostNamespacedPodExec",
+        (f"{pods}/{{name}}/proxy/{{path}}", "options"): "connectCoreV1OptionsNamespacedPodProxyWithPath",
+        ("/api/v1/nodes", "get"): "listCoreV1Node",
+        ("/api/v1/namespaces/{name}/finalize", "put"): "replaceCoreV1NamespaceFinalize",
+    }
+    assert {at: paths[at[0]][at[1]]["operationId"] for at in named} == named
+    roles = document(kinds.ROLES)["paths"]["/apis/rbac.authorization.k8s.io/v1/roles"]["get"]
+    assert roles["operationId"] == "listRbacAuthorizationV1RoleForAllNamespaces"
+    assert roles["tags"] == ["rbacAuthorization_v1"]
+
+
+def test_no_two_operations_have_one_name() -> None:
+    names = [each.name for kind in kinds.KINDS for each in operations(kind)]
+    assert len(names) == len(set(names))
+
+
+def test_operations_tell_what_they_take_and_answer() -> None:
+    def types(path: str, method: str) -> tuple[str, str]:
+        operation = paths[path][method]
+        taken = next(iter(operation.get("requestBody", {}).get("content", {}).values()), {}).get("schema", {})
+        answered = next(iter(operation["responses"]["200"]["content"].values()))["schema"]
+        return taken.get("$ref", "").rpartition(".")[2], answered.get("$ref", answered.get("type")).rpartition(".")[2]
+
+    paths = document(kinds.PODS)["paths"]
+    pod = "/api/v1/namespaces/{namespace}/pods/{name}"
+    assert types("/api/v1/pods", "get") == ("", "PodList")
+    assert types(pod, "delete") == ("DeleteOptions", "Pod")
+    assert types(pod, "patch") == ("Patch", "Pod")
+    assert types("/api/v1/namespaces/{namespace}/configmaps/{name}", "delete") == ("DeleteOptions", "Status")
+    assert types(f"{pod}/eviction", "post") == ("Eviction", "Eviction")
+    assert types(f"{pod}/log", "get") == ("", "string")
+    assert types("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", "post") == ("TokenRequest",) * 2
+    assert types("/api/v1/namespaces/{namespace}/replicationcontrollers/{name}/scale", "get") == ("", "Scale")
+    asked = {each["name"] for each in paths[f"{pod}/log"]["get"]["parameters"]}
+    assert {"follow", "tailLines", "sinceSeconds", "previous"} <= asked
 
 
 def test_documents_are_closed_and_named_with_their_hash() -> None:
