@@ -23,8 +23,14 @@ from netsim.store.types import Item, RevisionMismatch
 _TRIES = 64
 _OPTIONS = ("", "v1", "DeleteOptions")
 _MAX_GRACE = 10 * 365 * 86400
-_POLICIES = ("Background", "Foreground", "Orphan")
+_POLICIES = ("Foreground", "Background", "Orphan")
 _FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
+_ORPHANING = (kinds.JOBS, kinds.REPLICATION_CONTROLLERS)
+"""Whose pods stay, as they did in the versions before garbage collection, unless the client says otherwise."""
+_JOBS_PODS_STAY = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set"
+    " propagationPolicy=Orphan to suppress this warning"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,11 @@ def delete_options(body: Obj, request: Request) -> DeleteOptions:
     )
 
 
+def deletion_warnings(kind: Kind, options: DeleteOptions) -> list[str]:
+    """What a client is told that deletes a Job and says nothing of its pods."""
+    return [_JOBS_PODS_STAY] if kind is kinds.JOBS and not options.policy else []
+
+
 async def delete_object(core: Core, kind: Kind, namespace: str, name: str, options: DeleteOptions) -> Outcome:
     """Delete at once, or mark as deleted when grace or finalizers stand before it (`removed` tells)."""
     admission.check_namespace_deletion(kind, name)
@@ -97,7 +108,7 @@ async def delete_object(core: Core, kind: Kind, namespace: str, name: str, optio
 async def _delete_once(core: Core, kind: Kind, item: Item, options: DeleteOptions) -> Outcome:
     old = core.decoder(item)
     _check_preconditions(kind, item, old, options)
-    marked = _mark(core, kind, _with_policy(old, options.policy), options.grace)
+    marked = _mark(core, kind, _with_policy(old, _policy(kind, old, options.policy)), options.grace)
     if may_vanish(kind, marked):
         last = marked if kind is kinds.PODS else old
         return Outcome(last, removed=True) if options.dry_run else await remove(core, kind, item, last)
@@ -128,6 +139,12 @@ def _unmet(kind: Kind, old: Obj, what: str, asked: str, found: str, happened: st
     )
     details = {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.kind}
     return StatusError(409, "Conflict", message, details)
+
+
+def _policy(kind: Kind, obj: Obj, asked: str) -> str:
+    """What is to become of an object's dependents: as asked, else as its finalizers say, else as its kind has it."""
+    said = set(obj["metadata"].get("finalizers") or ()) & set(_FINALIZERS.values())
+    return asked or ("Orphan" if kind in _ORPHANING and not said else "")
 
 
 def _with_policy(obj: Obj, policy: str) -> Obj:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -16,6 +17,12 @@ DEPLOYMENT = {
         "selector": {"matchLabels": {"a": "b"}},
         "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x:1"}]}},
     },
+}
+POD = {"containers": [{"name": "c", "image": "x:1"}]}
+JOB = {"metadata": {"name": "old"}, "spec": {"template": {"spec": {**POD, "restartPolicy": "Never"}}}}
+CONTROLLER = {
+    "metadata": {"name": "old"},
+    "spec": {"selector": {"a": "b"}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": POD}},
 }
 
 
@@ -135,11 +142,31 @@ async def test_finalizers_and_propagation(api: Any) -> None:
     foreground = await api.ok("DELETE", f"{DEPLOYMENTS}/web", {"propagationPolicy": "Foreground"})
     assert foreground["metadata"]["finalizers"] == ["foregroundDeletion"]
     for options, told in (
-        ({"propagationPolicy": "Sideways"}, 'supported values: "Background", "Foreground", "Orphan", "nil"'),
+        ({"propagationPolicy": "Sideways"}, 'supported values: "Foreground", "Background", "Orphan", "nil"'),
         ({"propagationPolicy": "Orphan", "orphanDependents": True}, "orphanDependents and deletionPropagation cannot"),
     ):
         refused = await api.refused("DELETE", f"{DEPLOYMENTS}/web", options)
         assert refused["code"] == 422 and told in refused["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/apis/batch/v1/namespaces/default/jobs", JOB),
+        ("/api/v1/namespaces/default/replicationcontrollers", CONTROLLER),
+    ],
+)
+async def test_pods_of_jobs_and_replication_controllers_stay_unless_asked(api: Any, path: str, body: Any) -> None:
+    """As they did before garbage collection; of a Job's the client is told."""
+    await api.post(path, body)
+    answer = await api.send("DELETE", f"{path}/old?dryRun=All")
+    assert json.loads(answer.body)["metadata"]["finalizers"] == ["orphan"]
+    told = [value for name, value in answer.headers if name.lower() == "warning"]
+    assert len(told) == (body is JOB) and all("child pods are preserved by default when jobs" in text for text in told)
+    marked = await api.ok("DELETE", f"{path}/old", {"propagationPolicy": "Foreground"})
+    assert marked["metadata"]["finalizers"] == ["foregroundDeletion"]
+    kept = await api.ok("DELETE", f"{path}/old")
+    assert kept["metadata"]["finalizers"] == ["foregroundDeletion"]
 
 
 async def test_namespace_goes_through_terminating_and_finalize(api: Any) -> None:
