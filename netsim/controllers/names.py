@@ -31,6 +31,7 @@ NAMES = frozenset(
         "statefulset-controller",
         "taint-eviction-controller",
         "ttl-after-finished-controller",
+        "volumeattributesclass-protection-controller",
     )
 )
 """The names of kube-controller-manager 1.36 for those that exist here."""

@@ -80,7 +80,6 @@ METADATA_ONLY: frozenset[Kind] = frozenset(
         kinds.SECRETS,
         kinds.SERVICE_CIDRS,
         kinds.VOLUME_ATTACHMENTS,
-        kinds.VOLUME_ATTRIBUTES_CLASSES,
     )
 )
 """Of these, as of custom kinds, the caches hold the metadata alone: they are collected, counted and deleted, but no

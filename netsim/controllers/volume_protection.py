@@ -1,11 +1,19 @@
-"""Storage in use is kept: a claim until no pod has it, a volume until no claim is bound to it. And the claims of
+"""Storage in use is kept: a claim until no pod has it, a volume until no claim is bound to it, a class of attributes
+until no claim or volume names it. And the claims of
 generic ephemeral volumes, which live and die with their pod (KEP-1698)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from netsim.api.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, Kind, Obj
+from netsim.api.kinds import (
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    VOLUME_ATTRIBUTES_CLASSES,
+    Kind,
+    Obj,
+)
 from netsim.api.objects import (
     annotations_of,
     deletion_timestamp,
@@ -26,6 +34,8 @@ from netsim.controllers.writes import Create, Note, Patch, Write, Writes, patch_
 
 PVCS, PVS = PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 PVC_FINALIZER, PV_FINALIZER = "kubernetes.io/pvc-protection", "kubernetes.io/pv-protection"
+CLASS_FINALIZER = "kubernetes.io/vac-protection"
+_CLASS_NAME = "volumeAttributesClassName"
 
 
 def release_claim(key: str, view: View) -> Writes:
@@ -44,6 +54,24 @@ def release_volume(key: str, view: View) -> Writes:
     if volume is None or not _is_held(volume, PV_FINALIZER) or status_of(volume).get("phase") == "Bound":
         return []
     return [_without(PVS, volume, PV_FINALIZER)]
+
+
+def release_class(key: str, view: View) -> Writes:
+    """Let a VolumeAttributesClass that is being deleted go once nothing names it."""
+    found = view.get(VOLUME_ATTRIBUTES_CLASSES, key)
+    if found is None or not _is_held(found, CLASS_FINALIZER):
+        return []
+    used = any(key in class_names(obj) for kind in (PVS, PVCS) for obj in view.values(kind))
+    return [] if used else [_without(VOLUME_ATTRIBUTES_CLASSES, found, CLASS_FINALIZER)]
+
+
+def class_names(obj: Obj) -> set[str]:
+    """The VolumeAttributesClasses that a claim or volume asks for, has, or is being changed to."""
+    status = status_of(obj)
+    named = (spec_of(obj).get(_CLASS_NAME), status.get("currentVolumeAttributesClassName"))
+    return {
+        str(name) for name in (*named, dig(status, "modifyVolumeStatus", "targetVolumeAttributesClassName")) if name
+    }
 
 
 def _is_held(obj: Obj, finalizer: str) -> bool:
@@ -99,6 +127,11 @@ def _wake_claims(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
     return [f"{namespace_of(pod)}/{name}" for name in claim_names(pod)]
 
 
+def _wake_classes(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
+    """What a claim or volume no longer names."""
+    return class_names(old or {}) - class_names(new or {})
+
+
 def _wake_ephemeral(view: View, old: Obj | None, new: Obj | None) -> Iterable[str]:
     pod = new or {}
     return [key_of(pod)] if any(v.get("ephemeral") for v in spec_of(pod).get("volumes") or ()) else []
@@ -108,7 +141,12 @@ CLAIMS = Controller(
     "persistentvolumeclaim-protection-controller", release_claim, ((PVCS, by_own_key), (PODS, _wake_claims))
 )
 VOLUMES = Controller("persistentvolume-protection-controller", release_volume, ((PVS, by_own_key),))
+CLASSES = Controller(
+    "volumeattributesclass-protection-controller",
+    release_class,
+    ((VOLUME_ATTRIBUTES_CLASSES, by_own_key), (PVCS, _wake_classes), (PVS, _wake_classes)),
+)
 EPHEMERAL = Controller(
     "ephemeral-volume-controller", make_ephemeral, ((PODS, _wake_ephemeral),), reporter="ephemeral_volume"
 )
-CONTROLLERS = (CLAIMS, VOLUMES, EPHEMERAL)
+CONTROLLERS = (CLAIMS, VOLUMES, CLASSES, EPHEMERAL)

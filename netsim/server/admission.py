@@ -169,6 +169,10 @@ async def _admit_volume(core: Core, volume: Obj) -> Obj:
     return with_protection(kinds.PERSISTENT_VOLUMES, volume)
 
 
+async def _admit_attributes_class(core: Core, obj: Obj) -> Obj:
+    return with_protection(kinds.VOLUME_ATTRIBUTES_CLASSES, obj)
+
+
 async def _admit_node(core: Core, node: Obj) -> Obj:
     """A new Node takes no pods until the node controller has seen it ready (TaintNodesByCondition)."""
     taints = (node.get("spec") or {}).get("taints") or []
@@ -186,6 +190,7 @@ async def _admit_priority_class(core: Core, obj: Obj) -> Obj:
 _ADMIT: dict[Kind, Callable[[Core, Obj], Awaitable[Obj]]] = {
     kinds.PERSISTENT_VOLUME_CLAIMS: _admit_new_claim,
     kinds.PERSISTENT_VOLUMES: _admit_volume,
+    kinds.VOLUME_ATTRIBUTES_CLASSES: _admit_attributes_class,
     kinds.INGRESSES: admit_ingress,
     kinds.NODES: _admit_node,
     kinds.PRIORITY_CLASSES: _admit_priority_class,

@@ -16,6 +16,7 @@ _OLD_INGRESS = "kubernetes.io/ingress.class"
 PROTECTION = {
     kinds.PERSISTENT_VOLUME_CLAIMS: "kubernetes.io/pvc-protection",
     kinds.PERSISTENT_VOLUMES: "kubernetes.io/pv-protection",
+    kinds.VOLUME_ATTRIBUTES_CLASSES: "kubernetes.io/vac-protection",
 }
 """Finalizers that keep storage which is in use (StorageObjectInUseProtection)."""
 
@@ -46,7 +47,7 @@ def newest_default(classes: Iterable[Obj], annotations: tuple[str, ...]) -> Obj 
 
 
 def with_protection(kind: Kind, obj: Obj) -> Obj:
-    """A claim or volume with the finalizer of its protection."""
+    """A claim, a volume or a class of its attributes with the finalizer of its protection."""
     finalizers = list(obj["metadata"].get("finalizers") or ())
     if PROTECTION[kind] in finalizers:
         return obj

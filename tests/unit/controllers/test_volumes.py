@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from netsim.api.kinds import NODES, PODS, STORAGE_CLASSES, Obj
+from netsim.api.kinds import NODES, PODS, STORAGE_CLASSES, VOLUME_ATTRIBUTES_CLASSES, Obj
 from netsim.api.kinds import PERSISTENT_VOLUME_CLAIMS as PVCS
 from netsim.api.kinds import PERSISTENT_VOLUMES as PVS
 from netsim.controllers import volume_claims, volume_protection, volumes
 from netsim.controllers.volume_nodes import choose_node
+from netsim.controllers.volume_protection import CLASS_FINALIZER
 
 DONE, BY = "pv.kubernetes.io/bind-completed", "pv.kubernetes.io/bound-by-controller"
 
@@ -261,6 +262,21 @@ def test_a_bound_volume_is_kept(cluster: Any) -> None:
     cluster.sync()
     cluster.apply(volume_protection.release_volume("v", cluster.view()))
     assert not cluster.all(PVS)
+
+
+def test_a_class_of_attributes_is_kept_while_a_claim_or_volume_names_it(cluster: Any) -> None:
+    cluster.create(VOLUME_ATTRIBUTES_CLASSES, {"metadata": {"name": "fast", "finalizers": [CLASS_FINALIZER]}})
+    claim = {"metadata": {"name": "c", "namespace": "ns"}, "status": {"currentVolumeAttributesClassName": "fast"}}
+    cluster.create(PVCS, claim)
+    cluster.create(PVS, {"metadata": {"name": "v"}, "spec": {"volumeAttributesClassName": "fast"}})
+    cluster.delete(VOLUME_ATTRIBUTES_CLASSES, "fast")
+    for kind, name, namespace in ((PVCS, "c", "ns"), (PVS, "v", "")):
+        cluster.sync()
+        assert volume_protection.release_class("fast", cluster.view()) == []
+        cluster.delete(kind, name, namespace)
+    cluster.sync()
+    cluster.apply(volume_protection.release_class("fast", cluster.view()))
+    assert not cluster.all(VOLUME_ATTRIBUTES_CLASSES)
 
 
 def test_ephemeral_volumes_get_claims_of_their_pod(cluster: Any) -> None:

@@ -16,6 +16,9 @@ async def test_new_storage_is_protected(api: Any) -> None:
     body = {"metadata": {"name": "v", "finalizers": ["mine.org/x"]}, "spec": VOLUME}
     volume = await api.post("/api/v1/persistentvolumes", body)
     assert volume["metadata"]["finalizers"] == ["mine.org/x", "kubernetes.io/pv-protection"]
+    classes = "/apis/storage.k8s.io/v1/volumeattributesclasses"
+    fast = await api.post(classes, {"metadata": {"name": "fast"}, "driverName": "a.b", "parameters": {"iops": "9"}})
+    assert fast["metadata"]["finalizers"] == ["kubernetes.io/vac-protection"]
     await api.ok("DELETE", "/api/v1/namespaces/default/persistentvolumeclaims/c")
     held = await api.get("/api/v1/namespaces/default/persistentvolumeclaims/c")
     assert held["metadata"]["deletionTimestamp"]
