@@ -12,7 +12,8 @@ import pytest
 from netsim.host import firewall, netns
 from netsim.host.exec import run
 from netsim_proxy.config import ProxyConfig
-from netsim_proxy.model import Node
+from netsim_proxy.desired import Input
+from netsim_proxy.model import Node, ServicePort
 from netsim_proxy.nftables.kernel import read_table
 from netsim_proxy.nftables.programmer import NftablesProgrammer
 from netsim_proxy.render import cut_objects
@@ -199,6 +200,23 @@ def test_killed_at_any_instant_under_load_the_next_one_makes_everything_right() 
             kill_storm(path, attempt, "nftables", 2000, rng.uniform(0, 0.6))
             netns.run_in(path, programmer(path).sync, wanted, node, check=True)
             assert listing(path) == expected
+
+
+def test_what_changes_at_the_time_of_a_check_is_written() -> None:
+    rng, node, config = random.Random(7), Node("node1"), ProxyConfig("node1", mode="nftables")
+    path = f"/run/pytest-check-{uuid.uuid4().hex[:8]}"
+    with ExitStack() as stack:
+        netns.create(path)
+        stack.callback(netns.delete, path)
+        programmer = netns.run_in(path, NftablesProgrammer, config, 4)
+        stack.callback(programmer.close)
+        for number in range(40):  # what an earlier check had left out could not be taken back either
+            changes = {f"ns/{name}": some_input(rng, name) for name in rng.sample(names(20), 5)}
+            outcome = netns.run_in(path, programmer.sync, changes, node, check=number % 2 == 1)
+            assert outcome.full == (number == 0 or number % 2 == 1)
+        late = Input((ServicePort("ns", "late", "p", "TCP", "10.96.3.3", 80),))
+        netns.run_in(path, programmer.sync, {"ns/late": late}, node, check=True)
+        assert any("10.96.3.3" in part for part in listing(path))
 
 
 def listing(path: str) -> list[str]:

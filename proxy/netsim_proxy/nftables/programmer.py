@@ -62,16 +62,16 @@ class NftablesProgrammer:
             raise SyncFailed(str(error)) from error
         self._pending.clear()
         self._udp.note(step.old_udp, step.new_udp)
-        full = check or step.whole or not self._trusted
-        unknown = step.whole or not self._trusted
+        known = self._trusted and not step.whole
         self._trusted = False
         try:
-            written = self._write_all(unknown) if full else self._write(step)
+            known = known and not (check and self._is_touched())
+            written = self._write(step) if known else self._write_all()
         except OSError as error:  # the kernel's answer, or a socket that had no room for it
             raise SyncFailed(f"nftables: {error}") from error
         self._trusted = True
         self._udp.clean()
-        return Outcome(written, time.monotonic() - started, full)
+        return Outcome(written, time.monotonic() - started, check or not known)
 
     def close(self) -> None:
         """Close the socket; the table stays."""
@@ -90,11 +90,13 @@ class NftablesProgrammer:
                 self._send(part, None)  # somebody changed rules, ours or not: the next check looks at everything
         return sum(part.size for part in parts)
 
-    def _write_all(self, unknown: bool) -> int:
+    def _is_touched(self) -> bool:
+        """Whether somebody else may have changed rules since the last sync."""
+        return self._generation is None or self._socket.generation() != self._generation
+
+    def _write_all(self) -> int:
         """Compare the kernel's table with the desired one and send the difference; how much that was."""
         written = 0
-        if not unknown and self._generation is not None and self._socket.generation() == self._generation:
-            return written
         desired = self._desired.value()
         for _ in range(ATTEMPTS):
             generation = self._socket.generation()
