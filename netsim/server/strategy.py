@@ -16,6 +16,8 @@ _SERVER_METADATA = (
     "name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds",
 )  # fmt: skip
 _DROPPED_METADATA = ("managedFields", "selfLink")
+_NOT_GIVEN = frozenset((*_SERVER_METADATA, *_DROPPED_METADATA))
+_NOT_FREE = _NOT_GIVEN | {"resourceVersion"}
 _BATCH = "batch.kubernetes.io/"
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _LONG_NUMBER = 19
@@ -37,7 +39,7 @@ def _compact(metadata: Obj) -> Obj:
 
 def prepare_create(kind: Kind, obj: Obj, namespace: str, stamp: Stamp) -> Obj:
     """A new object as the server takes it: own metadata set, status dropped where it has its own subresource."""
-    given = {k: v for k, v in obj["metadata"].items() if k not in (*_SERVER_METADATA, *_DROPPED_METADATA)}
+    given = {k: v for k, v in obj["metadata"].items() if k not in _NOT_GIVEN}
     given.pop("resourceVersion", None)
     metadata: Obj = {"name": stamp.name}
     if kind.namespaced:
@@ -209,7 +211,7 @@ def _status_metadata(kind: Kind, given: Obj, old: Obj) -> Obj:
 
 def _merged_metadata(new: Obj, old: Obj) -> Obj:
     kept = {key: old[key] for key in _SERVER_METADATA if key in old}
-    free = {k: v for k, v in new.items() if k not in (*_SERVER_METADATA, *_DROPPED_METADATA, "resourceVersion")}
+    free = {k: v for k, v in new.items() if k not in _NOT_FREE}
     if old.get("generateName") and "generateName" not in free:
         free["generateName"] = old["generateName"]
     return kept | _compact(free)
