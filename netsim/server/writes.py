@@ -96,7 +96,8 @@ def _conditional(kind: Kind, name: str, obj: Obj) -> Obj:
     if obj["metadata"].get("resourceVersion") or (kind.custom is None and kind not in _CONDITIONAL):
         return obj
     why = "Invalid value: 0: must be specified for an update"
-    raise errors.invalid(kind, name, [errors.Cause(errors.INVALID, why, "metadata.resourceVersion")])
+    cause = errors.Cause(errors.INVALID, why, "metadata.resourceVersion")
+    raise errors.invalid_named(kind.group, kind.plural, name, [cause])  # the resource, as Kubernetes has it just here
 
 
 async def apply_change(core: Core, call: Call, change: Change, options: WriteOptions, sub: str = "") -> Response:

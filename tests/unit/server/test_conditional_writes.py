@@ -14,6 +14,8 @@ async def test_a_lease_is_replaced_only_in_a_known_version(api: Any) -> None:
     made = await api.post(LEASES, lease)
     answer = await api.refused("PUT", f"{LEASES}/l", lease)
     assert (answer["code"], answer["reason"]) == (422, "Invalid")
+    assert answer["message"].startswith('leases.coordination.k8s.io "l" is invalid: metadata.resourceVersion: ')
+    assert (answer["details"]["kind"], answer["details"]["group"]) == ("leases", "coordination.k8s.io")
     (cause,) = answer["details"]["causes"]
     assert cause["field"] == "metadata.resourceVersion"
     assert cause["message"] == "Invalid value: 0: must be specified for an update"
