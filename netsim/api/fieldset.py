@@ -134,14 +134,11 @@ def without(fields: FieldSet, *path: str) -> FieldSet:
 
 
 def paths(fields: FieldSet, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every path in a set, as its elements."""
-    for key, node in sorted(fields.items()):
-        if key == SELF:
-            continue
-        path = (*prefix, key)
-        if is_member(node):
-            yield path
-        yield from paths(node, path)
+    """Every path in a set, as its elements: those that end at a level before those that go on from it, each by name."""
+    below = [(key, node) for key, node in sorted(fields.items()) if key != SELF]
+    yield from ((*prefix, key) for key, node in below if is_member(node))
+    for key, node in below:
+        yield from paths(node, (*prefix, key))
 
 
 def render_path(path: tuple[str, ...]) -> str:

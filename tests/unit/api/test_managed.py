@@ -114,3 +114,11 @@ def test_conflicts_in_words() -> None:
         'conflicts with "hpa" with subresource "scale" using apps/v1:\n- .data.c\n'
         'conflicts with "kubectl-edit" using apps/v1:\n- .data.a\n- .data.b'
     )
+
+
+def test_conflicts_at_one_level_come_before_those_below_it() -> None:
+    owned = {"f:env": {'k:{"name":"e"}': {"f:value": {}}}, "f:image": {}, "f:ports": {".": {}, "f:x": {}}}
+    error = conflict_error([Conflict({**entry("m", operation="Apply"), "fieldsV1": owned}, owned)])
+    assert error.details is not None
+    named = [cause["field"] for cause in error.details["causes"]]
+    assert named == [".image", ".ports", '.env[name="e"].value', ".ports.x"]
