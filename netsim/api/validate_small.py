@@ -183,52 +183,6 @@ def lease(obj: Obj) -> Iterator[Cause]:
         yield causes.invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
 
 
-def signing_request(obj: Obj) -> Iterator[Cause]:
-    """A CertificateSigningRequest. Whether the request is one, beyond being PEM, is the signers' to see."""
-    spec = obj.get("spec") or {}
-    if base64.b64decode(spec.get("request") or "").strip().partition(b"\n")[0].rstrip() not in _REQUEST_HEADS:
-        yield causes.invalid("spec.request", spec.get("request"), "PEM block type must be CERTIFICATE REQUEST")
-    usages = spec.get("usages") or []
-    if not usages:
-        yield causes.required("spec.usages")
-    for index, usage in enumerate(usages):
-        if usage not in _USAGES:
-            yield causes.unsupported(f"spec.usages[{index}]", usage, _USAGES)
-        if usage in usages[:index]:
-            yield causes.duplicate(f"spec.usages[{index}]", usage)
-    yield from _signer_name(spec.get("signerName") or "")
-    seconds = spec.get("expirationSeconds")
-    if seconds is not None and seconds < 600:
-        yield causes.invalid(
-            "spec.expirationSeconds", seconds, "may not specify a duration less than 600 seconds (10 minutes)"
-        )
-
-
-_REQUEST_HEADS = (b"-----BEGIN CERTIFICATE REQUEST-----", b"-----BEGIN NEW CERTIFICATE REQUEST-----")
-_USAGES = (
-    "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment",
-    "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel",
-    "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime",
-    "server auth", "signing", "timestamping",
-)  # fmt: skip
-
-
-def _signer_name(name: str) -> Iterator[Cause]:
-    domain, slash, path = name.partition("/")
-    if not name:
-        yield causes.required("spec.signerName")
-    elif not slash or "/" in path:
-        why = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-        yield causes.invalid("spec.signerName", name, why)
-    elif "." not in domain:
-        why = "should be a domain with at least two segments separated by dots"
-        yield causes.invalid("spec.signerName", domain, why)
-
-
-def signing_request_update(new: Obj, old: Obj) -> Iterator[Cause]:
-    yield from causes.unchanged("spec", new.get("spec"), old.get("spec"))
-
-
 def access_review(obj: Obj) -> Iterator[Cause]:
     """SubjectAccessReviews of all three kinds: what is asked must be said once, and by whom."""
     spec: dict[str, Any] = obj.get("spec") or {}

@@ -15,6 +15,7 @@ from netsim.api import (
     validate_addresses,
     validate_autoscaling,
     validate_batch,
+    validate_certificates,
     validate_cluster,
     validate_csi,
     validate_definitions,
@@ -93,7 +94,7 @@ _RULES: dict[Kind, Callable[[Obj], Iterator[Cause]]] = {
     kinds.CLUSTER_ROLE_BINDINGS: validate_small.cluster_role_binding,
     kinds.LEASES: validate_small.lease,
     kinds.EVENTS: validate_events.event,
-    kinds.CERTIFICATE_SIGNING_REQUESTS: validate_small.signing_request,
+    kinds.CERTIFICATE_SIGNING_REQUESTS: validate_certificates.signing_request,
     kinds.SELF_SUBJECT_ACCESS_REVIEWS: validate_small.access_review,
     kinds.SUBJECT_ACCESS_REVIEWS: validate_small.subject_review,
     kinds.LOCAL_SUBJECT_ACCESS_REVIEWS: validate_small.subject_review,
@@ -134,7 +135,7 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
     kinds.NODES: validate_cluster.node_update,
     kinds.ROLE_BINDINGS: validate_small.role_binding_update,
     kinds.CLUSTER_ROLE_BINDINGS: validate_small.role_binding_update,
-    kinds.CERTIFICATE_SIGNING_REQUESTS: validate_small.signing_request_update,
+    kinds.CERTIFICATE_SIGNING_REQUESTS: validate_certificates.signing_request_update,
     kinds.CUSTOM_RESOURCE_DEFINITIONS: validate_definitions.definition_update,
 }
 

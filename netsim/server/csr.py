@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -142,3 +143,22 @@ def _decide_serving(spec: Obj, wanted: Wanted, itself: bool) -> Decision:
     if wanted.others or not (wanted.dns_names or wanted.addresses) or not _usages_fit(spec, "server auth"):
         return Decision(False, message="a serving certificate needs DNS names or addresses and usage server auth")
     return Decision(True, "AutoApproved", "Auto approving kubelet serving certificate of the node itself.", server=True)
+
+
+def with_times(new: Obj, old: Obj, now: str) -> Obj:
+    """A request whose conditions say when they were written, and since when their statuses are what they are; what the
+    author says of it is kept. `now` is an RFC 3339 text."""
+    status, before = new.get("status") or {}, (old.get("status") or {}).get("conditions") or ()
+    since = {
+        (held.get("type", ""), held.get("status")): held["lastTransitionTime"]
+        for held in reversed(before)
+        if held.get("lastTransitionTime")
+    }
+    conditions = [_timed(condition, since, now) for condition in status.get("conditions") or ()]
+    return {**new, "status": {**status, "conditions": conditions}} if conditions else new
+
+
+def _timed(condition: Obj, since: Mapping[tuple[str, str | None], str], now: str) -> Obj:
+    began = since.get((condition.get("type", ""), condition.get("status")), now)
+    written, changed = condition.get("lastUpdateTime") or now, condition.get("lastTransitionTime") or began
+    return {**condition, "lastUpdateTime": written, "lastTransitionTime": changed}

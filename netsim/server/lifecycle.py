@@ -18,7 +18,7 @@ from netsim.api.objects import deletion_timestamp
 from netsim.api.pod_defaults import qos_class
 from netsim.api.validate_metadata import given_deletion, given_uid
 from netsim.api.validation import validate_create, validate_update
-from netsim.server import admission, managed, quota, strategy
+from netsim.server import admission, csr, managed, quota, strategy
 from netsim.server.admission_security import admit_secure
 from netsim.server.codec import encode, key_of, shown_key
 from netsim.server.core import Core
@@ -203,6 +203,8 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
         new = carry_over(new, old)
     if kind is kinds.PERSISTENT_VOLUMES and sub:
         new = strategy.with_phase_time(new, old, core.now())
+    if kind is kinds.CERTIFICATE_SIGNING_REQUESTS and sub:
+        new = csr.with_times(new, old, core.now())
     new = with_version(_with_defaults(kind, new, old, sub), item.revision)
     if kind.group == _RBAC_GROUP and not strategy.same_object(new, old):
         await admission.check_escalation(core, kind, new, request.user)

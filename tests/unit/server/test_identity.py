@@ -168,6 +168,35 @@ async def test_a_users_certificate_is_signed_once_approved(api: Any) -> None:
     assert certificate.subject.rfc4514_string() == "CN=alice,O=devs"
 
 
+def test_conditions_say_since_when_unless_their_author_does() -> None:
+    old = {"status": {"conditions": [{"type": "A", "status": "True", "lastTransitionTime": "t1"}]}}
+    given = [
+        {"type": "A", "status": "True"},
+        {"type": "A", "status": "False"},
+        {"type": "B", "status": "True", "lastUpdateTime": "t0", "lastTransitionTime": "t0"},
+    ]
+    new = csr.with_times({"status": {"conditions": given, "certificate": "c"}}, old, "t2")
+    found = [(c["lastUpdateTime"], c["lastTransitionTime"]) for c in new["status"]["conditions"]]
+    assert found == [("t2", "t1"), ("t2", "t2"), ("t0", "t0")]
+    assert new["status"]["certificate"] == "c" and csr.with_times({}, old, "t2") == {}
+
+
+@pytest.mark.parametrize("sub", ["approval", "status"])
+async def test_a_decision_is_timed_and_stays(api: Any, sub: str) -> None:
+    spec = {**request_spec(request_pem("alice", "devs"), "example.com/signer"), "usages": ["client auth"]}
+    made = await api.post(CSRS, {"metadata": {"name": "alice"}, "spec": spec})
+    denied = {"type": "Denied", "status": "True", "reason": "No", "message": "no"}
+    path = f"{CSRS}/alice/{sub}"
+    answer = await api.ok("PUT", path, {**made, "status": {"conditions": [denied]}})
+    held = answer["status"]["conditions"][0]
+    assert held["lastUpdateTime"] and held["lastTransitionTime"]
+    del held["lastTransitionTime"]
+    refused = await api.refused("PUT", path, {**answer, "status": {}})
+    assert refused["code"] == 422 and 'may not remove a condition of type "Denied"' in refused["message"]
+    again = await api.ok("PUT", path, {**answer, "status": {"conditions": [{**held, "message": "never"}]}})
+    assert again["status"]["conditions"][0]["lastTransitionTime"] == held["lastUpdateTime"]
+
+
 async def test_a_users_certificate_of_other_usages_or_for_masters_is_refused(api: Any) -> None:
     spec = request_spec(request_pem("alice", "devs"), csr.USER_SIGNER, "server auth")
     status = await approve(api, await api.post(CSRS, {"metadata": {"name": "odd"}, "spec": spec}))
