@@ -31,6 +31,7 @@ from netsim.server.services import ServiceAllocators
 from netsim.server.shown import show, wants_indented
 from netsim.server.tokens import TokenSigner
 from netsim.server.upkeep import Upkeep
+from netsim.server.views import shown_refusal
 from netsim.store.types import Store, Unavailable
 
 log = logging.getLogger(__name__)
@@ -199,7 +200,10 @@ async def dispatch(core: Core, call: Call) -> Response:
     handler = (_ONE_OBJECT if target.name else _COLLECTION).get(target.verb)
     if handler is None:
         raise errors.method_not_allowed()
-    return await handler(core, call)
+    try:
+        return await handler(core, call)
+    except StatusError as refusal:
+        raise shown_refusal(kind, refusal) from None
 
 
 def _check_scope(target: Target) -> None:

@@ -13,6 +13,7 @@ import orjson
 
 from netsim.api import errors, validate_events
 from netsim.api.decoder import decode_error
+from netsim.api.errors import StatusError
 from netsim.api.kinds import EVENTS_V1, HORIZONTAL_POD_AUTOSCALERS_V1, Kind, Obj
 from netsim.api.structural import complete
 from netsim.server.bodies import DecodingError
@@ -77,6 +78,15 @@ def judged_form(kind: Kind, namespace: str, obj: Obj, old: Obj | None = None) ->
             name = metadata.get("name") or metadata.get("generateName") or ""
             raise errors.invalid(stored_kind(kind), name, wrong)
     return stored
+
+
+def shown_refusal(kind: Kind, refusal: StatusError) -> StatusError:
+    """A refusal of the resource that objects of `kind` are stored as, in the words of `kind`; others as they are."""
+    stored, details = stored_kind(kind), refusal.details or {}
+    if stored.group == kind.group or (details.get("group", ""), details.get("kind")) != (stored.group, stored.plural):
+        return refusal
+    message = refusal.message.replace(f'{stored.resource} "', f'{kind.resource} "', 1)
+    return StatusError(refusal.code, refusal.reason, message, {**details, "group": kind.group})
 
 
 def shown_bytes(kind: Kind, stored: Obj) -> bytes:
