@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from netsim.api.go_text import quoted
 from netsim.api.kinds import (
     CERTIFICATE_SIGNING_REQUESTS,
     EVENTS,
@@ -75,9 +76,18 @@ def check_field_selector(kind: Kind, selector: FieldSelector) -> None:
         if path in supported:
             continue
         if kind in _EXTRA or kind.custom:
-            raise SelectorError(f"field label not supported: {path}")
+            raise SelectorError(_unsupported(kind, path))
         names = ", ".join(f'"{name}"' for name in _COMMON)
         raise SelectorError(f'"{path}" is not a known field selector: only {names}')
+
+
+def _unsupported(kind: Kind, path: str) -> str:
+    """That the kind has no such field, as its conversion in Kubernetes words it."""
+    if kind is JOBS:
+        return f"field label {quoted(path)} not supported for Job"
+    if kind is RESOURCE_SLICES:
+        return f"field label not supported for {kind.api_version}, Kind={kind.kind}: {path}"
+    return f"field label not supported: {path}"
 
 
 def field_value(obj: Obj, path: str) -> str:

@@ -263,30 +263,27 @@ def _escape(value: str) -> str:
     return re.sub(r"([\\,=])", r"\\\1", value)
 
 
-_PART = re.compile(r"((?:\\.|[^\\,])*)(,|\Z)", re.DOTALL)
-_COMPARISON = re.compile(r"((?:\\.|[^\\=!])*?)(!=|==|=)(.*)", re.DOTALL)
+_PART = re.compile(r"((?:\\.|[^\\,])*\\?)(,|\Z)", re.DOTALL)
+_COMPARISON = re.compile(r"(.*?)(!=|==|=)(.*)", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.?)|([,=])", re.DOTALL)
 
 
 def parse_field_selector(text: str) -> FieldSelector:
     r"""`a.b=c,d!=e`, with `\,` `\=` `\\` escaped in values. Raises SelectorError."""
-    requirements = []
-    position = 0
-    while position < len(text):
-        part = _PART.match(text, position)
-        if part is None:
-            raise SelectorError(f'invalid field selector: "{text}": ends in an escape character; write "\\\\" for one')
-        position = part.end()
-        if part[1]:
-            requirements.append(_field_requirement(part[1], text))
-    return FieldSelector(tuple(requirements))
+    parts = sorted(found[1] for found in _PART.finditer(text))
+    return FieldSelector(tuple(_field_requirement(part, text) for part in parts if part))
 
 
 def _field_requirement(part: str, text: str) -> tuple[str, str, str]:
     found = _COMPARISON.fullmatch(part)
     if found is None:
         raise SelectorError(f"invalid selector: '{text}'; can't understand '{part}'")
-    return found[1], "!=" if found[2] == "!=" else "=", _unescape(found[3])
+    return found[1], "!=" if found[2] == "!=" else "=", _ESCAPED.sub(_unescaped, found[3])
 
 
-def _unescape(value: str) -> str:
-    return re.sub(r"\\([\\,=])", r"\1", value)
+def _unescaped(found: re.Match[str]) -> str:
+    if found[2]:
+        raise SelectorError(f"invalid field selector: unescaped character in value: {ord(found[2])}")
+    if found[1] not in ("\\", ",", "="):
+        raise SelectorError(f"invalid field selector: invalid escape sequence: {found[0]}")
+    return found[1]

@@ -151,6 +151,35 @@ def test_field_values_survive_escaping(value: str) -> None:
     assert parse_field_selector(str(selector)) == selector
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (r"metadata.name=a\b", r"invalid field selector: invalid escape sequence: \b"),
+        ("metadata.name=a\\", "invalid field selector: invalid escape sequence: \\"),
+        ("metadata.name=a=b", "invalid field selector: unescaped character in value: 61"),
+        ("z=1,name", "invalid selector: 'z=1,name'; can't understand 'name'"),
+    ],
+)
+def test_values_of_fields_are_escaped_as_they_must_be(text: str, why: str) -> None:
+    with pytest.raises(SelectorError) as refusal:
+        parse_field_selector(text)
+    assert str(refusal.value) == why
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (kinds.JOBS, r'field label "spec.a\\b" not supported for Job'),
+        (kinds.RESOURCE_SLICES, r"field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: spec.a\b"),
+        (kinds.NODES, r"field label not supported: spec.a\b"),
+    ],
+)
+def test_kinds_word_in_their_own_way_what_they_do_not_support(kind: kinds.Kind, why: str) -> None:
+    with pytest.raises(SelectorError) as refusal:
+        check_field_selector(kind, parse_field_selector(r"spec.a\b=x"))
+    assert str(refusal.value) == why
+
+
 def test_unsupported_fields_are_named() -> None:
     with pytest.raises(SelectorError, match=r"^field label not supported: foo$"):
         check_field_selector(kinds.PODS, parse_field_selector("foo=bar"))
