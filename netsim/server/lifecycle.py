@@ -264,15 +264,20 @@ def tell_decoder(core: Core, kind: Kind, *known: tuple[Item, Obj]) -> None:
 
 def _check_preconditions(kind: Kind, item: Item, wanted: Obj, old: Obj) -> None:
     metadata, name, uid = wanted["metadata"], old["metadata"]["name"], old["metadata"]["uid"]
-    if metadata.get("uid") and metadata["uid"] != uid:
-        why = (
-            f"StorageError: invalid object, Code: 4, Key: {shown_key(kind, item.key)}, ResourceVersion: 0, "
-            "AdditionalErrorMsg: Precondition failed: "
-            f"UID in precondition: {metadata['uid']}, UID in object meta: {uid}"
-        )
-        raise errors.conflict(kind, name, why)
+    check_meant(kind, item.key, name, metadata.get("uid") or "", uid)
     if metadata.get("resourceVersion") and metadata["resourceVersion"] != str(item.revision):
         raise errors.conflict(kind, name)
+
+
+def check_meant(kind: Kind, key: str, name: str, wanted: str, found: str) -> None:
+    """409 when a write is meant for another object of that name ("": for whichever there is) than the one `found`."""
+    if wanted in ("", found):
+        return
+    why = (
+        f"StorageError: invalid object, Code: 4, Key: {shown_key(kind, key)}, ResourceVersion: 0, "
+        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+    )
+    raise errors.conflict(kind, name, why)
 
 
 def may_vanish(kind: Kind, obj: Obj) -> bool:

@@ -11,7 +11,7 @@ from netsim.server import deletion, lifecycle
 from netsim.server.apply import APPLY_TYPE, apply_object
 from netsim.server.authz import node_name, node_pod_problem
 from netsim.server.bodies import media_type, read_body
-from netsim.server.codec import stored_kind
+from netsim.server.codec import key_of, stored_kind
 from netsim.server.core import Call, Core
 from netsim.server.lifecycle import Change, Outcome
 from netsim.server.managed import Manager
@@ -79,7 +79,39 @@ async def update(core: Core, call: Call, sub: str = "") -> Response:
     def change(old: Obj) -> Obj:
         return judged_form(call.kind, call.namespace, _conditional(call.kind, call.target.name, obj), old)
 
-    return await apply_change(core, call, change, options, sub)
+    made = await _create_missing(core, call, obj, options) if not sub else None
+    return made or await apply_change(core, call, change, options, sub)
+
+
+_MADE_BY_PUT = frozenset(
+    (
+        kinds.CLUSTER_ROLES, kinds.CLUSTER_ROLE_BINDINGS, kinds.ENDPOINTS, kinds.EVENTS, kinds.LEASES,
+        kinds.LIMIT_RANGES, kinds.ROLES, kinds.ROLE_BINDINGS, kinds.RUNTIME_CLASSES, kinds.SERVICES,
+    )
+)  # fmt: skip
+"""What a PUT makes where it is missing."""
+
+
+async def _create_missing(core: Core, call: Call, obj: Obj, options: WriteOptions) -> Response | None:
+    """201 for an object that a PUT has made, whose author may create it; None where there is one to be replaced. Of
+    the metadata a version is overlooked, and a uid is another object's."""
+    kind, name, metadata = stored_kind(call.kind), call.target.name, obj["metadata"]
+    if kind not in _MADE_BY_PUT or await core.store.get(key_of(kind, call.namespace, name)) is not None:
+        return None
+    await core.authorizer.check(call.user, call.target._replace(verb="create"))
+    lifecycle.check_meant(kind, key_of(kind, call.namespace, name), name, metadata.get("uid") or "", "")
+    bare = {**obj, "metadata": {field: value for field, value in metadata.items() if field != "resourceVersion"}}
+    new = judged_form(call.kind, call.namespace, bare)
+    try:
+        outcome = await lifecycle.create_object(
+            core, kind, call.namespace, new, call.user, dry_run=options.dry_run, manager=Manager(options.field_manager)
+        )
+    except StatusError as error:
+        if error.reason == "AlreadyExists":  # made by somebody else meanwhile
+            return None
+        raise
+    _warn(call, outcome)
+    return _answer(core, call, outcome, 201)
 
 
 _CONDITIONAL = frozenset(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+from netsim.http.types import Peer
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 VOLUMES = "/api/v1/persistentvolumes"
@@ -21,7 +24,41 @@ async def test_a_lease_is_replaced_only_in_a_known_version(api: Any) -> None:
     assert cause["message"] == "Invalid value: 0: must be specified for an update"
     await api.ok("PUT", f"{LEASES}/l", {**made, "spec": {"holderIdentity": "h"}})
     await api.merge(f"{LEASES}/l", {"spec": {"holderIdentity": "i"}})
-    assert (await api.refused("PUT", f"{LEASES}/none", {"metadata": {"name": "none"}}))["code"] == 404
+
+
+async def test_a_put_makes_what_is_missing_of_some_kinds(api: Any) -> None:
+    services, ports = "/api/v1/namespaces/default/services", [{"port": 80}]
+    body = {"metadata": {"name": "s", "resourceVersion": "7"}, "spec": {"ports": ports}}
+    answer = await api.send("PUT", f"{services}/s", body)
+    assert answer.status == 201
+    made = json.loads(answer.body)
+    assert made["spec"]["clusterIP"] and made["metadata"]["managedFields"][0]["operation"] == "Update"
+    assert (await api.send("PUT", f"{services}/s", made)).status == 200
+    assert (await api.send("PUT", f"{LEASES}/none", {"metadata": {"name": "none"}, "spec": {}})).status == 201
+    answer = await api.refused(
+        "PUT", f"{services}/t", {"metadata": {"name": "t", "uid": "u"}, "spec": {"ports": ports}}
+    )
+    assert (answer["code"], answer["reason"]) == (409, "Conflict")
+    assert answer["message"].endswith("UID in precondition: u, UID in object meta: ")
+    await api.ok("PUT", f"{services}/t?dryRun=All", {"metadata": {"name": "t"}, "spec": {"ports": ports}})
+    assert (await api.refused("GET", f"{services}/t"))["code"] == 404
+    assert (await api.refused("PUT", f"{services}/t/status", {"metadata": {"name": "t"}}))["code"] == 404
+    maps = "/api/v1/namespaces/default/configmaps/none"
+    assert (await api.refused("PUT", maps, {"metadata": {"name": "none"}}))["code"] == 404
+
+
+async def test_a_put_that_would_make_something_needs_the_right_to(api: Any) -> None:
+    rules = [{"apiGroups": [""], "resources": ["endpoints"], "verbs": ["update"]}]
+    base = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
+    await api.post(f"{base}/roles", {"metadata": {"name": "r"}, "rules": rules})
+    subjects = [{"kind": "User", "name": "ann", "apiGroup": "rbac.authorization.k8s.io"}]
+    role = {"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"}
+    await api.post(f"{base}/rolebindings", {"metadata": {"name": "b"}, "subjects": subjects, "roleRef": role})
+    url, body = "/api/v1/namespaces/default/endpoints/e", {"metadata": {"name": "e"}}
+    answer = await api.refused("PUT", url, body, peer=Peer(common_name="ann"))
+    assert answer["code"] == 403 and 'User "ann" cannot create resource "endpoints"' in answer["message"]
+    await api.ok("PUT", url, body)
+    await api.ok("PUT", url, body, peer=Peer(common_name="ann"))
 
 
 async def test_a_name_that_is_on_its_way_out_is_still_taken(api: Any) -> None:
