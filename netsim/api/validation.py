@@ -27,6 +27,7 @@ from netsim.api import (
     validate_persistent,
     validate_pods,
     validate_runtime,
+    validate_scale,
     validate_services,
     validate_slices,
     validate_small,
@@ -35,7 +36,7 @@ from netsim.api import (
     validate_workloads,
 )
 from netsim.api.causes import invalid
-from netsim.api.errors import NOT_SUPPORTED, REQUIRED, TOO_LONG, TYPE_INVALID, Cause
+from netsim.api.errors import DUPLICATE, NOT_SUPPORTED, REQUIRED, TOO_LONG, TYPE_INVALID, Cause
 from netsim.api.kind import Custom
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import annotations_of
@@ -168,7 +169,7 @@ def validate_create(kind: Kind, obj: Obj) -> list[Cause]:
         return wrong
     found = validate_metadata_alone(kind, obj) if kind.stored else []
     if kind.custom is not None:
-        return _by_rules(kind.custom, [*found, *value_errors(kind.custom.schema, obj)], obj)
+        return _by_rules(kind.custom, [*found, *_custom(kind.custom, obj)], obj)
     rule = _NEW_RULES.get(kind) or _RULES.get(kind)
     return found + list(rule(obj) if rule else ())
 
@@ -220,10 +221,21 @@ def validate_update(kind: Kind, new: Obj, old: Obj) -> list[Cause]:
         return [*found, *_UPDATE_RULES[kind](new, old), *_standing(kind, new, old)]
     if kind.custom is not None:
         found += validate_metadata.metadata(kind, new)
-        return _by_rules(kind.custom, [*found, *value_errors(kind.custom.schema, new, old)], new, old)
+        return _by_rules(kind.custom, [*found, *_custom(kind.custom, new, old)], new, old)
     if not (kind is kinds.PODS and _same_but_status(new, old)):
         found += _standing(kind, new, old)
     return found + list(_UPDATE_RULES[kind](new, old) if kind in _UPDATE_RULES else ())
+
+
+def _custom(custom: Custom, new: Obj, old: Obj | None = None) -> list[Cause]:
+    """What the schema finds, and what does not fit the scale subresource before what lists have twice."""
+    found = value_errors(custom.schema, new) if old is None else value_errors(custom.schema, new, old)
+    spec = old is None or _specified(new) != _specified(old)
+    scale = list(validate_scale.scale_errors(custom.scale, new, spec=spec))
+    if not scale:
+        return found
+    twice = [cause for cause in found if cause.reason == DUPLICATE]
+    return [*(cause for cause in found if cause.reason != DUPLICATE), *scale, *twice]
 
 
 def _by_rules(custom: Custom, found: list[Cause], new: Obj, old: Obj | None = None) -> list[Cause]:
