@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netsim.api.kinds import Kind, Obj
+from netsim.controllers.queue import BACKOFF, Backoff
 from netsim.controllers.view import View
 from netsim.controllers.writes import Writes
 
@@ -27,7 +28,7 @@ class Controller:
     """A pure `reconcile` and what wakes it. `observe`, where there is one, gathers `View.facts` before. `rest`
     seconds pass at least between a round that wrote and the next of the same key, so that a burst of changes becomes
     one write. `parallel` keys are worked on at once. `custom` gives what wakes it for each custom kind. `reporter` is
-    who its Events come from, where that is not its name."""
+    who its Events come from, where that is not its name. After a refused write it waits for its `backoff`."""
 
     name: str
     reconcile: Callable[[str, View], Writes]
@@ -37,3 +38,4 @@ class Controller:
     parallel: int = PARALLEL
     custom: Callable[[Kind], Wake] | None = None
     reporter: str = ""
+    backoff: Backoff = BACKOFF

@@ -40,6 +40,7 @@ from netsim.controllers.job_status import (
     seconds_to_deadline,
 )
 from netsim.controllers.new_pod import announce_creation, announce_deletion
+from netsim.controllers.queue import Backoff
 from netsim.controllers.ranking import choose_victims
 from netsim.controllers.refs import claim, selector_of
 from netsim.controllers.view import JOB, JOB_FINALIZER, View
@@ -48,6 +49,8 @@ from netsim.controllers.writes import Create, Note, Requeue, Write, Writes, dele
 
 BURST = 500
 """Pods created or deleted in one round at most, as in Kubernetes."""
+_REFUSED = Backoff(1.0, 60.0)
+"""How pods that could not be made are tried again, in seconds, as in Kubernetes."""
 _OWN = "kubernetes.io/job-controller"
 
 
@@ -234,4 +237,4 @@ def _told(job: Obj, count: Tally, ending: Ending | None) -> list[Write]:
 def controller() -> Controller:
     """The controller, with failures of its own to remember."""
     watches = ((JOBS, by_own_key), (PODS, by_owner_or_orphan(JOBS)))
-    return Controller("job-controller", partial(reconcile, backoffs=Backoffs()), watches, rest=0.01)
+    return Controller("job-controller", partial(reconcile, backoffs=Backoffs()), watches, rest=0.01, backoff=_REFUSED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from netsim.client.rest import Client
 from netsim.controllers.apply import Outcome, Recorder, apply_writes, failures
 from netsim.controllers.controller import Controller, Wake
 from netsim.controllers.expectations import TIMEOUT, Expectations, Expected, revision_of
-from netsim.controllers.queue import WorkQueue
+from netsim.controllers.queue import BACKOFF, Backoff, WorkQueue
 from netsim.controllers.view import Cached, View
 from netsim.controllers.writes import Delete, Requeue, Writes
 
@@ -176,10 +176,11 @@ class Runner:
             self._failures[key] = broken[0]
         else:
             self._failures.pop(key, None)
-        if any(outcome.failed or outcome.outdated for outcome in outcomes):
-            self._queue.failed(key, _seconds())
-        else:
+        backoff = backoff_after(outcomes, self._controller.backoff)
+        if backoff is None:
             self._queue.succeeded(key)
+        else:
+            self._queue.failed(key, _seconds(), backoff)
         for write in writes:
             if isinstance(write, Requeue):
                 self._queue.add_at(key, _seconds() + write.after)
@@ -199,11 +200,19 @@ class Runner:
             self._expectations.expect(key, (resource, key_of(answer)), expected)
 
     def _broken(self, key: str) -> None:
-        delay = self._queue.failed(key, _seconds())
+        delay = self._queue.failed(key, _seconds(), self._controller.backoff)
         log.exception("%s: reconciling %s failed, trying again in %.3f s", self._controller.name, key, delay)
 
     def _view(self, key: str, facts: Mapping[str, Any] | None = None) -> View:
         return View(self._caches, self._clock(), self._failures.get(key, ""), facts or {}, _seconds())
+
+
+def backoff_after(outcomes: Sequence[Outcome], own: Backoff) -> Backoff | None:
+    """How a key is tried again: by the controller's `own` back-off after a refusal. When somebody else wrote first the
+    caches are about to show it, so it is soon enough for any controller. None if all went well."""
+    if any(outcome.failed for outcome in outcomes):
+        return own
+    return BACKOFF if any(outcome.outdated for outcome in outcomes) else None
 
 
 def rest_after(cost: float) -> float:

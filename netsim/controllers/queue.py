@@ -8,9 +8,17 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-FIRST_DELAY = 0.005
-LONGEST_DELAY = 30.0
+
+class Backoff(NamedTuple):
+    """Seconds a key waits after its first failure, and at most."""
+
+    first: float
+    longest: float
+
+
+BACKOFF = Backoff(0.005, 30.0)
 
 
 @dataclass(slots=True)
@@ -74,11 +82,11 @@ class WorkQueue:
             self.again.discard(key)
             self.add(key, now)
 
-    def failed(self, key: str, now: float) -> float:
+    def failed(self, key: str, now: float, backoff: Backoff = BACKOFF) -> float:
         """Queue a key again after its back-off, and return that delay in seconds."""
         count = self.failures.get(key, 0)
         self.failures[key] = count + 1
-        delay: float = min(FIRST_DELAY * 2 ** min(count, 30), LONGEST_DELAY)
+        delay: float = min(backoff.first * 2 ** min(count, 30), backoff.longest)
         self.add_at(key, now + delay)
         return delay
 

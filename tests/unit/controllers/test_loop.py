@@ -24,11 +24,11 @@ from netsim.api.kinds import (
     Obj,
 )
 from netsim.controllers import daemonset, deployment, job, replicaset, statefulset
-from netsim.controllers.apply import apply_writes
+from netsim.controllers.apply import Outcome, apply_writes
 from netsim.controllers.controller import Controller
 from netsim.controllers.expectations import Expectations, Expected
-from netsim.controllers.loop import Runner, rest_after
-from netsim.controllers.queue import WorkQueue
+from netsim.controllers.loop import Runner, backoff_after, rest_after
+from netsim.controllers.queue import BACKOFF, WorkQueue
 from netsim.controllers.writes import Announce, Create, Delete, Note, delete_of, patch_of
 
 
@@ -65,6 +65,18 @@ def test_failures_back_off_and_are_forgotten() -> None:
     assert queue.next_time() == 0.005
     queue.succeeded("a")
     assert queue.failed("a", 0) == 0.005
+
+
+def test_refused_jobs_are_tried_again_from_a_second_on() -> None:
+    queue, wanted = WorkQueue(), Create(PODS, {"metadata": {}})
+    refused = Outcome(wanted, error=StatusError(403, "Forbidden", "exceeded quota"))
+    outdated = Outcome(wanted, error=StatusError(409, "Conflict", "modified"))
+    own = job.controller().backoff
+    assert backoff_after([outdated, refused], own) is own
+    delays = [queue.failed("a", 0, own) for _ in range(8)]
+    assert delays == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    assert backoff_after([Outcome(wanted), outdated], own) == BACKOFF == replicaset.CONTROLLER.backoff
+    assert backoff_after([Outcome(wanted)], own) is None
 
 
 def test_expectations_hold_until_the_cache_shows_the_write(cluster: Any) -> None:
