@@ -142,11 +142,11 @@ def not_acceptable(available: Iterable[str] = ("application/json",)) -> StatusEr
     return StatusError(406, "NotAcceptable", message, {})
 
 
-def too_large_revision(asked: int, current: int) -> StatusError:
-    """504: a read asked for a revision that does not exist yet."""
+def too_large_revision(asked: int, current: int, *, retry: bool = True) -> StatusError:
+    """504: a read asked for a revision that does not exist yet. `retry`: the client is told to come back soon."""
     cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
     message = f"Timeout: Too large resource version: {asked}, current: {current}"
-    return StatusError(504, "Timeout", message, {"causes": [cause], "retryAfterSeconds": 1})
+    return StatusError(504, "Timeout", message, {"causes": [cause]} | ({"retryAfterSeconds": 1} if retry else {}))
 
 
 def no_such_resource() -> StatusError:

@@ -8,13 +8,18 @@ With a store of our own nothing of this costs anything.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
+from netsim.api import errors
 from netsim.api.errors import StatusError
 from netsim.http.types import Request, Response
 from netsim.server.core import Call, Core
 from netsim.server.requests import CONNECTS
+from netsim.store.types import Store
 
+PATIENCE = 3.0
+"""Seconds a read waits for the revision it names, as in Kubernetes."""
 _LONGEST_NUMBER = 19
 _FRESH = ("get", "list", "watch", "deletecollection")
 
@@ -44,3 +49,16 @@ async def answer(core: Core, call: Call, dispatch: Callable[[Core, Call], Awaita
             raise
     del call.warnings[warnings:]
     return await dispatch(core, call)
+
+
+async def reach(store: Store, revision: int) -> None:
+    """Wait until the store has come to `revision`; 504 when it takes too long."""
+    if revision <= store.revision:
+        return
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await anext(store.watch("", revision - 1))
+    except TimeoutError:
+        # There are revisions of a shared store that are nobody's event here.
+        if revision > store.revision:
+            raise errors.too_large_revision(revision, store.revision) from None

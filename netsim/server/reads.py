@@ -18,6 +18,7 @@ from netsim.http.types import Response
 from netsim.server import table
 from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
+from netsim.server.freshness import reach
 from netsim.server.requests import ListOptions, parse_list_options
 from netsim.server.responses import json_response, respond
 from netsim.server.selection import Selection, compile_selection
@@ -133,7 +134,9 @@ def _shaped_list(core: Core, call: Call, objects: list[Obj], metadata: Obj) -> O
 def list_bytes(core: Core, kind: Kind, found: Slice) -> bytes:
     """A List's JSON from the stored bytes of its items."""
     start = f'{{"kind":"{kind.list_kind}","apiVersion":"{kind.api_version}","metadata":'.encode()
-    head = start + orjson.dumps(found.metadata) + b',"items":['
+    # There is no type of a custom resource's list that would leave out what is empty.
+    metadata = {"continue": "", **found.metadata} if kind.custom is not None else found.metadata
+    head = start + orjson.dumps(metadata) + b',"items":['
     if is_view(kind):
         return b"".join((head, b",".join(core.wire(kind, item) for item in found.items), b"]}"))
     return core.lists.body(kind, head, found.items)
@@ -156,8 +159,9 @@ async def select_items(core: Core, selection: Selection, options: ListOptions) -
 
 async def _first_page(core: Core, selection: Selection, options: ListOptions) -> Slice:
     revision = options.revision or 0
-    if revision > core.store.revision:
-        raise errors.too_large_revision(revision, core.store.revision)
+    if options.revision_match == "Exact" and revision > core.store.revision:
+        raise errors.too_large_revision(revision, core.store.revision, retry=False)
+    await reach(core.store, revision)
     # A limited list from a revision is of just that revision, as the pages that follow are.
     if options.revision_match == "Exact" or (revision and options.limit and not options.revision_match):
         return await _page(core, selection, options.limit, revision, "")

@@ -17,6 +17,7 @@ import orjson
 import pytest
 
 from netsim.http.types import Peer, Request, Response
+from netsim.server import freshness
 from netsim.server.app import ApiServer
 from netsim.server.codec import decode
 from netsim.server.core import ServerConfig
@@ -101,6 +102,12 @@ class Api:
                 if len(events) >= count:
                     break
         return events
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for revisions of the future."""
+    monkeypatch.setattr(freshness, "PATIENCE", 0.0)
 
 
 @pytest.fixture

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+
+from netsim.server import freshness
 
 MAPS = "/api/v1/namespaces/paged/configmaps"
 
@@ -117,9 +120,26 @@ async def test_a_limited_list_of_a_revision_is_of_just_that_revision(api: Any) -
     fresh = await api.get(f"{MAPS}?resourceVersion={before}&limit=2&resourceVersionMatch=NotOlderThan")
     assert names(fresh) == ["kube-root-ca.crt", "l1"]
     assert len(names(await api.get(f"{MAPS}?resourceVersion=0&limit=2"))) == 4
-    future = await api.refused("GET", f"{MAPS}?resourceVersion=999999")
+
+
+@pytest.mark.parametrize(("query", "retry"), [("", 1), ("&resourceVersionMatch=Exact", None)])
+async def test_a_list_of_the_future_is_refused(api: Any, query: str, retry: int | None) -> None:
+    future = await api.refused("GET", f"{MAPS}?resourceVersion=999999{query}")
     assert (future["code"], future["reason"]) == (504, "Timeout")
     assert future["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+    assert future["details"].get("retryAfterSeconds") == retry
+
+
+async def test_a_list_waits_for_the_revision_it_names(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freshness, "PATIENCE", 60.0)
+    await fill(api)
+    revision = int((await api.get(MAPS))["metadata"]["resourceVersion"])
+    asked = asyncio.create_task(api.get(f"{MAPS}?resourceVersion={revision + 2}"))
+    await api.post(MAPS, {"metadata": {"name": "next"}})
+    await api.post(MAPS, {"metadata": {"name": "one-more"}})
+    async with asyncio.timeout(30):
+        answer = await asked
+    assert "next" in names(answer) and int(answer["metadata"]["resourceVersion"]) >= revision + 2
 
 
 async def test_tokens_that_are_none_or_too_old(api: Any) -> None:
