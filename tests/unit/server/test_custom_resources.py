@@ -142,6 +142,16 @@ async def test_status_and_scale(tabs: Any) -> None:
     assert refusal["code"] == 422
 
 
+async def test_lists_say_that_they_do_not_go_on(tabs: Any) -> None:
+    await tabs.post(TABS, tab("a"))
+    await tabs.post(TABS, tab("b"))
+    assert (await tabs.get(TABS))["metadata"]["continue"] == ""
+    first = (await tabs.get(f"{TABS}?limit=1"))["metadata"]
+    assert first["continue"] and first["remainingItemCount"] == 1
+    assert "continue" not in (await tabs.get(TABS, accept=TABLE))["metadata"]
+    assert "continue" not in (await tabs.get(CRDS))["metadata"]
+
+
 async def test_tables_show_the_columns(tabs: Any) -> None:
     await tabs.post(TABS, tab(replicas=2))
     await tabs.merge(f"{TABS}/t/status", {"status": {"conditions": [{"type": "Ready", "status": "True"}]}})
