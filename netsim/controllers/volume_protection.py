@@ -1,6 +1,6 @@
 """Storage in use is kept: a claim until no pod has it, a volume until no claim is bound to it, a class of attributes
-until no claim or volume names it. And the claims of
-generic ephemeral volumes, which live and die with their pod (KEP-1698)."""
+until no claim or volume names it. And the claims of generic ephemeral volumes, which live and die with their pod
+(KEP-1698)."""
 
 from __future__ import annotations
 

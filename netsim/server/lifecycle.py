@@ -18,7 +18,7 @@ from netsim.api.objects import deletion_timestamp
 from netsim.api.pod_defaults import qos_class
 from netsim.api.validate_metadata import given_deletion, given_uid
 from netsim.api.validation import validate_create, validate_update
-from netsim.server import admission, csr, managed, quota, strategy
+from netsim.server import admission, admission_rbac, csr, managed, quota, roles, strategy
 from netsim.server.admission_security import admit_secure
 from netsim.server.codec import encode, key_of, shown_key
 from netsim.server.core import Core
@@ -31,7 +31,6 @@ from netsim.store.types import Item, KeyExists, RevisionMismatch
 
 _NAME_TRIES = 8
 _WRITE_TRIES = 64
-_RBAC_GROUP = "rbac.authorization.k8s.io"
 _OWN_RULES = ("binding", "ephemeralcontainers", "resize")  # which change what an ordinary update of a pod may not
 
 Change = Callable[[Obj], Obj]
@@ -156,7 +155,7 @@ async def _reserved_write(reservation: Reservation, write: Awaitable[Item]) -> I
 
 
 async def _after_write(core: Core, kind: Kind, obj: Obj) -> None:
-    if kind.group == _RBAC_GROUP:
+    if kind.group == roles.GROUP:
         core.authorizer.invalidate()
     elif kind is kinds.NAMESPACES and deletion_timestamp(obj) is None:
         await core.furnish_namespace(obj["metadata"]["name"])
@@ -206,8 +205,8 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
     if kind is kinds.CERTIFICATE_SIGNING_REQUESTS and sub:
         new = csr.with_times(new, old, core.now())
     new = with_version(_with_defaults(kind, new, old, sub), item.revision)
-    if kind.group == _RBAC_GROUP and not strategy.same_object(new, old):
-        await admission.check_escalation(core, kind, new, request.user)
+    if kind.group == roles.GROUP and not strategy.same_object(new, old):
+        await admission_rbac.check_escalation(core, kind, new, request.user)
     if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:
         await admission.check_approval(core, new, old, request.user)
     if not sub:
@@ -249,7 +248,7 @@ async def _write(
     body = encode(kind, new)
     write = quota.held(core, kind, namespace, new, old, lambda: core.store.update(item.key, body, item.revision))
     written = await _reserved_write(reservation, write)
-    if kind.group == _RBAC_GROUP:
+    if kind.group == roles.GROUP:
         core.authorizer.invalidate()
     tell_decoder(core, kind, (item, old), (written, new))
     return Outcome(with_version(new, written.revision), written)
@@ -298,6 +297,6 @@ async def remove(core: Core, kind: Kind, item: Item, last: Obj) -> Outcome:
     if kind is kinds.SERVICES:
         core.services.release(core.decoder(item))
     core.decoder.drop(item.key)
-    if kind.group == _RBAC_GROUP:
+    if kind.group == roles.GROUP:
         core.authorizer.invalidate()
     return Outcome(with_version(last, revision), removed=True)

@@ -124,7 +124,7 @@ def operations(kind: Kind) -> Iterator[Operation]:
 def _operation(kind: Kind, path: str, verb: str) -> Operation:
     name = type_name(kind)
     word = "delete" if verb == "deletecollection" else _WORDS.get(verb, verb)
-    scope = ("Collection" if verb == "deletecollection" else "") + _scope(kind, path)
+    scope = ("Collection" if verb == "deletecollection" else "") + _scope(path)
     every = "ForAllNamespaces" if kind.namespaced and path == kind.path() else ""
     takes = {"create": name, "update": name, "patch": PATCH, "delete": OPTIONS, "deletecollection": OPTIONS}
     answers = {"list": list_name(kind), "deletecollection": STATUS}
@@ -137,7 +137,7 @@ def _operation(kind: Kind, path: str, verb: str) -> Operation:
     )  # fmt: skip
 
 
-def _scope(kind: Kind, path: str) -> str:
+def _scope(path: str) -> str:
     return "Namespaced" if "{namespace}" in path else ""
 
 
@@ -146,7 +146,7 @@ def _below(kind: Kind, path: str, sub: Subresource) -> Iterator[Operation]:
     name = type_name(kind) if sub.kind == kind.kind else type_of(group, version, sub.kind) or ""
     for verb in ("get", "update", "create", "patch"):
         if verb in sub.verbs:
-            word = f"{_WORDS.get(verb, verb)}{group_words(kind.group, kind.version)}{_scope(kind, path)}"
+            word = f"{_WORDS.get(verb, verb)}{group_words(kind.group, kind.version)}{_scope(path)}"
             yield Operation(
                 path, _METHODS[verb], verb, f"{word}{kind.kind}{sub.name.title()}", (group, version, sub.kind),
                 _LOG if sub.name == "log" else _QUERY[verb], {"get": "", "patch": PATCH}.get(verb, name),
@@ -160,6 +160,6 @@ def _connections(kind: Kind, path: str, sub: Subresource) -> Iterator[Operation]
     group = group_words(kind.group, kind.version)
     for behind, suffix in (("", ""), ("/{path}", "WithPath")) if anything else (("", ""),):
         for method in _ANY if anything else ("get", "post"):
-            name = f"connect{group}{method.title()}{_scope(kind, path)}{kind.kind}{sub.name.title()}{suffix}"
+            name = f"connect{group}{method.title()}{_scope(path)}{kind.kind}{sub.name.title()}{suffix}"
             gvk = (kind.group, kind.version, sub.kind)
             yield Operation(path + behind, method, "connect", name, gvk, _ASKED[sub.kind], "", "")

@@ -50,7 +50,6 @@ class PodSpecs:
         self._by_json: OrderedDict[bytes, Known] = OrderedDict()
         self._by_id: dict[int, Known] = {}
         self._valid: OrderedDict[bytes, tuple[str, ...] | None] = OrderedDict()
-        self._judged: tuple[Any, bytes] = (None, b"")
 
     def __len__(self) -> int:
         return len(self._by_json)
@@ -92,7 +91,6 @@ class PodSpecs:
     def problems(self, pod: Obj) -> list[Cause]:
         """As `validate_create`, for a pod that has been admitted."""
         key = _finished_key(pod["spec"])
-        self._judged = (pod["spec"], key)
         if key and key in self._valid:
             self._valid.move_to_end(key)
             return _metadata_problems(pod)
@@ -105,9 +103,7 @@ class PodSpecs:
 
     def warnings(self, pod: Obj) -> list[str]:
         """As `warnings_of`, for a pod that has been created."""
-        spec, key = self._judged
-        if spec is not pod["spec"]:
-            key = _finished_key(pod["spec"])
+        key = _finished_key(pod["spec"])
         if not key or key not in self._valid:
             return warnings_of(PODS, pod)
         known = self._valid[key]
