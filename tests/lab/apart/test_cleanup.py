@@ -29,8 +29,10 @@ def host() -> Iterator[Host]:
 
 
 def up(host: Host) -> subprocess.Popen[str]:
-    """`netsim up` as a child that is a session of its own, as started from a terminal."""
-    argv = host.argv(*NETSIM, "up", "--lab", NAME, "--nodes", "2")
+    """`netsim up` as a child that is a session of its own and heeds Ctrl-C, as started from a terminal."""
+    netsim_up = [*NETSIM, "up", "--lab", NAME, "--nodes", "2"]
+    # What a shell runs in the background ignores SIGINT, and so would everything below it.
+    argv = host.argv("env", "--default-signal=INT", *netsim_up)
     return subprocess.Popen(argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
 
 
