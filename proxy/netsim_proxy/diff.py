@@ -185,12 +185,14 @@ class _Table:
     """
 
     def __init__(self) -> None:
-        self.used = 0
+        self.used, self._jumps = 0, 0
         self._first, self._chains, self._rules, self._removals, self._last = (bytearray() for _ in range(5))
 
     def add(self, change: ChainUpdate, *, built_in: bool) -> None:
         name = change.place[1]
         self.used += 1
+        # An endpoint's rules name no chain but one that all share; nearly all others' name one each.
+        self._jumps += 0 if name.startswith(names.ENDPOINT_PREFIX) else change.lines
         if change.rewrite:
             self._chains += f":{name} - [0:0]\n".encode()
         deleted = "".join(f"-D {name} {rule}\n" for rule in change.delete)
@@ -202,11 +204,11 @@ class _Table:
 
     def render(self, table: str, rules_there: int, *, can_list: bool) -> bytes:
         """One transaction, or three when there is much: finding chains by name takes iptables-nft 1.8.9 time quadratic
-        in their number, but for `-S` it reads all of them at once (and prints them, which nobody reads). Not with the
-        kernel's own chains, which it then does not create.
+        in the number of those that lines speak of, also of those that they jump to, but for `-S` it reads all of them
+        at once (and prints them, which nobody reads). Not with the kernel's own chains, which it then does not create.
         """
-        ours = (self._chains, self._rules, self._removals)
-        if not can_list or self.used * self.used < LIST_BELOW * max(rules_there, 1000):
+        ours, named = (self._chains, self._rules, self._removals), max(self.used, self._jumps)
+        if not can_list or named * named < LIST_BELOW * max(rules_there, 1000):
             return _transaction(table, self._first, *ours, self._last)
         parts = [_transaction(table, b"-S\n", *ours)]
         parts[:0] = [_transaction(table, self._first)] if self._first else []

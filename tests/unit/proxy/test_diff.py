@@ -201,6 +201,16 @@ def test_a_large_update_lists_all_chains_at_once_and_jumps_to_them_last() -> Non
     assert "-S\n" not in payload.render().decode()
 
 
+def test_an_update_that_jumps_to_many_chains_lists_them_too() -> None:
+    """To find the chains that rules jump to takes as long as to find those that are written."""
+    one = {("nat", "KUBE-SEP-NEW"): ("-j ACCEPT",)}
+    many = one | {("nat", "KUBE-SVC-A"): tuple(f"-j KUBE-SEP-{number:016}" for number in range(1000))}
+    few = one | {("nat", "KUBE-SVC-A"): tuple(f"-j KUBE-SEP-{number:016}" for number in range(100))}
+    assert "-S\n" in render_update(diff({}, many)).decode()
+    assert "-S\n" not in render_update(diff({}, few)).decode()
+    assert "-S\n" not in render_update(diff({}, many), rules_there=100_000).decode()
+
+
 def test_a_summary_is_enough_to_find_what_differs() -> None:
     desired, other = Desired(CONFIG, 4), Desired(CONFIG, 4)
     port = ServicePort("ns", "web", "http", "TCP", "10.96.0.1", 80)
