@@ -14,6 +14,7 @@ import orjson
 from netsim.api import schema
 from netsim.api.decoder import decode_error
 from netsim.api.kinds import Obj
+from netsim.server.view_metrics import CURRENTS, TARGETS, deep_metric, flat_metric
 
 _V2 = ("autoscaling", "v2", "HorizontalPodAutoscaler")
 _PREFIX = "autoscaling.alpha.kubernetes.io/"
@@ -22,22 +23,9 @@ _CONDITIONS, _BEHAVIOR = f"{_PREFIX}conditions", f"{_PREFIX}behavior"
 _ANNOTATIONS = (_METRICS, _CURRENT, _CONDITIONS, _BEHAVIOR)
 _SAME_SPEC = ("scaleTargetRef", "minReplicas", "maxReplicas")
 _SAME_STATUS = ("observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas")
-_SOURCES = ("object", "pods", "resource", "containerResource", "external")
-_FLAT_TARGETS: dict[str, dict[str, str]] = {
-    "object": {"value": "targetValue", "averageValue": "averageValue"},
-    "pods": {"averageValue": "targetAverageValue"},
-    "resource": {"averageUtilization": "targetAverageUtilization", "averageValue": "targetAverageValue"},
-    "containerResource": {"averageUtilization": "targetAverageUtilization", "averageValue": "targetAverageValue"},
-    "external": {"value": "targetValue", "averageValue": "targetAverageValue"},
-}
-_FLAT_CURRENTS: dict[str, dict[str, str]] = {
-    "object": {"value": "currentValue", "averageValue": "averageValue"},
-    "pods": {"averageValue": "currentAverageValue"},
-    "resource": {"averageUtilization": "currentAverageUtilization", "averageValue": "currentAverageValue"},
-    "containerResource": {"averageUtilization": "currentAverageUtilization", "averageValue": "currentAverageValue"},
-    "external": {"value": "currentValue", "averageValue": "currentAverageValue"},
-}
-_TARGET_TYPES = (("averageUtilization", "Utilization"), ("averageValue", "AverageValue"), ("value", "Value"))
+_CONDITION = ("type", "status", "lastTransitionTime", "reason", "message")
+_POLICY = ("Type", "Value", "PeriodSeconds")
+_RULES = ("StabilizationWindowSeconds", "SelectPolicy", "Policies", "Tolerance")
 
 
 # --- v2 to v1 ----------------------------------------------------------------------------------------------------
@@ -56,10 +44,10 @@ def show_autoscaler(stored: Obj) -> Obj:
     if used is not None:
         shown_status["currentCPUUtilizationPercentage"] = used["resource"]["current"]["averageUtilization"]
     kept = {
-        _METRICS: [_flat(m, "target", _FLAT_TARGETS) for m in metrics if not _is_cpu(m, "target")],
-        _CURRENT: [_flat(m, "current", _FLAT_CURRENTS) for m in currents],
-        _CONDITIONS: status.get("conditions"),
-        _BEHAVIOR: _recased(spec.get("behavior"), str.upper),
+        _METRICS: [flat_metric(m, TARGETS) for m in metrics if not _is_cpu(m, "target")],
+        _CURRENT: [flat_metric(m, CURRENTS) for m in currents],
+        _CONDITIONS: [_condition(condition) for condition in status.get("conditions") or ()],
+        _BEHAVIOR: _behavior(spec["behavior"]) if "behavior" in spec else None,
     }
     metadata = _annotated(stored["metadata"], {key: value for key, value in kept.items() if value})
     return {**stored, "metadata": metadata, "spec": shown_spec, "status": shown_status}
@@ -72,31 +60,30 @@ def _is_cpu(metric: Obj, side: str) -> bool:
 
 
 def _annotated(metadata: Obj, kept: dict[str, Any]) -> Obj:
-    annotations = {**(metadata.get("annotations") or {})}
-    annotations |= {key: orjson.dumps(value).decode() for key, value in kept.items()}
-    return {**metadata, "annotations": annotations} if annotations else metadata
+    """The metadata with what is kept, in place of what somebody else wrote there."""
+    free = {key: value for key, value in (metadata.get("annotations") or {}).items() if key not in _ANNOTATIONS}
+    annotations = free | {key: orjson.dumps(value).decode() for key, value in kept.items()}
+    rest = {key: value for key, value in metadata.items() if key != "annotations"}
+    return rest | ({"annotations": annotations} if annotations else {})
 
 
-def _flat(metric: Obj, side: str, names: dict[str, dict[str, str]]) -> Obj:
-    """One v2 metric (its target or current value) in the flat form."""
-    flat: Obj = {"type": metric.get("type", "")}
-    for source in _SOURCES:
-        given = metric.get(source)
-        if not given:
-            continue
-        found: Obj = {key: given[key] for key in ("name", "container") if key in given}
-        identity = given.get("metric") or {}
-        if "name" in identity:
-            found["metricName"] = identity["name"]
-        if "selector" in identity:
-            found["metricSelector" if source == "external" else "selector"] = identity["selector"]
-        if "describedObject" in given:
-            found["target"] = given["describedObject"]
-        for key, value in (given.get(side) or {}).items():
-            if key in names[source]:
-                found[names[source][key]] = value
-        flat[source] = found
-    return flat
+def _condition(condition: Obj) -> Obj:
+    """As Go writes it: in its order, and with a time in any case."""
+    timed = {"lastTransitionTime": None, **condition}
+    return {key: timed[key] for key in _CONDITION if key in timed}
+
+
+def _behavior(behavior: Obj) -> Obj:
+    """As Go writes the type without a version: all its fields, in its order."""
+    return {key: _rules(behavior.get(key[:1].lower() + key[1:])) for key in ("ScaleUp", "ScaleDown")}
+
+
+def _rules(rules: Obj | None) -> Obj | None:
+    if rules is None:
+        return None
+    found = _recased(rules, str.upper)
+    policies = [{key: policy.get(key) for key in _POLICY} for policy in found.get("Policies") or ()]
+    return {key: found.get(key) for key in _RULES} | {"Policies": policies or None}
 
 
 def _recased(value: Any, case: Any) -> Any:
@@ -117,22 +104,30 @@ def store_autoscaler(shown: Obj) -> Obj:
     if "annotations" in metadata:
         metadata["annotations"] = annotations
     spec, status = shown.get("spec") or {}, shown.get("status") or {}
-    metrics = _typed("spec", "metrics", [_deep(m, "target", _FLAT_TARGETS) for m in _dicts(kept.get(_METRICS))]) or []
+    metrics = _typed("spec", "metrics", [deep_metric(m, TARGETS) for m in _dicts(kept.get(_METRICS))]) or []
     percentage = spec.get("targetCPUUtilizationPercentage")
     if percentage is not None:
         target = {"type": "Utilization", "averageUtilization": percentage}
         metrics.append({"type": "Resource", "resource": {"name": "cpu", "target": target}})
     new_spec = {key: spec[key] for key in _SAME_SPEC if key in spec} | ({"metrics": metrics} if metrics else {})
     behavior = _typed("spec", "behavior", _recased(kept.get(_BEHAVIOR), str.lower))
-    if behavior is not None:
+    if behavior:
         new_spec["behavior"] = behavior
     new_status = {key: status[key] for key in _SAME_STATUS if key in status}
-    flat = _dicts(kept.get(_CURRENT))
-    currents = _typed("status", "currentMetrics", [_deep(m, "current", _FLAT_CURRENTS) for m in flat])
+    currents = _currents(status.get("currentCPUUtilizationPercentage"), kept.get(_CURRENT))
     new_status |= {"currentMetrics": currents} if currents else {}
     conditions = _typed("status", "conditions", kept.get(_CONDITIONS))
     new_status |= {"conditions": conditions} if conditions else {}
     return {**shown, "metadata": metadata, "spec": new_spec, "status": new_status}
+
+
+def _currents(percentage: int | None, kept: Any) -> Any:
+    """The present values: those of the annotation, which says more, else the CPU utilisation."""
+    if isinstance(kept, list):
+        return _typed("status", "currentMetrics", [deep_metric(m, CURRENTS) for m in _dicts(kept)])
+    if percentage is None:
+        return None
+    return [{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": percentage}}}]
 
 
 def _parsed(text: Any) -> Any:
@@ -152,24 +147,3 @@ def _typed(part: str, field: str, value: Any) -> Any:
     if decode_error(_V2, holder):
         return None
     return schema.prune(_V2, holder)[part].get(field)
-
-
-def _deep(metric: Obj, side: str, names: dict[str, dict[str, str]]) -> Obj:
-    """A metric of the flat form in the v2 form."""
-    deep: Obj = {"type": metric.get("type", "")}
-    for source in _SOURCES:
-        given = metric.get(source)
-        if not isinstance(given, dict):
-            continue
-        found: Obj = {key: given[key] for key in ("name", "container") if key in given}
-        identity = {"name": given.get("metricName"), "selector": given.get("metricSelector", given.get("selector"))}
-        if identity["name"] is not None:
-            found["metric"] = {key: value for key, value in identity.items() if value is not None}
-        if source == "object" and "target" in given:
-            found["describedObject"] = given["target"]
-        values = {key: given[flat] for key, flat in names[source].items() if given.get(flat) is not None}
-        if side == "target":
-            values = {"type": next((name for key, name in _TARGET_TYPES if key in values), ""), **values}
-        found[side] = values
-        deep[source] = found
-    return deep

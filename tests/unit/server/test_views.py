@@ -68,7 +68,7 @@ def test_autoscalers_as_version_1_has_them() -> None:
     assert metrics[1]["pods"] == {"metricName": "q", "selector": {}, "targetAverageValue": "5"}
     assert metrics[3]["object"]["target"] == {"kind": "Service", "name": "s"}
     assert json.loads(kept["behavior"])["ScaleUp"]["Policies"][0]["PeriodSeconds"] == 15
-    assert json.loads(kept["conditions"]) == [CONDITION]
+    assert json.loads(kept["conditions"]) == [{**CONDITION, "lastTransitionTime": None}]
     assert json.loads(kept["current-metrics"])[0]["resource"]["currentAverageUtilization"] == 10
     assert kept["own"] == "kept"
 
@@ -77,6 +77,61 @@ def test_nothing_is_lost_there_and_back() -> None:
     new = autoscaler(currentMetrics=[USED], conditions=[CONDITION])
     before = copy.deepcopy(new)
     assert stored_form(OLD, shown_form(OLD, new)) == new == before
+
+
+def test_annotations_as_go_writes_them() -> None:
+    """In the order of its types, with the zeros that these do not leave out."""
+    present = [
+        {"type": "Pods", "pods": {"metric": {"name": "q"}, "current": {"averageValue": "5"}}},
+        {"type": "Object", "object": {**OBJECT["object"], "current": {"averageValue": "5"}}},
+        {"type": "External", "external": {"metric": {"name": "q"}, "current": {"averageValue": "5"}}},
+        {
+            "type": "ContainerResource",
+            "containerResource": {"container": "c", "name": "cpu", "current": {"averageUtilization": 7}},
+        },
+    ]
+    new = autoscaler(currentMetrics=present)
+    average = {"type": "AverageValue", "averageValue": "5"}
+    new["spec"]["metrics"] = [{"type": "Object", "object": {**OBJECT["object"], "target": average}}]
+    new["spec"]["behavior"] = {"scaleDown": {"stabilizationWindowSeconds": 5}}
+    new["metadata"]["annotations"] |= {"autoscaling.alpha.kubernetes.io/conditions": "somebody else's"}
+    shown = shown_form(OLD, new)
+    kept = {key.rpartition("/")[2]: value for key, value in shown["metadata"]["annotations"].items()}
+    of_object = '"object":{"target":{"kind":"Service","name":"s"},"metricName":"q",'
+    assert kept == {
+        "own": "kept",
+        "metrics": f'[{{"type":"Object",{of_object}"targetValue":"0","averageValue":"5"}}}}]',
+        "current-metrics": '[{"type":"Pods","pods":{"metricName":"q","currentAverageValue":"5"}},'
+        f'{{"type":"Object",{of_object}"currentValue":"0","averageValue":"5"}}}},'
+        '{"type":"External","external":{"metricName":"q","currentValue":"0","currentAverageValue":"5"}},'
+        '{"type":"ContainerResource","containerResource":{"name":"cpu","currentAverageUtilization":7,'
+        '"currentAverageValue":"0","container":"c"}}]',
+        "behavior": '{"ScaleUp":null,"ScaleDown":{"StabilizationWindowSeconds":5,"SelectPolicy":null,"Policies":null,'
+        '"Tolerance":null}}',
+    }
+    back = stored_form(OLD, shown)
+    assert back["spec"] == new["spec"]
+    assert back["status"]["currentMetrics"][1]["object"]["current"] == {"value": "0", "averageValue": "5"}
+
+
+async def test_the_cpu_utilisation_of_a_status_in_version_1(api: Any) -> None:
+    """It is kept where there is no annotation, which says more."""
+    path = "namespaces/default/horizontalpodautoscalers"
+    old, new = (f"/apis/autoscaling/{version}/{path}" for version in ("v1", "v2"))
+    await api.post(old, {"metadata": {"name": "h"}, "spec": {"scaleTargetRef": REFERENCE, "maxReplicas": 3}})
+    made = await api.merge(f"{old}/h/status", {"status": {"currentCPUUtilizationPercentage": 42}})
+    assert made["status"]["currentCPUUtilizationPercentage"] == 42
+    kept = made["metadata"]["annotations"]
+    assert kept == {
+        "autoscaling.alpha.kubernetes.io/current-metrics": '[{"type":"Resource","resource":{"name":"cpu",'
+        '"currentAverageUtilization":42,"currentAverageValue":"0"}}]'
+    }
+    current = (await api.get(f"{new}/h"))["status"]["currentMetrics"][0]["resource"]["current"]
+    assert current == {"averageUtilization": 42}
+    ignored = await api.merge(f"{old}/h/status", {"status": {"currentCPUUtilizationPercentage": 43}})
+    assert ignored["status"]["currentCPUUtilizationPercentage"] == 42
+    plain = {"metadata": {"annotations": None}, "status": {"currentCPUUtilizationPercentage": 45}}
+    assert (await api.merge(f"{old}/h/status", plain))["status"]["currentCPUUtilizationPercentage"] == 45
 
 
 @pytest.mark.parametrize(
