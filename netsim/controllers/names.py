@@ -31,6 +31,7 @@ NAMES = frozenset(
         "statefulset-controller",
         "taint-eviction-controller",
         "ttl-after-finished-controller",
+        "ttl-controller",
         "volumeattributesclass-protection-controller",
     )
 )

@@ -6,7 +6,7 @@ them, never by comparing clocks of two machines.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -43,6 +43,8 @@ _PRESSURE = {
     "PIDPressure": "node.kubernetes.io/pid-pressure",
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
+_OLD_LABELS = {"kubernetes.io/os": "beta.kubernetes.io/os", "kubernetes.io/arch": "beta.kubernetes.io/arch"}
+"""Labels that Nodes have under an old name too."""
 _OURS = frozenset((NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURE.values()))
 _REPORTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 
@@ -127,6 +129,9 @@ def plan_node(node: Obj, view: View, silent: bool, remaining: float, *, evict: b
     taints = taints_for(node, view.now, evict=evict)
     if taints != (node["spec"].get("taints") or []):
         writes.append(patch_of(NODES, node, {"spec": {"taints": taints or None}}, locked=True))
+    labels = missing_labels(labels_of(node))
+    if labels:
+        writes.append(patch_of(NODES, node, {"metadata": {"labels": labels}}))
     if not is_ready(node):
         for pod in view.by_index(PODS, NODE, name_of(node)):
             if _counts(pod):
@@ -135,6 +140,11 @@ def plan_node(node: Obj, view: View, silent: bool, remaining: float, *, evict: b
                     Note(typed(PODS, pod), "NodeNotReady", "Node is not ready", "Warning"),
                 ]
     return writes
+
+
+def missing_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """What a Node's labels lack under old names."""
+    return {old: labels[new] for new, old in _OLD_LABELS.items() if new in labels and labels.get(old) != labels[new]}
 
 
 def is_ready(node: Obj) -> bool:

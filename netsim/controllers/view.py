@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ class Cached(Protocol):
 
     def get(self, key: str) -> Obj | None: ...
 
-    def values(self) -> Iterable[Obj]: ...
+    def values(self) -> Collection[Obj]: ...
 
     def by_index(self, name: str, value: str) -> Sequence[Obj]: ...
 
@@ -52,7 +52,7 @@ class View:
         """The object by "namespace/name" or "name"."""
         return self.caches[kind.resource].get(key)
 
-    def values(self, kind: Kind) -> Iterable[Obj]:
+    def values(self, kind: Kind) -> Collection[Obj]:
         return self.caches[kind.resource].values()
 
     def by_index(self, kind: Kind, index: str, value: str) -> Sequence[Obj]:

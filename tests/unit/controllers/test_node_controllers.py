@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from netsim.api.kinds import LEASES, NODES, PODS, Obj
 from netsim.api.objects import condition, is_pod_ready
 from netsim.api.times import format_micro_time, format_time
-from netsim.controllers import node_ipam, node_lifecycle, podgc, taint_eviction
+from netsim.controllers import node_ipam, node_lifecycle, node_ttl, podgc, taint_eviction
 from netsim.controllers.node_zones import Zones
 from netsim.controllers.writes import Note, Patch, Requeue
 
@@ -298,3 +298,34 @@ def test_pods_of_a_vanished_node_fail_and_go(cluster: Any) -> None:
     assert cluster.get(PODS, "ns/p")["status"]["phase"] == "Failed"
     run()
     assert cluster.all(PODS) == []
+
+
+def test_nodes_have_their_labels_under_old_names_too(cluster: Any) -> None:
+    """As kube-controller-manager 1.36 has it: os and arch, whatever somebody wrote there."""
+    labels = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "beta.kubernetes.io/os": "plan9"}
+    add_node(cluster)
+    cluster.patch(NODES, "node-1", "", {"metadata": {"labels": labels}})
+    Lifecycle(cluster).run()
+    found = cluster.get(NODES, "node-1")["metadata"]["labels"]
+    assert found == labels | {"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "amd64"}
+    assert node_lifecycle.missing_labels({"zone": "a"}) == {}
+
+
+def test_a_node_is_told_how_long_to_go_by_secrets(cluster: Any) -> None:
+    add_node(cluster)
+    cluster.sync()
+    controller = node_ttl.controller()
+    (write,) = controller.reconcile("node-1", cluster.view())
+    assert write.patch == {"metadata": {"annotations": {"node.alpha.kubernetes.io/ttl": "0"}}}
+    cluster.apply([write])
+    cluster.sync()
+    assert controller.reconcile("node-1", cluster.view()) == []
+    assert controller.reconcile("node-2", cluster.view()) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "nodes", "then"),
+    [(0, 100, 0), (0, 101, 1), (1, 90, 1), (1, 89, 0), (1, 501, 2), (0, 5000, 4), (4, 1800, 4), (4, 9, 0)],
+)
+def test_the_time_grows_with_the_cluster_and_shrinks_later(step: int, nodes: int, then: int) -> None:
+    assert node_ttl.next_step(step, nodes) == then
