@@ -14,7 +14,7 @@ from netsim.api.errors import StatusError
 from netsim.api.kinds import EVENTS, Obj
 from netsim.api.objects import name_of, namespace_of, object_reference, uid_of
 from netsim.api.times import format_micro_time, format_time
-from netsim.client.event_correlation import Correlator, Key, Recent
+from netsim.client.event_correlation import COMBINED, Correlator, Key, Recent
 from netsim.client.rest import Client
 
 log = logging.getLogger(__name__)
@@ -51,11 +51,12 @@ _recorders: WeakKeyDictionary[Client, _Recorder] = WeakKeyDictionary()
 
 def render_event(
     obj: Obj, name: str, type: EventType, reason: str, message: str, now: str, *, component: str, host: str = "",
-    field_path: str = "", action: str = "",
+    field_path: str = "", action: str = "", combined: bool = False,
 ) -> Obj:  # fmt: skip
     """The Event object; events about cluster-scoped objects live in namespace default. `now` is RFC 3339;
     `field_path` names a part of the object, such as "spec.containers{web}". With an `action` it is in the form of those
-    who speak events.k8s.io/v1 (the scheduler): a time of its own, no source, and a series instead of a count."""
+    who speak events.k8s.io/v1 (the scheduler): a time of its own, no source, and a series instead of a count. One
+    `combined` of several tells of its component in the source only, as client-go's do."""
     source = {"component": component} | ({"host": host} if host else {})
     return {
         "apiVersion": "v1",
@@ -65,7 +66,7 @@ def render_event(
         "type": type,
         "reason": reason,
         "message": _shortened(message) if action else message,
-        "reportingComponent": component,
+        "reportingComponent": "" if combined else component,
         "reportingInstance": host,
     } | (
         {"source": {}, "firstTimestamp": None, "lastTimestamp": None, "eventTime": now, "action": action}
@@ -92,6 +93,10 @@ class Prepared:
     host: str
     field_path: str = ""
     action: str = ""
+
+    @property
+    def combined(self) -> bool:
+        return self.message.startswith(COMBINED)
 
 
 def prepare_event(
@@ -137,7 +142,7 @@ async def send_event(client: Client, event: Prepared) -> None:
             name = f"{name_of(obj)}.{time.time_ns():x}"
             wanted = render_event(
                 obj, name, event.type, event.reason, event.message, now, component=event.component, host=event.host,
-                field_path=event.field_path, action=event.action,
+                field_path=event.field_path, action=event.action, combined=event.combined,
             )  # fmt: skip
             await client.create(EVENTS, wanted | ({} if event.action else {"count": recorded.count}))
             recorded.name = name

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from netsim.api.kinds import Obj
-from netsim.api.objects import dig, is_pod_ready, status_of, uid_of
+from netsim.api.objects import condition, dig, is_pod_ready, status_of, uid_of
 from netsim.controllers.job_indexes import parse_indexes
 from netsim.controllers.job_pods import (
     failures_of,
@@ -138,7 +138,12 @@ def _fail(job: Obj, count: Tally, pod: Obj) -> None:
         count.fatal = verdict
     count.uncounted_failed.append(uid_of(pod))
     index, limit = index_of(pod), dig(job, "spec", "backoffLimitPerIndex")
-    if limit is None or index is None:
+    if limit is None or index is None or _is_failing(job):
         return
     if verdict.action == "FailIndex" or failures_of(pod)[0] >= int(limit):
         count.failed_indexes.add(index)
+
+
+def _is_failing(job: Obj) -> bool:
+    """Whether the Job's end is decided: the pods that it takes away then fail, but not their indexes."""
+    return any((condition(job, kind) or {}).get("status") == "True" for kind in ("FailureTarget", "SuccessCriteriaMet"))

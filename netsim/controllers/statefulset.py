@@ -7,7 +7,7 @@ created and deleted all at once, while updates still go from the highest ordinal
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from netsim.api.kinds import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS, Obj
@@ -28,6 +28,7 @@ from netsim.controllers.wakes import by_own_key, by_owner_or_orphan
 from netsim.controllers.writes import (
     Announce,
     Create,
+    Patch,
     Requeue,
     Write,
     Writes,
@@ -124,7 +125,14 @@ def _replica_steps(members: Members, view: View) -> Iterable[Step]:
             yield [], True
         else:
             claims, _ = claim_writes(members.obj, ordinal, view)
-            yield [*claims, *identify(members.obj, ordinal, pod)], False
+            yield _told_last([*claims, *identify(members.obj, ordinal, pod)], members.obj, name_of(pod)), False
+
+
+def _told_last(writes: list[Write], stateful_set: Obj, pod: str) -> list[Write]:
+    """That a pod is put right, its claims included, is told once, with the last write."""
+    if not writes or not isinstance(writes[-1], Patch):
+        return writes
+    return [*writes[:-1], replace(writes[-1], announce=_announce(stateful_set, "Update", pod))]
 
 
 def _create(members: Members, ordinal: int, view: View) -> Step:

@@ -141,3 +141,12 @@ async def test_events_with_an_action_have_the_form_of_events_k8s_io(api: EventAp
     await record_event(client, POD, "Warning", "FailedScheduling", "no", **who)
     assert event["series"]["count"] == 2 and event["series"]["lastObservedTime"] >= event["eventTime"]
     assert "count" not in event and event["lastTimestamp"] is None
+
+
+async def test_combined_events_tell_of_their_component_in_the_source_only(api: EventApi, client: Client) -> None:
+    for number in range(10):
+        await record_event(client, POD, "Normal", "Created", f"pod {number}", component="replicaset-controller")
+    told = {event["message"]: (event["reportingComponent"], event["source"]) for event in api.events.values()}
+    source = {"component": "replicaset-controller"}
+    assert told["pod 0"] == ("replicaset-controller", source)
+    assert told["(combined from similar events): pod 9"] == ("", source)

@@ -84,6 +84,7 @@ def test_too_many_failed_indexes_end_it_early(cluster: Any) -> None:
         play.fail(pod)
     play.run()
     assert play.reason("Failed") == "MaxFailedIndexesExceeded" and not play.active
+    assert (play.status["failed"], play.status["failedIndexes"]) == (5, "0,1")
 
 
 ON_42 = {"operator": "In", "values": [42]}

@@ -7,7 +7,7 @@ from typing import Any
 from netsim.api.kinds import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from netsim.api.objects import name_of
 from netsim.controllers import statefulset
-from netsim.controllers.writes import Create
+from netsim.controllers.writes import Create, Patch
 from support.stateful_play import KEY, change, set_image, settle, stateful_set, status
 
 CLAIMS = [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}]
@@ -80,3 +80,15 @@ def test_a_taken_revision_name_gets_the_next_hash(cluster: Any) -> None:
     assert settle(cluster) == ["+web-0"]
     assert status(cluster)["collisionCount"] == 1
     assert len(cluster.all(CONTROLLER_REVISIONS)) == 2
+
+
+def test_a_pod_whose_claims_get_another_owner_is_told_as_updated(cluster: Any) -> None:
+    keep = {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    spec = {"volumeClaimTemplates": CLAIMS, "persistentVolumeClaimRetentionPolicy": keep}
+    cluster.create(STATEFUL_SETS, stateful_set(1, **spec))
+    settle(cluster)
+    change(cluster, persistentVolumeClaimRetentionPolicy={**keep, "whenDeleted": "Delete"})
+    cluster.sync()
+    patches = [w for w in statefulset.CONTROLLER.reconcile(KEY, cluster.view()) if isinstance(w, Patch)]
+    told = [w.announce.done for w in patches if w.announce is not None]
+    assert told == [("SuccessfulUpdate", "Update Pod web-0 in StatefulSet web successful")]
