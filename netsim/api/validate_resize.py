@@ -34,7 +34,7 @@ def resize(new: Obj, old: Obj) -> Iterator[Cause]:
     """Why `old` may not become `new`, which `resized` made and defaults completed."""
     if qos_class(new["spec"]) != qos_class(old["spec"]):
         why = "Pod QOS Class may not change as a result of resizing"
-        yield causes.invalid("spec", qos_class(new["spec"]), why)
+        yield causes.invalid("spec", qos_class(old["spec"]), why)
     for group in _GROUPS:
         pairs = zip(new["spec"].get(group) or (), old["spec"].get(group) or (), strict=True)
         for index, (now, before) in enumerate(pairs):

@@ -132,7 +132,10 @@ def _daemon_rolling(rolling: Obj, field: str) -> Iterator[Cause]:
 def workload_update(new: Obj, old: Obj) -> Iterator[Cause]:
     """The selector of a Deployment, ReplicaSet or DaemonSet never changes."""
     now, before = (o.get("spec") or {} for o in (new, old))
-    yield from causes.unchanged("spec.selector", now.get("selector"), before.get("selector"))
+    selector = now.get("selector") or {}
+    if isinstance(selector.get("matchLabels"), dict):
+        selector = {**selector, "matchLabels": dict(sorted(selector["matchLabels"].items()))}
+    yield from causes.unchanged("spec.selector", selector, before.get("selector"))
 
 
 def pod_template(obj: Obj) -> Iterator[Cause]:

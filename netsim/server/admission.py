@@ -16,6 +16,7 @@ from netsim.api.objects import deletion_timestamp, set_condition
 from netsim.server import admission_rbac, csr, rbac, roles
 from netsim.server.admission_classes import admit_claim, admit_ingress, with_protection
 from netsim.server.admission_priority import admit_priority, check_priority_class
+from netsim.server.admission_refusal import refused_pod
 from netsim.server.admission_runtime import admit_runtime
 from netsim.server.authz import MIRROR, PUBLIC_CA, node_creation_problem, node_name
 from netsim.server.core import Core
@@ -100,7 +101,7 @@ def with_requester(request: Obj, user: User) -> Obj:
 
 
 async def _admit_pod(core: Core, pod: Obj) -> Obj:
-    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    namespace = pod["metadata"]["namespace"]
     pod = await admit_priority(core, with_gates(await _limited(core, await _placed(core, pod)), core.now()))
     pod = await admit_runtime(core, pod)
     account_name = pod["spec"].get("serviceAccountName") or "default"
@@ -109,7 +110,7 @@ async def _admit_pod(core: Core, pod: Obj) -> Obj:
     account = await core.find(kinds.SERVICE_ACCOUNTS, namespace, account_name)
     if account is None:
         why = f'error looking up service account {namespace}/{account_name}: serviceaccount "{account_name}" not found'
-        raise errors.forbidden(kinds.PODS, name, why)
+        raise refused_pod(pod, why)
     return with_service_account(pod, account, core.new_name(TOKEN_VOLUME))
 
 
@@ -226,6 +227,8 @@ def with_service_account(pod: Obj, account: Obj, volume: str) -> Obj:
     spec = {**spec, "serviceAccountName": name, "serviceAccount": name}
     if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
         spec["imagePullSecrets"] = account["imagePullSecrets"]
+    own = next((v["name"] for v in spec.get("volumes") or () if str(v.get("name")).startswith(TOKEN_VOLUME)), "")
+    volume = own or volume  # a copy of a pod has its volume already
     automount = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
     if not automount:
         return {**pod, "spec": spec}
@@ -240,7 +243,7 @@ def with_service_account(pod: Obj, account: Obj, volume: str) -> Obj:
             containers.append({**container, "volumeMounts": mounts})
         if containers:
             spec[field] = containers
-    if used:
+    if used and not own:
         spec["volumes"] = [*(spec.get("volumes") or []), token_volume(volume)]
     return {**pod, "spec": spec}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netsim.api import errors, kinds
 from netsim.api.kinds import Obj
+from netsim.server.admission_refusal import refused_pod
 from netsim.server.codec import prefix_of
 from netsim.server.core import Core
 
@@ -36,7 +37,7 @@ async def admit_priority(core: Core, pod: Obj) -> Obj:
     if name:
         found = _system_class(name) or await core.find(kinds.PRIORITY_CLASSES, "", name)
         if found is None:
-            raise _refused(pod, f"no PriorityClass with name {name} was found")
+            raise refused_pod(pod, f"no PriorityClass with name {name} was found")
         return with_priority(pod, found)
     return with_priority(pod, await _default(core))
 
@@ -67,17 +68,13 @@ def with_priority(pod: Obj, priority_class: Obj | None) -> Obj:
     told = "must not be provided in pod spec; priority admission controller computed"
     if spec.get("priority") not in (None, priority):
         why = f"the integer value of priority ({spec['priority']}) {told} {priority} from the given PriorityClass name"
-        raise _refused(pod, why)
+        raise refused_pod(pod, why)
     if spec.get("preemptionPolicy") not in (None, policy):
         given = spec["preemptionPolicy"]
         why = f"the string value of PreemptionPolicy ({given}) {told} {policy} from the given PriorityClass name"
-        raise _refused(pod, why)
+        raise refused_pod(pod, why)
     named = {"priorityClassName": priority_class["metadata"]["name"]} if priority_class else {}
     return {**pod, "spec": {**spec, **named, "priority": priority, "preemptionPolicy": policy}}
-
-
-def _refused(pod: Obj, why: str) -> errors.StatusError:
-    return errors.forbidden(kinds.PODS, pod["metadata"].get("name", ""), why)
 
 
 async def check_priority_class(core: Core, new: Obj) -> None:

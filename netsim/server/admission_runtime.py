@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from netsim.api import errors, kinds
+from netsim.api import kinds
 from netsim.api.kinds import Obj
 from netsim.api.pod_resources import quantities
+from netsim.server.admission_refusal import refused_pod
 from netsim.server.core import Core
 
 
@@ -18,7 +19,7 @@ async def admit_runtime(core: Core, pod: Obj) -> Obj:
         return pod
     found = await core.find(kinds.RUNTIME_CLASSES, "", name) if name is not None else None
     if name is not None and found is None:
-        raise _refused(pod, f'pod rejected: RuntimeClass "{name}" not found')
+        raise refused_pod(pod, f'pod rejected: RuntimeClass "{name}" not found')
     return with_runtime(pod, found or {})
 
 
@@ -31,7 +32,7 @@ def with_runtime(pod: Obj, runtime_class: Obj) -> Obj:
         given = selector.setdefault(key, value)
         if given != value:
             where = f"runtimeClass.scheduling.nodeSelector[{key}] = {value}; pod.spec.nodeSelector[{key}] = {given}"
-            raise _refused(pod, f"conflict: {where}")
+            raise refused_pod(pod, f"conflict: {where}")
     tolerations = merged_tolerations([*(spec.get("tolerations") or []), *(scheduling.get("tolerations") or [])])
     added = {"nodeSelector": selector, "tolerations": tolerations} if scheduling else {}
     return {**pod, "spec": {**spec, **{name: value for name, value in added.items() if value}}}
@@ -42,11 +43,11 @@ def with_overhead(pod: Obj, overhead: Obj | None) -> Obj:
     spec: Obj = pod["spec"]
     if overhead is None:
         if "overhead" in spec:
-            raise _refused(pod, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")
+            raise refused_pod(pod, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")
         return spec
     fixed = overhead.get("podFixed") or {}
     if spec.get("overhead") and quantities(spec["overhead"]) != quantities(fixed):
-        raise _refused(pod, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
+        raise refused_pod(pod, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
     return {**spec, "overhead": fixed} if fixed else spec
 
 
@@ -80,7 +81,3 @@ def _covers(wide: Obj, narrow: Obj) -> bool:
 
 def _text(obj: Obj, field: str) -> Any:
     return obj.get(field) or ""
-
-
-def _refused(pod: Obj, why: str) -> errors.StatusError:
-    return errors.forbidden(kinds.PODS, pod["metadata"].get("name", ""), why)

@@ -19,7 +19,7 @@ from netsim.server.claims import Claims
 from netsim.server.codec import Decoder
 from netsim.server.core import Call, Clock, Core, DialNode, Rand, ServerConfig
 from netsim.server.crd_control import Definitions
-from netsim.server.custom import check_open, warn_of_version
+from netsim.server.custom import check_open, version_warning, warn_of_version
 from netsim.server.housekeeping import Housekeeper
 from netsim.server.hub import Hub
 from netsim.server.negotiate import choose_format, error_format
@@ -153,14 +153,26 @@ class ApiServer:
         refuse_removed(target)
         if target.group and target.kind is None and not core.registry.has_group(target.group):
             return paths.not_found()
+        if target.kind is not None and version_warning(target.kind):
+            return await self._warned(core, call)
+        return await self._served(core, call)
+
+    async def _warned(self, core: Core, call: Call) -> Response:
+        """What is answered in a deprecated version says so, be it a refusal."""
+        try:
+            return warn_of_version(call.kind, await self._served(core, call))
+        except StatusError:
+            call.warnings.append(version_warning(call.kind))
+            raise
+
+    async def _served(self, core: Core, call: Call) -> Response:
+        request, target = call.request, call.target
         if target.subresource not in _STREAMING:  # whose answers are not ours to choose a format for
             call.format = choose_format(request.header("accept"), _SHAPES)
         if target.verb in _WRITES and target.subresource not in _STREAMING and not _is_one_write(target):
             # a client that hangs up must not leave a write half accounted for
-            response = await asyncio.shield(asyncio.ensure_future(freshness.answer(core, call, dispatch)))
-        else:
-            response = await freshness.answer(core, call, dispatch)
-        return warn_of_version(call.kind, response)
+            return await asyncio.shield(asyncio.ensure_future(freshness.answer(core, call, dispatch)))
+        return await freshness.answer(core, call, dispatch)
 
 
 def _is_one_write(target: Target) -> bool:

@@ -98,7 +98,7 @@ class Authorizer:
         """403 unless the user may; Kubernetes' words."""
         asked = attributes_of(target)
         if not await self.allows(user, asked):
-            raise refusal(user, asked)
+            raise refusal(user, asked, (await self.policy()).doubts(user, asked))
         if not node_name(user):
             return
         problem = node_problem(user, target)
@@ -123,9 +123,10 @@ class Authorizer:
         return f"no relationship found between node '{node}' and this object"
 
 
-def refusal(user: User, asked: Attributes) -> StatusError:
-    """The 403 for a request that RBAC does not cover."""
-    return _forbidden(asked, denial(user, asked))
+def refusal(user: User, asked: Attributes, doubts: str = "") -> StatusError:
+    """The 403 for a request that RBAC does not cover; `doubts` tells what it could not read."""
+    why = denial(user, asked)
+    return _forbidden(asked, f"{why}: {doubts}" if doubts else why)
 
 
 def _forbidden(asked: Attributes, why: str) -> StatusError:

@@ -45,9 +45,14 @@ def check_open(kind: Kind, verb: str, closed: Collection[str]) -> None:
         raise StatusError(405, "MethodNotAllowed", message, {})
 
 
+def version_warning(kind: Kind) -> str:
+    """What is warned of where the version is a deprecated one, "" elsewhere."""
+    return kind.custom.warning if kind.custom is not None else DEPRECATED.get(kind, "")
+
+
 def warn_of_version(kind: Kind, response: Response) -> Response:
     """The response with a Warning where the version is a deprecated one."""
-    warning = kind.custom.warning if kind.custom is not None else DEPRECATED.get(kind, "")
+    warning = version_warning(kind)
     if warning:
         response.headers.append(warning_header(warning))
     return response

@@ -25,6 +25,7 @@ from netsim.server.codec import prefix_of
 from netsim.server.core import Core
 from netsim.server.ensure import ensure
 from netsim.server.event_expiry import expire_events
+from netsim.server.managed import Manager
 from netsim.server.rbac import Attributes, User
 from netsim.server.role_aggregation import aggregate_roles
 
@@ -55,7 +56,7 @@ async def furnish_namespace(core: Core, namespace: str) -> None:
     data = {"ca.crt": core.pki.ca_pem.decode()}
     annotations = {"kubernetes.io/description": _ABOUT_CA}
     config = {"metadata": {"name": ROOT_CA, "annotations": annotations}, "data": data}
-    await ensure(core, kinds.CONFIG_MAPS, namespace, config)
+    await ensure(core, kinds.CONFIG_MAPS, namespace, config, Manager("kube-controller-manager"))
     found = await core.find(kinds.CONFIG_MAPS, namespace, ROOT_CA)
     if found is not None and found.get("data") != data:  # of the cluster that a backup was made of
 

@@ -90,7 +90,7 @@ async def create_object(
     check_identity(kind, namespace, "", obj)
     given = obj["metadata"].get("name") or ""
     if kind.namespaced:
-        await admission.check_namespace(core, kind, namespace, given)
+        await admission.check_namespace(core, kind, namespace, given or obj["metadata"].get("generateName", ""))
     _check_new(kind, obj)
     for attempt in range(1 if given else _NAME_TRIES):
         name = given or core.new_name(obj["metadata"]["generateName"])

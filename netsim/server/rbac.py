@@ -106,6 +106,8 @@ class Grant(NamedTuple):
     rules: tuple[Rule, ...]
     binding: str
     """The binding, its role and the subject, as reviews tell why something is allowed."""
+    missing: str = ""
+    """The role, in the words of a 404, if there is none of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,11 @@ class Policy:
             return ""
         found = (g for g in self._grants(user, asked.namespace) if any(rule.allows(asked) for rule in g.rules))
         return next((grant.binding for grant in found), "")
+
+    def doubts(self, user: User, asked: Attributes) -> str:
+        """What kept the user's bindings from being read, as Kubernetes says beside a refusal; "" for nothing."""
+        missing = list(dict.fromkeys(g.missing for g in self._grants(user, asked.namespace) if g.missing))
+        return f"RBAC: {', '.join(missing).join('[]' if missing[1:] else ('', ''))}" if missing else ""
 
     def allows(self, user: User, asked: Attributes) -> bool:
         """The decision: is there a rule which covers the request?"""
@@ -159,11 +166,16 @@ def compile_policy(
         scope = _meta(binding, "namespace")
         reference = binding.get("roleRef") or {}
         home = scope if reference.get("kind") == "Role" else ""
-        rules = known.get((home, str(reference.get("name", ""))), ())
+        name = str(reference.get("name", ""))
+        missing = "" if (home, name) in known else f'{_plural(reference)} "{name}" not found'
         for subject in binding.get("subjects") or ():
-            grant = Grant(scope, rules, _told(binding, subject, scope))
+            grant = Grant(scope, known.get((home, name), ()), _told(binding, subject, scope), missing)
             grants.setdefault(_subject(subject, scope), []).append(grant)
     return Policy({subject: tuple(granted) for subject, granted in grants.items()})
+
+
+def _plural(reference: Obj) -> str:
+    return f"{str(reference.get('kind')).lower()}.rbac.authorization.k8s.io"
 
 
 def _told(binding: Obj, subject: Obj, scope: str) -> str:

@@ -64,13 +64,11 @@ class TokenSigner:
         """A token for the account, bound to `bound` (a Pod, Secret or Node object), and when it expires."""
         expires = now + timedelta(seconds=seconds)
         metadata = account["metadata"]
-        private: Obj = {
-            "namespace": metadata["namespace"],
-            "serviceaccount": {"name": metadata["name"], "uid": metadata["uid"]},
-        }
+        private: Obj = {"serviceaccount": {"name": metadata["name"], "uid": metadata["uid"]}}
         for name, obj in ((str((bound or {}).get("kind", "")).lower(), bound), ("node", node)):
             if obj is not None:
                 private[name] = {key: obj["metadata"][key] for key in ("name", "uid") if key in obj["metadata"]}
+        private = {"namespace": metadata["namespace"], **dict(sorted(private.items()))}
         claims = {
             "aud": list(audiences) or [self.issuer],
             "exp": int(expires.timestamp()),

@@ -76,7 +76,7 @@ async def test_resize_changes_amounts_and_nothing_else(api: Any) -> None:
     ("sides", "why"),
     [
         ({"requests": {"cpu": "3"}}, "must be less than or equal to cpu limit of 2"),
-        ({"requests": {"cpu": "2"}, "limits": {"memory": "1Gi"}}, "QOS Class"),
+        ({"requests": {"cpu": "2"}, "limits": {"memory": "1Gi"}}, 'spec: Invalid value: "Burstable": Pod QOS Class'),
         ({"requests": {"x.y/z": "1"}}, "only cpu and memory resources are mutable"),
         ({"limits": {"cpu": None}}, "resource limits cannot be removed"),
     ],
@@ -298,3 +298,40 @@ async def test_the_data_of_a_revision_is_owned_as_a_whole(api: Any) -> None:
     url = "/apis/apps/v1/namespaces/default/controllerrevisions"
     made = await api.post(url, {"metadata": {"name": "r"}, "revision": 1, "data": {"a": {"b": 1}}})
     assert made["metadata"]["managedFields"][0]["fieldsV1"]["f:data"] == {}
+
+
+async def test_a_copy_of_a_pod_keeps_its_tokens_volume_for_what_is_new_in_it(api: Any) -> None:
+    """As of `kubectl debug --copy-to`."""
+    first = await api.ok("POST", f"{NS}/pods", pod("p"))
+    (volume,) = first["spec"]["volumes"]
+    spec = {key: first["spec"][key] for key in ("containers", "volumes")}
+    spec["containers"] = [*spec["containers"], {"name": "d", "image": "x"}]
+    copy = {"metadata": {"name": "q"}, "spec": spec}
+    made = (await api.ok("POST", f"{NS}/pods", copy))["spec"]
+    assert made["volumes"] == [volume]
+    assert [c["volumeMounts"][0]["name"] for c in made["containers"]] == [volume["name"]] * 2
+
+
+async def test_a_pod_without_an_account_is_refused_by_the_name_that_was_given(api: Any) -> None:
+    spec = {**pod("p")["spec"], "serviceAccountName": "none"}
+    for metadata, told in (({"generateName": "web-"}, "web-"), ({"name": "web-abcde"}, "web-abcde")):
+        refused = await api.refused("POST", f"{NS}/pods", {"metadata": metadata, "spec": spec})
+        why = 'error looking up service account default/none: serviceaccount "none" not found'
+        assert refused["message"] == f'pods "{told}" is forbidden: {why}'
+
+
+async def test_a_refusal_in_a_deprecated_version_warns_too(api: Any) -> None:
+    text = '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+    missing = await api.send("GET", f"{NS}/endpoints/none")
+    assert (missing.status, warnings(missing)) == (404, [text])
+
+
+async def test_a_changed_selector_is_told_by_the_alphabet(api: Any) -> None:
+    labels = {"b": "c", "a": "d"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    body = {"metadata": {"name": "w"}, "spec": {"selector": {"matchLabels": {"b": "c"}}, "template": template}}
+    url = "/apis/apps/v1/namespaces/default/deployments"
+    await api.ok("POST", url, body)
+    change = {"spec": {"selector": {"matchLabels": {"a": "d"}}}}
+    refused = await api.refused("PATCH", f"{url}/w", change, content_type="application/merge-patch+json")
+    assert 'Invalid value: {"matchLabels":{"a":"d","b":"c"}}: field is immutable' in refused["message"]

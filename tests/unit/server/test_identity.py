@@ -73,6 +73,7 @@ async def test_token_holds_within_its_bounds() -> None:
     user = await signer.authenticate(token, found, NOW)
     assert (user.name, user.uid) == ("system:serviceaccount:ns:bot", "u1")
     assert user.extra["authentication.kubernetes.io/pod-name"] == ("p",)
+    assert list(signer.claims(token)["kubernetes.io"]) == ["namespace", "pod", "serviceaccount"]
     assert "system:serviceaccounts:ns" in user.groups
     with pytest.raises(TokenError, match="expired"):
         await signer.authenticate(token, found, NOW + timedelta(seconds=601))
@@ -464,4 +465,20 @@ async def test_what_a_node_may_not_read_its_reviews_deny_too(api: Any) -> None:
     assert refused["message"] == (
         'secrets "s" is forbidden: User "system:node:x" cannot get resource "secrets" in API group "" in the '
         f'namespace "default": {why}'
+    )
+
+
+async def test_a_binding_to_a_missing_role_is_told_beside_a_refusal(api: Any) -> None:
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "other"}
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "x"}]
+    binding = {"metadata": {"name": "b"}, "roleRef": role, "subjects": subjects}
+    await api.ok("POST", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings", binding)
+    why = 'RBAC: role.rbac.authorization.k8s.io "other" not found'
+    asked = {"verb": "get", "resource": "pods", "namespace": "default"}
+    url = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    review = await api.ok("POST", url, {"spec": {"user": "x", "resourceAttributes": asked}})
+    assert review["status"] == {"allowed": False, "reason": why}
+    found = await api.refused("GET", "/api/v1/namespaces/default/pods", peer=Peer(common_name="x"))
+    assert found["message"] == (
+        'pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace "default": ' + why
     )

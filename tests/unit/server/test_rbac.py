@@ -261,3 +261,20 @@ def test_an_aggregated_role_is_part_of_the_role_that_aggregates_it() -> None:
     own = {"metadata": {"name": "own", "labels": {"to-view": "true"}}, "rules": [{"verbs": ["get"]}]}
     for role in (view, edit, admin):  # in a circle too
         assert aggregate_rules(role, [view, edit, admin, own]) == own["rules"]
+
+
+def test_a_refusal_tells_of_roles_that_are_missing() -> None:
+    def bound(name: str, kind: str, namespace: str = "") -> dict[str, Any]:
+        metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+        subjects = [{"kind": "User", "name": "x"}]
+        return {"metadata": metadata, "roleRef": {"kind": kind, "name": name}, "subjects": subjects}
+
+    asked = Attributes("get", resource="pods", namespace="ns")
+    one = compile_policy([], [], [], [bound("other", "Role", "ns"), bound("far", "Role", "elsewhere")])
+    assert one.doubts(User("x"), asked) == 'RBAC: role.rbac.authorization.k8s.io "other" not found'
+    assert one.doubts(User("y"), asked) == one.doubts(User("x"), asked._replace(namespace="")) == ""
+    two = compile_policy([], [bound("all", "ClusterRole")], [], [bound("other", "Role", "ns")])
+    group = "rbac.authorization.k8s.io"
+    assert (
+        two.doubts(User("x"), asked) == f'RBAC: [clusterrole.{group} "all" not found, role.{group} "other" not found]'
+    )
