@@ -98,7 +98,7 @@ def _hard(amounts: Obj, field: str) -> Iterator[Cause]:
         yield from _quota_name(where, name)
         if parse_quantity(amount) < 0:
             yield causes.invalid(where, amount, "must be greater than or equal to 0")
-        if (name in _COUNTED or _is_extended(name)) and parse_quantity(amount).denominator != 1:
+        if (name in _COUNTED or is_extended(name)) and parse_quantity(amount).denominator != 1:
             yield causes.invalid(where, amount, "must be an integer")
 
 
@@ -112,7 +112,7 @@ def _is_standard(name: str) -> bool:
     return name in _COUNTED or name in _MEASURED or _FAMILIES.fullmatch(name) is not None
 
 
-def _is_extended(name: str) -> bool:
+def is_extended(name: str) -> bool:
     """Whether it is some maker's own resource."""
     domain, slash, _ = name.partition("/")
     own = slash and not f".{domain}".endswith(".kubernetes.io") and not name.startswith("requests.")
@@ -194,7 +194,7 @@ def _compute_name(field: str, name: str) -> Iterator[Cause]:
     if "/" not in name:
         if name not in ("cpu", "memory", "ephemeral-storage") and not name.startswith("hugepages-"):
             yield causes.invalid(field, name, "must be a standard resource for containers")
-    elif "kubernetes.io/" not in name and not _is_extended(name):
+    elif "kubernetes.io/" not in name and not is_extended(name):
         yield causes.invalid(field, name, "doesn't follow extended resource name standard")
 
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from netsim.api import kinds
 from netsim.api.defaults import set_defaults
 from netsim.api.kinds import Kind, Obj
-from netsim.api.objects import annotations_of
+from netsim.api.objects import annotations_of, dig
 from netsim.api.schema import prune
 from netsim.api.schema_fit import fits
+from netsim.api.validate_claim_status import device_identity
 
 _SERVER_METADATA = (
     "name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds",
@@ -82,6 +83,20 @@ def with_phase_time(new: Obj, old: Obj, now: str) -> Obj:
     return {**new, "status": {**status, _PHASE_TIME: now}}
 
 
+def _new_slice(resource_slice: Obj) -> Obj:
+    """The taints of its devices say since when they are there."""
+    spec, now = resource_slice.get("spec") or {}, resource_slice["metadata"]["creationTimestamp"]
+    if not any(device.get("taints") for device in spec.get("devices") or ()):
+        return resource_slice
+    devices = [
+        {**device, "taints": [{"timeAdded": now, **taint} for taint in device["taints"]]}
+        if device.get("taints")
+        else device
+        for device in spec["devices"]
+    ]
+    return {**resource_slice, "spec": {**spec, "devices": devices}}
+
+
 def _empty_status(obj: Obj) -> Obj:
     return {**obj, "status": {}}
 
@@ -135,6 +150,7 @@ _ON_CREATE: dict[Kind, Callable[[Obj], Obj]] = {
     kinds.CERTIFICATE_SIGNING_REQUESTS: _empty_status,
     kinds.JOBS: _new_job,
     kinds.DAEMON_SETS: _new_daemon_set,
+    kinds.RESOURCE_SLICES: _new_slice,
 }
 
 
@@ -155,7 +171,10 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
     """
     metadata = _merged_metadata(new["metadata"], old["metadata"])
     if sub == "status":
-        return {**old, "metadata": _status_metadata(kind, metadata, old), "status": new.get("status") or {}}
+        status = new.get("status") or {}
+        if kind is kinds.RESOURCE_CLAIMS:
+            status = _without_given_back(status, old.get("status") or {})
+        return {**old, "metadata": _status_metadata(kind, metadata, old), "status": status}
     if sub == "approval":
         conditions = (new.get("status") or {}).get("conditions") or []
         return {**old, "status": {**(old.get("status") or {}), "conditions": conditions}}
@@ -173,6 +192,18 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
     if kind.generation and _raises_generation(kind, result, old):
         result["metadata"] = {**result["metadata"], "generation": int(metadata.get("generation", 0)) + 1}
     return result
+
+
+def _without_given_back(status: Obj, before: Obj) -> Obj:
+    """A claim's status without what drivers said of devices that are not allocated any more."""
+    had, has = (map(device_identity, dig(each, "allocation", "devices", "results") or ()) for each in (before, status))
+    gone, still = list(had), list(has)
+    devices = [
+        device
+        for device in status.get("devices") or ()
+        if (identity := device_identity(device)) not in gone or identity in still
+    ]
+    return _with(status, "devices", devices or None)
 
 
 def _raises_generation(kind: Kind, new: Obj, old: Obj) -> bool:
