@@ -137,7 +137,8 @@ def _endpoints(
 
 def _has_its_node(view: View, service: Obj, pod: Obj) -> bool:
     """A pod whose Node is not there is as good as gone, but for those who want to know of all addresses."""
-    return bool(service["spec"].get("publishNotReadyAddresses")) or view.get(NODES, pod["spec"]["nodeName"]) is not None
+    node = pod["spec"].get("nodeName") or ""
+    return bool(service["spec"].get("publishNotReadyAddresses")) or view.get(NODES, node) is not None
 
 
 def endpoint_of(view: View, service: Obj, pod: Obj, address: str) -> Obj:

@@ -77,6 +77,16 @@ def test_leaving_pods_serve_but_are_not_ready(cluster: Any) -> None:
     assert "subsets" not in cluster.get(ENDPOINTS, "ns/web")
 
 
+def test_a_pod_with_an_address_and_no_node_keeps_nobody_else_out(cluster: Any) -> None:
+    """Somebody may write a status by hand."""
+    cluster.create(SERVICES, service())
+    add_pod(cluster, "a", "10.244.1.2")
+    add_pod(cluster, "b", "10.244.1.3")
+    cluster.patch(PODS, "b", "ns", {"spec": {"nodeName": None}})
+    settle(cluster)
+    assert list(endpoints_in(cluster)) == ["10.244.1.2"]
+
+
 def test_publish_not_ready_addresses(cluster: Any) -> None:
     cluster.create(SERVICES, service(publishNotReadyAddresses=True))
     add_pod(cluster, "a", "10.244.1.2", ready=False)
