@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from netsim.api.errors import StatusError
 from netsim.api.kinds import EVENTS, Obj
-from netsim.api.objects import name_of, namespace_of, object_reference, uid_of
+from netsim.api.objects import name_of, namespace_of, object_reference, resource_version, uid_of
 from netsim.api.times import format_micro_time, format_time
 from netsim.client.event_correlation import COMBINED, Correlator, Key, Recent
 from netsim.client.rest import Client
@@ -31,6 +31,7 @@ class _Recorded:
 
     name: str = ""
     count: int = 0
+    told: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -46,6 +47,7 @@ class _Recorder:
 
 
 _LONGEST, _MORE = 1024, " ..."
+_TOLD_ONE_BY_ONE, _SERIES_SECONDS = 2, 360.0
 _recorders: WeakKeyDictionary[Client, _Recorder] = WeakKeyDictionary()
 
 
@@ -106,16 +108,30 @@ def prepare_event(
     """Count an event about `obj` (which must carry apiVersion and kind); None if there were too many about it.
 
     The same event again (object, type, reason, message, component) raises the count of the first, and many similar
-    ones are combined (see `event_correlation`).
+    ones are combined (see `event_correlation`). Those with an `action` are the same whatever they say, as long as the
+    object has not changed, and make a series, as client-go's recorder of events.k8s.io/v1 has it.
     """
     recorder = _recorders.setdefault(client, _Recorder())
     about = (str(obj.get("kind")), namespace_of(obj), name_of(obj), uid_of(obj))
+    if action:
+        recorded = recorder.entry((*about, resource_version(obj), type, reason, action, component, host))
+        sent = _counts_in_series(recorded, time.monotonic())
+        return Prepared(recorded, obj, type, reason, message, component, host, field_path, action) if sent else None
     verdict = recorder.correlator.judge((component, host), about, (type, reason), message, time.monotonic())
     recorded = recorder.entry((*verdict.key, field_path))
     recorded.count += 1
     if not verdict.sent:
         return None
     return Prepared(recorded, obj, type, reason, verdict.message, component, host, field_path, action)
+
+
+def _counts_in_series(recorded: _Recorded, seconds: float) -> bool:
+    """Count one more event of a series, and whether that is to be told: of the first two, then every six minutes."""
+    recorded.count += 1
+    sent = recorded.count <= _TOLD_ONE_BY_ONE or seconds - recorded.told >= _SERIES_SECONDS
+    if sent:
+        recorded.told = seconds
+    return sent
 
 
 async def record_event(
@@ -164,11 +180,10 @@ async def take_some(queue: asyncio.Queue[_T], most: int = TOGETHER) -> list[_T]:
 async def _repeat(client: Client, event: Prepared, now: str) -> bool:
     """Tell the new count of an event recorded before; False if the API has it no longer."""
     recorded = event.recorded
-    patch: Obj = {"message": event.message}
-    patch |= (
+    patch: Obj = (
         {"series": {"count": recorded.count, "lastObservedTime": now}}
         if event.action
-        else {"count": recorded.count, "lastTimestamp": now}
+        else {"message": event.message, "count": recorded.count, "lastTimestamp": now}
     )
     try:
         await client.patch(EVENTS, recorded.name, patch, namespace_of(event.about) or "default")

@@ -96,25 +96,20 @@ def _short(needs: PodNeeds, node: NodeState) -> Iterator[str]:
     for resource, wanted in needs.requests.items():
         if not wanted:
             continue
-        have = node.allocatable.get(resource)
-        if have is None:
-            if not resource_unlimited(resource):
-                yield f"Insufficient {resource}"
-        elif wanted > have - node.used[resource]:
+        if not _is_unlimited(node, resource) and wanted > node.allocatable.get(resource, 0) - node.used[resource]:
             yield f"Insufficient {resource}"
 
 
-def resource_unlimited(resource: str) -> bool:
-    """Whether a Node that does not declare the resource has as much as is asked for: only the native ones. An extended
-    resource which it does not declare is not there."""
-    return "/" not in resource and not resource.startswith("hugepages-")
+def _is_unlimited(node: NodeState, resource: str) -> bool:
+    """Whether there is as much of a native resource as is asked for: on a Node that does not say at all what it has.
+    Where it does, as every agent's, what it does not name is not there."""
+    return not node.allocatable and "/" not in resource and not resource.startswith("hugepages-")
 
 
 def _never_fits(needs: PodNeeds, node: NodeState) -> bool:
     """Whether even the empty node is too small."""
     for resource, wanted in needs.requests.items():
-        have = node.allocatable.get(resource)
-        if wanted and (wanted > have if have is not None else not resource_unlimited(resource)):
+        if wanted and not _is_unlimited(node, resource) and wanted > node.allocatable.get(resource, 0):
             return True
     return False
 

@@ -14,8 +14,9 @@ _GAINED = frozenset((SKEWED, NOT_NEAR))
 
 
 def helped_by_node(stuck: Stuck, node: NodeState) -> bool:
-    """A Node appeared or changed: if it could take the pod as far as it alone decides."""
-    return not stuck.needs.pods.empty or fixed_refusal(_alone(stuck.needs), node) is None
+    """A Node appeared or changed: if it could take the pod as far as it alone decides. A pod that no Node has refused
+    is to learn why this one does."""
+    return not stuck.reasons or not stuck.needs.pods.empty or fixed_refusal(_alone(stuck.needs), node) is None
 
 
 def helped_by_room(stuck: Stuck, node: NodeState | None) -> bool:

@@ -241,6 +241,7 @@ class Scheduler:
         preemption = self._preempt(needs, decision)
         message = failure_message(decision, preemption)
         victims = preemption.victims
+        self.workers.tell(needs, message)
         if victims is not None or _is_news(needs.pod, message):
             self.workers.report(needs, message, victims.node if victims is not None else None)
 

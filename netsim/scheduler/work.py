@@ -154,13 +154,16 @@ class Workers:
             self._storage_turn.clear()
             await self._storage_turn.wait()
 
+    def tell(self, needs: PodNeeds, message: str) -> None:
+        """An Event that says what the pod lacks; further ones about the same version of it become a series."""
+        self._note(needs.pod, False, "FailedScheduling", message)
+
     def report(self, needs: PodNeeds, message: str, nominated: str | None) -> None:
-        """PodScheduled=False and an Event that say what the pod lacks; `nominated`: where it will get room."""
+        """PodScheduled=False, which says what the pod lacks; `nominated`: where it will get room."""
         condition = unscheduled(needs.pod, message, format_time(self._clock()))
         status: Obj = {"conditions": [condition]}
         if nominated is not None:
             status["nominatedNodeName"] = nominated
-        self._note(needs.pod, False, "FailedScheduling", message)
         self._spawn(self._patch_status(needs.pod, status))
 
     async def _patch_status(self, pod: Obj, status: Obj) -> None:

@@ -150,3 +150,15 @@ async def test_combined_events_tell_of_their_component_in_the_source_only(api: E
     source = {"component": "replicaset-controller"}
     assert told["pod 0"] == ("replicaset-controller", source)
     assert told["(combined from similar events): pod 9"] == ("", source)
+
+
+async def test_an_action_is_told_anew_for_every_version_of_the_object(api: EventApi, client: Client) -> None:
+    """As kube-scheduler's: whatever the message, and from the third time on counted without a write each."""
+    who = {"component": "default-scheduler", "host": "h", "action": "Scheduling"}
+    for message in ("no nodes", "no room", "no room"):
+        await record_event(client, POD, "Warning", "FailedScheduling", message, **who)
+    (first,) = api.events.values()
+    assert (first["message"], first["series"]["count"]) == ("no nodes", 2)
+    changed = {**POD, "metadata": {**POD["metadata"], "resourceVersion": "10"}}
+    await record_event(client, changed, "Warning", "FailedScheduling", "no room", **who)
+    assert [event["message"] for event in api.events.values()] == ["no nodes", "no room"]

@@ -123,6 +123,14 @@ async def test_what_does_not_fit_says_so_once_and_is_tried_when_room_appears() -
         assert len([event for event in api.events if event["reason"] == "FailedScheduling"]) == 1
 
 
+async def test_a_pod_that_had_no_nodes_to_ask_learns_why_the_first_one_refuses_it() -> None:
+    async with running() as (api, pods, known):
+        pods.put(pod("big", "2"), "1")
+        await until(lambda: api.conditions.get("big") == "no nodes available to schedule pods")
+        known.put(node("a", "1"), "2")
+        await until(lambda: api.conditions["big"].startswith("0/1 nodes are available: 1 Insufficient cpu."))
+
+
 async def test_a_pod_that_goes_makes_room() -> None:
     async with running(node("a", "1")) as (api, pods, _):
         first = pod("first", "1", nodeName="a")

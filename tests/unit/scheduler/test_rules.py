@@ -70,6 +70,8 @@ def test_ephemeral_storage_is_honoured(make: Any) -> None:
     assert choose_node(pod("p", "400Mi"), [node], [standing]).node == "a"
     refused = choose_node(pod("p", "500Mi"), [node], [standing])
     assert not refused.node and refused.refused["a"].reasons == ("Insufficient ephemeral-storage",)
+    other = choose_node(pod("p", "1Mi"), [make.node("b")], [])  # which says what it has, and nothing of this
+    assert not other.node and other.refused["b"].reasons == ("Insufficient ephemeral-storage",)
 
 
 def test_conditions_say_which_generation_they_are_of(make: Any) -> None:
