@@ -139,6 +139,11 @@ _UPDATE_RULES: dict[Kind, Callable[[Obj, Obj], Iterator[Cause]]] = {
     kinds.CUSTOM_RESOURCE_DEFINITIONS: validate_definitions.definition_update,
 }
 
+# What only one subresource forbids.
+_SUB_RULES: dict[tuple[Kind, str], Callable[[Obj, Obj], Iterator[Cause]]] = {
+    (kinds.CERTIFICATE_SIGNING_REQUESTS, "status"): validate_certificates.signing_request_status,
+}
+
 # Of which it is told first what may not change, then what is wrong in itself.
 _CHANGES_FIRST = frozenset(
     (kinds.CONFIG_MAPS, kinds.INGRESS_CLASSES, kinds.SECRETS, kinds.SERVICES, kinds.VOLUME_ATTRIBUTES_CLASSES)
@@ -212,9 +217,9 @@ def _same_definition(new: Obj, old: Obj) -> bool:
     return new.get("spec") == old.get("spec") and annotations_of(new) == annotations_of(old)
 
 
-def validate_update(kind: Kind, new: Obj, old: Obj) -> list[Cause]:
+def validate_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> list[Cause]:
     """Every reason why `old` may not become `new`: the rules of creation, and what is immutable. For the main
-    resource and status; a binding has no rules here."""
+    resource and the subresources that have no rules of their own."""
     if wrong := _first(kind, new):
         return wrong
     found = [*validate_metadata.metadata_update(new, old), *validate_status.status_update(kind, new, old)]
@@ -225,7 +230,8 @@ def validate_update(kind: Kind, new: Obj, old: Obj) -> list[Cause]:
         return _by_rules(kind.custom, [*found, *_custom(kind.custom, new, old)], new, old)
     if not (kind is kinds.PODS and _same_but_status(new, old)):
         found += _standing(kind, new, old)
-    return found + list(_UPDATE_RULES[kind](new, old) if kind in _UPDATE_RULES else ())
+    found += _UPDATE_RULES[kind](new, old) if kind in _UPDATE_RULES else ()
+    return found + list(_SUB_RULES[kind, sub](new, old) if (kind, sub) in _SUB_RULES else ())
 
 
 def _custom(custom: Custom, new: Obj, old: Obj | None = None) -> list[Cause]:

@@ -145,6 +145,18 @@ def _decide_serving(spec: Obj, wanted: Wanted, itself: bool) -> Decision:
     return Decision(True, "AutoApproved", "Auto approving kubelet serving certificate of the node itself.", server=True)
 
 
+def with_decisions(status: Obj, before: Obj) -> Obj:
+    """A status whose conditions Approved and Denied are those from before, where there are as many: only the approval
+    subresource changes them."""
+    conditions = list(status.get("conditions") or ())
+    for kind in ("Approved", "Denied"):
+        held = [condition for condition in before.get("conditions") or () if condition.get("type") == kind]
+        places = [index for index, condition in enumerate(conditions) if condition.get("type") == kind]
+        for index, condition in zip(places, held, strict=False) if len(places) == len(held) else ():
+            conditions[index] = condition
+    return {**status, "conditions": conditions} if conditions else status
+
+
 def with_times(new: Obj, old: Obj, now: str) -> Obj:
     """A request whose conditions say when they were written, and since when their statuses are what they are; what the
     author says of it is kept. `now` is an RFC 3339 text."""

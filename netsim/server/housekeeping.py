@@ -99,11 +99,12 @@ async def handle_request(core: Core, request: Obj) -> None:
     seconds = spec.get("expirationSeconds")
     lifetime = timedelta(seconds=seconds) if seconds else None
     certificate = core.pki.sign_request(pem, server=server, client=not server, lifetime=lifetime)
-    await _settle(core, name, lambda old: signed(old, certificate, decision, core.now()))
+    await _settle(core, name, lambda old: approved_by(old, decision, core.now()), "approval")
+    await _settle(core, name, lambda old: signed(old, certificate))
 
 
-async def _settle(core: Core, name: str, change: Callable[[Obj], Obj]) -> None:
-    await lifecycle.update_object(core, kinds.CERTIFICATE_SIGNING_REQUESTS, "", name, change, SERVER, sub="status")
+async def _settle(core: Core, name: str, change: Callable[[Obj], Obj], sub: str = "status") -> None:
+    await lifecycle.update_object(core, kinds.CERTIFICATE_SIGNING_REQUESTS, "", name, change, SERVER, sub=sub)
 
 
 def failed(request: Obj, fault: str, now: str) -> Obj:
@@ -114,15 +115,21 @@ def failed(request: Obj, fault: str, now: str) -> Obj:
     return {**request, "status": {**status, "conditions": conditions}}
 
 
-def signed(request: Obj, certificate: bytes, decision: csr.Decision, now: str) -> Obj:
-    """The request with its Approved condition and certificate."""
+def approved_by(request: Obj, decision: csr.Decision, now: str) -> Obj:
+    """The request with its Approved condition."""
     status = request.get("status") or {}
     conditions = status.get("conditions") or []
-    if not any(c.get("type") == "Approved" for c in conditions):
-        condition = {"type": "Approved", "status": "True", "reason": decision.reason, "message": decision.message}
-        conditions = set_condition(conditions, {**condition, "lastUpdateTime": now}, now)
+    if any(c.get("type") == "Approved" for c in conditions):
+        return request
+    condition = {"type": "Approved", "status": "True", "reason": decision.reason, "message": decision.message}
+    conditions = set_condition(conditions, {**condition, "lastUpdateTime": now}, now)
+    return {**request, "status": {**status, "conditions": conditions}}
+
+
+def signed(request: Obj, certificate: bytes) -> Obj:
+    """The request with its certificate."""
     encoded = base64.b64encode(certificate).decode()
-    return {**request, "status": {**status, "conditions": conditions, "certificate": encoded}}
+    return {**request, "status": {**(request.get("status") or {}), "certificate": encoded}}
 
 
 async def _may_bootstrap(core: Core, spec: Obj) -> bool:

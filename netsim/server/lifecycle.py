@@ -207,12 +207,12 @@ async def _update_once(core: Core, kind: Kind, item: Item, change: Change, reque
     new = with_version(_with_defaults(kind, new, old, sub), item.revision)
     if kind.group == roles.GROUP and not strategy.same_object(new, old):
         await admission_rbac.check_escalation(core, kind, new, request.user)
-    if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:
+    if kind is kinds.CERTIFICATE_SIGNING_REQUESTS and sub == "approval":
         await admission.check_approval(core, new, old, request.user)
     if not sub:
         await admission.check_update(core, kind, new)
     if sub not in _OWN_RULES:
-        _refuse(kind, name, [*given_deletion(wanted, old), *validate_update(kind, new, old)])
+        _refuse(kind, name, [*given_deletion(wanted, old), *validate_update(kind, new, old, sub)])
     warnings = await admit_secure(core, kind, new, old, sub)
     given = wanted["metadata"].get("managedFields")
     after = managed.after_change(kind, entries, given, old, new, request.manager, sub, core.now())

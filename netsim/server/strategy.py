@@ -12,6 +12,7 @@ from netsim.api.objects import annotations_of, dig
 from netsim.api.schema import prune
 from netsim.api.schema_fit import fits
 from netsim.api.validate_claim_status import device_identity
+from netsim.server import csr
 
 _SERVER_METADATA = (
     "name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds",
@@ -174,10 +175,13 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
         status = new.get("status") or {}
         if kind is kinds.RESOURCE_CLAIMS:
             status = _without_given_back(status, old.get("status") or {})
+        if kind is kinds.CERTIFICATE_SIGNING_REQUESTS:
+            status = csr.with_decisions(status, old.get("status") or {})
         return {**old, "metadata": _status_metadata(kind, metadata, old), "status": status}
     if sub == "approval":
         conditions = (new.get("status") or {}).get("conditions") or []
-        return {**old, "status": {**(old.get("status") or {}), "conditions": conditions}}
+        status = {**(old.get("status") or {}), "conditions": conditions}
+        return {**old, "metadata": metadata, "status": status}
     if sub == "binding":
         return {**new, "metadata": metadata}
     result = {**new, "kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}

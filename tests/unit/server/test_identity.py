@@ -182,20 +182,25 @@ def test_conditions_say_since_when_unless_their_author_does() -> None:
     assert new["status"]["certificate"] == "c" and csr.with_times({}, old, "t2") == {}
 
 
-@pytest.mark.parametrize("sub", ["approval", "status"])
-async def test_a_decision_is_timed_and_stays(api: Any, sub: str) -> None:
+async def test_a_decision_is_timed_and_stays(api: Any) -> None:
     spec = {**request_spec(request_pem("alice", "devs"), "example.com/signer"), "usages": ["client auth"]}
     made = await api.post(CSRS, {"metadata": {"name": "alice"}, "spec": spec})
     denied = {"type": "Denied", "status": "True", "reason": "No", "message": "no"}
-    path = f"{CSRS}/alice/{sub}"
+    path = f"{CSRS}/alice/approval"
+    refused = await api.refused("PUT", f"{CSRS}/alice/status", {**made, "status": {"conditions": [denied]}})
+    assert refused["code"] == 422 and 'may not add a condition of type "Denied"' in refused["message"]
     answer = await api.ok("PUT", path, {**made, "status": {"conditions": [denied]}})
     held = answer["status"]["conditions"][0]
     assert held["lastUpdateTime"] and held["lastTransitionTime"]
     del held["lastTransitionTime"]
     refused = await api.refused("PUT", path, {**answer, "status": {}})
     assert refused["code"] == 422 and 'may not remove a condition of type "Denied"' in refused["message"]
-    again = await api.ok("PUT", path, {**answer, "status": {"conditions": [{**held, "message": "never"}]}})
+    other = {**answer, "status": {"conditions": [{**held, "message": "never"}]}}
+    kept = await api.ok("PUT", f"{CSRS}/alice/status", other)
+    assert kept["status"]["conditions"][0]["message"] == "no"
+    again = await api.ok("PUT", path, {**other, "metadata": {"name": "alice", "labels": {"a": "b"}}})
     assert again["status"]["conditions"][0]["lastTransitionTime"] == held["lastUpdateTime"]
+    assert again["status"]["conditions"][0]["message"] == "never" and again["metadata"]["labels"] == {"a": "b"}
 
 
 async def test_a_users_certificate_of_other_usages_or_for_masters_is_refused(api: Any) -> None:
@@ -207,14 +212,16 @@ async def test_a_users_certificate_of_other_usages_or_for_masters_is_refused(api
     assert refused["code"] == 403 and "with system:masters group is not allowed" in refused["message"]
 
 
-@pytest.mark.parametrize("sub", ["approval", "status"])
 @pytest.mark.parametrize(
     ("signers", "code"),
     [(csr.USER_SIGNER, 200), ("kubernetes.io/*", 200), (csr.SERVING_SIGNER, 403), ("example.com/*", 403)],
 )
-async def test_who_approves_must_be_allowed_to_for_the_signer(api: Any, sub: str, signers: str, code: int) -> None:
+async def test_who_approves_must_be_allowed_to_for_the_signer(api: Any, signers: str, code: int) -> None:
     rules = [
-        {"apiGroups": ["certificates.k8s.io"], "resources": [f"certificatesigningrequests/{sub}"], "verbs": ["patch"]},
+        {
+            "apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests/approval"],
+            "verbs": ["patch"],
+        },
         {
             "apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "verbs": ["approve"],
             "resourceNames": [signers],
@@ -231,7 +238,7 @@ async def test_who_approves_must_be_allowed_to_for_the_signer(api: Any, sub: str
     change = {"status": {"conditions": [condition]}}
     eve = Peer(common_name="eve")
     answer = await api.send(
-        "PATCH", f"{CSRS}/alice/{sub}", change, peer=eve, content_type="application/merge-patch+json"
+        "PATCH", f"{CSRS}/alice/approval", change, peer=eve, content_type="application/merge-patch+json"
     )
     assert answer.status == code
     assert (b"not permitted to approve requests with signerName" in answer.body) is (code == 403)
