@@ -59,12 +59,13 @@ def autoscaler_update(new: Obj, old: Obj) -> Iterator[Cause]:
 
 
 def _target_group(obj: Obj) -> Iterator[Cause]:
-    """What is scaled is of a named group: core's ReplicationControllers are not found."""
-    version = ((obj.get("spec") or {}).get("scaleTargetRef") or {}).get("apiVersion", "")
+    """What is scaled is of a named group, unless it is called as what core has to scale."""
+    target = (obj.get("spec") or {}).get("scaleTargetRef") or {}
+    version = target.get("apiVersion", "")
     group, slash, rest = version.partition("/")
     if "/" in rest:
         yield causes.invalid(f"{_TARGET}.apiVersion", version, f"unexpected GroupVersion string: {version}")
-    elif not slash or not group:
+    elif not (slash and group) and target.get("kind") != "ReplicationController":
         yield causes.invalid(f"{_TARGET}.apiVersion", version, "apiVersion must specify API group")
 
 

@@ -300,6 +300,13 @@ def test_refusals(kind: Kind, changes: dict[str, Any], field: str, message: str)
     assert [cause for cause in found if cause.field == field and cause.message.startswith(message)], found
 
 
+def test_an_autoscaler_may_name_what_core_has_to_scale() -> None:
+    """As `kubectl autoscale rc` does."""
+    target = {"kind": "ReplicationController", "name": "rc", "apiVersion": "v1"}
+    hpa = {"metadata": {"name": "h", "namespace": "ns"}, "spec": {"maxReplicas": 2, "scaleTargetRef": target}}
+    assert validate_create(HPA, set_defaults(HPA, hpa)) == []
+
+
 def test_no_selector_matches_no_template() -> None:
     template = {"metadata": {"labels": {"app": "q"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
     found = validate_create(
