@@ -13,10 +13,17 @@ _OTHERS = frozenset((SKEWED, NOT_NEAR, NOT_APART, BANNED))
 _GAINED = frozenset((SKEWED, NOT_NEAR))
 
 
-def helped_by_node(stuck: Stuck, node: NodeState) -> bool:
-    """A Node appeared or changed: if it could take the pod as far as it alone decides. A pod that no Node has refused
-    is to learn why this one does."""
-    return not stuck.reasons or not stuck.needs.pods.empty or fixed_refusal(_alone(stuck.needs), node) is None
+def helped_by_node(stuck: Stuck, node: NodeState, old: NodeState | None) -> bool:
+    """A Node appeared (`old` is None) or changed: if it could take the pod as far as it alone decides, or keeps it off
+    by something else than what was told of it, or of all Nodes before it."""
+    if not stuck.reasons or not stuck.needs.pods.empty:
+        return True
+    now, before = (fixed_refusal(_alone(stuck.needs), each) if each is not None else None for each in (node, old))
+    if now is None:
+        return True
+    if old is None:
+        return not stuck.reasons <= set(now.reasons)
+    return before is not None and before.reasons != now.reasons
 
 
 def helped_by_room(stuck: Stuck, node: NodeState | None) -> bool:

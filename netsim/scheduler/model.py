@@ -22,7 +22,7 @@ _NO_LABELS: dict[str, str] = {}
 @dataclass(slots=True, eq=False)
 class NodeState:
     """A Node and what its pods take of it. `taints` keep pods away, `unwelcome` (PreferNoSchedule) only weigh.
-    CPU and memory a Node does not declare are not limited; `room` is for so many pods."""
+    What a Node that declares nothing has is not limited; `room` is for so many pods."""
 
     name: str
     labels: Mapping[str, str]

@@ -113,9 +113,11 @@ class Scheduler:
         if new is None:
             self._cluster.remove_node(key)
             self._wake(helped_by_pod)
-        elif self._cluster.set_node(new):
+            return
+        before = self._cluster.get(key)
+        if self._cluster.set_node(new):
             node = self._cluster.get(key)
-            self._wake(lambda stuck: node is not None and helped_by_node(stuck, node))
+            self._wake(lambda stuck: node is not None and helped_by_node(stuck, node, before))
 
     def pod_changed(self, key: str, old: Obj | None, new: Obj | None) -> None:
         """Cache callback."""

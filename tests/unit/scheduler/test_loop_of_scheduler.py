@@ -131,6 +131,17 @@ async def test_a_pod_that_had_no_nodes_to_ask_learns_why_the_first_one_refuses_i
         await until(lambda: api.conditions["big"].startswith("0/1 nodes are available: 1 Insufficient cpu."))
 
 
+async def test_what_else_keeps_a_pod_off_is_told_when_the_first_reason_is_gone() -> None:
+    tainted = {**node("a"), "spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}}
+    async with running(tainted) as (api, pods, known):
+        pods.put(pod("far", nodeSelector={"zone": "b"}), "1")
+        await until(lambda: "1 node(s) had untolerated taint(s)." in api.conditions.get("far", ""))
+        known.put(node("a"), "2")
+        await until(lambda: "1 node(s) didn't match Pod's node affinity/selector." in api.conditions["far"])
+        known.put(tainted | {"metadata": {"name": "b"}}, "3")
+        await until(lambda: api.conditions["far"].startswith("0/2 nodes are available: 1 node(s) didn't match"))
+
+
 async def test_a_pod_that_goes_makes_room() -> None:
     async with running(node("a", "1")) as (api, pods, _):
         first = pod("first", "1", nodeName="a")
