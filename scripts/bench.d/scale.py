@@ -48,7 +48,7 @@ class Row:
 
     def render(self) -> str:
         if self.goal is None:
-            return f"{self.work:<52} {self.value:>8.1f} {self.unit}"
+            return f"{self.work:<52} {self.value:>8.1f} {self.unit:<25} {self.peer}".rstrip()
         verdict = "met" if self.value <= self.goal else "MISSED"
         return f"{self.work:<52} {self.value:>8.1f} {self.unit:<4} <= {self.goal:<6g} {verdict:<7} {self.peer}"
 
