@@ -197,6 +197,8 @@ async def dispatch(core: Core, call: Call) -> Response:
     target, kind = call.target, call.kind
     if call.request.method == "HEAD" and target.subresource != "proxy":
         raise errors.method_not_allowed()
+    if target.verb == "watch":
+        watch.check_path(call)
     if target.subresource:
         return await subresources.serve(core, call)
     if target.verb not in kind.verbs and not (target.verb == "watch" and "list" in kind.verbs):

@@ -19,7 +19,7 @@ from netsim.server import table
 from netsim.server.codec import stored_kind
 from netsim.server.core import Call, Core
 from netsim.server.freshness import reach
-from netsim.server.requests import ListOptions, parse_list_options
+from netsim.server.requests import ListOptions, parse_list_options, parse_revision
 from netsim.server.responses import json_response, respond
 from netsim.server.selection import Selection, compile_selection
 from netsim.server.views import is_view
@@ -71,7 +71,8 @@ def _unwrap(token: str) -> bytes:
 
 
 async def get_object(core: Core, call: Call) -> Response:
-    """GET of one object in the representation asked for."""
+    """GET of one object in the representation asked for, no older than the revision that is named."""
+    await reach(core.store, parse_revision(call.request.param("resourceVersion")) or 0)
     item = await core.item(call.kind, call.namespace, call.target.name)
     return object_response(core, call, core.wire(call.kind, item), core.decoder(item))
 
@@ -159,11 +160,12 @@ async def select_items(core: Core, selection: Selection, options: ListOptions) -
 
 async def _first_page(core: Core, selection: Selection, options: ListOptions) -> Slice:
     revision = options.revision or 0
-    if options.revision_match == "Exact" and revision > core.store.revision:
+    # A limited list from a revision is of just that revision, as the pages that follow are.
+    exact = options.revision_match == "Exact" or bool(revision and options.limit and not options.revision_match)
+    if exact and revision > core.store.revision:
         raise errors.too_large_revision(revision, core.store.revision, retry=False)
     await reach(core.store, revision)
-    # A limited list from a revision is of just that revision, as the pages that follow are.
-    if options.revision_match == "Exact" or (revision and options.limit and not options.revision_match):
+    if exact:
         return await _page(core, selection, options.limit, revision, "")
     if selection.exact:
         return await _single(core, selection)

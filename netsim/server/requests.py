@@ -193,7 +193,8 @@ def parse_revision(text: str) -> int | None:
         return None
     if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER:
         return int(text)
-    problem = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+    why = "value out of range" if text.isascii() and text.isdigit() else "invalid syntax"
+    problem = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {why}'
     raise bad_request(f"invalid resource version: {problem}")
 
 

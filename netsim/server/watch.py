@@ -17,7 +17,7 @@ from netsim.server.codec import wire
 from netsim.server.core import Call, Core
 from netsim.server.feeds import Batch, Frame, Subscription
 from netsim.server.negotiate import check_watch
-from netsim.server.requests import ListOptions, parse_list_options
+from netsim.server.requests import ListOptions, parse_flag, parse_list_options
 from netsim.server.selection import Selection, compile_selection
 from netsim.server.views import is_view, shown_form
 from netsim.store.types import Item
@@ -39,12 +39,35 @@ def one_name(name: str, selector: str) -> str:
     return ",".join(part for part in (f"metadata.name={escaped}", selector) if part)
 
 
+def check_path(call: Call) -> None:
+    """404 for what cannot be watched at the older paths, /api/v1/watch/…, and 405 for other methods there."""
+    if _by_path(call) and (call.target.subresource or "watch" not in call.kind.verbs):
+        raise errors.no_such_resource()
+    if call.request.method != "GET":
+        raise errors.method_not_allowed()
+
+
+def _by_path(call: Call) -> bool:
+    """Whether the path asks for a watch, and no parameter."""
+    return not parse_flag(call.request.params("watch"))
+
+
+def _check_name(call: Call, field_selector: str) -> None:
+    """400 when a field selector does not want just the name that the path of a watch says (pure)."""
+    name, kind = call.target.name, call.kind
+    if not name or not field_selector:
+        return
+    if compile_selection(kind, call.namespace, "", field_selector).fields.exact("metadata.name") != name:
+        raise errors.bad_request("fieldSelector metadata.name doesn't match requested name")
+
+
 class Watch:
     """One watcher's view: from store frames to the lines it gets."""
 
     def __init__(self, core: Core, call: Call, options: ListOptions) -> None:
         self.core, self.call, self.options = core, call, options
         kind = call.kind
+        _check_name(call, options.field_selector)
         selector = one_name(call.target.name, options.field_selector)
         self.selection: Selection = compile_selection(kind, call.namespace, options.label_selector, selector)
         self._everything = self.selection.everything or self.selection.single
@@ -139,7 +162,7 @@ async def watch_objects(core: Core, call: Call) -> Response:
     """A watch response. It is subscribed when its body is first read (the hub keeps what happens until then), so that
     a body which nobody reads leaves nothing behind."""
     check_watch(call.format)
-    options = parse_list_options(call.request, watch=True)
+    options = parse_list_options(call.request, watch=not _by_path(call))
     watch = Watch(core, call, options)
     first, after = await _start(core, watch, options)
     headers = [("Cache-Control", "no-cache, private"), ("Content-Type", "application/json")]

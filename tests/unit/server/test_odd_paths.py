@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from netsim.http.types import Peer
+from netsim.server import freshness
 from netsim.server.watch import one_name
 
 CORE = "/api/v1/namespaces/default"
@@ -47,6 +49,81 @@ async def test_the_old_watch_of_a_namespace_shows_no_others(api: Any) -> None:
 
     events = await api.watch("/api/v1/watch/namespaces/default", 2, change)
     assert {event["object"]["metadata"]["name"] for event in events} == {"default"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("POST", "/configmaps", 405),
+        ("DELETE", "/configmaps", 405),
+        ("PUT", "/configmaps/x", 405),
+        ("PATCH", "/configmaps/x", 405),
+        ("OPTIONS", "/configmaps", 405),
+        ("HEAD", "/configmaps", 405),
+        ("GET", "/pods/x/status", 404),
+        ("GET", "/pods/x/log", 404),
+        ("POST", "/pods/x/eviction", 404),
+        ("GET", "/status", 404),
+        ("GET", "/bindings", 404),
+        ("GET", "/configmaps/mine?fieldSelector=metadata.name%3Dy", 400),
+        ("GET", "/configmaps/mine?fieldSelector=metadata.namespace%3Ddefault", 400),
+    ],
+)
+async def test_the_old_paths_are_for_watches_alone(api: Any, method: str, path: str, code: int) -> None:
+    answer = await api.refused(method, f"/api/v1/watch/namespaces/default{path}", {} if method == "POST" else None)
+    assert answer["code"] == code
+    if code == 400:
+        assert answer["message"] == "fieldSelector metadata.name doesn't match requested name"
+
+
+async def test_the_old_paths_overlook_what_is_for_lists(api: Any) -> None:
+    await api.post(MAPS, {"metadata": {"name": "mine"}})
+    for query in ("limit=1&continue=x", "fieldSelector=metadata.name%3Dmine", "watch=0"):
+        (event,) = await api.watch(f"/api/v1/watch/namespaces/default/configmaps/mine?{query}", 1)
+        assert event["object"]["metadata"]["name"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("path", "retry"),
+    [
+        ("/kube-root-ca.crt?", True),
+        ("/nope?", True),
+        ("?", True),
+        ("?resourceVersionMatch=NotOlderThan&", True),
+        ("?limit=1&resourceVersionMatch=NotOlderThan&", True),
+        ("?resourceVersionMatch=Exact&", False),
+        ("?limit=1&", False),
+    ],
+)
+async def test_a_read_of_the_future_is_refused(api: Any, path: str, retry: bool) -> None:
+    """Those that wait are asked to come again."""
+    asked = int((await api.get(MAPS))["metadata"]["resourceVersion"]) + 1000
+    answer = await api.refused("GET", f"{MAPS}{path}resourceVersion={asked}")
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    assert answer["code"] == 504 and answer["reason"] == "Timeout"
+    assert answer["message"].startswith(f"Timeout: Too large resource version: {asked}, current: ")
+    assert answer["details"] == {"causes": [cause]} | ({"retryAfterSeconds": 1} if retry else {})
+
+
+async def test_a_get_waits_for_the_revision_it_names(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freshness, "PATIENCE", 5.0)
+    made = await api.post(MAPS, {"metadata": {"name": "mine"}})
+    asked = int(made["metadata"]["resourceVersion"]) + 1
+    async with asyncio.TaskGroup() as group:
+        found = group.create_task(api.get(f"{MAPS}/mine?resourceVersion={asked}"))
+        await asyncio.sleep(0)  # the read is under way
+        group.create_task(api.merge(f"{MAPS}/mine", {"data": {"a": "b"}}))
+    assert found.result()["data"] == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("abc", "invalid syntax"), ("-1", "invalid syntax"), ("9" * 20, "value out of range")]
+)
+async def test_a_version_that_is_none(api: Any, text: str, why: str) -> None:
+    for path in (MAPS, f"{MAPS}/kube-root-ca.crt"):
+        answer = await api.refused("GET", f"{path}?resourceVersion={text}")
+        problem = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {why}'
+        assert (answer["code"], answer["message"]) == (400, f"invalid resource version: {problem}")
 
 
 @pytest.mark.parametrize("name", ["a,metadata.name=b", "a=b", "a\\b"])
