@@ -156,10 +156,11 @@ def _saturated(new: Obj, desired: int) -> bool:
 
 def _in_proportion(bounds: Bounds, every: Sequence[Obj]) -> Targets:
     """Spread the difference to the new maximum over the running ReplicaSets by their size, larger ones first; the
-    rounding's rest goes to the largest."""
+    rounding's rest goes to the largest. Of equal ones the newest grows first, and the oldest shrinks first."""
     active = [rs for rs in every if replicas_of(rs)]
     to_add = bounds.most - sum(replicas_of(rs) for rs in active)
-    active.sort(key=lambda rs: (-replicas_of(rs), age_key(rs)))
+    active.sort(key=age_key, reverse=to_add > 0)
+    active.sort(key=replicas_of, reverse=True)
     targets: Targets = {}
     left = to_add
     for rs in active:

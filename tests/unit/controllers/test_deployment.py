@@ -13,7 +13,7 @@ from netsim.api.kinds import DEPLOYMENTS, PODS, REPLICA_SETS, Obj
 from netsim.api.objects import is_pod_ready, key_of
 from netsim.controllers import deployment, replicaset
 from netsim.controllers.pods import is_active
-from netsim.controllers.rollout import Bounds, bounds_of
+from netsim.controllers.rollout import Bounds, bounds_of, scale
 from netsim.controllers.template import template_hash
 
 REVISION = "deployment.kubernetes.io/revision"
@@ -183,6 +183,29 @@ def test_scaling_in_the_middle_of_a_rollout_is_proportional(cluster: Any) -> Non
     cluster.patch(DEPLOYMENTS, "web", "ns", {"spec": {"replicas": 15}})
     settle(cluster, ready=False)
     assert replica_sets(cluster) == {"1": 11, "2": 7}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "maximum", "bounds", "then"),
+    [
+        ((1, 1, 1), 3, Bounds(3, 1, 0), {"c": 2}),
+        ((1, 1, 2), 4, Bounds(8, 2, 2), {"a": 2, "b": 3, "c": 5}),
+        ((2, 3, 5), 10, Bounds(5, 2, 1), {"a": 1, "b": 2, "c": 4}),
+        ((2, 2, 2), 6, Bounds(4, 1, 0), {"a": 1}),
+    ],
+)
+def test_of_replica_sets_of_one_size_the_newest_grows_and_the_oldest_shrinks(
+    sizes: tuple[int, ...], maximum: int, bounds: Bounds, then: dict[str, int]
+) -> None:
+    """The first three are what kube-controller-manager 1.36 made of a rollout of three revisions."""
+
+    def replica_set(name: str, day: int, size: int) -> Obj:
+        annotations = {"deployment.kubernetes.io/max-replicas": str(maximum)}
+        head = {"name": name, "creationTimestamp": f"2026-01-0{day}T00:00:00Z", "annotations": annotations}
+        return {"metadata": head, "spec": {"replicas": size}}
+
+    *old, new = (replica_set(name, day, size) for day, (name, size) in enumerate(zip("abc", sizes, strict=True), 1))
+    assert scale(bounds, True, new, old) == then
 
 
 @pytest.mark.parametrize(
