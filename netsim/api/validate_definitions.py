@@ -41,7 +41,7 @@ def definition(crd: Obj) -> Iterator[Cause]:
     """The rules of creation, for a defaulted definition."""
     spec, metadata = crd.get("spec") or {}, crd.get("metadata") or {}
     names = spec.get("names") or {}
-    if metadata.get("name") != f"{names.get('plural', '')}.{spec.get('group', '')}":
+    if metadata.get("name") and metadata["name"] != f"{names.get('plural', '')}.{spec.get('group', '')}":
         yield invalid("metadata.name", metadata.get("name"), 'must be spec.names.plural+"."+spec.group')
     if is_protected(spec.get("group") or "") and not (metadata.get("annotations") or {}).get(APPROVAL):
         why = f'protected groups must have approval annotation "{APPROVAL}", see {_APPROVAL_PAGE}'

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from netsim.api import causes
 from netsim.api.errors import Cause
 from netsim.api.kinds import Obj
+from netsim.api.validate_metadata import object_name
 
 _LONGEST = 128
 _LONGEST_MESSAGE = 1024
@@ -57,6 +58,7 @@ def _told(obj: Obj, reporter: str) -> Iterator[Cause]:
 def strict_event(obj: Obj) -> Iterator[Cause]:
     """A new one in the newer form, which has nothing of the older."""
     yield from _event(obj, "reportingController")
+    yield from object_name(obj.get("metadata") or {}, causes.dns_subdomain)
     yield from _series(obj)
     if not obj.get("eventTime"):
         yield causes.required("eventTime")

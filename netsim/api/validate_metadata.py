@@ -14,13 +14,14 @@ _JUDGED = ("name", "generateName", "namespace", "labels", "annotations", "ownerR
 _FIXED = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp")
 _STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 _RBAC = (kinds.ROLES, kinds.ROLE_BINDINGS, kinds.CLUSTER_ROLES, kinds.CLUSTER_ROLE_BINDINGS)
+_FREE_NAMES = (*_RBAC, kinds.EVENTS, kinds.POD_DISRUPTION_BUDGETS, kinds.CERTIFICATE_SIGNING_REQUESTS)
 
 _NAME_RULES: dict[Kind, Callable[[str, str], Iterator[Cause]]] = {
     kinds.SERVICES: causes.dns_label,  # KEP-5311: since 1.36 it may begin with a digit
     kinds.NAMESPACES: causes.dns_label,
     kinds.STATEFUL_SETS: causes.dns_label,
     kinds.IP_ADDRESSES: validate_addresses.strict_ip,
-    **{kind: causes.path_segment for kind in (*_RBAC, kinds.EVENTS)},
+    **{kind: causes.path_segment for kind in _FREE_NAMES},
 }
 
 
@@ -28,7 +29,7 @@ def metadata(kind: Kind, obj: Obj) -> Iterator[Cause]:
     """Rules for a new or changed object's metadata."""
     meta = obj.get("metadata") or {}
     rule = _NAME_RULES.get(kind, causes.dns_subdomain)
-    yield from _name(meta, rule)
+    yield from object_name(meta, rule)
     if meta.get("namespace") and not kind.namespaced:
         yield causes.forbidden("metadata.namespace", "not allowed on this type")
     yield from common(meta, "metadata")
@@ -76,7 +77,8 @@ def _annotation_key(field: str, key: str) -> Iterator[Cause]:
         yield replace(cause, message=cause.message.replace(causes.shown(key.lower()), causes.shown(key), 1))
 
 
-def _name(meta: Obj, rule: Callable[[str, str], Iterator[Cause]]) -> Iterator[Cause]:
+def object_name(meta: Obj, rule: Callable[[str, str], Iterator[Cause]]) -> Iterator[Cause]:
+    """The name of an object, and what it is made from, by a rule for names."""
     prefix, name = meta.get("generateName", ""), meta.get("name", "")
     if prefix:
         masked = prefix[:-1] + "a" if prefix.endswith("-") and len(prefix) > 1 else prefix

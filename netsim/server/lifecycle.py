@@ -12,7 +12,7 @@ import orjson
 
 from netsim.api import errors, kinds
 from netsim.api.defaults import set_defaults, set_pod_defaults
-from netsim.api.errors import REQUIRED, Cause, bad_request
+from netsim.api.errors import Cause, bad_request
 from netsim.api.kinds import Kind, Obj
 from netsim.api.objects import deletion_timestamp
 from netsim.api.pod_defaults import qos_class
@@ -52,14 +52,11 @@ class Outcome(NamedTuple):
         return core.wire(kind, self.item) if self.item is not None else orjson.dumps(self.obj)
 
 
-def _check_new(kind: Kind, obj: Obj) -> None:
+def _check_new(obj: Obj) -> None:
     metadata = obj["metadata"]
     # Kubernetes overlooks what is no number, and answers 500 to what is one, though the mistake is the client's.
     if str(metadata.get("resourceVersion") or "0").strip("0").isdecimal():
         raise bad_request("resourceVersion should not be set on objects to be created")
-    if not metadata.get("name") and not metadata.get("generateName"):
-        message = "Required value: name or generateName is required"
-        raise errors.invalid(kind, "", [Cause(REQUIRED, message, "metadata.name")])
 
 
 def check_identity(kind: Kind, namespace: str, name: str, obj: Obj) -> None:
@@ -88,12 +85,14 @@ async def create_object(
 ) -> Outcome:
     """Create an object of `kind` (complete, with metadata) as `manager`'s; raises StatusError."""
     check_identity(kind, namespace, "", obj)
-    given = obj["metadata"].get("name") or ""
+    given, prefix = (obj["metadata"].get(field) or "" for field in ("name", "generateName"))
+    if kind is kinds.LIMIT_RANGES and not prefix:
+        given = given or core.new_uid()
     if kind.namespaced:
         await admission.check_namespace(core, kind, namespace, given or obj["metadata"].get("generateName", ""))
-    _check_new(kind, obj)
+    _check_new(obj)
     for attempt in range(1 if given else _NAME_TRIES):
-        name = given or core.new_name(obj["metadata"]["generateName"])
+        name = given or (core.new_name(prefix) if prefix else "")  # without either, all that is wrong is told
         try:
             return await _create_once(core, kind, namespace, name, obj, user, dry_run, manager)
         except KeyExists:

@@ -98,6 +98,14 @@ def _new_slice(resource_slice: Obj) -> Obj:
     return {**resource_slice, "spec": {**spec, "devices": devices}}
 
 
+def _new_definition(definition: Obj) -> Obj:
+    """Its names are not accepted yet, but it is known what will be stored."""
+    versions = (definition.get("spec") or {}).get("versions") or ()
+    stored = [version["name"] for version in versions if version.get("storage")]
+    names = {"kind": "", "plural": ""}
+    return {**definition, "status": {"acceptedNames": names, "conditions": None, "storedVersions": stored}}
+
+
 def _empty_status(obj: Obj) -> Obj:
     return {**obj, "status": {}}
 
@@ -152,6 +160,7 @@ _ON_CREATE: dict[Kind, Callable[[Obj], Obj]] = {
     kinds.JOBS: _new_job,
     kinds.DAEMON_SETS: _new_daemon_set,
     kinds.RESOURCE_SLICES: _new_slice,
+    kinds.CUSTOM_RESOURCE_DEFINITIONS: _new_definition,
 }
 
 
@@ -285,11 +294,13 @@ def _without_version(obj: Obj) -> Obj:
 
 
 def mark_deleted(kind: Kind, obj: Obj, now: str, grace: int) -> Obj:
-    """The object with deletionTimestamp (and its generation raised, where it has one)."""
+    """The object with deletionTimestamp (and its generation raised, where it has one). What goes with its contents has
+    no grace, and counts no generation."""
     metadata = {**obj["metadata"], "deletionTimestamp": now}
-    if kind is not kinds.NAMESPACES:
+    holds_others = kind in (kinds.NAMESPACES, kinds.CUSTOM_RESOURCE_DEFINITIONS)
+    if not holds_others:
         metadata["deletionGracePeriodSeconds"] = grace
-    if kind.generation and "deletionTimestamp" not in obj["metadata"]:
+    if kind.generation and not holds_others and "deletionTimestamp" not in obj["metadata"]:
         metadata["generation"] = int(metadata.get("generation", 0)) + 1
     marked = {**obj, "metadata": metadata}
     if kind is kinds.NAMESPACES:

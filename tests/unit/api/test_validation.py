@@ -6,6 +6,9 @@ import base64
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from netsim.api import kinds
 from netsim.api.defaults import set_defaults
@@ -14,7 +17,12 @@ from netsim.api.validation import validate_create, validate_update
 from support.changes import merged
 
 CONTAINER = {"name": "c", "image": "nginx:1"}
-REQUEST = base64.b64encode(b"-----BEGIN CERTIFICATE REQUEST-----\n-----END CERTIFICATE REQUEST-----\n").decode()
+REQUEST = base64.b64encode(
+    x509.CertificateSigningRequestBuilder()
+    .subject_name(x509.Name([]))
+    .sign(ed25519.Ed25519PrivateKey.generate(), None)
+    .public_bytes(Encoding.PEM)
+).decode()
 BASES: dict[Kind, dict[str, Any]] = {
     kinds.PODS: {"metadata": {"name": "p"}, "spec": {"containers": [CONTAINER]}},
     kinds.SERVICES: {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}], "selector": {"a": "b"}}},

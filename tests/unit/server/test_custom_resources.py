@@ -28,7 +28,7 @@ async def until(check: Callable[[], Awaitable[Any]]) -> Any:
 
 
 def conditions(crd: Obj) -> dict[str, str]:
-    return {c["type"]: c["status"] for c in crd.get("status", {}).get("conditions", ())}
+    return {c["type"]: c["status"] for c in crd["status"]["conditions"] or ()}
 
 
 async def establish(api: Any, crd: Obj) -> Obj:
