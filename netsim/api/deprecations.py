@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Iterator
 
-from netsim.api import kinds, names
+from netsim.api import deprecated_labels, kinds, names
 from netsim.api.causes import LABEL_MESSAGE
+from netsim.api.deprecated_labels import deprecated
 from netsim.api.kinds import Kind, Obj
-from netsim.api.quantity import parse_quantity
+from netsim.api.objects import annotations_of, dig
+from netsim.api.quantity import canonical_quantity, parse_quantity
 
 DEPRECATED: dict[Kind, str] = {
     kinds.COMPONENT_STATUSES: "v1 ComponentStatus is deprecated in v1.19+",
@@ -21,13 +23,7 @@ DEPRECATED: dict[Kind, str] = {
 
 _INGRESS_CLASS = "kubernetes.io/ingress.class"
 _STORAGE_CLASS = "volume.beta.kubernetes.io/storage-class"
-_NODE_LABELS = {
-    "beta.kubernetes.io/arch": ("v1.14", "kubernetes.io/arch"),
-    "beta.kubernetes.io/os": ("v1.14", "kubernetes.io/os"),
-    "failure-domain.beta.kubernetes.io/region": ("v1.17", "topology.kubernetes.io/region"),
-    "failure-domain.beta.kubernetes.io/zone": ("v1.17", "topology.kubernetes.io/zone"),
-    "beta.kubernetes.io/instance-type": ("v1.17", "node.kubernetes.io/instance-type"),
-}
+_MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
 
 
 def warnings_of(kind: Kind, obj: Obj) -> list[str]:
@@ -37,11 +33,13 @@ def warnings_of(kind: Kind, obj: Obj) -> list[str]:
 
 
 def update_warnings_of(kind: Kind, obj: Obj, old: Obj) -> list[str]:
-    """What its author is warned of when an object is changed: of Services and Secrets always, of drivers when their
-    tokens have changed, of templates when the spec has. Pods are changed by programs."""
+    """What its author is warned of when an object is changed: of Services, Secrets and classes always, of drivers when
+    their tokens have changed, of templates when the spec has, of accounts what is new. Pods are changed by programs."""
     if kind in _TEMPLATES:
         changed = obj["metadata"].get("generation") != old["metadata"].get("generation")
         return list(_template(obj)) if changed else []
+    if kind is kinds.SERVICE_ACCOUNTS:
+        return [] if _MOUNTABLE in annotations_of(old) else warnings_of(kind, obj)
     if kind is kinds.CSI_DRIVERS:
         now, before = ((each.get("spec") or {}).get("tokenRequests") for each in (obj, old))
         return warnings_of(kind, obj) if now != before else []
@@ -86,6 +84,22 @@ def _node(obj: Obj) -> Iterator[str]:
 def _storage_class(obj: Obj) -> Iterator[str]:
     if _STORAGE_CLASS in (obj["metadata"].get("annotations") or {}):
         yield f'metadata.annotations[{_STORAGE_CLASS}]: deprecated since v1.8; use "storageClassName" attribute instead'
+
+
+def _claim(obj: Obj) -> Iterator[str]:
+    yield from _storage_class(obj)
+    amount = dig(obj, "spec", "resources", "requests", "storage")
+    if amount is not None and parse_quantity(amount).denominator != 1:
+        shown = canonical_quantity(amount)
+        yield f'spec.resources.requests[storage]: fractional byte value "{shown}" is invalid, must be an integer'
+
+
+def _account(obj: Obj) -> Iterator[str]:
+    if _MOUNTABLE in annotations_of(obj):
+        yield (
+            f"metadata.annotations[{_MOUNTABLE}]: deprecated in v1.32+; prefer separate namespaces to isolate access "
+            "to mounted secrets"
+        )
 
 
 def _volume(obj: Obj) -> Iterator[str]:
@@ -154,9 +168,7 @@ def _host_name(obj: Obj, use: str) -> Iterator[str]:
 
 def _pod_spec(spec: Obj, field: str) -> Iterator[str]:
     for key in spec.get("nodeSelector") or {}:
-        if key in _NODE_LABELS:
-            since, instead = _NODE_LABELS[key]
-            yield f'{field}.nodeSelector[{key}]: deprecated since {since}; use "{instead}" instead'
+        yield from deprecated(f"{field}.nodeSelector[{key}]", key)
     for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         yield from _no_selector(constraint, f"{field}.topologySpreadConstraints[{index}]")
     yield from _twice(spec.get("hostAliases") or (), "ip", f"{field}.hostAliases")
@@ -248,14 +260,20 @@ def _environment(container: Obj, field: str) -> Iterator[str]:
 _TEMPLATES = frozenset(
     (kinds.DEPLOYMENTS, kinds.REPLICA_SETS, kinds.REPLICATION_CONTROLLERS, kinds.STATEFUL_SETS, kinds.DAEMON_SETS)
 )
-_ALWAYS = frozenset((kinds.SECRETS, kinds.SERVICES))
+_ALWAYS = frozenset(
+    (kinds.CSI_STORAGE_CAPACITIES, kinds.RUNTIME_CLASSES, kinds.SECRETS, kinds.SERVICES, kinds.STORAGE_CLASSES)
+)
 _RULES: dict[Kind, Callable[[Obj], Iterator[str]]] = {
     kinds.CSI_DRIVERS: _csi_driver,
     kinds.ENDPOINT_SLICES: _endpoint_slice,
     kinds.INGRESSES: _ingress,
     kinds.NODES: _node,
     kinds.PERSISTENT_VOLUMES: _volume,
-    kinds.PERSISTENT_VOLUME_CLAIMS: _storage_class,
+    kinds.PERSISTENT_VOLUME_CLAIMS: _claim,
+    kinds.CSI_STORAGE_CAPACITIES: deprecated_labels.storage_capacity,
+    kinds.RUNTIME_CLASSES: deprecated_labels.runtime_class,
+    kinds.SERVICE_ACCOUNTS: _account,
+    kinds.STORAGE_CLASSES: deprecated_labels.storage_class,
     kinds.PODS: _pod,
     kinds.SECRETS: _secret,
     kinds.SERVICES: _service,

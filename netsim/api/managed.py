@@ -93,10 +93,10 @@ def choose_entries(live: list[Entry], given: Any, subresource: str) -> list[Entr
 
 
 def after_update(entries: list[Entry], writer: Writer, changed: FieldSet, removed: FieldSet, now: str) -> list[Entry]:
-    """The entries after an update that set `changed` and removed `removed`."""
+    """The entries after an update that set `changed` and removed `removed`; without a time if `now` is ""."""
     after = [_updated(entry, writer, changed, removed, now) for entry in entries]
     if changed and not any(map(writer.wrote, entries)):
-        after.append(writer.entry(changed, now))
+        after.append(writer.entry(changed, now or None))
     return ordered(capped([entry for entry in after if entry["fieldsV1"]]))
 
 
@@ -107,7 +107,7 @@ def _updated(entry: Entry, writer: Writer, changed: FieldSet, removed: FieldSet,
         rest = difference(rest, changed)
         return entry if rest is fields else {**entry, "fieldsV1": rest}
     if changed:
-        return {**entry, "time": now, "fieldsV1": union(rest, changed)}
+        return {**entry, **({"time": now} if now else {}), "fieldsV1": union(rest, changed)}
     return entry if rest is fields else {**entry, "fieldsV1": rest}
 
 

@@ -223,7 +223,8 @@ def after_change(
     if sub == "status":  # which owns little else, and is little beside the rest
         old, new = _status_parts(kind, old, new), _status_parts(kind, new, old)
     changed, removed = write.changes(old, new)
-    return after_update(entries, write.writer, changed, removed, now) if changed or removed else entries
+    when = "" if manager.subresource == "scale" else now  # of which a Scale has no part
+    return after_update(entries, write.writer, changed, removed, when) if changed or removed else entries
 
 
 def _status_parts(kind: Kind, obj: Obj, other: Obj) -> Obj:

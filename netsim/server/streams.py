@@ -64,7 +64,10 @@ async def _pod_and_client(core: Core, call: Call) -> tuple[Obj, HttpClient]:
     name = (pod.get("spec") or {}).get("nodeName", "")
     if not name:
         raise bad_request(f"pod {call.target.name} does not have a host assigned")
-    address = node_address(await core.find(kinds.NODES, "", name))
+    node = await core.find(kinds.NODES, "", name)
+    if node is None:
+        raise errors.not_found(kinds.PODS, name)  # as Kubernetes has it: the node's name, and pods
+    address = node_address(node)
     if not address:
         raise errors.unavailable(f'node "{name}" has reported no address; is its agent running?')
     return pod, kubelet_client(core, address)
@@ -209,10 +212,11 @@ async def attach(core: Core, call: Call) -> Response:
 
 async def _container_stream(core: Core, call: Call, verb: str) -> Response:
     query = _stream_query(call.request, with_command=verb == "exec")
+    pod = core.decoder(await core.item(call.kind, call.namespace, call.target.name))
+    container = choose_container(pod, call.request.param("container"))
+    pod, client = await _pod_and_client(core, call)
     if not any(parse_bool(call.request.param(option)) for option, _ in _STREAM_OPTIONS[:3]):
         raise bad_request("you must specify at least 1 of stdin, stdout, stderr")
-    pod, client = await _pod_and_client(core, call)
-    container = choose_container(pod, call.request.param("container"))
     return await _pipe(call, pod, client, _kubelet_path(verb, pod, container), query)
 
 
