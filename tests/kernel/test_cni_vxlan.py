@@ -38,7 +38,7 @@ class World:
             self._attach(node, address, 64 if version == 6 else 24)
 
     def path(self, name: str) -> str:
-        return f"{self.directory}/{name}"
+        return f"{self.directory}/netns/{name}"
 
     def _attach(self, node: str, address: str, prefix: int) -> None:
         """A node behind a cable of its own; the router's address on it ends in 1."""
@@ -107,10 +107,9 @@ def _forward() -> None:
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     directory = f"/run/netsim/vx-test-{os.getpid()}"
     yield World(directory, getattr(request, "param", 4))
-    for name in os.listdir(directory):
-        if netns.exists(f"{directory}/{name}"):
-            netns.delete(f"{directory}/{name}")
-    shutil.rmtree(directory, ignore_errors=True)
+    for name in os.listdir(f"{directory}/netns"):
+        netns.delete(f"{directory}/netns/{name}")
+    shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("world", [4, 6], indirect=True)
