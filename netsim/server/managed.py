@@ -141,9 +141,21 @@ def after_create(kind: Kind, given: Obj, new: Obj, manager: Manager, now: str) -
     if manager.applies:
         return entries_of(given)
     write = applier(kind, manager, "", UPDATE, now)
-    changed = _new_fields(kind, write, given, new)
+    changed = union(_new_fields(kind, write, given, new), write.scope(_empty_lists(given, empty_object(kind))))
     entries = choose_entries([], given["metadata"].get("managedFields"), "")
     return after_update(entries, write.writer, changed, {}, now)
+
+
+def _empty_lists(given: Obj, empty: Obj) -> FieldSet:
+    """The lists that a client gave without items where the type always writes one: they are its own, though they are
+    stored and shown as null, which is what the type writes by itself."""
+    found: FieldSet = {}
+    for key, value in empty.items():
+        if value is None and given.get(key) == []:
+            found[f"f:{key}"] = {}
+        elif value and isinstance(given.get(key), dict) and (below := _empty_lists(given[key], value)):
+            found[f"f:{key}"] = below
+    return found
 
 
 _RECENT: dict[str, tuple[Obj, FieldSet]] = {}

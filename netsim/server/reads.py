@@ -152,10 +152,10 @@ async def select_items(core: Core, selection: Selection, options: ListOptions) -
                 raise bad_request(f"invalid continue token: revision {revision} is none of this server's")
             return await _page(core, selection, options.limit, revision, selection.prefix + start)
         return await _first_page(core, selection, options)
-    except Compacted as error:
+    except Compacted:
         if options.continue_token:
             raise StatusError(410, "Expired", _GONE) from None
-        raise errors.expired(f"The resourceVersion for the provided list is too old ({error}).") from None
+        raise errors.expired("The resourceVersion for the provided list is too old.") from None
 
 
 async def _first_page(core: Core, selection: Selection, options: ListOptions) -> Slice:
@@ -184,11 +184,10 @@ async def _page(core: Core, selection: Selection, limit: int, revision: int, sta
         page = await core.store.list(selection.prefix, limit=limit, start=start, revision=revision)
         return Slice(page.items, _metadata(selection, page, page.items, page.remaining, counted=True))
     page = await core.store.list(selection.prefix, start=start, revision=revision)
-    found = (item for item in page.items if selection.matches(core.decoder(item)))
-    # One more than asked for tells that there are more; the rest need not be looked at.
-    chosen = list(islice(found, limit + 1 if limit else None))
-    shown = chosen[:limit] if limit else chosen
-    return Slice(shown, _metadata(selection, page, shown, len(chosen) - len(shown), counted=False))
+    shown = list(islice((item for item in page.items if selection.matches(core.decoder(item))), limit or None))
+    # Kubernetes looks no further than the last item shown: what follows may well match nothing.
+    more = len(shown) == limit and shown[-1] is not page.items[-1] if limit else False
+    return Slice(shown, _metadata(selection, page, shown, int(more), counted=False))
 
 
 def _metadata(selection: Selection, page: Page, shown: list[Item], remaining: int, *, counted: bool) -> Obj:

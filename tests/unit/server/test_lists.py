@@ -46,6 +46,10 @@ async def test_selected_pages(api: Any) -> None:
     second = await api.get(f"{MAPS}?limit=1&labelSelector=odd=1&continue={first['metadata']['continue']}")
     assert names(second) == ["l3"]
     assert "continue" not in second["metadata"]
+    full = await api.get(f"{MAPS}?limit=2&labelSelector=odd=0")
+    assert names(full) == ["l0", "l2"]
+    last = await api.get(f"{MAPS}?limit=2&labelSelector=odd=0&continue={full['metadata']['continue']}")
+    assert last["items"] == [] and "continue" not in last["metadata"], "as in Kubernetes, which had not looked at l3"
 
 
 async def test_exact_revision(api: Any) -> None:

@@ -39,6 +39,20 @@ async def test_create_update_status(api: Any, pod: Callable[..., Obj]) -> None:
     assert entries(after)["kubectl-run", ""] == entry
 
 
+async def test_lists_given_without_items_are_their_givers(api: Any) -> None:
+    slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+    given = {"metadata": {"name": "e"}, "addressType": "IPv4", "endpoints": []}
+    made = await api.post(f"{slices}?fieldManager=a", given)
+    assert (made["endpoints"], made["ports"]) == (None, None)
+    assert entries(made)["a", ""]["fieldsV1"] == {"f:addressType": {}, "f:endpoints": {}}
+    node = {"metadata": {"name": "d"}, "spec": {"drivers": []}}
+    made = await api.post("/apis/storage.k8s.io/v1/csinodes?fieldManager=a", node)
+    assert entries(made)["a", ""]["fieldsV1"] == {"f:spec": {"f:drivers": {}}}
+    definition = {"metadata": {"name": "r"}, "rules": None}
+    made = await api.post("/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles?fieldManager=a", definition)
+    assert "managedFields" not in made["metadata"]
+
+
 async def test_time_moves_only_with_a_field(api: Any) -> None:
     await api.post(f"{MAPS}?fieldManager=a", {"metadata": {"name": "c"}, "data": {"x": "1", "y": "1"}})
     before = await api.get(f"{MAPS}/c")
