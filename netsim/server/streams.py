@@ -59,18 +59,22 @@ def node_address(node: Obj | None, preferred: Sequence[str] = ("InternalIP", "Ex
     return next((by_type[kind] for kind in preferred if by_type.get(kind)), "")
 
 
-async def _pod_and_client(core: Core, call: Call) -> tuple[Obj, HttpClient]:
-    pod = core.decoder(await core.item(call.kind, call.namespace, call.target.name))
+async def _pod_of(core: Core, call: Call) -> Obj:
+    return core.decoder(await core.item(call.kind, call.namespace, call.target.name))
+
+
+async def _kubelet_of(core: Core, pod: Obj) -> str:
+    """The address of the pod's kubelet."""
     name = (pod.get("spec") or {}).get("nodeName", "")
     if not name:
-        raise bad_request(f"pod {call.target.name} does not have a host assigned")
+        raise bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
     node = await core.find(kinds.NODES, "", name)
     if node is None:
         raise errors.not_found(kinds.PODS, name)  # as Kubernetes has it: the node's name, and pods
     address = node_address(node)
     if not address:
         raise errors.unavailable(f'node "{name}" has reported no address; is its agent running?')
-    return pod, kubelet_client(core, address)
+    return address
 
 
 def kubelet_client(core: Core, address: str) -> HttpClient:
@@ -117,11 +121,11 @@ async def log(core: Core, call: Call) -> Response:
     """A container's log, streamed as it comes; 204 while the pod has no node."""
     request = call.request
     _check_log_options(call)
-    pod = core.decoder(await core.item(call.kind, call.namespace, call.target.name))
+    pod = await _pod_of(core, call)
     container = choose_container(pod, request.param("container"))
     if not (pod.get("spec") or {}).get("nodeName"):
         return Response(204)
-    pod, client = await _pod_and_client(core, call)
+    client = kubelet_client(core, await _kubelet_of(core, pod))
     query = [(name, "true") for name in _LOG_SWITCHES if parse_bool(request.param(name))]
     query += [(name, value) for name, value in request.query if name in _LOG_OPTIONS]
     try:
@@ -212,17 +216,18 @@ async def attach(core: Core, call: Call) -> Response:
 
 async def _container_stream(core: Core, call: Call, verb: str) -> Response:
     query = _stream_query(call.request, with_command=verb == "exec")
-    pod = core.decoder(await core.item(call.kind, call.namespace, call.target.name))
+    pod = await _pod_of(core, call)
     container = choose_container(pod, call.request.param("container"))
-    pod, client = await _pod_and_client(core, call)
+    address = await _kubelet_of(core, pod)
     if not any(parse_bool(call.request.param(option)) for option, _ in _STREAM_OPTIONS[:3]):
         raise bad_request("you must specify at least 1 of stdin, stdout, stderr")
-    return await _pipe(call, pod, client, _kubelet_path(verb, pod, container), query)
+    return await _pipe(call, pod, kubelet_client(core, address), _kubelet_path(verb, pod, container), query)
 
 
 async def port_forward(core: Core, call: Call) -> Response:
     await _check_create(core, call)
-    pod, client = await _pod_and_client(core, call)
+    pod = await _pod_of(core, call)
+    client = kubelet_client(core, await _kubelet_of(core, pod))
     query = [(name, value) for name, value in call.request.query if name in ("port", "ports")]
     return await _pipe(call, pod, client, _kubelet_path("portForward", pod), query)
 
