@@ -57,7 +57,7 @@ def _request_fault(request: str) -> str:
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
 
-    block, _ = decode_pem(_bytes(request))
+    block, _ = decode_pem(base64.b64decode(request))
     if block is None or block.type != "CERTIFICATE REQUEST":
         return "PEM block type must be CERTIFICATE REQUEST"
     if fault := _der_fault(block.data):
@@ -71,10 +71,6 @@ def _request_fault(request: str) -> str:
         return ""
     algorithm = key.partition("Public")[0].replace("EC", "ECDSA")
     return "crypto/rsa: verification error" if algorithm == "RSA" else f"x509: {algorithm} verification failure"
-
-
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text)
 
 
 def _der_fault(data: bytes) -> str:
@@ -92,8 +88,7 @@ def _certificate_fault(text: str) -> str:
     """What is wrong with certificates (base64 of PEM), or ""."""
     from cryptography import x509
 
-    rest = _bytes(text)
-    block, rest = decode_pem(rest)
+    block, rest = decode_pem(base64.b64decode(text))
     if block is None:
         return "must contain at least one CERTIFICATE PEM block"
     while block is not None:

@@ -18,6 +18,7 @@ from netsim.api.validate_device_parts import (
     pool_name,
     reference,
     references,
+    repeated,
     request_names,
     short,
 )
@@ -53,10 +54,7 @@ def _users(users: list[Obj]) -> Iterator[Cause]:
         for name in ("resource", "name", "uid"):
             if not user.get(name):
                 yield causes.required(f"{field}[{index}].{name}")
-    uids = [user.get("uid", "") for user in users]
-    for index, uid in enumerate(uids):
-        if uid in uids[:index]:
-            yield causes.duplicate(f"{field}[{index}]", uid)
+    yield from repeated(field, [user.get("uid", "") for user in users])
 
 
 def _reserved(status: Obj, before: Obj, *, leaving: bool) -> Iterator[Cause]:
@@ -70,12 +68,9 @@ def _reserved(status: Obj, before: Obj, *, leaving: bool) -> Iterator[Cause]:
 
 def _devices(devices: list[Obj], allocation: Obj | None) -> Iterator[Cause]:
     allocated = [device_identity(result) for result in dig(allocation, "devices", "results") or ()]
-    identities = [device_identity(device) for device in devices]
     for index, device in enumerate(devices):
         yield from _device(device, f"status.devices[{index}]", allocated)
-    for index, identity in enumerate(identities):
-        if identity in identities[:index]:
-            yield causes.duplicate(f"status.devices[{index}]", identity)
+    yield from repeated("status.devices", [device_identity(device) for device in devices])
 
 
 def device_identity(device: Obj) -> Obj:

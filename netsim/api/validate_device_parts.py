@@ -122,8 +122,8 @@ def binding_conditions(holder: Obj, field: str) -> Iterator[Cause]:
         yield from many
         for index, entry in enumerate([] if many else entries):
             yield from causes.qualified_name(f"{field}.{name}[{index}]", entry)
-    yield from _duplicates(f"{field}.bindingConditions", wanted)
-    yield from _duplicates(f"{field}.bindingFailureConditions", failed)
+    yield from repeated(f"{field}.bindingConditions", wanted)
+    yield from repeated(f"{field}.bindingFailureConditions", failed)
     for index, entry in enumerate(failed):
         if entry in wanted:
             why = "bindingFailureConditions must not overlap with bindingConditions"
@@ -136,7 +136,8 @@ def binding_conditions(holder: Obj, field: str) -> Iterator[Cause]:
             yield causes.invalid(f"{field}.{name}", holder.get(name), f"{name} are required to use {other}")
 
 
-def _duplicates(field: str, names: list[str]) -> Iterator[Cause]:
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            yield causes.duplicate(f"{field}[{index}]", name)
+def repeated(field: str, values: Sequence[Any]) -> Iterator[Cause]:
+    """The entries of a short list that came before, empty ones as well."""
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            yield causes.duplicate(f"{field}[{index}]", value)

@@ -116,13 +116,12 @@ def prepare_event(
     if action:
         recorded = recorder.entry((*about, resource_version(obj), type, reason, action, component, host))
         sent = _counts_in_series(recorded, time.monotonic())
-        return Prepared(recorded, obj, type, reason, message, component, host, field_path, action) if sent else None
-    verdict = recorder.correlator.judge((component, host), about, (type, reason), message, time.monotonic())
-    recorded = recorder.entry((*verdict.key, field_path))
-    recorded.count += 1
-    if not verdict.sent:
-        return None
-    return Prepared(recorded, obj, type, reason, verdict.message, component, host, field_path, action)
+    else:
+        verdict = recorder.correlator.judge((component, host), about, (type, reason), message, time.monotonic())
+        recorded = recorder.entry((*verdict.key, field_path))
+        recorded.count += 1
+        sent, message = verdict.sent, verdict.message
+    return Prepared(recorded, obj, type, reason, message, component, host, field_path, action) if sent else None
 
 
 def _counts_in_series(recorded: _Recorded, seconds: float) -> bool:

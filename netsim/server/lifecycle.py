@@ -89,7 +89,7 @@ async def create_object(
     if kind is kinds.LIMIT_RANGES and not prefix:
         given = given or core.new_uid()
     if kind.namespaced:
-        await admission.check_namespace(core, kind, namespace, given or obj["metadata"].get("generateName", ""))
+        await admission.check_namespace(core, kind, namespace, given or prefix)
     _check_new(obj)
     for attempt in range(1 if given else _NAME_TRIES):
         name = given or (core.new_name(prefix) if prefix else "")  # without either, all that is wrong is told

@@ -137,7 +137,8 @@ class Policy:
     def doubts(self, user: User, asked: Attributes) -> str:
         """What kept the user's bindings from being read, as Kubernetes says beside a refusal; "" for nothing."""
         missing = list(dict.fromkeys(g.missing for g in self._grants(user, asked.namespace) if g.missing))
-        return f"RBAC: {', '.join(missing).join('[]' if missing[1:] else ('', ''))}" if missing else ""
+        told = ", ".join(missing)
+        return f"RBAC: [{told}]" if len(missing) > 1 else f"RBAC: {told}" if told else ""
 
     def allows(self, user: User, asked: Attributes) -> bool:
         """The decision: is there a rule which covers the request?"""
@@ -167,14 +168,15 @@ def compile_policy(
         reference = binding.get("roleRef") or {}
         home = scope if reference.get("kind") == "Role" else ""
         name = str(reference.get("name", ""))
-        missing = "" if (home, name) in known else f'{_plural(reference)} "{name}" not found'
+        missing = "" if (home, name) in known else f'{_resource(reference)} "{name}" not found'
         for subject in binding.get("subjects") or ():
             grant = Grant(scope, known.get((home, name), ()), _told(binding, subject, scope), missing)
             grants.setdefault(_subject(subject, scope), []).append(grant)
     return Policy({subject: tuple(granted) for subject, granted in grants.items()})
 
 
-def _plural(reference: Obj) -> str:
+def _resource(reference: Obj) -> str:
+    """What is referred to, with its group; Kubernetes has it in the singular here."""
     return f"{str(reference.get('kind')).lower()}.rbac.authorization.k8s.io"
 
 

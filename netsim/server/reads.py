@@ -72,7 +72,8 @@ def _unwrap(token: str) -> bytes:
 
 async def get_object(core: Core, call: Call) -> Response:
     """GET of one object in the representation asked for, no older than the revision that is named."""
-    await reach(core.store, parse_revision(call.request.param("resourceVersion")) or 0)
+    if revision := parse_revision(call.request.param("resourceVersion")):
+        await reach(core.store, revision)
     item = await core.item(call.kind, call.namespace, call.target.name)
     return object_response(core, call, core.wire(call.kind, item), core.decoder(item))
 
@@ -186,7 +187,7 @@ async def _page(core: Core, selection: Selection, limit: int, revision: int, sta
     page = await core.store.list(selection.prefix, start=start, revision=revision)
     shown = list(islice((item for item in page.items if selection.matches(core.decoder(item))), limit or None))
     # Kubernetes looks no further than the last item shown: what follows may well match nothing.
-    more = len(shown) == limit and shown[-1] is not page.items[-1] if limit else False
+    more = bool(limit) and len(shown) == limit and shown[-1] is not page.items[-1]
     return Slice(shown, _metadata(selection, page, shown, int(more), counted=False))
 
 

@@ -95,12 +95,10 @@ def asked_attributes(spec: Obj) -> Attributes:
 async def _access(core: Core, user: User, spec: Obj) -> Obj:
     """Whether, and by which binding."""
     asked = asked_attributes(spec)
-    if await core.authorizer.allows(user, asked):
-        problem = await core.authorizer.node_read_problem(user, asked)
-    else:
-        problem = (await core.authorizer.policy()).doubts(user, asked)
-        if not problem:
-            return {"allowed": False}
+    if not await core.authorizer.allows(user, asked):
+        doubts = (await core.authorizer.policy()).doubts(user, asked)
+        return {"allowed": False} | ({"reason": doubts} if doubts else {})
+    problem = await core.authorizer.node_read_problem(user, asked)
     if problem:
         return {"allowed": False, "reason": problem}
     reason = (await core.authorizer.policy()).reason(user, asked)

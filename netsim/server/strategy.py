@@ -209,14 +209,13 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, sub: str = "") -> Obj:
 
 def _without_given_back(status: Obj, before: Obj) -> Obj:
     """A claim's status without what drivers said of devices that are not allocated any more."""
-    had, has = (map(device_identity, dig(each, "allocation", "devices", "results") or ()) for each in (before, status))
-    gone, still = list(had), list(has)
-    devices = [
-        device
-        for device in status.get("devices") or ()
-        if (identity := device_identity(device)) not in gone or identity in still
-    ]
+    gone = [device for device in _allocated(before) if device not in _allocated(status)]
+    devices = [device for device in status.get("devices") or () if device_identity(device) not in gone]
     return _with(status, "devices", devices or None)
+
+
+def _allocated(status: Obj) -> list[Obj]:
+    return [device_identity(result) for result in dig(status, "allocation", "devices", "results") or ()]
 
 
 def _raises_generation(kind: Kind, new: Obj, old: Obj) -> bool:
