@@ -159,7 +159,7 @@ def in_a_lab(name: str, measure: Callable[[Lab], None]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench pods", description=__doc__.partition("\n")[0])
-    parser.add_argument("--pods", type=int, default=1000)
+    parser.add_argument("--pods", type=int, default=1000, help="0 for none (default 1000)")
     parser.add_argument("--nodes", type=int, default=5)
     parser.add_argument("--real", type=int, default=30, help="pods with real processes, 0 for none (default 30)")
     parser.add_argument("--many", type=int, default=5000, help="pods of the larger run, 0 for none (default 5000)")
@@ -170,7 +170,8 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     bench = Bench(options)
-    in_a_lab(f"bench-{os.getpid()}", bench.thousand)
+    if options.pods:
+        in_a_lab(f"bench-{os.getpid()}", bench.thousand)
     if options.hosts:
         bench.peer()
     if options.many:

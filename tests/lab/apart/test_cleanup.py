@@ -147,14 +147,29 @@ def test_down_with_users_processes_in_the_way(host: Host, tmp_path: Path):
     assert (tmp_path / "kept").read_text() == "of the host"
 
 
-def test_down_killed_half_way_and_run_twice_at_once(host: Host, tmp_path: Path):
+# A `netsim down` that is killed when it comes to one of its steps for the first time.
+KILLED_DOWN = """
+import os, signal, sys
+from netsim.cli.main import main
+from netsim.lab import teardown
+
+def killed(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+{step} = killed
+sys.argv = ["netsim", "down", "--lab", {name!r}]
+main()
+"""
+
+
+@pytest.mark.parametrize("step", ["teardown.mount.unmount", "teardown.remove_tree"])
+def test_down_killed_half_way_and_run_twice_at_once(host: Host, tmp_path: Path, step: str):
     before = snapshot(host, NAME)
     lab = busy_lab(host, tmp_path, 40)
     supervisor = Path(f"/proc/{lab.pids()['supervisor']}")
-    first = subprocess.Popen(host.argv(*NETSIM, "down", "--lab", NAME))
+    first = host.run(sys.executable, "-c", KILLED_DOWN.format(step=step, name=NAME))
+    assert first.returncode == -signal.SIGKILL, first.stderr
     until(lambda: not supervisor.exists() or not (supervisor / "cmdline").read_bytes())
-    first.kill()
-    assert first.wait() == -signal.SIGKILL
     assert NAME in host.run(*NETSIM, "ls").stdout
     both = [subprocess.Popen(host.argv(*NETSIM, "down", "--lab", NAME), stdout=-1, stderr=-1, text=True) for _ in "ab"]
     answers = [(*process.communicate(timeout=30), process.returncode) for process in both]
