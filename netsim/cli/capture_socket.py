@@ -36,6 +36,7 @@ class CaptureSocket(L2ListenSocket):  # type: ignore[misc]  # scapy has no types
         self._way = 0
         if program is not None:
             self._filter(program)
+        self.dropped()  # before: scapy opens it with next to no buffer, and nobody had asked for packets yet
 
     def recv_raw(self, x: int = MTU) -> tuple[Any, bytes | None, float | None]:
         """As scapy's, but a packet on loopback is seen once (coming in), and an interface gone down falls silent."""
